@@ -1,0 +1,1 @@
+//! SenseNebula Pass and SensePass terminals.

@@ -1,0 +1,239 @@
+//! The first contract: a vendor's words in, readings out.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::{Facts, Picture, RecordKey};
+
+/// One vendor. Pure: no I/O, no clock, no randomness. The same arrival always gives the same readings.
+pub trait Adapter: Send + Sync + 'static {
+    /// The adapter's name in `[inbound.<adapter>.<name>]`.
+    fn name(&self) -> &'static str;
+
+    /// How its sources are reached. It is declared here and done by the gateway.
+    fn reach(&self) -> &'static [Reach];
+
+    /// The keys of its own that an inbound of this adapter may have in `routes.toml`.
+    fn settings(&self) -> &'static [Setting] {
+        &[]
+    }
+
+    /// Reads what came in: one element for each record, in the order sent. An element that cannot be read does not take
+    /// the others with it.
+    ///
+    /// # Errors
+    /// When the whole of it cannot be read, or is not to be read.
+    fn read<'a>(
+        &self,
+        arrival: &Arrival<'a>,
+        settings: &Settings,
+    ) -> Result<Vec<Element<'a>>, Reject>;
+
+    /// What the source is told, in the vendor's own way.
+    fn answer(&self, outcome: &Outcome) -> Answer;
+}
+
+/// How a source is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It posts to us over HTTP.
+    Pushed,
+    /// We dial its websocket.
+    Dialled,
+}
+
+/// What came in: one request's body, or one message of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The request's headers; empty for a stream.
+    pub headers: &'a http::HeaderMap,
+    /// Who sent it, where that is known.
+    pub peer: Option<IpAddr>,
+    /// The body as it came.
+    pub body: &'a [u8],
+}
+
+impl<'a> Arrival<'a> {
+    /// The text of a header, trimmed; `None` when it is missing, blank or not text.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        let text = self.headers.get(name)?.to_str().ok()?.trim();
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// One record of an arrival.
+pub type Element<'a> = Result<Reading<'a>, Unreadable<'a>>;
+
+/// A record in canonical words, not yet stamped with id and time.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    /// What makes the record itself.
+    pub key: RecordKey,
+    /// What it says.
+    pub facts: Facts<'a>,
+    /// The pictures that came with it; `facts.images` names each by its digest.
+    pub pictures: Vec<Picture>,
+}
+
+/// An element that cannot be read. It is kept raw, in quarantine.
+#[derive(Debug)]
+pub struct Unreadable<'a> {
+    /// Why, without any value of the element.
+    pub reason: Cow<'static, str>,
+    /// The element as sent.
+    pub raw: &'a [u8],
+}
+
+/// Why a whole arrival gives no reading.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reject {
+    /// It cannot be read: it is kept in quarantine and, as no retry can cure it, answered with success.
+    #[error("{0}")]
+    Unreadable(Cow<'static, str>),
+    /// It is something that Faceway must not accept; it is not kept. The text says what to do instead.
+    #[error("{0}")]
+    Refused(Cow<'static, str>),
+}
+
+impl From<crate::Malformed> for Reject {
+    fn from(malformed: crate::Malformed) -> Self {
+        Self::Unreadable(malformed.to_string().into())
+    }
+}
+
+/// What became of an arrival.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything in it is durable (new, known already, or in quarantine).
+    Kept,
+    /// It was refused, and this is why.
+    Refused(Cow<'static, str>),
+    /// It cannot be kept now: the source must send it again.
+    Busy,
+}
+
+/// An HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// `Content-Type`; none with an empty body.
+    pub content_type: Option<&'static str>,
+    /// Body.
+    pub body: Cow<'static, [u8]>,
+}
+
+impl Answer {
+    /// An answer with a JSON body.
+    pub fn json(status: u16, body: impl Into<Cow<'static, [u8]>>) -> Self {
+        Self {
+            status,
+            content_type: Some("application/json"),
+            body: body.into(),
+        }
+    }
+}
+
+/// A key of an adapter's own in `[inbound.<adapter>.<name>]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The key.
+    pub name: &'static str,
+    /// What it may be.
+    pub kind: SettingKind,
+    /// One line for the schema and for errors.
+    pub about: &'static str,
+}
+
+/// What a setting may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingKind {
+    /// Any text that is not blank.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// One of these whole numbers.
+    Number(&'static [i64]),
+    /// A list of texts.
+    Texts,
+}
+
+/// The value of a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SettingValue {
+    /// Of [`SettingKind::Text`] and [`SettingKind::Word`].
+    Text(String),
+    /// Of [`SettingKind::Number`].
+    Number(i64),
+    /// Of [`SettingKind::Texts`].
+    Texts(Vec<String>),
+}
+
+impl SettingKind {
+    /// Reads a value from the command line (`--set name=text`; texts are separated by commas).
+    ///
+    /// # Errors
+    /// What would be allowed, in words.
+    pub fn parse(self, text: &str) -> Result<SettingValue, String> {
+        match self {
+            Self::Text if text.trim().is_empty() => Err("a text that is not blank".into()),
+            Self::Text => Ok(SettingValue::Text(text.into())),
+            Self::Word(words) if words.contains(&text) => Ok(SettingValue::Text(text.into())),
+            Self::Word(words) => Err(format!("one of {}", words.join(", "))),
+            Self::Number(numbers) => text
+                .parse()
+                .ok()
+                .filter(|number| numbers.contains(number))
+                .map(SettingValue::Number)
+                .ok_or_else(|| {
+                    format!(
+                        "one of {}",
+                        numbers
+                            .iter()
+                            .map(i64::to_string)
+                            .collect::<Vec<_>>()
+                            .join(", ")
+                    )
+                }),
+            Self::Texts => Ok(SettingValue::Texts(
+                text.split(',').map(str::to_owned).collect(),
+            )),
+        }
+    }
+}
+
+/// The settings of one inbound, checked against what its adapter declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<&'static str, SettingValue>);
+
+impl Settings {
+    /// Sets a value. The caller has checked it against [`Setting::kind`].
+    pub fn set(&mut self, name: &'static str, value: SettingValue) {
+        self.0.insert(name, value);
+    }
+
+    /// A text or a word.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.0.get(name) {
+            Some(SettingValue::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A number.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        match self.0.get(name) {
+            Some(SettingValue::Number(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// A list of texts.
+    pub fn texts(&self, name: &str) -> Option<&[String]> {
+        match self.0.get(name) {
+            Some(SettingValue::Texts(texts)) => Some(texts),
+            _ => None,
+        }
+    }
+}

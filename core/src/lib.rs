@@ -1,0 +1,42 @@
+//! Faceway's vocabulary and its three contracts.
+//!
+//! The flow is the architecture: six nouns, each made from the one before by one function.
+//!
+//! ```text
+//! Arrival ──read──▶ Reading ──stamp──▶ Event ──append──▶ [ spool ] ──lease──▶ Lease ──render──▶ Message ──deliver──▶ Verdict ──settle──▶ [ spool ]
+//! ```
+//!
+//! * [`Adapter`] turns an [`Arrival`] into [`Reading`]s and speaks the vendor's answers.
+//! * [`Spool`] keeps events and hands them out, lane by lane.
+//! * [`Outbound`] hands one [`Message`] to a destination and says what the destination said.
+//!
+//! **Invariant:** this crate does no I/O, knows no runtime, and depends on nothing of ours.
+
+mod adapter;
+mod codec;
+mod event;
+mod id;
+mod members;
+mod outbound;
+mod picture;
+mod private;
+pub mod schema;
+mod spool;
+mod time;
+
+pub use adapter::{
+    Adapter, Answer, Arrival, Element, Outcome, Reach, Reading, Reject, Setting, SettingKind,
+    SettingValue, Settings, Unreadable,
+};
+pub use codec::{SCHEMA, encode};
+pub use event::*;
+pub use id::{DeviceKey, EventId, RecordKey, Stamp, stamp};
+pub use members::{DEPTH_MAX, Malformed, Members, Rest, document};
+pub use outbound::{Code, Message, Outbound, Scope, Verdict};
+pub use picture::{Picture, PictureError, Sha256, decode_picture};
+pub use private::Private;
+pub use spool::*;
+pub use time::{Clock, SystemClock, Timestamp, TimestampError};
+
+/// A boxed future, so that contracts can be trait objects.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

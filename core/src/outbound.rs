@@ -1,0 +1,103 @@
+//! The third contract: one message out, one verdict back.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{BoxFuture, DeviceKey, EventId, Private, Timestamp};
+
+/// A destination's protocol. No retry, no buffer, no queue inside: only the lane decides about time and counts.
+pub trait Outbound: Send + Sync + 'static {
+    /// Hands one message over and waits until the far side has confirmed it or has failed to. It ends by itself within
+    /// the outbound's own timeout. Dropping the future gives the delivery up: the far side may or may not have it.
+    fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict>;
+
+    /// Lets go of connections. Nothing is delivered afterwards.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// An event as one outbound sees it, with what that outbound may not see already taken out.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The event's id, under which the receiver can drop what it has seen.
+    pub id: EventId,
+    /// The event's `kind`.
+    pub kind: Cow<'static, str>,
+    /// The unit of order.
+    pub device: DeviceKey,
+    /// When the gateway had the event.
+    pub received_at: Timestamp,
+    /// Media type of `body`.
+    pub content_type: &'static str,
+    /// The payload.
+    pub body: Private<Bytes>,
+}
+
+/// What the far side said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It confirmed.
+    Delivered {
+        /// The protocol's own word (`200`, `puback` …).
+        code: Code,
+    },
+    /// It did not confirm, and may later.
+    Retry {
+        /// Whether the destination is to blame or this message.
+        scope: Scope,
+        /// The protocol's own word.
+        code: Code,
+        /// How long it asked us to wait.
+        after: Option<Duration>,
+    },
+    /// No retry can cure it.
+    Bury {
+        /// The protocol's own word.
+        code: Code,
+    },
+}
+
+/// What a failure says about later messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The destination cannot be reached, does not answer in time, or says that it is overloaded: later ones fail too.
+    Destination,
+    /// This message failed; others may do well.
+    Message,
+}
+
+/// A short word for a result, fit for a metric's label: `200`, `timeout`, `refused`, `unroutable`. Never text that the
+/// far side chose, never anything of the message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Code(Cow<'static, str>);
+
+impl Code {
+    /// A fixed word.
+    pub const fn word(word: &'static str) -> Self {
+        Self(Cow::Borrowed(word))
+    }
+
+    /// An HTTP status.
+    pub fn status(status: u16) -> Self {
+        Self(Cow::Owned(status.to_string()))
+    }
+
+    /// A word that a spool has stored.
+    pub fn stored(word: String) -> Self {
+        Self(Cow::Owned(word))
+    }
+
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}

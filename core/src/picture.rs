@@ -1,0 +1,205 @@
+//! Pictures: base64 decoded once, named by their content.
+
+use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use sha2::Digest as _;
+
+use crate::Private;
+
+/// SHA-256 of a picture; its text is 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
+impl std::fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sha256({self})")
+    }
+}
+
+impl std::str::FromStr for Sha256 {
+    type Err = PictureError;
+
+    fn from_str(text: &str) -> Result<Self, PictureError> {
+        let mut digest = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(PictureError::NotADigest);
+        }
+        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| PictureError::NotADigest)?;
+            // `from_str_radix` alone would take "+f".
+            if !pair
+                .bytes()
+                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+            {
+                return Err(PictureError::NotADigest);
+            }
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| PictureError::NotADigest)?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+impl serde::Serialize for Sha256 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl schemars::JsonSchema for Sha256 {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Sha256".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
+    }
+}
+
+/// A decoded picture and its name.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Digest of the bytes.
+    pub sha256: Sha256,
+    /// By magic bytes: `image/jpeg`, `image/png`, `image/webp`, `image/gif`, `image/bmp`; absent when none fits.
+    pub media_type: Option<&'static str>,
+    /// The decoded bytes.
+    pub bytes: Private<Bytes>,
+}
+
+/// Why there is no picture. It never loses its event: the adapter notes it in `warnings`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PictureError {
+    /// Not base64.
+    #[error("not base64")]
+    NotBase64,
+    /// Not 64 lower-case hexadecimal digits.
+    #[error("not a SHA-256 in lower-case hexadecimal")]
+    NotADigest,
+}
+
+/// Vendors differ on padding, so it is taken with and without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Decodes a picture as vendors send it: base64, bare or behind `data:…;base64,`, with or without padding, with or
+/// without line breaks. Blank text is no picture: `Ok(None)`.
+///
+/// # Errors
+/// When the text is not base64.
+pub fn decode_picture(text: &str) -> Result<Option<Picture>, PictureError> {
+    let text = text.trim_ascii();
+    let text = match text.strip_prefix("data:") {
+        Some(url) => url.split_once(";base64,").ok_or(PictureError::NotBase64)?.1,
+        None => text,
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let bytes = match BASE64.decode(text) {
+        Ok(bytes) => bytes,
+        // MIME base64 breaks its lines; that is rare, so only a text that fails pays for looking.
+        Err(_) => {
+            let joined: Vec<u8> = text
+                .bytes()
+                .filter(|byte| !byte.is_ascii_whitespace())
+                .collect();
+            BASE64.decode(joined).map_err(|_| PictureError::NotBase64)?
+        }
+    };
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Picture {
+        sha256: Sha256::of(&bytes),
+        media_type: media_type(&bytes),
+        bytes: Private::new(bytes.into()),
+    }))
+}
+
+fn media_type(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xFF, 0xD8, 0xFF, ..] => Some("image/jpeg"),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some("image/png"),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
+        [b'B', b'M', ..] => Some("image/bmp"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Some("image/webp"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PictureError, Sha256, decode_picture};
+
+    #[test]
+    fn takes_what_vendors_send() {
+        for text in [
+            "/9j/4A==",
+            "/9j/4A",
+            " /9j/4A== ",
+            "data:image/jpeg;base64,/9j/4A==",
+            "/9j/\r\n4A==",
+        ] {
+            let picture = decode_picture(text).unwrap().unwrap();
+            assert_eq!(picture.media_type, Some("image/jpeg"), "{text}");
+            assert_eq!(picture.bytes.reveal().len(), 4);
+        }
+    }
+
+    #[test]
+    fn blanks_are_no_picture_and_nonsense_is_an_error() {
+        assert!(decode_picture(" ").unwrap().is_none());
+        assert!(decode_picture("").unwrap().is_none());
+        assert!(decode_picture("data:image/png;base64,").unwrap().is_none());
+        assert_eq!(
+            decode_picture("我是远程鉴权").unwrap_err(),
+            PictureError::NotBase64
+        );
+        assert_eq!(
+            decode_picture("data:image/png,x").unwrap_err(),
+            PictureError::NotBase64
+        );
+    }
+
+    #[test]
+    fn digests_have_one_text() {
+        let digest = Sha256::of(b"face");
+        assert_eq!(digest.to_string().parse::<Sha256>().unwrap(), digest);
+        assert!(digest.to_string().to_uppercase().parse::<Sha256>().is_err());
+        assert!("+f".repeat(32).parse::<Sha256>().is_err());
+    }
+}

@@ -1,0 +1,413 @@
+//! The second contract: events are kept, and handed out lane by lane.
+//!
+//! One log, written once per event; a lane for each outbound with its own position, parked and buried entries. Rules are
+//! asked on the reading side, so a wrong rule loses nothing and a lane can be replayed. The contract says *what* holds,
+//! never *how*: an embedded engine and a cluster both fit. `faceway-testkit` has the suite that every engine passes.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{BoxFuture, Code, DeviceKey, EventId, Picture, Private, Sha256, Timestamp};
+
+/// What intake and dispatch need of an engine.
+pub trait Spool: Send + Sync + 'static {
+    /// Keeps a batch as a whole: when it returns `Ok`, everything in the batch is durable; when it returns an error,
+    /// none of it was promised (it may be there: the source sends it again and it is recognised). Pictures are durable
+    /// before the events that name them. Events get ascending sequence numbers in the order of the batch; an event whose
+    /// id is known already is not kept again. One receipt for each event, in their order.
+    ///
+    /// Dropping the future does not undo what it began.
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>>;
+
+    /// Opens the lane of this name, making it when it is new; `start` counts only then. Opening it again gives back all
+    /// that was leased and not settled.
+    fn open_lane(&self, name: &str, start: Start) -> BoxFuture<'_, Result<Lane, SpoolError>>;
+
+    /// Hands out up to `max` events of a lane, lowest sequence number first, each until it is settled. Does not wait:
+    /// an empty list means that nothing is due now.
+    ///
+    /// **Order:** an event is never leased while an earlier event of its device is parked in this lane. Events of one
+    /// device may be leased together: the holder delivers them one after another and, when it parks one, releases those
+    /// behind it. A released event comes again before later ones of its device. Parked and revived events come again
+    /// when they are due.
+    fn lease(
+        &self,
+        lane: Lane,
+        max: usize,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Lease>, SpoolError>>;
+
+    /// Says what became of leased events. It counts at once for later leases and surveys and is durable soon after
+    /// (with the next group that the engine writes); after a crash in between, the event is leased once more.
+    fn settle(&self, lane: Lane, settlements: Vec<Settlement>);
+
+    /// The outage is over: what this lane parked with [`Parked::Probe`] is due now.
+    fn wake(&self, lane: Lane);
+
+    /// How a lane stands.
+    fn survey(&self, lane: Lane, now: Timestamp) -> BoxFuture<'_, Result<Survey, SpoolError>>;
+
+    /// Resolves when an event was appended or a lane was replayed or revived after `seen`, and gives the new mark to
+    /// pass next time. Begin with 0. The mark counts changes, nothing else.
+    fn changed(&self, seen: u64) -> BoxFuture<'_, u64>;
+
+    /// How much room there is. Cheap: asked for every scrape.
+    fn room(&self) -> Room;
+
+    /// The bytes of a kept picture; `None` when it was never kept or has been removed by age.
+    fn picture(&self, sha256: Sha256) -> BoxFuture<'_, Result<Option<Private<Bytes>>, SpoolError>>;
+
+    /// Makes all that was said durable and lets go of files and connections. Nothing may be asked afterwards.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Looking and repairing. Dispatch never gets it.
+pub trait Repair: Send + Sync + 'static {
+    /// Names of all lanes, also of those whose outbound is no longer configured.
+    fn lanes(&self) -> BoxFuture<'_, Result<Vec<String>, SpoolError>>;
+
+    /// Forgets a lane with its backlog. `false` when there is none of that name.
+    fn drop_lane(&self, name: String) -> BoxFuture<'_, Result<bool, SpoolError>>;
+
+    /// Buried events, newest first, at most `max`; of one lane or of all.
+    fn buried(
+        &self,
+        lane: Option<String>,
+        max: usize,
+    ) -> BoxFuture<'_, Result<Vec<Buried>, SpoolError>>;
+
+    /// Gives buried events another life: they are leased again, with no attempt counted. Gives their number.
+    fn revive(&self, which: BuriedChoice) -> BoxFuture<'_, Result<u64, SpoolError>>;
+
+    /// Removes buried entries for good. Gives their number.
+    fn drop_buried(&self, which: BuriedChoice) -> BoxFuture<'_, Result<u64, SpoolError>>;
+
+    /// Hands the events that came in from `since` until before `until` to the lane once more, in their order and ahead
+    /// of nothing: their rules are asked again. Gives how many events that are, or `None` when there is no such lane.
+    fn replay(
+        &self,
+        lane: String,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> BoxFuture<'_, Result<Option<u64>, SpoolError>>;
+
+    /// An event and every attempt to deliver it, oldest first; `None` when it is unknown or has left the history.
+    fn story(&self, id: EventId) -> BoxFuture<'_, Result<Option<Story>, SpoolError>>;
+
+    /// What could not be read, newest first, at most `max`, without the bodies.
+    fn quarantine(&self, max: usize) -> BoxFuture<'_, Result<Vec<Quarantined>, SpoolError>>;
+
+    /// One of them with its body.
+    fn quarantined(
+        &self,
+        number: u64,
+    ) -> BoxFuture<'_, Result<Option<(Quarantined, Private<Bytes>)>, SpoolError>>;
+
+    /// Removes some of them (all when `numbers` is `None`). Gives their number.
+    fn drop_quarantined(&self, numbers: Option<Vec<u64>>)
+    -> BoxFuture<'_, Result<u64, SpoolError>>;
+}
+
+/// What one arrival gives to keep. All of it or nothing.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Events, in order.
+    pub events: Vec<NewEvent>,
+    /// Pictures that the events name.
+    pub pictures: Vec<Picture>,
+    /// What could not be read.
+    pub unreadable: Vec<NewUnreadable>,
+}
+
+/// An event to keep.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Its id; an id that is known already is a duplicate.
+    pub id: EventId,
+    /// The unit of order.
+    pub device: DeviceKey,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// Digests of the kept pictures that it names.
+    pub images: Vec<Sha256>,
+    /// The event as [`crate::encode`] wrote it.
+    pub body: Private<Bytes>,
+}
+
+/// A body, or an element of a batch, that could not be read.
+#[derive(Clone, Debug)]
+pub struct NewUnreadable {
+    /// Name of the inbound.
+    pub inbound: String,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// Why, without any value of the body.
+    pub reason: Cow<'static, str>,
+    /// The headers that a second reading needs, as JSON object of texts; they may hold secrets.
+    pub headers: Private<String>,
+    /// As sent.
+    pub body: Private<Bytes>,
+}
+
+/// What became of an event of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Kept under this sequence number.
+    Appended(u64),
+    /// Its id was known; it is not kept again.
+    Duplicate,
+}
+
+/// Why a batch is not kept. The source must send it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// No room: over the byte budget, too little free, or the disk is full.
+    #[error("the spool is full")]
+    Full,
+    /// The store fails; the engine's log says how.
+    #[error("the spool fails")]
+    Failing,
+}
+
+/// A request that the engine could not fulfil. The text is for the operator and holds nothing of an event.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("spool: {0}")]
+pub struct SpoolError(pub String);
+
+/// Where a new lane begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With events that are appended from now on.
+    Now,
+    /// With the oldest event that is kept.
+    Oldest,
+}
+
+/// Handle of an open lane, valid until the spool is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Lane(pub u32);
+
+/// An event in somebody's hands.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Sequence number: order in which events were kept.
+    pub seq: u64,
+    /// The event's id.
+    pub id: EventId,
+    /// The unit of order.
+    pub device: DeviceKey,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// How often it has failed alone in this lane.
+    pub failures: u32,
+    /// Whether the rules have let it through before (it was parked or revived), so that they are not asked again.
+    pub routed: bool,
+    /// The event as [`crate::encode`] wrote it.
+    pub body: Private<Bytes>,
+}
+
+/// What became of a leased event.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// Which.
+    pub seq: u64,
+    /// What is to become of it.
+    pub outcome: Settled,
+    /// The attempt that led to it, for the event's story; `None` when there was none.
+    pub attempt: Option<Attempt>,
+}
+
+/// What is to become of a leased event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is through: delivered, or not for this lane.
+    Done,
+    /// It comes again at `until`; later events of its device wait behind it.
+    Park {
+        /// When it is due.
+        until: Timestamp,
+        /// Why it waits.
+        why: Parked,
+    },
+    /// It is kept with its reason until it is revived or dropped; its device goes on.
+    Bury {
+        /// Why.
+        code: Code,
+    },
+    /// It was not tried, or its attempt does not count: it comes again, before later ones of its device.
+    Release,
+}
+
+/// Why an event is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parked {
+    /// It failed alone: one more failure is counted.
+    Alone,
+    /// It was the probe of an outage too often: nothing is counted, and [`Spool::wake`] makes it due.
+    Probe,
+}
+
+/// One try to deliver an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// What came of it.
+    pub result: AttemptResult,
+    /// The protocol's word.
+    pub code: Code,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// Confirmed.
+    Delivered,
+    /// Not confirmed; it is tried again.
+    Retry,
+    /// Given up.
+    Buried,
+}
+
+impl AttemptResult {
+    /// The word in metrics and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retry => "retry",
+            Self::Buried => "buried",
+        }
+    }
+}
+
+/// How a lane stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Events that are not through: unread, leased, parked, or waiting behind a parked one.
+    pub backlog: u64,
+    /// When the oldest of them was received.
+    pub oldest: Option<Timestamp>,
+    /// Events that failed and wait for their time (those waiting behind them are not counted).
+    pub parked: u64,
+    /// Buried events.
+    pub buried: u64,
+    /// When the next parked one is due.
+    pub next_due: Option<Timestamp>,
+}
+
+/// How much room there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that the spool occupies.
+    pub bytes: u64,
+    /// Bytes that the disk has left.
+    pub free: u64,
+    /// Entries in quarantine.
+    pub quarantined: u64,
+    /// `Ok` when an append would be taken now.
+    pub accepting: Result<(), AppendError>,
+}
+
+/// A buried event.
+#[derive(Clone, Debug)]
+pub struct Buried {
+    /// The event's id.
+    pub id: EventId,
+    /// Name of the lane.
+    pub lane: String,
+    /// When the gateway had the event.
+    pub received_at: Timestamp,
+    /// When it was buried.
+    pub buried_at: Timestamp,
+    /// Why.
+    pub code: Code,
+    /// How often it had failed alone before.
+    pub failures: u32,
+    /// The event as [`crate::encode`] wrote it.
+    pub body: Private<Bytes>,
+}
+
+/// Which buried entries.
+#[derive(Clone, Debug, Default)]
+pub struct BuriedChoice {
+    /// Only of this lane.
+    pub lane: Option<String>,
+    /// Only these ids; all when `None`.
+    pub ids: Option<Vec<EventId>>,
+}
+
+/// An event and its attempts.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// The event as [`crate::encode`] wrote it.
+    pub body: Private<Bytes>,
+    /// For each lane: how the event stands there and what was tried, oldest first.
+    pub lanes: Vec<LaneStory>,
+}
+
+/// One event in one lane.
+#[derive(Clone, Debug)]
+pub struct LaneStory {
+    /// Name of the lane.
+    pub lane: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// When it is due, if it is parked.
+    pub due: Option<Timestamp>,
+    /// Every attempt that is still kept.
+    pub attempts: Vec<Attempt>,
+}
+
+/// How an event stands in a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The lane has not come to it.
+    Waiting,
+    /// It is in the lane's hands.
+    Leased,
+    /// It failed and waits for its time.
+    Parked,
+    /// It waits behind a parked event of its device.
+    Behind,
+    /// Given up.
+    Buried,
+    /// Through: delivered or not for this lane; the attempts tell which.
+    Done,
+}
+
+impl Standing {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Leased => "leased",
+            Self::Parked => "parked",
+            Self::Behind => "behind",
+            Self::Buried => "buried",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// An entry in quarantine.
+#[derive(Clone, Debug)]
+pub struct Quarantined {
+    /// Its number.
+    pub number: u64,
+    /// Name of the inbound.
+    pub inbound: String,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// Why it could not be read.
+    pub reason: String,
+    /// Size of the body in bytes.
+    pub bytes: u64,
+    /// The headers that a second reading needs, as JSON object of texts.
+    pub headers: Private<String>,
+}

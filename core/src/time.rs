@@ -1,0 +1,182 @@
+//! Wall-clock time: milliseconds since 1970 in UTC, written as RFC 3339 with milliseconds and `Z`.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A moment, to the millisecond. Its text is RFC 3339 in UTC: `2026-11-22T08:15:30.250Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// A text that is no RFC 3339 time, or a number outside the years 0 to 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a time: expected RFC 3339 such as 2026-11-22T08:15:30Z, in the years 0 to 9999")]
+pub struct TimestampError;
+
+impl Timestamp {
+    /// 0000-01-01T00:00:00Z, the earliest moment that RFC 3339 can write.
+    const MIN_MS: i64 = -62_167_219_200_000;
+    /// 9999-12-30T22:00:00Z, the latest that every time zone can still write with four digits of year.
+    const MAX_MS: i64 = 253_402_207_200_000;
+
+    /// From milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When RFC 3339 cannot write that moment.
+    pub const fn from_millis(ms: i64) -> Result<Self, TimestampError> {
+        if ms < Self::MIN_MS || ms > Self::MAX_MS {
+            return Err(TimestampError);
+        }
+        Ok(Self(ms))
+    }
+
+    /// From seconds since 1970.
+    ///
+    /// # Errors
+    /// When RFC 3339 cannot write that moment.
+    pub const fn from_seconds(s: i64) -> Result<Self, TimestampError> {
+        match s.checked_mul(1000) {
+            Some(ms) => Self::from_millis(ms),
+            None => Err(TimestampError),
+        }
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This moment and `ms` milliseconds (which may be negative), held inside what RFC 3339 can write.
+    #[must_use]
+    pub const fn plus_millis(self, ms: i64) -> Self {
+        let sum = self.0.saturating_add(ms);
+        if sum > Self::MAX_MS {
+            Self(Self::MAX_MS)
+        } else if sum < Self::MIN_MS {
+            Self(Self::MIN_MS)
+        } else {
+            Self(sum)
+        }
+    }
+
+    /// This moment and `duration`, held at the latest that RFC 3339 can write.
+    #[must_use]
+    pub fn plus(self, duration: std::time::Duration) -> Self {
+        self.plus_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// How long after `earlier` this is; zero when it is before.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> std::time::Duration {
+        let ms = self.0 - earlier.0;
+        std::time::Duration::from_millis(if ms > 0 { ms.unsigned_abs() } else { 0 })
+    }
+}
+
+impl std::str::FromStr for Timestamp {
+    type Err = TimestampError;
+
+    /// Reads RFC 3339; a blank instead of `T` is accepted, as several vendors write it. Finer than milliseconds is cut off.
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
+        Self::from_millis(time.as_millisecond())
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = jiff::Timestamp::from_millisecond(self.0).map_err(|_| std::fmt::Error)?;
+        write!(f, "{time:.3}")
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl schemars::JsonSchema for Timestamp {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+/// The wall clock, as an argument, so that a failure can be repeated.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks the machine"
+    )]
+    fn now(&self) -> Timestamp {
+        let now = jiff::Timestamp::now().as_millisecond();
+        Timestamp::from_millis(now).unwrap_or(Timestamp(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timestamp;
+
+    #[test]
+    fn text_has_milliseconds_and_z() {
+        let time = Timestamp::from_seconds(1_685_343_715).unwrap();
+        assert_eq!(time.to_string(), "2023-05-29T07:01:55.000Z");
+        assert_eq!(time.to_string().parse::<Timestamp>().unwrap(), time);
+    }
+
+    #[test]
+    fn reads_offsets_and_blanks() {
+        let read = |text: &str| text.parse::<Timestamp>().map(|time| time.to_string()).ok();
+        assert_eq!(
+            read("2024-05-29 10:48:27.364999+00:00").as_deref(),
+            Some("2024-05-29T10:48:27.364Z")
+        );
+        assert_eq!(
+            read("2024-05-29T10:48:27+08:00").as_deref(),
+            Some("2024-05-29T02:48:27.000Z")
+        );
+        assert_eq!(read("yesterday"), None);
+    }
+
+    #[test]
+    fn refuses_what_rfc_3339_cannot_write() {
+        assert!(Timestamp::from_seconds(i64::MAX).is_err());
+        assert!(Timestamp::from_millis(Timestamp::MAX_MS + 1).is_err());
+        assert_eq!(
+            Timestamp::from_millis(Timestamp::MAX_MS)
+                .unwrap()
+                .to_string(),
+            "9999-12-30T22:00:00.000Z"
+        );
+        assert_eq!(
+            Timestamp::from_millis(Timestamp::MIN_MS)
+                .unwrap()
+                .to_string(),
+            "0000-01-01T00:00:00.000Z"
+        );
+    }
+}

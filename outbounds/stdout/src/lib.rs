@@ -1,0 +1,1 @@
+//! Events on standard output, one a line.

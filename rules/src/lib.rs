@@ -1,0 +1,1 @@
+//! routes.toml: as written, as meant, and the rules that run.

@@ -1,0 +1,1 @@
+//! The embedded spool engine: one directory, SQLite.

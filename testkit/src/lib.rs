@@ -1,0 +1,1 @@
+//! Suites for the three contracts, and what tests need.

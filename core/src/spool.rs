@@ -103,7 +103,7 @@ pub trait Repair: Send + Sync + 'static {
     fn quarantined(
         &self,
         number: u64,
-    ) -> BoxFuture<'_, Result<Option<(Quarantined, Private<Bytes>)>, SpoolError>>;
+    ) -> BoxFuture<'_, Result<Option<QuarantinedBody>, SpoolError>>;
 
     /// Removes some of them (all when `numbers` is `None`). Gives their number.
     fn drop_quarantined(&self, numbers: Option<Vec<u64>>)
@@ -410,4 +410,13 @@ pub struct Quarantined {
     pub bytes: u64,
     /// The headers that a second reading needs, as JSON object of texts.
     pub headers: Private<String>,
+}
+
+/// An entry in quarantine, whole.
+#[derive(Clone, Debug)]
+pub struct QuarantinedBody {
+    /// What is known of it.
+    pub entry: Quarantined,
+    /// As sent; it may hold secrets.
+    pub body: Private<Bytes>,
 }

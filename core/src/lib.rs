@@ -33,7 +33,7 @@ pub use event::*;
 pub use id::{DeviceKey, EventId, RecordKey, Stamp, stamp};
 pub use members::{DEPTH_MAX, Malformed, Members, Rest, document};
 pub use outbound::{Code, Message, Outbound, Scope, Verdict};
-pub use picture::{Picture, PictureError, Sha256, decode_picture};
+pub use picture::{Picture, PictureError, Sha256, decode_picture, media_type};
 pub use private::Private;
 pub use spool::*;
 pub use time::{Clock, SystemClock, Timestamp, TimestampError};

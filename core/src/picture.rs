@@ -136,7 +136,8 @@ pub fn decode_picture(text: &str) -> Result<Option<Picture>, PictureError> {
     }))
 }
 
-fn media_type(bytes: &[u8]) -> Option<&'static str> {
+/// The media type that the first bytes tell: JPEG, PNG, GIF, BMP or WebP.
+pub fn media_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xFF, 0xD8, 0xFF, ..] => Some("image/jpeg"),
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some("image/png"),

@@ -1,0 +1,270 @@
+//! The shapes of the admin API, one set for the server and for the commands that talk to it. `/api/v1/openapi.json`
+//! is made from these types.
+
+use faceway_core::{EventId, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One outbound's lane. `GET /api/v1/lanes` gives a list of them.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Lane {
+    /// Name of the outbound.
+    pub name: String,
+    /// Its protocol; absent for a lane whose outbound is no longer configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// `idle`, `delivering`, `waiting` (the destination is down), `stopped`, or `removed` (no longer configured).
+    pub state: String,
+    /// Since when it is in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// When the next probe leaves, while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_probe: Option<Timestamp>,
+    /// Events that are not through.
+    pub backlog: u64,
+    /// When the oldest of them was received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<Timestamp>,
+    /// Events that failed and wait for their next attempt.
+    pub parked: u64,
+    /// Events that were given up.
+    pub buried: u64,
+    /// The last failed attempt since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Failure>,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// When.
+    pub at: Timestamp,
+    /// The protocol's word: `503`, `timeout`, `refused` …
+    pub code: String,
+}
+
+/// One inbound. `GET /api/v1/inbounds` gives a list of them.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Inbound {
+    /// Name.
+    pub name: String,
+    /// Adapter.
+    pub adapter: String,
+    /// Where devices post.
+    pub path: String,
+    /// Whether a token is needed.
+    pub token: bool,
+}
+
+/// The gateway as a whole. `GET /api/v1/overview`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Overview {
+    /// Version of the gateway.
+    pub version: String,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Whether it can keep events; if not, why.
+    pub ready: bool,
+    /// `full` or `failing`, when it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Bytes that the spool occupies.
+    pub spool_bytes: u64,
+    /// Bytes that its disk has left.
+    pub free_bytes: u64,
+    /// Bodies in quarantine.
+    pub quarantined: u64,
+    /// Inbounds.
+    pub inbounds: Vec<Inbound>,
+    /// Lanes.
+    pub lanes: Vec<Lane>,
+}
+
+/// A buried event. `GET /api/v1/buried?to=NAME&max=N` gives a list of them, newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Buried {
+    /// The event's id.
+    pub id: EventId,
+    /// Name of the outbound.
+    pub to: String,
+    /// When the gateway had the event.
+    pub received_at: Timestamp,
+    /// When it was given up.
+    pub buried_at: Timestamp,
+    /// Why: the protocol's word.
+    pub code: String,
+    /// How often it had failed alone.
+    pub failures: u32,
+    /// The event itself; only in `GET /api/v1/buried/{id}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Value>,
+}
+
+/// Which buried events: body of `POST /api/v1/buried/revive` and `POST /api/v1/buried/drop`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuriedChoice {
+    /// Only of this outbound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// These ids. Either this or `all` must be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Vec<EventId>>,
+    /// All of them.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// Body of `POST /api/v1/replay`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// Name of the outbound.
+    pub to: String,
+    /// From when on, by the gateway's clock.
+    pub since: Timestamp,
+    /// Until before when; absent = now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// How many entries a command touched.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Count {
+    /// How many.
+    pub count: u64,
+}
+
+/// An entry in quarantine. `GET /api/v1/quarantine?max=N` gives a list of them, newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Quarantined {
+    /// Its number.
+    pub number: u64,
+    /// Name of the inbound.
+    pub inbound: String,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// Why it could not be read.
+    pub reason: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// The body, as text where it is UTF-8; only in `GET /api/v1/quarantine/{number}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The body in base64, where it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+}
+
+/// Which entries: body of `POST /api/v1/quarantine/retry` and `POST /api/v1/quarantine/drop`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineChoice {
+    /// These numbers. Either this or `all` must be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Vec<u64>>,
+    /// All of them.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// What reading again gave.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Reread {
+    /// Entries that could be read now; they have left quarantine.
+    pub read: u64,
+    /// New events from them.
+    pub stored: u64,
+    /// Events from them that were known.
+    pub duplicates: u64,
+    /// Entries that still cannot be read, with the reason.
+    pub unreadable: Vec<StillUnreadable>,
+}
+
+/// An entry that still cannot be read.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StillUnreadable {
+    /// Its number.
+    pub number: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// One event's story. `GET /api/v1/events/{id}/why`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Why {
+    /// The event's id.
+    pub id: EventId,
+    /// Its kind.
+    pub kind: String,
+    /// Where it came in.
+    pub inbound: String,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// Each route, by the rules as they are now.
+    pub routes: Vec<RouteWhy>,
+    /// Each lane.
+    pub lanes: Vec<LaneWhy>,
+}
+
+/// Whether a route matched.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RouteWhy {
+    /// Name.
+    pub name: String,
+    /// Whether it matched.
+    pub matched: bool,
+    /// Where it leads.
+    pub to: Vec<String>,
+    /// The first test that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<FailedTest>,
+}
+
+/// A test that failed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct FailedTest {
+    /// The field.
+    pub field: String,
+    /// The test as written.
+    pub test: String,
+    /// The event's value; absent when the event has none, and for fields about a person, which are not shown here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+}
+
+/// One event in one lane.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LaneWhy {
+    /// Name of the outbound.
+    pub name: String,
+    /// `waiting`, `leased`, `parked`, `behind`, `buried`, `done`; and `not_routed` when it is through without an attempt.
+    pub standing: String,
+    /// When it is due, if it is parked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// Every attempt, oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One attempt.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Attempt {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// `delivered`, `retry` or `buried`.
+    pub result: String,
+    /// The protocol's word.
+    pub code: String,
+}
+
+/// What is wrong with a request. Body of every answer that is no success.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Problem {
+    /// What, and what to do.
+    pub error: String,
+}

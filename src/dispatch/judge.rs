@@ -1,0 +1,371 @@
+//! What a verdict leads to. Pure: time and chance come in as arguments.
+//!
+//! Two kinds of trouble are told apart. **An outage** is the destination's: the lane waits, probes with one event, and
+//! counts nothing. **An event that fails alone** is parked with growing pauses, its device waits behind it, and in the
+//! end it is buried. When events of several devices fail alone with no success between them, that is an outage too.
+
+use std::time::Duration;
+
+use faceway_core::{AttemptResult, Code, DeviceKey, Lease, Parked, Scope, Settled, Timestamp, Verdict};
+use faceway_rules::Retry;
+
+/// So many devices failing one after another are no coincidence.
+const DEVICES_FAILING_MAX: usize = 3;
+/// So many probes with one event, then another device's event is tried.
+const PROBES_OF_ONE_EVENT_MAX: u32 = 3;
+
+/// The memory of one lane about its destination.
+pub(super) struct Judge {
+    retry: Retry,
+    outage: Option<Outage>,
+    /// Devices whose events failed alone since the last success.
+    failing: Vec<DeviceKey>,
+}
+
+/// A destination that is down.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Outage {
+    /// Since when.
+    pub(super) since: Timestamp,
+    /// When the next probe may leave.
+    pub(super) next_probe: Timestamp,
+    /// What the last attempt said.
+    pub(super) code: Code,
+    cause: Cause,
+    probes: u32,
+    /// The event that probes, and how often it has.
+    probing: Option<(u64, u32)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cause {
+    /// The destination does not answer, or says that it cannot.
+    Destination,
+    /// Events of several devices failed, each as if alone.
+    ManyAlone,
+}
+
+/// Whether events may leave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Permit {
+    /// As many as the lane may have on their way.
+    Open,
+    /// One, and only when nothing else is on its way.
+    Probe,
+    /// None before then.
+    Wait(Timestamp),
+}
+
+/// What a verdict leads to.
+#[derive(Debug, PartialEq)]
+pub(super) struct Judgement {
+    pub(super) settled: Settled,
+    pub(super) result: AttemptResult,
+    /// An outage began: release what the lane holds.
+    pub(super) outage_began: bool,
+    /// An outage ended: wake what was parked because of it.
+    pub(super) outage_ended: bool,
+}
+
+impl Judge {
+    pub(super) const fn new(retry: Retry) -> Self {
+        Self { retry, outage: None, failing: Vec::new() }
+    }
+
+    pub(super) const fn outage(&self) -> Option<&Outage> {
+        self.outage.as_ref()
+    }
+
+    pub(super) fn permit(&self, now: Timestamp) -> Permit {
+        match &self.outage {
+            None => Permit::Open,
+            Some(outage) if outage.next_probe <= now => Permit::Probe,
+            Some(outage) => Permit::Wait(outage.next_probe),
+        }
+    }
+
+    /// Judges one attempt. `chance` is from 0 to 1 and spreads the pauses.
+    pub(super) fn judge(&mut self, lease: &Lease, verdict: Verdict, now: Timestamp, chance: f64) -> Judgement {
+        match verdict {
+            Verdict::Delivered { .. } => self.delivered(),
+            Verdict::Bury { code } => self.incurable(code),
+            Verdict::Retry { scope: Scope::Destination, code, after } => {
+                self.down(lease, Cause::Destination, code, after, now, chance)
+            }
+            Verdict::Retry { scope: Scope::Message, code, after } => self.alone(lease, code, after, now, chance),
+        }
+    }
+
+    fn delivered(&mut self) -> Judgement {
+        self.failing.clear();
+        Judgement {
+            settled: Settled::Done,
+            result: AttemptResult::Delivered,
+            outage_began: false,
+            outage_ended: self.outage.take().is_some(),
+        }
+    }
+
+    /// The destination answers, and says that no retry can cure it: whatever the outage was, it is over.
+    fn incurable(&mut self, code: Code) -> Judgement {
+        Judgement {
+            settled: Settled::Bury { code },
+            result: AttemptResult::Buried,
+            outage_began: false,
+            outage_ended: self.outage.take().is_some(),
+        }
+    }
+
+    fn alone(
+        &mut self,
+        lease: &Lease,
+        code: Code,
+        after: Option<Duration>,
+        now: Timestamp,
+        chance: f64,
+    ) -> Judgement {
+        if !self.failing.contains(&lease.device) {
+            self.failing.push(lease.device);
+        }
+        let many = self.failing.len() >= DEVICES_FAILING_MAX;
+        if many || self.outage.as_ref().is_some_and(|outage| outage.cause == Cause::ManyAlone) {
+            self.failing.truncate(DEVICES_FAILING_MAX);
+            return self.down(lease, Cause::ManyAlone, code, after, now, chance);
+        }
+        let outage_ended = self.outage.take().is_some();
+        let (settled, result) = self.park_or_bury(lease, code, after, now, chance);
+        Judgement { settled, result, outage_began: false, outage_ended }
+    }
+
+    fn park_or_bury(
+        &self,
+        lease: &Lease,
+        code: Code,
+        after: Option<Duration>,
+        now: Timestamp,
+        chance: f64,
+    ) -> (Settled, AttemptResult) {
+        let failures = lease.failures.saturating_add(1);
+        let spent = self.retry.attempts_max > 0 && failures >= self.retry.attempts_max;
+        let old = !self.retry.age_max.is_zero() && now.since(lease.received_at) >= self.retry.age_max;
+        if spent || old {
+            return (Settled::Bury { code }, AttemptResult::Buried);
+        }
+        let until = now.plus(self.pause(lease.failures, after, chance));
+        (Settled::Park { until, why: Parked::Alone }, AttemptResult::Retry)
+    }
+
+    fn down(
+        &mut self,
+        lease: &Lease,
+        cause: Cause,
+        code: Code,
+        after: Option<Duration>,
+        now: Timestamp,
+        chance: f64,
+    ) -> Judgement {
+        let old = self.outage.take();
+        let began = old.is_none();
+        let (since, probes, probing) = match old {
+            None => (now, 0, None),
+            // Attempts that were on their way when the outage began tell nothing new.
+            Some(old) if old.next_probe > now => {
+                self.outage = Some(old);
+                return released(false);
+            }
+            Some(old) => (old.since, old.probes.saturating_add(1), old.probing),
+        };
+        let tried = match probing {
+            Some((seq, tried)) if seq == lease.seq => tried + 1,
+            _ => u32::from(!began),
+        };
+        let next_probe = now.plus(self.pause(probes, after, chance));
+        let weary = tried >= PROBES_OF_ONE_EVENT_MAX;
+        let probing = (!weary).then_some((lease.seq, tried));
+        self.outage = Some(Outage { since, next_probe, code, cause, probes, probing });
+        if weary {
+            // Its device's events wait with it, so the next probe is another device's: one poisonous event cannot pass
+            // for an outage.
+            let settled = Settled::Park { until: next_probe, why: Parked::Probe };
+            return Judgement { settled, ..released(began) };
+        }
+        released(began)
+    }
+
+    /// Doubles with every failure, is spread over its upper half, and is never longer than `backoff_max`.
+    fn pause(&self, failures: u32, after: Option<Duration>, chance: f64) -> Duration {
+        let longest = self.retry.backoff_max;
+        let doubled = self.retry.backoff_min.saturating_mul(1 << failures.min(30)).min(longest);
+        let spread = doubled.mul_f64(chance.clamp(0.0, 1.0).mul_add(0.5, 0.5));
+        spread.max(after.unwrap_or_default()).min(longest)
+    }
+}
+
+const fn released(outage_began: bool) -> Judgement {
+    Judgement { settled: Settled::Release, result: AttemptResult::Retry, outage_began, outage_ended: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faceway_core::{EventId, Private};
+
+    fn judge(attempts_max: u32) -> Judge {
+        Judge::new(Retry {
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+            attempts_max,
+            age_max: Duration::ZERO,
+        })
+    }
+
+    fn lease(seq: u64, device: u64, failures: u32) -> Lease {
+        Lease {
+            seq,
+            id: EventId::from_bytes([0; 16]),
+            device: DeviceKey(device),
+            received_at: at(0),
+            failures,
+            routed: false,
+            body: Private::default(),
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds).unwrap()
+    }
+
+    fn down(after: Option<u64>) -> Verdict {
+        Verdict::Retry {
+            scope: Scope::Destination,
+            code: Code::status(503),
+            after: after.map(Duration::from_secs),
+        }
+    }
+
+    fn failed() -> Verdict {
+        Verdict::Retry { scope: Scope::Message, code: Code::status(500), after: None }
+    }
+
+    fn delivered() -> Verdict {
+        Verdict::Delivered { code: Code::status(200) }
+    }
+
+    #[test]
+    fn an_outage_waits_longer_each_time_and_counts_nothing() {
+        let mut judge = judge(2);
+        let mut now = at(0);
+        let mut pauses = Vec::new();
+        for round in 0..9 {
+            // Another device every time, so that no event probes three times.
+            let judgement = judge.judge(&lease(round, round, 0), down(None), now, 1.0);
+            assert_eq!(judgement.settled, Settled::Release, "round {round}");
+            assert_eq!(judgement.outage_began, round == 0);
+            let Permit::Wait(until) = judge.permit(now) else { panic!("an outage must wait") };
+            pauses.push(until.since(now).as_secs());
+            now = until;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert!(judge.judge(&lease(9, 9, 0), delivered(), now, 1.0).outage_ended);
+        assert_eq!(judge.permit(now), Permit::Open);
+    }
+
+    #[test]
+    fn retry_after_is_honoured_up_to_the_longest_pause() {
+        let mut judge = judge(0);
+        judge.judge(&lease(1, 1, 0), down(Some(20)), at(0), 0.0);
+        assert_eq!(judge.permit(at(0)), Permit::Wait(at(20)));
+        judge.judge(&lease(1, 1, 0), down(Some(3600)), at(20), 0.0);
+        assert_eq!(judge.permit(at(20)), Permit::Wait(at(80)));
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_the_outage_began_lengthens_no_pause() {
+        let mut judge = judge(0);
+        judge.judge(&lease(1, 1, 0), down(None), at(0), 1.0);
+        judge.judge(&lease(2, 2, 0), down(None), at(0), 1.0);
+        judge.judge(&lease(3, 3, 0), down(None), at(0), 1.0);
+        assert_eq!(judge.permit(at(0)), Permit::Wait(at(1)));
+    }
+
+    #[test]
+    fn a_poisonous_event_cannot_pass_for_an_outage() {
+        let mut judge = judge(0);
+        let mut now = at(0);
+        let mut settled = Vec::new();
+        for _ in 0..4 {
+            settled.push(judge.judge(&lease(1, 1, 0), down(None), now, 1.0).settled);
+            let Permit::Wait(until) = judge.permit(now) else { panic!("an outage must wait") };
+            now = until;
+        }
+        assert_eq!(settled[..3], [Settled::Release, Settled::Release, Settled::Release]);
+        assert!(matches!(settled[3], Settled::Park { why: Parked::Probe, .. }), "three probes, then another's turn");
+        let next = judge.judge(&lease(2, 2, 0), delivered(), now, 1.0);
+        assert!(next.outage_ended);
+    }
+
+    #[test]
+    fn an_event_that_fails_alone_is_parked_and_in_the_end_buried() {
+        let mut judge = judge(3);
+        let parked = judge.judge(&lease(1, 1, 0), failed(), at(0), 1.0);
+        assert_eq!(parked.settled, Settled::Park { until: at(1), why: Parked::Alone });
+        let parked = judge.judge(&lease(1, 1, 1), failed(), at(1), 1.0);
+        assert_eq!(parked.settled, Settled::Park { until: at(3), why: Parked::Alone });
+        let buried = judge.judge(&lease(1, 1, 2), failed(), at(3), 1.0);
+        assert_eq!(buried.settled, Settled::Bury { code: Code::status(500) });
+        assert_eq!(judge.permit(at(3)), Permit::Open, "its device and the others go on");
+    }
+
+    #[test]
+    fn attempts_max_zero_is_without_end_and_age_max_ends_it() {
+        let mut judge = judge(0);
+        assert!(matches!(
+            judge.judge(&lease(1, 1, 1_000_000), failed(), at(0), 1.0).settled,
+            Settled::Park { .. }
+        ));
+        judge.retry.age_max = Duration::from_secs(10);
+        assert!(matches!(judge.judge(&lease(1, 1, 0), failed(), at(10), 1.0).settled, Settled::Bury { .. }));
+    }
+
+    #[test]
+    fn several_devices_failing_alone_are_an_outage() {
+        let mut judge = judge(2);
+        assert!(!judge.judge(&lease(1, 1, 0), failed(), at(0), 1.0).outage_began);
+        assert!(!judge.judge(&lease(2, 2, 0), failed(), at(0), 1.0).outage_began);
+        let third = judge.judge(&lease(3, 3, 1), failed(), at(0), 1.0);
+        assert!(third.outage_began);
+        assert_eq!(third.settled, Settled::Release, "no attempt is counted");
+        let probe = judge.judge(&lease(3, 3, 1), failed(), at(1), 1.0);
+        assert_eq!(probe.settled, Settled::Release);
+        assert!(judge.judge(&lease(4, 4, 0), delivered(), at(5), 1.0).outage_ended);
+        assert!(!judge.judge(&lease(5, 5, 0), failed(), at(5), 1.0).outage_began, "a success wipes the slate");
+    }
+
+    #[test]
+    fn a_success_between_makes_it_no_outage() {
+        let mut judge = judge(0);
+        for device in 0..20 {
+            assert!(!judge.judge(&lease(device, device, 0), failed(), at(0), 1.0).outage_began);
+            judge.judge(&lease(100 + device, 100, 0), delivered(), at(0), 1.0);
+        }
+    }
+
+    #[test]
+    fn a_destination_that_answers_again_ends_the_outage_whatever_it_says() {
+        let mut judge = judge(3);
+        judge.judge(&lease(1, 1, 0), down(None), at(0), 1.0);
+        let alone = judge.judge(&lease(1, 1, 0), failed(), at(1), 1.0);
+        assert!(alone.outage_ended);
+        assert!(matches!(alone.settled, Settled::Park { why: Parked::Alone, .. }), "and the event counts as alone");
+        judge.judge(&lease(2, 2, 0), down(None), at(2), 1.0);
+        let buried = judge.judge(&lease(2, 2, 0), Verdict::Bury { code: Code::status(422) }, at(4), 1.0);
+        assert!(buried.outage_ended);
+    }
+
+    #[test]
+    fn pauses_are_spread() {
+        let mut judge = judge(0);
+        judge.judge(&lease(1, 1, 0), down(None), at(0), 0.0);
+        assert_eq!(judge.permit(at(0)), Permit::Wait(at(0).plus_millis(500)));
+    }
+}

@@ -1,0 +1,323 @@
+//! One lane: events out of the spool, by the rules, to one outbound, each settled by what the far side said.
+//!
+//! **Invariant:** a lane touches nothing but its own position in the spool and its own outbound, so that no destination
+//! can slow another down, nor the intake.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faceway_core::{
+    Attempt, AttemptResult, Clock, Code, DeviceKey, Lane, Lease, Outbound, Scope, Settled, Settlement, Spool,
+    Timestamp, Verdict,
+};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::decide::{Decider, Routed};
+use super::hands::Hands;
+use super::judge::{Judge, Judgement, Permit};
+use super::render::Renderer;
+use super::status::{LaneState, LaneStatus};
+use crate::observe::LaneMetrics;
+
+/// How many events a lane takes into its hands. Enough to keep its deliveries busy between two visits to the spool.
+const HANDS_MAX: usize = 256;
+/// Below so many it visits the spool again.
+const HANDS_LOW: usize = 64;
+/// How many events it takes in to find one that can probe.
+const PROBE_HANDS_MAX: usize = 16;
+/// After so many visits to the spool in a row it looks after its deliveries again.
+const VISITS_MAX: usize = 8;
+/// When the spool cannot be read, the lane looks again after this.
+const SPOOL_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a lane works with.
+pub(super) struct Tools {
+    pub(super) lane: Lane,
+    pub(super) spool: Arc<dyn Spool>,
+    pub(super) outbound: Arc<dyn Outbound>,
+    pub(super) renderer: Arc<Renderer>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) status: Arc<LaneStatus>,
+    pub(super) metrics: LaneMetrics,
+    pub(super) concurrency_max: usize,
+    pub(super) rules: watch::Receiver<Arc<faceway_rules::RouteSet>>,
+    pub(super) stop: CancellationToken,
+    /// How long deliveries that are on their way may take once `stop` is set.
+    pub(super) grace: Duration,
+}
+
+/// A lane at work.
+pub(super) struct LaneWork {
+    tools: Tools,
+    judge: Judge,
+    decider: Decider,
+    hands: Hands,
+    deliveries: JoinSet<Finished>,
+    /// What each delivery carries, in case its task ends without a word.
+    carried: HashMap<Id, Lease>,
+    /// The spool's mark when it was last asked.
+    seen: u64,
+    /// The spool had nothing more to lease when it was last asked.
+    dry: bool,
+    /// When to ask again although nothing was appended: a parked event is due, or the spool could not be read.
+    ask_at: Option<Timestamp>,
+}
+
+/// A delivery that has ended.
+struct Finished {
+    verdict: Verdict,
+    took: Duration,
+}
+
+impl LaneWork {
+    pub(super) fn new(tools: Tools, judge: Judge, decider: Decider) -> Self {
+        Self {
+            tools,
+            judge,
+            decider,
+            hands: Hands::default(),
+            deliveries: JoinSet::new(),
+            carried: HashMap::new(),
+            seen: 0,
+            dry: false,
+            ask_at: None,
+        }
+    }
+
+    /// Works until it is stopped, then waits for what is on its way, up to the grace period.
+    pub(super) async fn run(mut self) {
+        while !self.tools.stop.is_cancelled() {
+            let hungry = self.fill().await;
+            self.start();
+            self.tell();
+            self.wait(hungry).await;
+        }
+        self.tools.status.set(LaneState::Stopped, self.now());
+        self.drain().await;
+    }
+
+    async fn wait(&mut self, hungry: bool) {
+        let asleep = self.sleep();
+        let spool = &self.tools.spool;
+        tokio::select! {
+            biased;
+            () = self.tools.stop.cancelled() => {}
+            Some(ended) = self.deliveries.join_next_with_id(), if !self.deliveries.is_empty() => self.ended(ended),
+            seen = spool.changed(self.seen), if self.dry => {
+                self.seen = seen;
+                self.dry = false;
+            }
+            () = asleep => {
+                self.dry = false;
+                self.ask_at = None;
+            }
+            () = tokio::task::yield_now(), if hungry => {}
+        }
+    }
+
+    /// Until the next probe may leave or the spool is to be asked again; for ever when neither.
+    fn sleep(&self) -> impl Future<Output = ()> + use<> {
+        let now = self.now();
+        let probe = match self.judge.permit(now) {
+            Permit::Wait(until) => Some(until),
+            Permit::Open | Permit::Probe => None,
+        };
+        // While the lane waits for its probe nothing else may wake it: what is due can wait as long.
+        let until = probe.or(self.ask_at).map(|until| Instant::now() + until.since(now));
+        async move {
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Takes events into the hands until there are enough, the spool is dry, or other work is due; `true` when there
+    /// is more to take.
+    async fn fill(&mut self) -> bool {
+        let (low, most) = match self.judge.permit(self.now()) {
+            Permit::Open => (HANDS_LOW, HANDS_MAX),
+            Permit::Probe if self.deliveries.is_empty() => (1, PROBE_HANDS_MAX),
+            Permit::Probe | Permit::Wait(_) => return false,
+        };
+        for _ in 0..VISITS_MAX {
+            if self.dry || self.hands.waiting() >= low || self.tools.stop.is_cancelled() {
+                return false;
+            }
+            self.lease(most - self.hands.waiting()).await;
+        }
+        !self.dry && self.hands.waiting() < low
+    }
+
+    async fn lease(&mut self, most: usize) {
+        let now = self.now();
+        match self.tools.spool.lease(self.tools.lane, most, now).await {
+            Ok(leases) if leases.is_empty() => self.found_nothing(now).await,
+            Ok(leases) => self.sort(leases),
+            Err(error) => {
+                tracing::error!(outbound = self.tools.metrics.outbound(), %error, "cannot read the spool");
+                self.dry = true;
+                self.ask_at = Some(now.plus(SPOOL_PAUSE));
+            }
+        }
+    }
+
+    async fn found_nothing(&mut self, now: Timestamp) {
+        self.dry = true;
+        match self.tools.spool.survey(self.tools.lane, now).await {
+            Ok(survey) => self.ask_at = survey.next_due,
+            Err(_) => self.ask_at = Some(now.plus(SPOOL_PAUSE)),
+        }
+    }
+
+    /// Asks the rules about each event: what is not for this outbound is through.
+    fn sort(&mut self, leases: Vec<Lease>) {
+        if self.tools.rules.has_changed().unwrap_or(false) {
+            self.decider.replace(Arc::clone(&self.tools.rules.borrow_and_update()));
+        }
+        let mut through = Vec::new();
+        for lease in leases {
+            match self.decider.decide(&lease) {
+                Routed::Here => self.hands.take(lease),
+                Routed::Elsewhere => {
+                    through.push(Settlement { seq: lease.seq, outcome: Settled::Done, attempt: None });
+                }
+            }
+        }
+        self.settle(through);
+    }
+
+    /// Sends on their way as many events as may be.
+    fn start(&mut self) {
+        loop {
+            let most = match self.judge.permit(self.now()) {
+                Permit::Open => self.tools.concurrency_max,
+                Permit::Probe => 1,
+                Permit::Wait(_) => 0,
+            };
+            if self.deliveries.len() >= most {
+                return;
+            }
+            let Some(lease) = self.hands.next() else { return };
+            self.deliver(lease);
+        }
+    }
+
+    fn deliver(&mut self, lease: Lease) {
+        let outbound = Arc::clone(&self.tools.outbound);
+        let renderer = Arc::clone(&self.tools.renderer);
+        let carried = lease.clone();
+        let task = self.deliveries.spawn(async move {
+            let began = Instant::now();
+            let verdict = match renderer.render(&lease).await {
+                Ok(message) => outbound.deliver(&message).await,
+                Err(verdict) => verdict,
+            };
+            Finished { verdict, took: began.elapsed() }
+        });
+        self.carried.insert(task.id(), carried);
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Finished), JoinError>) {
+        let (id, finished) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                tracing::error!(outbound = self.tools.metrics.outbound(), "a delivery ended without a verdict");
+                let code = Code::word("internal");
+                let verdict = Verdict::Retry { scope: Scope::Message, code, after: None };
+                (error.id(), Finished { verdict, took: Duration::ZERO })
+            }
+        };
+        if let Some(lease) = self.carried.remove(&id) {
+            self.finish(&lease, finished);
+        }
+    }
+
+    fn finish(&mut self, lease: &Lease, finished: Finished) {
+        let now = self.now();
+        let code = code_of(&finished.verdict);
+        let judgement = self.judge.judge(lease, finished.verdict, now, rand::random());
+        self.tools.metrics.attempt(judgement.result, &code, finished.took);
+        if judgement.result == AttemptResult::Delivered {
+            self.tools.metrics.delivered(now.since(lease.received_at));
+        } else {
+            self.tools.status.failed(&code, now);
+        }
+        let attempt = Attempt { at: now, took: finished.took, result: judgement.result, code };
+        self.apply(lease, judgement, attempt);
+    }
+
+    fn apply(&mut self, lease: &Lease, judgement: Judgement, attempt: Attempt) {
+        let kept_waiting = matches!(judgement.settled, Settled::Park { .. } | Settled::Release);
+        if kept_waiting || lease.routed || judgement.outage_ended {
+            // Something can be leased now that could not before.
+            self.dry = false;
+        }
+        let settlement =
+            Settlement { seq: lease.seq, outcome: judgement.settled, attempt: Some(attempt) };
+        self.settle(vec![settlement]);
+        if judgement.outage_began {
+            self.log_outage(&lease.device);
+            let all = self.hands.give_back_all();
+            self.release(all);
+        } else if kept_waiting {
+            let behind = self.hands.give_back(lease.device);
+            self.release(behind);
+        }
+        self.hands.returned(lease.device);
+        if judgement.outage_ended {
+            tracing::info!(outbound = self.tools.metrics.outbound(), "the destination is back");
+            self.tools.spool.wake(self.tools.lane);
+        }
+    }
+
+    fn log_outage(&self, _device: &DeviceKey) {
+        let code = self.judge.outage().map(|outage| outage.code.to_string());
+        tracing::warn!(outbound = self.tools.metrics.outbound(), code, "the destination is down: the lane waits");
+    }
+
+    fn release(&mut self, seqs: Vec<u64>) {
+        let release = |seq| Settlement { seq, outcome: Settled::Release, attempt: None };
+        self.settle(seqs.into_iter().map(release).collect());
+    }
+
+    fn settle(&self, settlements: Vec<Settlement>) {
+        if !settlements.is_empty() {
+            self.tools.spool.settle(self.tools.lane, settlements);
+        }
+    }
+
+    fn tell(&self) {
+        let state = match self.judge.outage() {
+            Some(outage) => LaneState::Waiting { until: outage.next_probe, since: outage.since },
+            None if self.deliveries.is_empty() => LaneState::Idle,
+            None => LaneState::Delivering,
+        };
+        self.tools.status.set(state, self.now());
+    }
+
+    /// Waits for what is on its way. What does not end in time is given up: it is leased again after the next start.
+    async fn drain(mut self) {
+        let waiting = self.hands.give_back_all();
+        self.release(waiting);
+        let deadline = Instant::now() + self.tools.grace;
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.deliveries.join_next_with_id()).await {
+            self.ended(ended);
+        }
+        self.deliveries.shutdown().await;
+    }
+
+    fn now(&self) -> Timestamp {
+        self.tools.clock.now()
+    }
+}
+
+fn code_of(verdict: &Verdict) -> Code {
+    match verdict {
+        Verdict::Delivered { code } | Verdict::Retry { code, .. } | Verdict::Bury { code } => code.clone(),
+    }
+}

@@ -1,0 +1,116 @@
+//! Who may push: by address and by token.
+
+use std::net::IpAddr;
+
+use faceway_core::Private;
+use http::Uri;
+use http::header::{AUTHORIZATION, HeaderMap};
+use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
+
+/// Who may push to an inbound.
+#[derive(Debug, Default)]
+pub struct Admission {
+    allow: Vec<IpNet>,
+    /// Digest of the token, so that comparing tells nothing by its time.
+    token: Option<Private<[u8; 32]>>,
+}
+
+/// Why a request is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// 403.
+    Address,
+    /// 401.
+    Token,
+}
+
+impl Admission {
+    /// Lets in whoever comes from one of `allow` (anybody when it is empty) and names `token` (if there is one).
+    pub fn new(allow: Vec<IpNet>, token: Option<&Private<String>>) -> Self {
+        let token = token.map(|token| Private::new(Sha256::digest(token.reveal()).into()));
+        Self { allow, token }
+    }
+
+    pub(super) fn check(&self, peer: IpAddr, uri: &Uri, headers: &HeaderMap) -> Result<(), Denied> {
+        if !self.allow.is_empty() && !self.allow.iter().any(|net| net.contains(&peer)) {
+            return Err(Denied::Address);
+        }
+        let Some(expected) = &self.token else { return Ok(()) };
+        let named = bearer(headers).is_some_and(|token| matches(token.as_bytes(), expected))
+            || uri.query().and_then(token_of_query).is_some_and(|token| matches(&token, expected));
+        if named { Ok(()) } else { Err(Denied::Token) }
+    }
+}
+
+fn matches(token: &[u8], expected: &Private<[u8; 32]>) -> bool {
+    let digest: [u8; 32] = Sha256::digest(token).into();
+    digest == *expected.reveal()
+}
+
+/// The token of `Authorization: Bearer …`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn token_of_query(query: &str) -> Option<Vec<u8>> {
+    query.split('&').find_map(|pair| pair.strip_prefix("token=")).map(percent_decoded)
+}
+
+/// Undoes `%XX` and `+`; what is no escape stays as it is.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let digits = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
+        match (byte, digits.and_then(|digits| u8::from_str_radix(digits, 16).ok())) {
+            (b'%', Some(value)) => {
+                decoded.push(value);
+                at += 3;
+            }
+            (b'+', _) => {
+                decoded.push(b' ');
+                at += 1;
+            }
+            _ => {
+                decoded.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(admission: &Admission, peer: &str, uri: &str, authorization: Option<&str>) -> Result<(), Denied> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = authorization {
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+        }
+        admission.check(peer.parse().unwrap(), &uri.parse().unwrap(), &headers)
+    }
+
+    #[test]
+    fn a_token_is_taken_from_the_query_or_the_header() {
+        let admission = Admission::new(Vec::new(), Some(&Private::new("a+b c%".to_owned())));
+        assert_eq!(check(&admission, "127.0.0.1", "/in/x", None), Err(Denied::Token));
+        assert_eq!(check(&admission, "127.0.0.1", "/in/x?token=a", None), Err(Denied::Token));
+        assert_eq!(check(&admission, "127.0.0.1", "/in/x?a=1&token=a%2Bb+c%25", None), Ok(()));
+        assert_eq!(check(&admission, "127.0.0.1", "/in/x?token=a%2Bb%20c%", None), Ok(()));
+        assert_eq!(check(&admission, "127.0.0.1", "/in/x", Some("bearer a+b c%")), Ok(()));
+        assert_eq!(check(&admission, "127.0.0.1", "/in/x", Some("Basic a+b c%")), Err(Denied::Token));
+    }
+
+    #[test]
+    fn addresses_outside_the_list_are_denied_before_the_token_is_looked_at() {
+        let admission = Admission::new(vec!["10.1.0.0/16".parse().unwrap()], Some(&Private::new("t".to_owned())));
+        assert_eq!(check(&admission, "10.2.0.1", "/in/x?token=t", None), Err(Denied::Address));
+        assert_eq!(check(&admission, "10.1.9.9", "/in/x?token=t", None), Ok(()));
+    }
+}

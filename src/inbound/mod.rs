@@ -1,0 +1,15 @@
+//! What comes in: requests of devices and platforms, read by their adapter, kept, and only then answered.
+//!
+//! **Invariant:** inbound and dispatch meet only at the spool.
+
+mod admission;
+mod body;
+mod images;
+mod keep;
+mod receive;
+mod server;
+
+pub use admission::Admission;
+pub use keep::{Inbound, Kept};
+pub use receive::Receiver;
+pub use server::{Listener, ServerLimits, serve};

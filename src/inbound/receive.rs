@@ -1,0 +1,132 @@
+//! The requests of devices: to which inbound, from whom, and what is answered.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faceway_core::{Answer, Outcome, Spool};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::admission::{Admission, Denied};
+use super::body::{self, BodyError, BodyLimits, BodyMemory};
+use super::{Inbound, images};
+use crate::link::Links;
+
+/// How long a device is asked to wait when its record cannot be kept.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// Takes the requests of devices.
+pub struct Receiver {
+    pub(crate) inbounds: HashMap<String, (Arc<Inbound>, Admission)>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) spool: Arc<dyn Spool>,
+    pub(crate) memory: BodyMemory,
+    pub(crate) body_bytes_max: u64,
+    pub(crate) body_timeout: std::time::Duration,
+}
+
+impl Receiver {
+    /// Answers one request.
+    pub async fn answer(
+        &self,
+        peer: IpAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let response = match self.inbounds.get(request.uri().path()) {
+            Some((inbound, admission)) => self.receive(inbound, admission, peer, request).await,
+            None if request.uri().path().starts_with("/images/") => {
+                images::serve(&request, &self.links, &*self.spool).await
+            }
+            None => plain(StatusCode::NOT_FOUND, "no inbound has this path; see the paths in routes.toml\n"),
+        };
+        Ok(response)
+    }
+
+    async fn receive(
+        &self,
+        inbound: &Inbound,
+        admission: &Admission,
+        peer: IpAddr,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        match admission.check(peer, request.uri(), request.headers()) {
+            Ok(()) => {}
+            Err(denied) => return denied_response(denied),
+        }
+        if request.method() != Method::POST {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "POST records here\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        let (head, body) = request.into_parts();
+        let limits = BodyLimits { bytes_max: self.body_bytes_max, timeout: self.body_timeout };
+        match body::read(&head.headers, body, limits, &self.memory).await {
+            Ok(body) => {
+                let kept = inbound.keep(&head.headers, Some(peer), &body.bytes).await;
+                response_of(inbound, &kept.outcome)
+            }
+            Err(BodyError::NoMemory) => response_of(inbound, &Outcome::Busy),
+            Err(error) => body_response(error),
+        }
+    }
+}
+
+/// The vendor's own answer as an HTTP response.
+fn response_of(inbound: &Inbound, outcome: &Outcome) -> Response<Full<Bytes>> {
+    let Answer { status, content_type, body } = inbound.adapter().answer(outcome);
+    let body = match body {
+        std::borrow::Cow::Borrowed(body) => Bytes::from_static(body),
+        std::borrow::Cow::Owned(body) => Bytes::from(body),
+    };
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(content_type) = content_type {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    if *outcome == Outcome::Busy {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    response
+}
+
+fn denied_response(denied: Denied) -> Response<Full<Bytes>> {
+    match denied {
+        Denied::Address => plain(StatusCode::FORBIDDEN, "this address may not push here; see `allow` in routes.toml\n"),
+        Denied::Token => {
+            let mut response = plain(
+                StatusCode::UNAUTHORIZED,
+                "a token is needed: ?token=… in the address, or the header Authorization: Bearer …\n",
+            );
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+        }
+    }
+}
+
+fn body_response(error: BodyError) -> Response<Full<Bytes>> {
+    let (status, text) = match error {
+        BodyError::TooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is larger than limits.body_bytes_max of gateway.toml\n",
+        ),
+        BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n"),
+        BodyError::NoMemory | BodyError::Broken => (StatusCode::BAD_REQUEST, "the body broke off\n"),
+    };
+    let mut response = plain(status, text);
+    // What is left of the body is not worth reading.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A short answer for people.
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -22,6 +22,9 @@ pub enum Malformed {
     /// `\ud800` without its other half.
     #[error("an escaped surrogate stands alone at byte {0}")]
     LoneSurrogate(usize),
+    /// A text that serde_json keeps for itself, at this byte.
+    #[error("a reserved name at byte {0}")]
+    Reserved(usize),
     /// Not JSON.
     #[error("not JSON at line {line} column {column}: {what}")]
     NotJson {
@@ -72,12 +75,16 @@ fn check_nesting(text: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Gives the place behind the closing quote of the string whose text begins at `at`.
-fn check_string(text: &[u8], mut at: usize) -> Result<usize, Malformed> {
+/// Gives the place behind the closing quote of the string whose text begins at `start`.
+fn check_string(text: &[u8], start: usize) -> Result<usize, Malformed> {
+    let mut at = start;
     while let Some(found) = memchr::memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
         at += found;
         if text[at] == b'"' {
-            return Ok(at + 1);
+            return match is_reserved(text, start, at) {
+                true => Err(Malformed::Reserved(start)),
+                false => Ok(at + 1),
+            };
         }
         at = match escaped_unit(text, at) {
             Some(0xD800..=0xDBFF) => match escaped_unit(text, at + 6) {
@@ -89,6 +96,19 @@ fn check_string(text: &[u8], mut at: usize) -> Result<usize, Malformed> {
         };
     }
     Ok(text.len())
+}
+
+/// How serde_json names raw values and exact numbers on their way through serde. An object with such a name, which may
+/// be escaped, could be kept here but not be parsed as a value by anybody downstream.
+const RESERVED: &str = "$serde_json::private::";
+
+fn is_reserved(text: &[u8], start: usize, end: usize) -> bool {
+    // A whole name, with every sign escaped, is shorter than this.
+    if !matches!(text[start], b'$' | b'\\') || end - start > 256 {
+        return false;
+    }
+    serde_json::from_slice::<String>(&text[start - 1..=end])
+        .is_ok_and(|name| name.starts_with(RESERVED))
 }
 
 /// The UTF-16 unit of the escape `\uXXXX` at `at`.
@@ -333,6 +353,15 @@ mod tests {
         );
         assert!(document(br#"{"a":"\ud83d\ude00 \\ud800"}"#).is_ok());
         assert_eq!(document(b"{\"\xff\"}"), Err(Malformed::NotUtf8(2)));
+        for name in [
+            "$serde_json::private::Number",
+            r"\u0024serde_json::private::RawValue",
+            r"$serde\u005fjson::private::Number",
+        ] {
+            let body = format!(r#"{{"a":{{"{name}":null}}}}"#);
+            assert_eq!(document(body.as_bytes()), Err(Malformed::Reserved(7)));
+        }
+        assert!(document(br#"{"$":"$1","\\":""}"#).is_ok());
     }
 
     #[test]

@@ -1,1 +1,92 @@
-//! The adapter to copy from.
+//! The adapter to copy from. `docs/adding-an-adapter.md` walks through it.
+//!
+//! The vendor is invented: his cameras post `{"id", "time", "camera", "name", "score"}` for every face that they see.
+//! Say here where the vendor's document is, who connects to whom, and what is left under `vendor`.
+
+mod wire;
+
+use faceway_core::{
+    Adapter, Answer, Arrival, Category, Device, DeviceType, Element, Facts, Kind, Match,
+    MatchStatus, Members, Object, ObjectType, Outcome, Person, Private, Reach, Reading, RecordKey,
+    Reject, Settings, document,
+};
+
+use crate::wire::Sighting;
+
+/// The adapter of the invented cameras.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Example;
+
+impl Adapter for Example {
+    fn name(&self) -> &'static str {
+        "example"
+    }
+
+    fn reach(&self) -> &'static [Reach] {
+        &[Reach::Pushed]
+    }
+
+    /// Pure: no I/O, no clock, no randomness. What cannot be read becomes absence and a warning; only a body without
+    /// any meaning is a `Reject`.
+    fn read<'a>(
+        &self,
+        arrival: &Arrival<'a>,
+        _settings: &Settings,
+    ) -> Result<Vec<Element<'a>>, Reject> {
+        let members = Members::parse(document(arrival.body)?)?;
+        let sighting = Sighting::take(members)?;
+        Ok(vec![Ok(Reading {
+            // Never anything that changes when the same record is sent again: the event's id is made from it.
+            key: RecordKey::of(&["id", &sighting.id]),
+            facts: facts(sighting),
+            pictures: Vec::new(),
+        })])
+    }
+
+    fn answer(&self, outcome: &Outcome) -> Answer {
+        match outcome {
+            Outcome::Kept => Answer::json(200, br#"{"ok":true}"#.as_slice()),
+            Outcome::Busy => Answer::json(503, br#"{"ok":false,"why":"busy"}"#.as_slice()),
+            Outcome::Refused(why) => {
+                let body = serde_json::json!({ "ok": false, "why": why });
+                Answer::json(400, body.to_string().into_bytes())
+            }
+        }
+    }
+}
+
+/// The vendor's words in canonical ones. A stranger has no name.
+fn facts(sighting: Sighting<'_>) -> Facts<'_> {
+    let (category, status) = match sighting.name {
+        Some(_) => (Some(Category::Known), Some(MatchStatus::Matched)),
+        None if sighting.name_unread => (None, None),
+        None => (Some(Category::Stranger), Some(MatchStatus::Unmatched)),
+    };
+    Facts {
+        kind: Kind::Recognition,
+        occurred_at: sighting.time,
+        vendor_id: Some(sighting.id),
+        device: Device {
+            id: Some(sighting.camera),
+            device_type: Some(DeviceType::Camera),
+            ..Device::default()
+        },
+        person: Person {
+            name: sighting.name.map(Private::new),
+            category,
+            ..Person::default()
+        },
+        matched: Match {
+            status,
+            score: sighting.score,
+            ..Match::default()
+        },
+        object: Object {
+            object_type: Some(ObjectType::Face),
+            ..Object::default()
+        },
+        vendor: Private::new(sighting.rest),
+        warnings: sighting.warnings,
+        ..Facts::default()
+    }
+}

@@ -1,0 +1,48 @@
+//! `type` 1, since API 1.3.0: the terminal is in trouble.
+
+use faceway_core::{Alarm, AlarmState, AlarmType, Facts, Person, RecordKey};
+
+use crate::fields::Unit;
+use crate::recognition::{private, user_id};
+use crate::wire::Push;
+
+/// Reads `data` into `facts`. Gives the record's key unless `trace_id` is missing: the same `trace_id` comes again with
+/// another `status` when the alarm is cleared.
+pub(crate) fn read<'a>(push: &mut Push<'a>, facts: &mut Facts<'a>) -> Option<RecordKey> {
+    let data = &mut push.data;
+    let status = data.members.peek("status").map_or("", |raw| raw.get());
+    facts.vendor_id = data.identifier("trace_id");
+    facts.occurred_at = data.time("event_time", Unit::Milliseconds);
+    facts.alarm = Alarm {
+        alarm_type: data.word("code", alarm_type),
+        state: data.word("status", alarm_state),
+        description: data.text("description"),
+    };
+    facts.person = Person {
+        id: private(user_id(data, None)),
+        ..Person::default()
+    };
+    let device = facts.device.id.as_deref().unwrap_or_default();
+    let trace = facts.vendor_id.as_deref()?;
+    Some(RecordKey::of(&["alarm", device, trace, status]))
+}
+
+const fn alarm_type(number: i64) -> Option<AlarmType> {
+    match number {
+        10001 => Some(AlarmType::Tamper),
+        10002 => Some(AlarmType::ForcedDoor),
+        10003 => Some(AlarmType::DoorHeldOpen),
+        10004 => Some(AlarmType::PasswordAttack),
+        20003 => Some(AlarmType::Fire),
+        _ => None,
+    }
+}
+
+const fn alarm_state(number: i64) -> Option<AlarmState> {
+    match number {
+        1 => Some(AlarmState::Raised),
+        2 => Some(AlarmState::ClearingFailed),
+        3 => Some(AlarmState::Cleared),
+        _ => None,
+    }
+}

@@ -1,1 +1,10 @@
-//! The gateway.
+//! The gateway: wiring, servers, command line. It knows every other crate and is known by none.
+
+pub mod admin;
+pub mod api;
+pub mod config;
+pub mod dispatch;
+pub mod gateway;
+pub mod inbound;
+pub mod link;
+pub mod observe;

@@ -10,6 +10,8 @@ mod receive;
 mod server;
 
 pub use admission::Admission;
+pub(crate) use admission::bearer;
+pub use body::BodyMemory;
 pub use keep::{Inbound, Kept};
 pub use receive::Receiver;
 pub use server::{Listener, ServerLimits, serve};

@@ -1,0 +1,152 @@
+//! Repair: buried events, replays, and one event's story.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use faceway_core::{Attempt, BuriedChoice, EventId, LaneStory, Standing};
+use serde_json::Value;
+
+use super::problem::{Body, Problem};
+use super::{Admin, LISTED_MAX, Looking, Page};
+use crate::api;
+
+/// `GET /api/v1/buried`.
+pub(super) async fn buried(State(admin): Looking, Query(page): Query<Page>) -> Result<Json<Vec<api::Buried>>, Problem> {
+    let most = page.most();
+    let buried = admin.repair.buried(page.to, most).await?;
+    Ok(Json(buried.into_iter().map(|entry| shown(entry, false)).collect()))
+}
+
+/// `GET /api/v1/buried/{id}`: with the event. One for each outbound that buried it.
+pub(super) async fn buried_one(
+    State(admin): Looking,
+    Path(id): Path<String>,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<api::Buried>>, Problem> {
+    let id = event_id(&id)?;
+    let buried = admin.repair.buried(page.to, LISTED_MAX).await?;
+    let found: Vec<_> = buried.into_iter().filter(|entry| entry.id == id).map(|entry| shown(entry, true)).collect();
+    if found.is_empty() { Err(Problem::not_found("this event is not buried")) } else { Ok(Json(found)) }
+}
+
+fn shown(entry: faceway_core::Buried, whole: bool) -> api::Buried {
+    // Whoever may use the admin API may see the event: he is asked to repair it.
+    let event = whole.then(|| serde_json::from_slice(entry.body.reveal()).unwrap_or_default());
+    api::Buried {
+        id: entry.id,
+        to: entry.lane,
+        received_at: entry.received_at,
+        buried_at: entry.buried_at,
+        code: entry.code.to_string(),
+        failures: entry.failures,
+        event,
+    }
+}
+
+/// `POST /api/v1/buried/revive`.
+pub(super) async fn revive(
+    State(admin): Looking,
+    Body(choice): Body<api::BuriedChoice>,
+) -> Result<Json<api::Count>, Problem> {
+    let count = admin.repair.revive(chosen(choice)?).await?;
+    tracing::info!(count, "buried events are revived");
+    Ok(Json(api::Count { count }))
+}
+
+/// `POST /api/v1/buried/drop`.
+pub(super) async fn drop_buried(
+    State(admin): Looking,
+    Body(choice): Body<api::BuriedChoice>,
+) -> Result<Json<api::Count>, Problem> {
+    let count = admin.repair.drop_buried(chosen(choice)?).await?;
+    tracing::warn!(count, "buried events are dropped for good");
+    Ok(Json(api::Count { count }))
+}
+
+fn chosen(choice: api::BuriedChoice) -> Result<BuriedChoice, Problem> {
+    match (choice.ids, choice.all) {
+        (Some(ids), false) => Ok(BuriedChoice { lane: choice.to, ids: Some(ids) }),
+        (None, true) => Ok(BuriedChoice { lane: choice.to, ids: None }),
+        _ => Err(Problem::bad("say which: either \"ids\": [\"…\"] or \"all\": true")),
+    }
+}
+
+/// `POST /api/v1/replay`.
+pub(super) async fn replay(
+    State(admin): Looking,
+    Body(replay): Body<api::Replay>,
+) -> Result<Json<api::Count>, Problem> {
+    let until = replay.until.unwrap_or_else(|| admin.clock.now());
+    if until <= replay.since {
+        return Err(Problem::bad("until must be later than since"));
+    }
+    match admin.repair.replay(replay.to.clone(), replay.since, until).await? {
+        Some(count) => {
+            tracing::info!(outbound = replay.to, count, "events are replayed");
+            Ok(Json(api::Count { count }))
+        }
+        None => Err(Problem::not_found("there is no lane of this name; see faceway lanes")),
+    }
+}
+
+/// `GET /api/v1/events/{id}/why`.
+pub(super) async fn why(State(admin): Looking, Path(id): Path<String>) -> Result<Json<api::Why>, Problem> {
+    let id = event_id(&id)?;
+    let unknown = "no event of this id is kept: it never came in, or it has left the history (spool.history)";
+    let story = admin.repair.story(id).await?.ok_or_else(|| Problem::not_found(unknown))?;
+    let event: Value = serde_json::from_slice(story.body.reveal()).unwrap_or_default();
+    let word = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Json(api::Why {
+        id,
+        kind: word("kind"),
+        inbound: word("inbound"),
+        received_at: story.received_at,
+        routes: routes(&admin, &event),
+        lanes: story.lanes.into_iter().map(lane).collect(),
+    }))
+}
+
+fn routes(admin: &Admin, event: &Value) -> Vec<api::RouteWhy> {
+    let rules = admin.rules.borrow().clone();
+    let names = |route: &faceway_rules::Route| {
+        route.to.iter().filter_map(|index| rules.outbounds().get(*index).cloned()).collect()
+    };
+    let explained = rules.explain(event).into_iter().zip(rules.routes());
+    explained
+        .map(|(explained, route)| api::RouteWhy {
+            name: explained.name,
+            matched: explained.matched,
+            to: names(route),
+            failed: explained.failed.map(|failed| api::FailedTest {
+                field: failed.field,
+                test: failed.test,
+                value: failed.value.filter(|_| !failed.personal),
+            }),
+        })
+        .collect()
+}
+
+fn lane(story: LaneStory) -> api::LaneWhy {
+    let standing = match story.standing {
+        Standing::Done if story.attempts.is_empty() => "not_routed",
+        standing => standing.as_str(),
+    };
+    api::LaneWhy {
+        name: story.lane,
+        standing: standing.into(),
+        due: story.due,
+        attempts: story.attempts.into_iter().map(attempt).collect(),
+    }
+}
+
+fn attempt(attempt: Attempt) -> api::Attempt {
+    api::Attempt {
+        at: attempt.at,
+        took_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
+        result: attempt.result.as_str().into(),
+        code: attempt.code.to_string(),
+    }
+}
+
+fn event_id(text: &str) -> Result<EventId, Problem> {
+    text.parse().map_err(|_| Problem::bad("an event's id is a UUID, such as 94f278e1-a12c-50fa-8d4e-032e47aa1126"))
+}

@@ -1,0 +1,104 @@
+//! How the gateway stands: lanes and inbounds.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use faceway_core::{AppendError, Survey};
+
+use super::problem::Problem;
+use super::{Admin, Looking};
+use crate::api;
+use crate::dispatch::{LaneHandle, LaneState};
+
+/// `GET /api/v1/overview`.
+pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview>, Problem> {
+    let room = admin.spool.room();
+    Ok(Json(api::Overview {
+        version: env!("CARGO_PKG_VERSION").into(),
+        started_at: admin.started_at,
+        ready: room.accepting.is_ok(),
+        trouble: room.accepting.err().map(|error| match error {
+            AppendError::Full => "full".into(),
+            AppendError::Failing => "failing".into(),
+        }),
+        spool_bytes: room.bytes,
+        free_bytes: room.free,
+        quarantined: room.quarantined,
+        inbounds: admin.shown_inbounds.clone(),
+        lanes: all(&admin).await?,
+    }))
+}
+
+/// `GET /api/v1/lanes`.
+pub(super) async fn list(State(admin): Looking) -> Result<Json<Vec<api::Lane>>, Problem> {
+    all(&admin).await.map(Json)
+}
+
+/// `GET /api/v1/inbounds`.
+pub(super) async fn inbounds(State(admin): Looking) -> Json<Vec<api::Inbound>> {
+    Json(admin.shown_inbounds.clone())
+}
+
+/// `DELETE /api/v1/lanes/{name}`: forgets the lane of an outbound that is no longer configured, with its backlog.
+pub(super) async fn forget(State(admin): Looking, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    if admin.lanes.iter().any(|lane| lane.name() == name) {
+        let text = "this outbound is in routes.toml; take it out first, or bury and drop its events";
+        return Err(Problem::new(StatusCode::CONFLICT, text));
+    }
+    if admin.repair.drop_lane(name).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("there is no lane of this name"))
+    }
+}
+
+async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {
+    let mut lanes = Vec::new();
+    let now = admin.clock.now();
+    for lane in &admin.lanes {
+        let survey = admin.spool.survey(lane.lane(), now).await?;
+        lanes.push(shown(lane, &survey));
+    }
+    for name in admin.repair.lanes().await? {
+        if !lanes.iter().any(|lane| lane.name == name) {
+            lanes.push(removed(admin, name).await?);
+        }
+    }
+    Ok(lanes)
+}
+
+fn shown(lane: &LaneHandle, survey: &Survey) -> api::Lane {
+    let (state, since, failure) = lane.status().get();
+    api::Lane {
+        name: lane.name().to_owned(),
+        protocol: Some(lane.protocol().to_owned()),
+        state: state.as_str().into(),
+        since: Some(since),
+        next_probe: match state {
+            LaneState::Waiting { until, .. } => Some(until),
+            _ => None,
+        },
+        backlog: survey.backlog,
+        oldest: survey.oldest,
+        parked: survey.parked,
+        buried: survey.buried,
+        last_failure: failure.map(|failure| api::Failure { at: failure.at, code: failure.code.to_string() }),
+    }
+}
+
+/// A lane whose outbound is no longer in `routes.toml`: what is buried there can still be looked at.
+async fn removed(admin: &Admin, name: String) -> Result<api::Lane, Problem> {
+    let buried = admin.repair.buried(Some(name.clone()), super::LISTED_MAX).await?.len() as u64;
+    Ok(api::Lane {
+        name,
+        protocol: None,
+        state: "removed".into(),
+        since: None,
+        next_probe: None,
+        backlog: 0,
+        oldest: None,
+        parked: 0,
+        buried,
+        last_failure: None,
+    })
+}

@@ -1,0 +1,97 @@
+//! The admin listener: metrics, health, the API, the console.
+
+mod auth;
+mod events;
+mod lanes;
+mod openapi;
+mod problem;
+mod quarantine;
+mod scrape;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Html;
+use axum::routing::{get, post};
+use faceway_core::{Clock, Private, Repair, Spool, Timestamp};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::api;
+use crate::dispatch::LaneHandle;
+use crate::inbound::Inbound;
+use problem::Problem;
+
+/// What the admin listener looks at and repairs.
+pub struct Admin {
+    pub(crate) spool: Arc<dyn Spool>,
+    pub(crate) repair: Arc<dyn Repair>,
+    pub(crate) lanes: Vec<LaneHandle>,
+    pub(crate) inbounds: HashMap<String, Arc<Inbound>>,
+    /// What the API tells of each inbound.
+    pub(crate) shown_inbounds: Vec<api::Inbound>,
+    pub(crate) rules: watch::Receiver<Arc<faceway_rules::RouteSet>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: PrometheusHandle,
+    pub(crate) token: Option<Private<String>>,
+    pub(crate) started_at: Timestamp,
+}
+
+/// Entries that a list gives when it is not asked for a number.
+const LISTED: usize = 100;
+/// Entries that a list gives at the most.
+const LISTED_MAX: usize = 10_000;
+
+type Looking = axum::extract::State<Arc<Admin>>;
+
+/// Serves until `stop`.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router(admin)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+fn router(admin: Arc<Admin>) -> Router {
+    let api = Router::new()
+        .route("/overview", get(lanes::overview))
+        .route("/lanes", get(lanes::list))
+        .route("/lanes/{name}", axum::routing::delete(lanes::forget))
+        .route("/inbounds", get(lanes::inbounds))
+        .route("/buried", get(events::buried))
+        .route("/buried/{id}", get(events::buried_one))
+        .route("/buried/revive", post(events::revive))
+        .route("/buried/drop", post(events::drop_buried))
+        .route("/replay", post(events::replay))
+        .route("/events/{id}/why", get(events::why))
+        .route("/quarantine", get(quarantine::list))
+        .route("/quarantine/{number}", get(quarantine::show))
+        .route("/quarantine/retry", post(quarantine::retry))
+        .route("/quarantine/drop", post(quarantine::drop_some))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&admin), auth::guard));
+    Router::new()
+        .route("/", get(async || Html(include_str!("../console/index.html"))))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(scrape::ready))
+        .route("/metrics", get(scrape::metrics))
+        .route("/api/v1/openapi.json", get(openapi::document))
+        .nest("/api/v1", api)
+        .fallback(async || Problem::not_found("no such page; the API is described by /api/v1/openapi.json"))
+        .with_state(admin)
+}
+
+/// `?max=` of a list.
+#[derive(serde::Deserialize)]
+struct Page {
+    max: Option<usize>,
+    to: Option<String>,
+}
+
+impl Page {
+    fn most(&self) -> usize {
+        self.max.unwrap_or(LISTED).min(LISTED_MAX)
+    }
+}

@@ -1,0 +1,109 @@
+//! The two files, from disk to values that are valid.
+
+pub mod gateway;
+pub mod secrets;
+pub mod tls;
+
+use std::path::{Path, PathBuf};
+
+use faceway_rules::{AdapterGrammar, Diagnostics, Routes};
+
+pub use gateway::GatewayConfig;
+
+/// Where the files are when nobody says.
+pub const GATEWAY_FILE: &str = "gateway.toml";
+/// Where the files are when nobody says.
+pub const ROUTES_FILE: &str = "routes.toml";
+
+/// Why there is no configuration. All of it is the operator's to mend.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// A file cannot be read; the text says which and what to do.
+    Unreadable(String),
+    /// Everything that is wrong in a file, to be printed as it is.
+    Wrong(Diagnostics),
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(text) => f.write_str(text),
+            Self::Wrong(diagnostics) => diagnostics.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A value and what looks odd about its file.
+pub struct Loaded<T> {
+    /// The file as meant.
+    pub value: T,
+    /// Not wrong, but hardly what was meant.
+    pub warnings: Diagnostics,
+}
+
+/// Loads `gateway.toml` and lays the environment over it. Without `file` the default name is tried, and may be missing.
+///
+/// # Errors
+/// When the file is named and cannot be read, or anything in it or in the environment is wrong.
+pub fn load_gateway(file: Option<&Path>) -> Result<Loaded<GatewayConfig>, ConfigError> {
+    let (text, name) = match file {
+        Some(path) => (read(path)?, path.display().to_string()),
+        None => match std::fs::read_to_string(GATEWAY_FILE) {
+            Ok(text) => (text, GATEWAY_FILE.to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (String::new(), GATEWAY_FILE.to_owned()),
+            Err(error) => return Err(unreadable(Path::new(GATEWAY_FILE), &error)),
+        },
+    };
+    let mut environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    environment.sort();
+    let (config, warnings) = gateway::parse(&text, &name, &environment).map_err(ConfigError::Wrong)?;
+    Ok(Loaded { value: config, warnings })
+}
+
+/// Loads `routes.toml`.
+///
+/// # Errors
+/// When it cannot be read, or anything in it is wrong.
+pub fn load_routes(file: Option<&Path>) -> Result<Loaded<Routes>, ConfigError> {
+    let path = file.map_or_else(|| PathBuf::from(ROUTES_FILE), Path::to_owned);
+    let text = read(&path)?;
+    parse_routes(&text, &path.display().to_string()).map_err(ConfigError::Wrong)
+}
+
+/// Reads the text of a `routes.toml`.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub fn parse_routes(text: &str, name: &str) -> Result<Loaded<Routes>, Diagnostics> {
+    let (value, warnings) = faceway_rules::parse(text, name, &grammar())?;
+    Ok(Loaded { value, warnings })
+}
+
+/// What `[inbound.<adapter>.<name>]` may hold, by the adapters themselves.
+pub fn grammar() -> Vec<AdapterGrammar> {
+    let grammar = |adapter: Box<dyn faceway_core::Adapter>| AdapterGrammar {
+        name: adapter.name(),
+        reach: adapter.reach(),
+        settings: adapter.settings(),
+    };
+    faceway_adapters::all().into_iter().map(grammar).collect()
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    let shown = path.display();
+    ConfigError::Unreadable(match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            format!("{shown}: there is no such file; name another with --routes or --gateway, or begin with the ten lines of README.md")
+        }
+        std::io::ErrorKind::InvalidData => format!("{shown}: not UTF-8; save it as UTF-8"),
+        _ => format!("{shown}: {error}"),
+    })
+}

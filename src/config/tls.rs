@@ -1,0 +1,38 @@
+//! Certificates and keys, from PEM files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::gateway::ServerTls;
+
+/// TLS for a listener, 1.2 and 1.3: terminals speak 1.3, older boxes 1.2.
+///
+/// # Errors
+/// When a file cannot be read, holds no certificate or key, or the two do not belong together.
+pub fn server(tls: &ServerTls) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+    let cert = &tls.cert;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("cannot read the certificate {} (listen.tls.cert)", cert.display()))?;
+    anyhow::ensure!(!chain.is_empty(), "{} holds no certificate (listen.tls.cert)", cert.display());
+    let key = PrivateKeyDer::from_pem_file(&tls.key)
+        .with_context(|| format!("cannot read the key {} (listen.tls.key)", tls.key.display()))?;
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .context("listen.tls: the certificate and the key do not belong together")?;
+    Ok(Arc::new(config))
+}
+
+/// The contents of a PEM file that `routes.toml` names.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn pem(path: &Path, key: &str) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {} ({key})", path.display()))
+}

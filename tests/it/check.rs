@@ -1,0 +1,73 @@
+//! `faceway check`: every mistake at once, each with its place.
+
+use crate::harness::{Site, text};
+
+#[tokio::test]
+async fn five_different_mistakes_are_told_at_once() {
+    let routes = "\
+[inbound.nebula.lobby]
+pth = \"/in/lobby\"
+
+[outbound.webhook.erp]
+url = \"https://erp.example/faces\"
+sign = [\"hunter2\"]
+
+[[route]]
+name = \"blocklisted\"
+when = { \"person.category\" = \"blacklisted\", \"match.score\" = { min = \"high\" } }
+to = [\"epr\"]
+";
+    let output = Site::new(routes).run(&["check"]).await;
+    let told = text(&output.stderr) + &text(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    let places = ["routes.toml:2:1", "routes.toml:6:9", "routes.toml:10:", "routes.toml:11:7"];
+    for part in places.into_iter().chain(["did you mean `path`", "blocklisted", "match.score", "did you mean `erp`"]) {
+        assert!(told.contains(part), "{part} is missing in:\n{told}");
+    }
+    assert_eq!(told.matches("routes.toml:10:").count(), 2, "two mistakes in one line:\n{told}");
+    assert!(!told.contains("hunter2"), "a secret is shown:\n{told}");
+}
+
+#[tokio::test]
+async fn tests_of_the_rules_are_run() {
+    let routes = "\
+[inbound.nebula.lobby]
+[outbound.stdout.screen]
+[outbound.stdout.guard]
+[[route]]
+name = \"strangers\"
+when = { \"person.category\" = \"stranger\" }
+to = [\"guard\"]
+[[route]]
+name = \"rest\"
+otherwise = true
+to = [\"screen\"]
+[[test]]
+name = \"a stranger reaches the guard\"
+given = { kind = \"recognition\", person = { category = \"stranger\" } }
+expect = [\"guard\"]
+";
+    let output = Site::new(routes).run(&["check"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let wrong = routes.replace("expect = [\"guard\"]", "expect = [\"screen\"]");
+    let output = Site::new(&wrong).run(&["check"]).await;
+    let told = text(&output.stderr) + &text(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("a stranger reaches the guard") && told.contains("strangers"), "{told}");
+}
+
+#[tokio::test]
+async fn a_gateway_with_a_bad_file_does_not_start() {
+    let output = Site::new("[inbound.nebula.lobby]\npth = \"/x\"\n").run(&["run"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("routes.toml:2:1"));
+}
+
+#[tokio::test]
+async fn the_files_of_the_repository_are_fine() {
+    let routes = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/routes.toml")).unwrap();
+    let site = Site::new(&routes);
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.toml"), site.path().join("gateway.toml")).unwrap();
+    let output = site.run(&["check"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}

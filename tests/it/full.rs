@@ -1,0 +1,135 @@
+//! Full is told, not hidden: by the budget, and by a disk that is really full.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base64::Engine as _;
+use faceway_testkit::receiver::Receiver;
+use rand::RngExt as _;
+
+use crate::harness::{Device, Gateway, Site, recognition_with, routes_to, vendor_id};
+
+/// Pushes records with pictures until the gateway says that it is full; gives what was accepted.
+async fn push_until_full(gateway: &Gateway, prefix: &str) -> Vec<String> {
+    let mut device = Device::connect(gateway.devices).await;
+    let mut accepted = Vec::new();
+    for number in 0..20_000 {
+        let uuid = format!("{prefix}-{number}");
+        let answer = device.push(&record(&uuid)).await.unwrap();
+        if answer.is_success() {
+            accepted.push(uuid);
+            continue;
+        }
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.code() != 200 && answer.code() != -1, "the terminal must keep its record: {answer:?}");
+        assert_eq!(gateway.get("/readyz").await.0, 503);
+        return accepted;
+    }
+    panic!("it never was full");
+}
+
+fn record(uuid: &str) -> Vec<u8> {
+    let mut picture = vec![0xFF, 0xD8, 0xFF];
+    let mut random = rand::rng();
+    picture.extend((0..60_000).map(|_| random.random::<u8>()));
+    recognition_with("PSC1", uuid, &base64::engine::general_purpose::STANDARD.encode(picture))
+}
+
+async fn push_until_taken(gateway: &Gateway, uuid: &str) {
+    let body = record(uuid);
+    let taken = async {
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
+        loop {
+            let mut device = Device::connect(gateway.devices).await;
+            if device.push(&body).await.unwrap().is_success() {
+                return;
+            }
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(crate::harness::PATIENCE, taken).await.expect("it goes on by itself when there is room");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_that_is_full_says_so_and_goes_on_by_itself() {
+    let receiver = Receiver::start().await;
+    receiver.refuse().await;
+    let site = Site::new(&routes_to(&receiver.url(), "retry.backoff_max = \"500ms\""))
+        .set("FACEWAY_SPOOL__BYTES_MAX", "64MiB")
+        .set("FACEWAY_SPOOL__IMAGES", "0s");
+    let gateway = site.start().await;
+    let mut accepted = push_until_full(&gateway, "first").await;
+    assert!(accepted.len() > 200, "64 MiB hold more than {} records of 60 KB", accepted.len());
+    assert!(gateway.metric("faceway_received_total{inbound=\"lobby\",result=\"busy\"}").await >= 1.0);
+    assert!(gateway.metric("faceway_spool_bytes").await <= f64::from(80 << 20));
+
+    receiver.listen().await;
+    push_until_taken(&gateway, "after").await;
+    accepted.push("after".into());
+    gateway.wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| backlog == 0.0).await;
+    let received: Vec<String> = receiver.confirmed().iter().map(|one| vendor_id(&one.body)).collect();
+    assert_eq!(received, accepted, "what was accepted, in order, each once");
+}
+
+/// A small file system of its own, mounted over a loop device.
+struct SmallDisk {
+    mount: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    /// `None` where this user may not mount.
+    fn new(mib: usize) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let (image, mount) = (dir.path().join("disk.img"), dir.path().join("disk"));
+        std::fs::File::create(&image).unwrap().set_len((mib as u64) << 20).unwrap();
+        std::fs::create_dir(&mount).unwrap();
+        let run = |program: &str, arguments: &[&Path]| {
+            Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
+        };
+        let made = run("mkfs.ext4", &[Path::new("-q"), Path::new("-m0"), &image])
+            && run("mount", &[Path::new("-o"), Path::new("loop"), &image, &mount]);
+        made.then_some(Self { mount, _dir: dir })
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.mount).output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_loses_nothing_and_goes_on_by_itself() {
+    let Some(disk) = SmallDisk::new(96) else {
+        assert!(std::env::var_os("CI").is_none(), "a small file system must be mountable in CI");
+        println!("skipped: this user may not mount a file system");
+        return;
+    };
+    let receiver = Receiver::start().await;
+    receiver.refuse().await;
+    let site = Site::new(&routes_to(&receiver.url(), "retry.backoff_max = \"500ms\""))
+        .spool_in(&disk.mount.join("data"))
+        .set("FACEWAY_SPOOL__FREE_MIN", "0B")
+        .set("FACEWAY_SPOOL__BYTES_MAX", "1GiB");
+    let gateway = site.start().await;
+    // Somebody else fills the disk.
+    let filler = disk.mount.join("filler");
+    std::fs::write(&filler, vec![1; 30 << 20]).unwrap();
+    let mut accepted = push_until_full(&gateway, "first").await;
+    assert!(accepted.len() > 50, "{}", accepted.len());
+    // And takes it away again, without anything having been delivered.
+    std::fs::remove_file(&filler).unwrap();
+    push_until_taken(&gateway, "after").await;
+    accepted.push("after".into());
+    accepted.extend(push_until_full(&gateway, "second").await);
+    // A kill on a full disk loses nothing either.
+    gateway.kill().await;
+    let gateway = site.start().await;
+    receiver.listen().await;
+    gateway.wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| backlog == 0.0).await;
+    let received: Vec<String> = receiver.confirmed().iter().map(|one| vendor_id(&one.body)).collect();
+    let missing: Vec<_> = accepted.iter().filter(|uuid| !received.contains(uuid)).collect();
+    assert!(missing.is_empty(), "missing: {missing:?}");
+    push_until_taken(&gateway, "end").await;
+}

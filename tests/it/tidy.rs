@@ -1,0 +1,148 @@
+//! What Cargo cannot enforce about the shape of the code. Each message says what to write instead.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// Lines of a file without its tests.
+const FILE_LINES_MAX: usize = 400;
+/// Lines of a function.
+const FUNCTION_LINES_MAX: usize = 80;
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut sources = Vec::new();
+    let mut directories: Vec<PathBuf> =
+        ["core", "rules", "adapters", "spools", "outbounds", "src"].iter().map(|room| Path::new(ROOT).join(room)).collect();
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.components().any(|part| part.as_os_str() == "tests")
+            {
+                let text = std::fs::read_to_string(&path).unwrap();
+                sources.push((path.strip_prefix(ROOT).unwrap().to_owned(), without_tests(&text)));
+            }
+        }
+    }
+    assert!(sources.len() > 40, "the tidy tests look at the wrong place");
+    sources
+}
+
+/// Tests come last in a file, so everything from their marker on is theirs.
+fn without_tests(text: &str) -> String {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn crates_depend_only_towards_the_core() {
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(ROOT)
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let allowed: &[&str] = match name {
+            "faceway" | "faceway-benches" => continue,
+            "faceway-core" => &[],
+            "faceway-adapters" => &["faceway-core", "faceway-adapter-"],
+            _ => &["faceway-core"],
+        };
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let to = dependency["name"].as_str().unwrap();
+            let ours = to.starts_with("faceway") && dependency["kind"].is_null();
+            let fine = allowed.iter().any(|prefix| to.starts_with(prefix));
+            assert!(
+                !ours || fine,
+                "{name} depends on {to}: crates know only faceway-core; let src/ bring the two together"
+            );
+        }
+    }
+}
+
+#[test]
+fn files_and_functions_can_be_read_in_one_go() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        if lines > FILE_LINES_MAX && !path.ends_with("core/src/event.rs") {
+            wrong.push(format!("{}: {lines} lines; split it by topic", path.display()));
+        }
+        for (name, length) in functions(&text) {
+            if length > FUNCTION_LINES_MAX {
+                wrong.push(format!("{}: fn {name} has {length} lines; name its parts", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Name and length of each function, by its indentation.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut functions = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let Some(at) = code.find("fn ").filter(|at| *at == 0 || code[..*at].ends_with(' ')) else { continue };
+        if code.starts_with("//") {
+            continue;
+        }
+        let name: String = code[at + 3..].chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect();
+        let end = format!("{}}}", &line[..line.len() - code.len()]);
+        if let Some(length) = lines[start..].iter().position(|line| *line == end) {
+            functions.push((name, length + 1));
+        }
+    }
+    functions
+}
+
+#[test]
+fn the_fence_around_personal_data_is_opened_where_it_may_be() {
+    // Where `reveal()` may be called, and how often. A new caller says here why it may.
+    let allowed: BTreeMap<&str, &str> = [
+        ("core/src/codec.rs", "writes events for the spool"),
+        ("core/src/event.rs", "asks for the size of a picture"),
+        ("core/src/private.rs", "is the fence"),
+        ("src/dispatch/render.rs", "writes messages"),
+        ("src/dispatch/decide.rs", "asks the rules, which answer yes or no"),
+        ("src/inbound/admission.rs", "digests the token"),
+        ("src/inbound/images.rs", "serves a picture to who has its link"),
+        ("src/admin/auth.rs", "digests the token"),
+        ("src/admin/events.rs", "shows a buried event to the admin"),
+        ("src/admin/quarantine.rs", "shows a body to the admin, and reads it again"),
+        ("src/gateway.rs", "sets the header that a secret is for"),
+    ]
+    .into();
+    let rooms = [
+        ("spools/", "stores bytes, and gives them back"),
+        ("outbounds/", "sends a rendered message"),
+        ("adapters/", "passes on what it has just read"),
+        ("src/cli/", "shows the operator his own file"),
+    ];
+    for (path, text) in sources() {
+        let path = path.to_string_lossy();
+        let calls = text.matches(".reveal()").count() + text.matches(".into_revealed()").count();
+        let may = allowed.contains_key(&*path) || rooms.iter().any(|(room, _)| path.starts_with(room));
+        assert!(calls == 0 || may, "{path} opens the fence around personal data: let it pass `Private` on, or say in tests/it/tidy.rs why it may");
+    }
+}
+
+#[test]
+fn adapters_are_registered() {
+    let list = std::fs::read_to_string(Path::new(ROOT).join("adapters/all/src/lib.rs")).unwrap();
+    for entry in std::fs::read_dir(Path::new(ROOT).join("adapters")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name != "all" && name != "example" {
+            assert!(list.contains(&format!("faceway_adapter_{name}")), "add a line for {name} to adapters/all/src/lib.rs");
+        }
+    }
+}
+
+#[test]
+fn the_architecture_can_be_read_in_one_sitting() {
+    let lines = std::fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).unwrap().lines().count();
+    assert!(lines <= 250, "ARCHITECTURE.md has {lines} lines: keep stable facts only");
+}

@@ -268,6 +268,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 /// Keeps the last of the members with the same name, as JSON parsers do. Linear, so that a body of a million members
 /// takes no longer for each of them than a small one.
 fn remove_repeated(members: &mut Vec<(Cow<'_, str>, Rest<'_>)>) {
+    // Few names are compared with each other faster than they are hashed.
+    let names = || members.iter().map(|(name, _)| name);
+    if members.len() <= 32
+        && !names()
+            .enumerate()
+            .any(|(index, name)| names().take(index).any(|other| other == name))
+    {
+        return;
+    }
     let mut seen = std::collections::HashSet::with_capacity(members.len());
     let mut repeated = false;
     let mut keep = vec![true; members.len()];

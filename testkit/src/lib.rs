@@ -1,1 +1,6 @@
 //! Suites for the three contracts, and what tests need.
+
+pub mod adapter;
+pub mod clock;
+pub mod outbound;
+pub mod receiver;

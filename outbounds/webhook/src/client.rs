@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Proxy, Url, retry};
 use rustls::pki_types::pem::PemObject as _;
@@ -41,6 +42,20 @@ pub(crate) fn build(
             .map_err(|error| SettingsError::new("url", error.without_url().to_string()))
     };
     Ok((client(settings.connections_max)?, client(0)?))
+}
+
+/// What every request has in common. A user and password in the URL become a header, which `headers` may replace.
+pub(crate) fn addressed(
+    client: &Client,
+    url: Url,
+    headers: HeaderMap,
+) -> Result<(Url, HeaderMap), SettingsError> {
+    let request = client
+        .post(url)
+        .headers(headers)
+        .build()
+        .map_err(|error| SettingsError::new("url", error.without_url().to_string()))?;
+    Ok((request.url().clone(), request.headers().clone()))
 }
 
 fn common(timeout: Duration, tls: ClientConfig) -> ClientBuilder {

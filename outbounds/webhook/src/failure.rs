@@ -62,13 +62,6 @@ fn of_http(error: &hyper::Error) -> Option<&'static str> {
 }
 
 fn of_io(error: &io::Error) -> Option<&'static str> {
-    // An `io::Error` around another error names that error's source as its own, and so passes over it.
-    if error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>())
-    {
-        return Some("tls");
-    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Some("refused"),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Some("unreachable"),
@@ -82,7 +75,11 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
     let mut next = error.source();
     std::iter::from_fn(move || {
         let cause = next?;
-        next = cause.source();
+        // An `io::Error` around another error gives that error's source as its own, and so passes over it.
+        next = match cause.downcast_ref::<io::Error>().map(io::Error::get_ref) {
+            Some(Some(inner)) => Some(inner),
+            _ => cause.source(),
+        };
         Some(cause)
     })
 }

@@ -46,9 +46,10 @@ impl Webhook {
     pub fn new(settings: WebhookSettings, clock: Arc<dyn Clock>) -> Result<Self, SettingsError> {
         let url = settings.parsed_url()?;
         let (pooled, unpooled) = client::build(&settings, &url)?;
+        let (url, headers) = client::addressed(&pooled, url, settings.checked_headers()?)?;
         Ok(Self {
             url,
-            headers: settings.checked_headers()?,
+            headers,
             signer: Signer::new(&settings.sign)?,
             pooled,
             unpooled,

@@ -1,0 +1,98 @@
+//! Whom it trusts, and how it shows who it is.
+
+use std::sync::Arc;
+
+use faceway_core::Private;
+use faceway_outbound_webhook::{TlsFiles, Webhook, WebhookSettings};
+use faceway_testkit::clock::TestClock;
+use faceway_testkit::receiver::{Authority, Issued, Receiver};
+
+use crate::{deliver, delivered, outage, settings, webhook};
+
+fn secured(
+    receiver: &Receiver,
+    ca: Option<&Authority>,
+    identity: Option<&Issued>,
+) -> WebhookSettings {
+    let mut settings = settings(&receiver.url());
+    settings.tls = Some(TlsFiles {
+        ca: ca.map(|ca| ca.pem().into_bytes()),
+        identity: identity.map(|identity| {
+            let key = Private::new(identity.key.clone().into_bytes());
+            (identity.certificate.clone().into_bytes(), key)
+        }),
+    });
+    settings
+}
+
+#[tokio::test]
+async fn a_ca_of_ones_own_is_trusted_and_no_other() {
+    let authority = Authority::new();
+    let receiver = Receiver::start_tls(&authority.issue("127.0.0.1"), None).await;
+    let trusting = webhook(secured(&receiver, Some(&authority), None));
+    assert_eq!(deliver(&trusting, "one").await, delivered(200));
+    assert_eq!(deliver(&trusting, "two").await, delivered(200));
+    assert_eq!(receiver.accepted(), 1);
+
+    let others = webhook(secured(&receiver, Some(&Authority::new()), None));
+    assert_eq!(deliver(&others, "three").await, outage("tls"));
+    let system = webhook(settings(&receiver.url()));
+    assert_eq!(deliver(&system, "three").await, outage("tls"));
+    assert_eq!(receiver.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_not_trusted() {
+    let authority = Authority::new();
+    let receiver = Receiver::start_tls(&authority.issue("erp.example"), None).await;
+    let webhook = webhook(secured(&receiver, Some(&authority), None));
+    assert_eq!(deliver(&webhook, "one").await, outage("tls"));
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let receiver = Receiver::start_tls(&authority.issue("127.0.0.1"), Some(&clients)).await;
+    let identity = clients.issue("gateway.example");
+    let known = webhook(secured(&receiver, Some(&authority), Some(&identity)));
+    assert_eq!(deliver(&known, "one").await, delivered(200));
+    let unknown = webhook(secured(&receiver, Some(&authority), None));
+    assert_eq!(deliver(&unknown, "one").await, outage("tls"));
+}
+
+#[tokio::test]
+async fn plain_http_behind_https_is_named_so() {
+    let receiver = Receiver::start().await;
+    let url = receiver.url().replace("http:", "https:");
+    assert_eq!(
+        deliver(&webhook(settings(&url)), "one").await,
+        outage("tls")
+    );
+}
+
+#[test]
+fn files_that_are_none_are_named() {
+    let authority = Authority::new();
+    let one = authority.issue("one.example");
+    let refused = |ca: Option<&str>, identity: Option<(&str, &str)>| {
+        let mut settings = settings("https://erp.example/faces");
+        settings.tls = Some(TlsFiles {
+            ca: ca.map(|pem| pem.as_bytes().to_vec()),
+            identity: identity.map(|(certificate, key)| {
+                let key = Private::new(key.as_bytes().to_vec());
+                (certificate.as_bytes().to_vec(), key)
+            }),
+        });
+        let clock = Arc::new(TestClock::default());
+        Webhook::new(settings, clock).err().unwrap().key
+    };
+    assert_eq!(refused(Some("no PEM"), None), "tls.ca");
+    assert_eq!(refused(Some(&one.key), None), "tls.ca");
+    assert_eq!(refused(None, Some(("", &one.key))), "tls.cert");
+    assert_eq!(refused(None, Some((&one.certificate, "no PEM"))), "tls.key");
+    let other = authority.issue("other.example");
+    assert_eq!(
+        refused(None, Some((&one.certificate, &other.key))),
+        "tls.key"
+    );
+}

@@ -7,18 +7,25 @@
 //!
 //! `FACEWAY_BLESS=1` writes every `out.json` anew. Then read each of them: the suite cannot know what a vendor means.
 
+mod case;
+mod check;
+mod garbage;
+
 use std::fs;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 
 use faceway_core::{
-    Adapter, Arrival, Element, Outcome, Picture, Reject, SettingKind, SettingValue, Settings,
-    Stamp, Timestamp, encode, schema, stamp,
+    Adapter, Arrival, Element, Outcome, Reject, Settings, Stamp, Timestamp, encode, schema, stamp,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use jsonschema::Validator;
 use serde_json::{Value, json};
+
+use case::{Case, folders, read, text};
+use check::{check_event, discreet};
+pub use garbage::{damaged, garbage};
 
 /// All of it: the golden cases, their bodies cut off and damaged, garbage, and the answers.
 ///
@@ -196,198 +203,6 @@ fn element_as_value(
     Ok(event)
 }
 
-/// A reason goes into logs: it must not repeat what was sent.
-fn discreet<'r>(reason: &'r str, sent: &Sent) -> Result<&'r str, String> {
-    if reason.trim().is_empty() {
-        return Err("a reason is blank".into());
-    }
-    let body: Value = serde_json::from_slice(&sent.body).unwrap_or_default();
-    let mut values = Vec::new();
-    texts(&body, &mut values);
-    values.push(MARKER);
-    repeats_none(reason, &values)?;
-    Ok(reason)
-}
-
-fn repeats_none(text: &str, values: &[&str]) -> Result<(), String> {
-    let repeated = values
-        .iter()
-        .find(|value| value.chars().count() > 1 && text.contains(**value));
-    match repeated {
-        Some(value) => Err(format!("{text:?} repeats the value {value:?}")),
-        None => Ok(()),
-    }
-}
-
-fn check_event(event: &Value, pictures: &[Picture]) -> Result<(), String> {
-    let breaches: Vec<String> = validator()
-        .iter_errors(event)
-        .map(|error| format!("{} at {}", error, error.instance_path()))
-        .collect();
-    if !breaches.is_empty() {
-        return Err(format!("against the schema: {}", breaches.join("; ")));
-    }
-    check_no_secrets(event)?;
-    check_absence(event)?;
-    check_pictures(event, pictures)?;
-    check_warnings(event)
-}
-
-/// Secrets never enter the event, and pictures leave its text.
-fn check_no_secrets(value: &Value) -> Result<(), String> {
-    match value {
-        Value::Object(members) => members.iter().try_for_each(|(name, value)| {
-            if ["pin", "password", "token"].contains(&name.to_ascii_lowercase().as_str()) {
-                return Err(format!("the event has a member {name:?}"));
-            }
-            check_no_secrets(value)
-        }),
-        Value::Array(items) => items.iter().try_for_each(check_no_secrets),
-        Value::String(text) if text.starts_with("/9j/") || text.starts_with("data:image/") => {
-            Err("the event holds the text of a picture".into())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What was not told is absent: neither null, nor blank, nor empty. Under `vendor` everything is as sent.
-fn check_absence(event: &Value) -> Result<(), String> {
-    fn check(path: &str, value: &Value) -> Result<(), String> {
-        let nothing = match value {
-            Value::Null => true,
-            Value::String(text) => text.trim().is_empty(),
-            Value::Array(items) => items.is_empty(),
-            Value::Object(members) => members.is_empty(),
-            _ => false,
-        };
-        if nothing {
-            return Err(format!("{path} is there and says nothing"));
-        }
-        match value {
-            Value::Array(items) => items.iter().try_for_each(|item| check(path, item)),
-            Value::Object(members) => members
-                .iter()
-                .filter(|(name, _)| !(path == "event" && *name == "vendor"))
-                .try_for_each(|(name, value)| check(&format!("{path}.{name}"), value)),
-            _ => Ok(()),
-        }
-    }
-    check("event", event)
-}
-
-/// Every picture is named by the event, and every name has its picture.
-fn check_pictures(event: &Value, pictures: &[Picture]) -> Result<(), String> {
-    let images = event["images"].as_array().map_or(&[][..], Vec::as_slice);
-    let named: Vec<&str> = images
-        .iter()
-        .filter_map(|image| image["sha256"].as_str())
-        .collect();
-    let kept: Vec<String> = pictures
-        .iter()
-        .map(|picture| picture.sha256.to_string())
-        .collect();
-    if named != kept {
-        return Err(format!("images name {named:?}, pictures are {kept:?}"));
-    }
-    Ok(())
-}
-
-/// Warnings are shown and logged: they must not repeat what is said about a person.
-fn check_warnings(event: &Value) -> Result<(), String> {
-    let mut values = Vec::new();
-    texts(&event["person"], &mut values);
-    // Words such as `stranger` are no personal values.
-    values.retain(|value| Some(*value) != event["person"]["category"].as_str());
-    values.push(MARKER);
-    let mut warnings = Vec::new();
-    texts(&event["warnings"], &mut warnings);
-    warnings
-        .iter()
-        .filter(|_| !values.is_empty())
-        .try_for_each(|warning| repeats_none(warning, &values))
-}
-
-fn texts<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
-    match value {
-        // Numbers of one or two digits stand in any text.
-        Value::String(text) if text.trim().chars().count() > 2 => found.push(text),
-        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-        Value::Object(members) => members.values().for_each(|value| texts(value, found)),
-        _ => {}
-    }
-}
-
-struct Case {
-    sent: Sent,
-    out: PathBuf,
-}
-
-impl Case {
-    fn load(adapter: &dyn Adapter, folder: &Path) -> Result<Self, String> {
-        let mut sent = Sent::new(adapter, read(&body_file(folder)?)?);
-        let arrival = folder.join("arrival.json");
-        if arrival.exists() {
-            let around: Value = serde_json::from_slice(&read(&arrival)?).map_err(text)?;
-            surround(adapter, &mut sent, &around)
-                .map_err(|what| format!("arrival.json: {what}"))?;
-        }
-        Ok(Self {
-            sent,
-            out: folder.join("out.json"),
-        })
-    }
-}
-
-fn surround(adapter: &dyn Adapter, sent: &mut Sent, around: &Value) -> Result<(), String> {
-    for (name, value) in around.as_object().ok_or("not an object")? {
-        match (name.as_str(), value) {
-            ("inbound", Value::String(inbound)) => sent.inbound.clone_from(inbound),
-            ("peer", Value::String(peer)) => sent.peer = Some(peer.parse().map_err(text)?),
-            ("received_at", Value::String(at)) => sent.received_at = at.parse().map_err(text)?,
-            ("headers", Value::Object(headers)) => {
-                for (name, value) in headers {
-                    let name: HeaderName = name.parse().map_err(text)?;
-                    let value = value.as_str().ok_or("a header is not a text")?;
-                    let value: HeaderValue = value.parse().map_err(text)?;
-                    sent.headers.append(name, value);
-                }
-            }
-            ("settings", Value::Object(settings)) => {
-                for (name, value) in settings {
-                    set(adapter, &mut sent.settings, name, value)?;
-                }
-            }
-            _ => return Err(format!("{name}: unknown, or of another type")),
-        }
-    }
-    Ok(())
-}
-
-fn set(
-    adapter: &dyn Adapter,
-    settings: &mut Settings,
-    name: &str,
-    value: &Value,
-) -> Result<(), String> {
-    let mut known = adapter.settings().iter();
-    let setting = known
-        .find(|setting| setting.name == name)
-        .ok_or_else(|| format!("the adapter has no setting {name}"))?;
-    let value = match (setting.kind, value) {
-        (SettingKind::Texts, Value::Array(items)) => SettingValue::Texts(
-            items
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
-        ),
-        (kind, Value::String(text)) => kind.parse(text)?,
-        (kind, other) => kind.parse(&other.to_string())?,
-    };
-    settings.set(setting.name, value);
-    Ok(())
-}
-
 fn run(adapter: &dyn Adapter, folder: &Path) -> Result<(), String> {
     let case = Case::load(adapter, folder)?;
     let got = examine(adapter, &case.sent)?;
@@ -415,112 +230,4 @@ fn run(adapter: &dyn Adapter, folder: &Path) -> Result<(), String> {
     Err(format!(
         "differs from out.json in {difference}\nall that was got:\n{got}"
     ))
-}
-
-fn folders(fixtures: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(fixtures).into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect();
-    folders.sort();
-    folders
-}
-
-fn body_file(folder: &Path) -> Result<PathBuf, String> {
-    let mut entries = fs::read_dir(folder).map_err(text)?.flatten();
-    entries
-        .find(|entry| entry.path().file_stem().is_some_and(|stem| stem == "in"))
-        .map(|entry| entry.path())
-        .ok_or_else(|| "there is no file in.json".into())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-/// Stands for a personal value in [`garbage`]; no reason and no warning may repeat it.
-const MARKER: &str = "Markerella";
-
-/// Bodies that no vendor would send and every attacker might: wrong types, wrong encodings, depth, size.
-pub fn garbage() -> Vec<Vec<u8>> {
-    let mut bodies: Vec<Vec<u8>> = [
-        "",
-        " ",
-        "null",
-        "true",
-        "0",
-        "-",
-        "\"Markerella\"",
-        "{",
-        "}",
-        "[]",
-        "[[]]",
-        "{}",
-        "{}{}",
-        "{\"\":\"\"}",
-        "{\"type\":Markerella}",
-        "{\"type\":\"Markerella\",\"data\":{}}",
-        "{\"type\":0,\"data\":\"Markerella\"}",
-        "{\"type\":0,\"data\":{\"user\":\"Markerella\",\"timestamp\":\"Markerella\"}}",
-        "{'type':0}",
-        "{\"type\":0,\"data\":{}}\0",
-        "{\"a\":\"\\ud800\"}",
-        "{\"a\":\"\\u0000\"}",
-        "{\"a\":1e999,\"b\":-1e-999,\"c\":123456789012345678901234567890}",
-        "{\"type\":0,\"data\":{\"$serde_json::private::Number\":\"Markerella\"}}",
-        "{\"type\":0,\"data\":{\"x\":{\"$serde_json::private::RawValue\":\"Markerella\"}}}",
-        "{\"$serde_json::private::Number\":\"Markerella\",\"type\":0,\"data\":{}}",
-        "\u{feff}{}",
-        "<xml>Markerella</xml>",
-        "a=b&c=Markerella",
-    ]
-    .into_iter()
-    .map(|body| body.as_bytes().to_vec())
-    .collect();
-    bodies.push(vec![0xFF, 0xFE, 0, 0x80]);
-    bodies.push(vec![b'['; 100_000]);
-    bodies.push(b"{\"a\":".repeat(10_000));
-    bodies.push([vec![b'['; 60], vec![b']'; 60]].concat());
-    bodies.push(format!("{{\"a\":\"{}\"}}", "x".repeat(1_000_000)).into_bytes());
-    bodies.push(format!("{{\"a\":{}}}", "9".repeat(100_000)).into_bytes());
-    let mut random = Random(1);
-    for length in 0..200 {
-        bodies.push((0..length).map(|_| random.next() as u8).collect());
-    }
-    bodies
-}
-
-/// `body` cut off at many places, and with single bytes changed.
-pub fn damaged(body: &[u8]) -> Vec<Vec<u8>> {
-    let mut random = Random(body.len() as u64 + 1);
-    let mut bodies = Vec::new();
-    let step = (body.len() / 25).max(1);
-    for at in (0..body.len()).step_by(step) {
-        bodies.push(body[..at].to_vec());
-        let mut changed = body.to_vec();
-        changed[at] = *random.pick(b"\"\\{}[],:0-9e.tfn \0\xFF");
-        bodies.push(changed);
-    }
-    bodies
-}
-
-/// The same numbers in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 16
-    }
-
-    fn pick<'t, T>(&mut self, items: &'t [T]) -> &'t T {
-        &items[(self.next() % items.len() as u64) as usize]
-    }
 }

@@ -75,10 +75,10 @@ impl Simulation {
 
     /// The push with this number, as if it happened `at`. Terminals take turns.
     pub fn push(&self, number: u64, at: Timestamp) -> Push {
-        let device = format!("PSC0SIM{:08}", number % self.devices);
         if number % ALARM_EVERY == ALARM_EVERY - 1 {
-            return self.alarm(number, at, device);
+            return self.alarm(number, at);
         }
+        let device = self.device(number);
         let dice = mix(self.seed ^ mix(number));
         let uuid = uuid(dice, mix(dice));
         let data = recognition(dice, &uuid, &device, at);
@@ -89,9 +89,14 @@ impl Simulation {
         }
     }
 
-    fn alarm(&self, number: u64, at: Timestamp, device: String) -> Push {
+    fn device(&self, number: u64) -> String {
+        format!("PSC0SIM{:08}", number % self.devices)
+    }
+
+    /// Raised on even turns; the next one clears it, on the same terminal.
+    fn alarm(&self, number: u64, at: Timestamp) -> Push {
         let turn = number / ALARM_EVERY;
-        // Raised on even turns; the next one clears it.
+        let device = self.device(turn / 2);
         let dice = mix(self.seed ^ mix(turn / 2));
         let code = [10001, 10002, 10003, 10004, 20003][(dice % 5) as usize];
         let uuid = format!("SIM-{dice:016x}");
@@ -285,6 +290,13 @@ mod tests {
         assert_eq!(pictures.len(), 400);
         assert_eq!(ids.len(), 390);
         assert_eq!(kinds.len(), 7, "{kinds:?}");
+    }
+
+    #[test]
+    fn an_alarm_is_cleared_where_it_was_raised() {
+        let simulation = Simulation::new(7, 3, Picture::None);
+        let (raised, cleared) = (simulation.push(119, at()), simulation.push(159, at()));
+        assert_eq!((raised.uuid, raised.device), (cleared.uuid, cleared.device));
     }
 
     #[test]

@@ -58,18 +58,36 @@ impl Gateway {
     ///
     /// # Errors
     /// When something that the files name cannot be had: a secret, a certificate, the spool's directory, an address.
-    pub async fn start(config: GatewayConfig, routes: Routes, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: GatewayConfig,
+        routes: Routes,
+        metrics: PrometheusHandle,
+    ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let spool = open_spool(&config, &clock).await?;
         let links = Arc::new(links(&config, &clock)?);
-        let outbounds = routes.outbounds.iter().map(|plan| open_outbound(plan, &clock)).collect::<Result<Vec<_>, _>>()?;
+        let outbounds = routes
+            .outbounds
+            .iter()
+            .map(|plan| open_outbound(plan, &clock))
+            .collect::<Result<Vec<_>, _>>()?;
         let tls = config.listen.tls.as_ref().map(tls::server).transpose()?;
         let listener = Listener::bind(config.listen.devices, tls)
             .await
-            .with_context(|| format!("cannot listen on {} (listen.devices of gateway.toml)", config.listen.devices))?;
+            .with_context(|| {
+                format!(
+                    "cannot listen on {} (listen.devices of gateway.toml)",
+                    config.listen.devices
+                )
+            })?;
         let admin_listener = TcpListener::bind(config.listen.admin)
             .await
-            .with_context(|| format!("cannot listen on {} (listen.admin of gateway.toml)", config.listen.admin))?;
+            .with_context(|| {
+                format!(
+                    "cannot listen on {} (listen.admin of gateway.toml)",
+                    config.listen.admin
+                )
+            })?;
         let (devices, admin_address) = (listener.address()?, admin_listener.local_addr()?);
 
         let (rules_sender, rules) = watch::channel(Arc::new(routes.routes.clone()));
@@ -91,12 +109,20 @@ impl Gateway {
             spool: Arc::clone(&store),
             repair: Arc::clone(&spool) as Arc<dyn Repair>,
             lanes: dispatch.lanes().to_vec(),
-            inbounds: inbounds.values().map(|(inbound, _)| (inbound.name().to_owned(), Arc::clone(inbound))).collect(),
+            inbounds: inbounds
+                .values()
+                .map(|(inbound, _)| (inbound.name().to_owned(), Arc::clone(inbound)))
+                .collect(),
             shown_inbounds: shown(&routes),
             rules,
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
-            token: config.listen.admin_token.as_ref().map(secrets::resolve).transpose()?,
+            token: config
+                .listen
+                .admin_token
+                .as_ref()
+                .map(secrets::resolve)
+                .transpose()?,
             started_at: clock.now(),
         };
         loaded(&clock);
@@ -119,7 +145,12 @@ impl Gateway {
             admin: admin_address,
             spool,
             dispatch,
-            intake: tokio::spawn(inbound::serve(listener, Arc::new(receiver), limits, stop_intake.clone())),
+            intake: tokio::spawn(inbound::serve(
+                listener,
+                Arc::new(receiver),
+                limits,
+                stop_intake.clone(),
+            )),
             stop_intake,
             admin_task: tokio::spawn(serve_admin(admin_listener, admin, stop_admin.clone())),
             stop_admin,
@@ -171,10 +202,14 @@ async fn upkeep(metrics: PrometheusHandle) {
 fn loaded(clock: &Arc<dyn Clock>) {
     metrics::gauge!("faceway_reload_successful").set(1.0);
     #[expect(clippy::cast_precision_loss, reason = "a metric's seconds")]
-    metrics::gauge!("faceway_reload_timestamp_seconds").set(clock.now().as_millis() as f64 / 1000.0);
+    metrics::gauge!("faceway_reload_timestamp_seconds")
+        .set(clock.now().as_millis() as f64 / 1000.0);
 }
 
-async fn open_spool(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<DiskSpool>> {
+async fn open_spool(
+    config: &GatewayConfig,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<DiskSpool>> {
     let spool = &config.spool;
     let settings = DiskSettings {
         dir: spool.dir.clone(),
@@ -185,13 +220,21 @@ async fn open_spool(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::R
         quarantine: spool.quarantine,
     };
     let opened = DiskSpool::open(settings, Arc::clone(clock)).await;
-    Ok(Arc::new(opened.with_context(|| format!("cannot open the spool in {}", spool.dir.display()))?))
+    Ok(Arc::new(opened.with_context(|| {
+        format!("cannot open the spool in {}", spool.dir.display())
+    })?))
 }
 
 fn links(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Links> {
-    let key = link_key(&config.spool.dir).context("cannot read or make the key for picture links")?;
+    let key =
+        link_key(&config.spool.dir).context("cannot read or make the key for picture links")?;
     let lifetime = config.spool.images.min(LINK_LIFETIME_MAX);
-    Ok(Links::new(&config.listen.public_url, key, lifetime, Arc::clone(clock)))
+    Ok(Links::new(
+        &config.listen.public_url,
+        &key,
+        lifetime,
+        Arc::clone(clock),
+    ))
 }
 
 /// The key is kept beside the spool, so that links outlive a restart.
@@ -206,7 +249,12 @@ fn link_key(dir: &Path) -> anyhow::Result<[u8; 32]> {
     }
     let key: [u8; 32] = rand::random();
     let new = dir.join("link.key.new");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
     file.write_all(&key)?;
     file.sync_all()?;
     std::fs::rename(new, path)?;
@@ -218,11 +266,15 @@ fn open_inbounds(
     spool: &Arc<dyn Spool>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<HashMap<String, (Arc<Inbound>, Admission)>> {
-    let adapters: HashMap<&'static str, Arc<dyn Adapter>> =
-        faceway_adapters::all().into_iter().map(|adapter| (adapter.name(), Arc::from(adapter))).collect();
+    let adapters: HashMap<&'static str, Arc<dyn Adapter>> = faceway_adapters::all()
+        .into_iter()
+        .map(|adapter| (adapter.name(), Arc::from(adapter)))
+        .collect();
     let mut inbounds = HashMap::new();
     for plan in &routes.inbounds {
-        let adapter = adapters.get(plan.adapter).context("an adapter of routes.toml is not registered")?;
+        let adapter = adapters
+            .get(plan.adapter)
+            .context("an adapter of routes.toml is not registered")?;
         let token = plan.token.as_ref().map(secrets::resolve).transpose();
         let token = token.with_context(|| format!("the token of inbound {}", plan.name))?;
         let inbound = Inbound::new(
@@ -251,7 +303,7 @@ fn shown(routes: &Routes) -> Vec<api::Inbound> {
 fn open_outbound(plan: &OutboundPlan, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Outbound>> {
     let opened: anyhow::Result<Arc<dyn Outbound>> = match &plan.protocol {
         Protocol::Webhook(webhook) => open_webhook(plan, webhook, clock),
-        Protocol::Stdout => Ok(Arc::new(faceway_outbound_stdout::Stdout::new())),
+        Protocol::Stdout => Ok(Arc::new(faceway_outbound_stdout::Stdout::standard())),
     };
     opened.with_context(|| format!("cannot open the outbound {}", plan.name))
 }
@@ -263,24 +315,36 @@ fn open_webhook(
 ) -> anyhow::Result<Arc<dyn Outbound>> {
     let settings = WebhookSettings {
         url: webhook.url.clone(),
-        headers: webhook.headers.iter().map(header).collect::<anyhow::Result<_>>()?,
-        sign: webhook.sign.iter().map(secrets::resolve).collect::<anyhow::Result<_>>()?,
+        headers: webhook
+            .headers
+            .iter()
+            .map(header)
+            .collect::<anyhow::Result<_>>()?,
+        sign: webhook
+            .sign
+            .iter()
+            .map(secrets::resolve)
+            .collect::<anyhow::Result<_>>()?,
         timeout: plan.common.timeout,
         tls: webhook.tls.as_ref().map(tls_files).transpose()?,
         proxy: webhook.proxy.clone(),
-        connections_max: plan.common.concurrency_max,
+        connections_max: plan.common.concurrency_max as usize,
     };
     Ok(Arc::new(Webhook::new(settings, Arc::clone(clock))?))
 }
 
-fn header((name, value): &(HeaderName, faceway_rules::HeaderValue)) -> anyhow::Result<(HeaderName, HeaderValue)> {
+fn header(
+    (name, value): &(HeaderName, faceway_rules::HeaderValue),
+) -> anyhow::Result<(HeaderName, HeaderValue)> {
     let value = match value {
         faceway_rules::HeaderValue::Text(text) => HeaderValue::from_str(text)?,
         faceway_rules::HeaderValue::Secret(secret) => {
             let text = secrets::resolve(secret).with_context(|| format!("the header {name}"))?;
             // Revealed to be sent with every request; marked so that nothing on the way prints it.
             let value = HeaderValue::from_str(text.reveal());
-            let mut value = value.map_err(|_| anyhow::anyhow!("the secret for the header {name} has a control character"))?;
+            let mut value = value.map_err(|_| {
+                anyhow::anyhow!("the secret for the header {name} has a control character")
+            })?;
             value.set_sensitive(true);
             value
         }
@@ -289,10 +353,17 @@ fn header((name, value): &(HeaderName, faceway_rules::HeaderValue)) -> anyhow::R
 }
 
 fn tls_files(plan: &TlsPlan) -> anyhow::Result<TlsFiles> {
-    let ca = plan.ca.as_deref().map(|path| tls::pem(path, "tls.ca")).transpose()?;
-    let identity = match (&plan.cert, &plan.key) {
-        (Some(cert), Some(key)) => Some((tls::pem(cert, "tls.cert")?, Private::new(tls::pem(key, "tls.key")?))),
-        _ => None,
+    let ca = plan
+        .ca
+        .as_deref()
+        .map(|path| tls::pem(path, "tls.ca"))
+        .transpose()?;
+    let identity = match &plan.client {
+        Some((cert, key)) => Some((
+            tls::pem(cert, "tls.cert")?,
+            Private::new(tls::pem(key, "tls.key")?),
+        )),
+        None => None,
     };
     Ok(TlsFiles { ca, identity })
 }

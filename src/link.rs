@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 /// Signs links and checks them.
 pub struct Links {
     public_url: String,
-    key: [u8; 32],
+    mac: Hmac<sha2::Sha256>,
     lifetime: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -27,15 +27,32 @@ pub enum LinkError {
 
 impl Links {
     /// Links below `public_url` that live for `lifetime`, signed with `key`.
-    pub fn new(public_url: &str, key: [u8; 32], lifetime: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self { public_url: public_url.trim_end_matches('/').to_owned(), key, lifetime, clock }
+    pub fn new(
+        public_url: &str,
+        key: &[u8; 32],
+        lifetime: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        // A shorter key is filled up, so every 32 bytes are a key.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(key);
+        let mac = Hmac::<sha2::Sha256>::new(&block.into());
+        Self {
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            mac,
+            lifetime,
+            clock,
+        }
     }
 
     /// `<public_url>/images/<sha256>?exp=<seconds since 1970>&sig=<hex>`.
     pub fn sign(&self, sha256: Sha256) -> String {
         let expires = self.clock.now().plus(self.lifetime).as_millis() / 1000;
         let signature = Sha256(self.mac(sha256, expires).finalize().into_bytes().into());
-        format!("{}/images/{sha256}?exp={expires}&sig={signature}", self.public_url)
+        format!(
+            "{}/images/{sha256}?exp={expires}&sig={signature}",
+            self.public_url
+        )
     }
 
     /// Checks the parts of a link.
@@ -45,13 +62,19 @@ impl Links {
     pub fn verify(&self, sha256: Sha256, expires: &str, signature: &str) -> Result<(), LinkError> {
         let seconds: i64 = expires.parse().map_err(|_| LinkError::Forged)?;
         let Sha256(signature) = signature.parse().map_err(|_| LinkError::Forged)?;
-        self.mac(sha256, seconds).verify_slice(&signature).map_err(|_| LinkError::Forged)?;
+        self.mac(sha256, seconds)
+            .verify_slice(&signature)
+            .map_err(|_| LinkError::Forged)?;
         let expires = Timestamp::from_seconds(seconds).map_err(|_| LinkError::Forged)?;
-        if expires < self.clock.now() { Err(LinkError::Expired) } else { Ok(()) }
+        if expires < self.clock.now() {
+            Err(LinkError::Expired)
+        } else {
+            Ok(())
+        }
     }
 
     fn mac(&self, sha256: Sha256, expires: i64) -> Hmac<sha2::Sha256> {
-        let mut mac = Hmac::<sha2::Sha256>::new(&self.key.into());
+        let mut mac = self.mac.clone();
         mac.update(&sha256.0);
         mac.update(&expires.to_be_bytes());
         mac

@@ -3,16 +3,22 @@
 use std::time::Duration;
 
 use faceway_core::{AttemptResult, Code};
-use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 /// Seconds; from a tenth of a millisecond, which a good disk needs, to the longest timeout that anybody sets.
-const BUCKETS: [f64; 16] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
+const BUCKETS: [f64; 16] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+    30.0, 300.0,
+];
 /// How long an event may be on its way: days, when a destination was down.
-const LONG_BUCKETS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0, 21_600.0, 86_400.0];
+const LONG_BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0, 21_600.0, 86_400.0,
+];
 
 /// Installs the recorder for this process and describes every metric.
 ///
@@ -23,7 +29,10 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         .with_recommended_naming(true)
         .set_buckets_for_metric(Matcher::Full("faceway_append_seconds".into()), &BUCKETS)?
         .set_buckets_for_metric(Matcher::Full("faceway_attempt_seconds".into()), &BUCKETS)?
-        .set_buckets_for_metric(Matcher::Full("faceway_delivery_seconds".into()), &LONG_BUCKETS)?
+        .set_buckets_for_metric(
+            Matcher::Full("faceway_delivery_seconds".into()),
+            &LONG_BUCKETS,
+        )?
         .install_recorder()?;
     describe();
     metrics::gauge!("faceway_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -32,34 +41,79 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 
 fn describe() {
     let counters = [
-        ("faceway_received_total", "Records that came in, by what became of them."),
-        ("faceway_attempts_total", "Attempts to deliver an event, by result and the protocol's code."),
+        (
+            "faceway_received_total",
+            "Records that came in, by what became of them.",
+        ),
+        (
+            "faceway_attempts_total",
+            "Attempts to deliver an event, by result and the protocol's code.",
+        ),
         ("faceway_routed_total", "Events that a route matched."),
         ("faceway_unrouted_total", "Events that no route matched."),
     ];
-    counters.into_iter().for_each(|(name, about)| describe_counter!(name, about));
+    counters
+        .into_iter()
+        .for_each(|(name, about)| describe_counter!(name, about));
     let histograms = [
-        ("faceway_append_seconds", "From a body read to its events durable."),
+        (
+            "faceway_append_seconds",
+            "From a body read to its events durable.",
+        ),
         ("faceway_attempt_seconds", "How long an attempt took."),
-        ("faceway_delivery_seconds", "From an event received to its delivery confirmed."),
+        (
+            "faceway_delivery_seconds",
+            "From an event received to its delivery confirmed.",
+        ),
     ];
-    histograms.into_iter().for_each(|(name, about)| describe_histogram!(name, Unit::Seconds, about));
+    histograms
+        .into_iter()
+        .for_each(|(name, about)| describe_histogram!(name, Unit::Seconds, about));
     let gauges = [
-        ("faceway_inbound_connected", "1 while a dialled source is connected."),
-        ("faceway_inbound_last_event_timestamp_seconds", "When an inbound last gave an event."),
-        ("faceway_lane_backlog", "Events that are not through a lane."),
-        ("faceway_lane_oldest_seconds", "Age of the oldest event that is not through a lane."),
+        (
+            "faceway_inbound_connected",
+            "1 while a dialled source is connected.",
+        ),
+        (
+            "faceway_inbound_last_event_timestamp_seconds",
+            "When an inbound last gave an event.",
+        ),
+        (
+            "faceway_lane_backlog",
+            "Events that are not through a lane.",
+        ),
+        (
+            "faceway_lane_oldest_seconds",
+            "Age of the oldest event that is not through a lane.",
+        ),
         ("faceway_lane_state", "1 for the state that a lane is in."),
-        ("faceway_parked", "Events that failed and wait for their next attempt."),
-        ("faceway_buried", "Events that were given up, until they are revived or dropped."),
+        (
+            "faceway_parked",
+            "Events that failed and wait for their next attempt.",
+        ),
+        (
+            "faceway_buried",
+            "Events that were given up, until they are revived or dropped.",
+        ),
         ("faceway_quarantine", "Bodies that could not be read."),
         ("faceway_spool_bytes", "Bytes that the spool occupies."),
-        ("faceway_spool_free_bytes", "Bytes that the spool's disk has left."),
-        ("faceway_reload_successful", "1 when the last reload of routes.toml succeeded."),
-        ("faceway_reload_timestamp_seconds", "When routes.toml was last loaded."),
+        (
+            "faceway_spool_free_bytes",
+            "Bytes that the spool's disk has left.",
+        ),
+        (
+            "faceway_reload_successful",
+            "1 when the last reload of routes.toml succeeded.",
+        ),
+        (
+            "faceway_reload_timestamp_seconds",
+            "When routes.toml was last loaded.",
+        ),
         ("faceway_build_info", "1, with the version as a label."),
     ];
-    gauges.into_iter().for_each(|(name, about)| describe_gauge!(name, about));
+    gauges
+        .into_iter()
+        .for_each(|(name, about)| describe_gauge!(name, about));
 }
 
 /// How log lines are written.
@@ -79,11 +133,19 @@ pub enum LogFormat {
 pub fn install_logs(format: LogFormat) -> anyhow::Result<()> {
     use std::io::IsTerminal as _;
     let filter = std::env::var("FACEWAY_LOG").unwrap_or_else(|_| "info".into());
-    let filter = EnvFilter::try_new(&filter)
-        .map_err(|error| anyhow::anyhow!("FACEWAY_LOG is no filter: {error}; write for example info or faceway=debug"))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(&filter).map_err(|error| {
+        anyhow::anyhow!(
+            "FACEWAY_LOG is no filter: {error}; write for example info or faceway=debug"
+        )
+    })?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+        LogFormat::Text => logs
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .try_init(),
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
     }
     .map_err(|error| anyhow::anyhow!("{error}"))
@@ -150,9 +212,7 @@ pub(crate) struct InboundMetrics {
 
 impl InboundMetrics {
     pub(crate) fn new(inbound: &str) -> Self {
-        let received = |result: &'static str| {
-            counter!("faceway_received_total", "inbound" => inbound.to_owned(), "result" => result)
-        };
+        let received = |result: &'static str| counter!("faceway_received_total", "inbound" => inbound.to_owned(), "result" => result);
         Self {
             stored: received("stored"),
             duplicate: received("duplicate"),
@@ -166,8 +226,17 @@ impl InboundMetrics {
         }
     }
 
-    pub(crate) fn kept(&self, receipts: &[faceway_core::Receipt], quarantined: usize, took: Duration, now: f64) {
-        let stored = receipts.iter().filter(|receipt| matches!(receipt, faceway_core::Receipt::Appended(_))).count();
+    pub(crate) fn kept(
+        &self,
+        receipts: &[faceway_core::Receipt],
+        quarantined: usize,
+        took: Duration,
+        now: f64,
+    ) {
+        let stored = receipts
+            .iter()
+            .filter(|receipt| matches!(receipt, faceway_core::Receipt::Appended(_)))
+            .count();
         self.stored.increment(stored as u64);
         self.duplicate.increment((receipts.len() - stored) as u64);
         self.quarantined.increment(quarantined as u64);

@@ -13,7 +13,11 @@ use super::Admin;
 use super::problem::Problem;
 
 /// Lets a request through to the API, or says why not.
-pub(super) async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State(admin): State<Arc<Admin>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let refused = match &admin.token {
         Some(token) => refused_without(token, &request),
         None => refused_for_host(&request),
@@ -36,10 +40,20 @@ fn refused_without(token: &Private<String>, request: &Request) -> Option<Problem
 /// Without a token the listener is bound to a loopback address. A web page in a browser on this machine could still
 /// reach it under a name of its own (DNS rebinding), so the name must be a loopback one.
 fn refused_for_host(request: &Request) -> Option<Problem> {
-    let host = request.headers().get(header::HOST)?.to_str().unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let host = request
+        .headers()
+        .get(header::HOST)?
+        .to_str()
+        .unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(
+        host,
+        |(name, port)| if port.ends_with(']') { host } else { name },
+    );
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    let loopback = name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let loopback = name == "localhost"
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
     if loopback {
         return None;
     }

@@ -10,10 +10,18 @@ use super::{Admin, LISTED_MAX, Looking, Page};
 use crate::api;
 
 /// `GET /api/v1/buried`.
-pub(super) async fn buried(State(admin): Looking, Query(page): Query<Page>) -> Result<Json<Vec<api::Buried>>, Problem> {
+pub(super) async fn buried(
+    State(admin): Looking,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<api::Buried>>, Problem> {
     let most = page.most();
     let buried = admin.repair.buried(page.to, most).await?;
-    Ok(Json(buried.into_iter().map(|entry| shown(entry, false)).collect()))
+    Ok(Json(
+        buried
+            .into_iter()
+            .map(|entry| shown(entry, false))
+            .collect(),
+    ))
 }
 
 /// `GET /api/v1/buried/{id}`: with the event. One for each outbound that buried it.
@@ -24,8 +32,16 @@ pub(super) async fn buried_one(
 ) -> Result<Json<Vec<api::Buried>>, Problem> {
     let id = event_id(&id)?;
     let buried = admin.repair.buried(page.to, LISTED_MAX).await?;
-    let found: Vec<_> = buried.into_iter().filter(|entry| entry.id == id).map(|entry| shown(entry, true)).collect();
-    if found.is_empty() { Err(Problem::not_found("this event is not buried")) } else { Ok(Json(found)) }
+    let found: Vec<_> = buried
+        .into_iter()
+        .filter(|entry| entry.id == id)
+        .map(|entry| shown(entry, true))
+        .collect();
+    if found.is_empty() {
+        Err(Problem::not_found("this event is not buried"))
+    } else {
+        Ok(Json(found))
+    }
 }
 
 fn shown(entry: faceway_core::Buried, whole: bool) -> api::Buried {
@@ -64,9 +80,17 @@ pub(super) async fn drop_buried(
 
 fn chosen(choice: api::BuriedChoice) -> Result<BuriedChoice, Problem> {
     match (choice.ids, choice.all) {
-        (Some(ids), false) => Ok(BuriedChoice { lane: choice.to, ids: Some(ids) }),
-        (None, true) => Ok(BuriedChoice { lane: choice.to, ids: None }),
-        _ => Err(Problem::bad("say which: either \"ids\": [\"…\"] or \"all\": true")),
+        (Some(ids), false) => Ok(BuriedChoice {
+            lane: choice.to,
+            ids: Some(ids),
+        }),
+        (None, true) => Ok(BuriedChoice {
+            lane: choice.to,
+            ids: None,
+        }),
+        _ => Err(Problem::bad(
+            "say which: either \"ids\": [\"…\"] or \"all\": true",
+        )),
     }
 }
 
@@ -79,22 +103,42 @@ pub(super) async fn replay(
     if until <= replay.since {
         return Err(Problem::bad("until must be later than since"));
     }
-    match admin.repair.replay(replay.to.clone(), replay.since, until).await? {
+    match admin
+        .repair
+        .replay(replay.to.clone(), replay.since, until)
+        .await?
+    {
         Some(count) => {
             tracing::info!(outbound = replay.to, count, "events are replayed");
             Ok(Json(api::Count { count }))
         }
-        None => Err(Problem::not_found("there is no lane of this name; see faceway lanes")),
+        None => Err(Problem::not_found(
+            "there is no lane of this name; see faceway lanes",
+        )),
     }
 }
 
 /// `GET /api/v1/events/{id}/why`.
-pub(super) async fn why(State(admin): Looking, Path(id): Path<String>) -> Result<Json<api::Why>, Problem> {
+pub(super) async fn why(
+    State(admin): Looking,
+    Path(id): Path<String>,
+) -> Result<Json<api::Why>, Problem> {
     let id = event_id(&id)?;
-    let unknown = "no event of this id is kept: it never came in, or it has left the history (spool.history)";
-    let story = admin.repair.story(id).await?.ok_or_else(|| Problem::not_found(unknown))?;
+    let unknown =
+        "no event of this id is kept: it never came in, or it has left the history (spool.history)";
+    let story = admin
+        .repair
+        .story(id)
+        .await?
+        .ok_or_else(|| Problem::not_found(unknown))?;
     let event: Value = serde_json::from_slice(story.body.reveal()).unwrap_or_default();
-    let word = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let word = |name: &str| {
+        event
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     Ok(Json(api::Why {
         id,
         kind: word("kind"),
@@ -108,7 +152,11 @@ pub(super) async fn why(State(admin): Looking, Path(id): Path<String>) -> Result
 fn routes(admin: &Admin, event: &Value) -> Vec<api::RouteWhy> {
     let rules = admin.rules.borrow().clone();
     let names = |route: &faceway_rules::Route| {
-        route.to.iter().filter_map(|index| rules.outbounds().get(*index).cloned()).collect()
+        route
+            .to
+            .iter()
+            .filter_map(|index| rules.outbounds().get(*index).cloned())
+            .collect()
     };
     let explained = rules.explain(event).into_iter().zip(rules.routes());
     explained
@@ -148,5 +196,7 @@ fn attempt(attempt: Attempt) -> api::Attempt {
 }
 
 fn event_id(text: &str) -> Result<EventId, Problem> {
-    text.parse().map_err(|_| Problem::bad("an event's id is a UUID, such as 94f278e1-a12c-50fa-8d4e-032e47aa1126"))
+    text.parse().map_err(|_| {
+        Problem::bad("an event's id is a UUID, such as 94f278e1-a12c-50fa-8d4e-032e47aa1126")
+    })
 }

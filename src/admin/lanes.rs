@@ -40,9 +40,13 @@ pub(super) async fn inbounds(State(admin): Looking) -> Json<Vec<api::Inbound>> {
 }
 
 /// `DELETE /api/v1/lanes/{name}`: forgets the lane of an outbound that is no longer configured, with its backlog.
-pub(super) async fn forget(State(admin): Looking, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+pub(super) async fn forget(
+    State(admin): Looking,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
     if admin.lanes.iter().any(|lane| lane.name() == name) {
-        let text = "this outbound is in routes.toml; take it out first, or bury and drop its events";
+        let text =
+            "this outbound is in routes.toml; take it out first, or bury and drop its events";
         return Err(Problem::new(StatusCode::CONFLICT, text));
     }
     if admin.repair.drop_lane(name).await? {
@@ -82,13 +86,20 @@ fn shown(lane: &LaneHandle, survey: &Survey) -> api::Lane {
         oldest: survey.oldest,
         parked: survey.parked,
         buried: survey.buried,
-        last_failure: failure.map(|failure| api::Failure { at: failure.at, code: failure.code.to_string() }),
+        last_failure: failure.map(|failure| api::Failure {
+            at: failure.at,
+            code: failure.code.to_string(),
+        }),
     }
 }
 
 /// A lane whose outbound is no longer in `routes.toml`: what is buried there can still be looked at.
 async fn removed(admin: &Admin, name: String) -> Result<api::Lane, Problem> {
-    let buried = admin.repair.buried(Some(name.clone()), super::LISTED_MAX).await?.len() as u64;
+    let buried = admin
+        .repair
+        .buried(Some(name.clone()), super::LISTED_MAX)
+        .await?
+        .len() as u64;
     Ok(api::Lane {
         name,
         protocol: None,

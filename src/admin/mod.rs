@@ -51,8 +51,14 @@ type Looking = axum::extract::State<Arc<Admin>>;
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(admin)).with_graceful_shutdown(stop.cancelled_owned()).await
+pub async fn serve(
+    listener: TcpListener,
+    admin: Arc<Admin>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(admin))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 fn router(admin: Arc<Admin>) -> Router {
@@ -71,15 +77,23 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/quarantine/{number}", get(quarantine::show))
         .route("/quarantine/retry", post(quarantine::retry))
         .route("/quarantine/drop", post(quarantine::drop_some))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&admin), auth::guard));
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&admin),
+            auth::guard,
+        ));
     Router::new()
-        .route("/", get(async || Html(include_str!("../console/index.html"))))
+        .route(
+            "/",
+            get(async || Html(include_str!("../console/index.html"))),
+        )
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(scrape::ready))
         .route("/metrics", get(scrape::metrics))
         .route("/api/v1/openapi.json", get(openapi::document))
         .nest("/api/v1", api)
-        .fallback(async || Problem::not_found("no such page; the API is described by /api/v1/openapi.json"))
+        .fallback(async || {
+            Problem::not_found("no such page; the API is described by /api/v1/openapi.json")
+        })
         .with_state(admin)
 }
 

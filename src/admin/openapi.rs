@@ -13,23 +13,95 @@ pub(super) async fn document() -> Json<Value> {
 }
 
 /// One operation: method, path, what it does, its body, its answer.
-type Operation = (&'static str, &'static str, &'static str, Option<&'static str>, &'static str);
+type Operation = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    &'static str,
+);
 
 const OPERATIONS: [Operation; 14] = [
-    ("get", "/overview", "The gateway as a whole", None, "Overview"),
+    (
+        "get",
+        "/overview",
+        "The gateway as a whole",
+        None,
+        "Overview",
+    ),
     ("get", "/lanes", "Every outbound's lane", None, "Lane[]"),
-    ("delete", "/lanes/{name}", "Forget the lane of an outbound that is no longer configured", None, ""),
+    (
+        "delete",
+        "/lanes/{name}",
+        "Forget the lane of an outbound that is no longer configured",
+        None,
+        "",
+    ),
     ("get", "/inbounds", "Every inbound", None, "Inbound[]"),
-    ("get", "/buried", "Buried events, newest first (?to=, ?max=)", None, "Buried[]"),
-    ("get", "/buried/{id}", "A buried event, whole", None, "Buried[]"),
-    ("post", "/buried/revive", "Give buried events another life", Some("BuriedChoice"), "Count"),
-    ("post", "/buried/drop", "Remove buried events for good", Some("BuriedChoice"), "Count"),
-    ("post", "/replay", "Hand events to an outbound once more", Some("Replay"), "Count"),
+    (
+        "get",
+        "/buried",
+        "Buried events, newest first (?to=, ?max=)",
+        None,
+        "Buried[]",
+    ),
+    (
+        "get",
+        "/buried/{id}",
+        "A buried event, whole",
+        None,
+        "Buried[]",
+    ),
+    (
+        "post",
+        "/buried/revive",
+        "Give buried events another life",
+        Some("BuriedChoice"),
+        "Count",
+    ),
+    (
+        "post",
+        "/buried/drop",
+        "Remove buried events for good",
+        Some("BuriedChoice"),
+        "Count",
+    ),
+    (
+        "post",
+        "/replay",
+        "Hand events to an outbound once more",
+        Some("Replay"),
+        "Count",
+    ),
     ("get", "/events/{id}/why", "One event's story", None, "Why"),
-    ("get", "/quarantine", "What could not be read, newest first (?max=)", None, "Quarantined[]"),
-    ("get", "/quarantine/{number}", "One of them, with its body", None, "Quarantined"),
-    ("post", "/quarantine/retry", "Read entries once more", Some("QuarantineChoice"), "Reread"),
-    ("post", "/quarantine/drop", "Remove entries for good", Some("QuarantineChoice"), "Count"),
+    (
+        "get",
+        "/quarantine",
+        "What could not be read, newest first (?max=)",
+        None,
+        "Quarantined[]",
+    ),
+    (
+        "get",
+        "/quarantine/{number}",
+        "One of them, with its body",
+        None,
+        "Quarantined",
+    ),
+    (
+        "post",
+        "/quarantine/retry",
+        "Read entries once more",
+        Some("QuarantineChoice"),
+        "Reread",
+    ),
+    (
+        "post",
+        "/quarantine/drop",
+        "Remove entries for good",
+        Some("QuarantineChoice"),
+        "Count",
+    ),
 ];
 
 fn openapi() -> Value {
@@ -40,11 +112,24 @@ fn openapi() -> Value {
         ($($shape:ident),*) => { json!({ $(stringify!($shape): api::$shape::json_schema(&mut schemas)),* }) };
     }
     let shapes = shapes!(
-        Overview, Lane, Inbound, Buried, BuriedChoice, Replay, Count, Quarantined, QuarantineChoice, Reread, Why, Problem
+        Overview,
+        Lane,
+        Inbound,
+        Buried,
+        BuriedChoice,
+        Replay,
+        Count,
+        Quarantined,
+        QuarantineChoice,
+        Reread,
+        Why,
+        Problem
     );
     let mut paths = serde_json::Map::new();
     for operation in OPERATIONS {
-        let entry = paths.entry(format!("/api/v1{}", operation.1)).or_insert_with(|| json!({}));
+        let entry = paths
+            .entry(format!("/api/v1{}", operation.1))
+            .or_insert_with(|| json!({}));
         entry[operation.0] = described(operation);
     }
     json!({
@@ -60,11 +145,15 @@ fn openapi() -> Value {
 }
 
 fn described((_, path, about, body, answer): Operation) -> Value {
-    let names = path.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    let names = path
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}'));
     let parameters: Vec<Value> = names
         .map(|(name, _)| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
-    let mut operation = json!({ "summary": about, "parameters": parameters, "responses": responses(answer) });
+    let mut operation =
+        json!({ "summary": about, "parameters": parameters, "responses": responses(answer) });
     if let Some(body) = body {
         operation["requestBody"] = json!({ "required": true, "content": content(body) });
     }
@@ -72,10 +161,13 @@ fn described((_, path, about, body, answer): Operation) -> Value {
 }
 
 fn responses(answer: &str) -> Value {
-    let problem = json!({ "description": "What is wrong and what to do", "content": content("Problem") });
+    let problem =
+        json!({ "description": "What is wrong and what to do", "content": content("Problem") });
     match answer {
         "" => json!({ "204": { "description": "Done" }, "default": problem }),
-        answer => json!({ "200": { "description": "The answer", "content": content(answer) }, "default": problem }),
+        answer => {
+            json!({ "200": { "description": "The answer", "content": content(answer) }, "default": problem })
+        }
     }
 }
 

@@ -12,13 +12,19 @@ use super::{Admin, LISTED_MAX, Looking, Page};
 use crate::api;
 
 /// `GET /api/v1/quarantine`.
-pub(super) async fn list(State(admin): Looking, Query(page): Query<Page>) -> Result<Json<Vec<api::Quarantined>>, Problem> {
+pub(super) async fn list(
+    State(admin): Looking,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<api::Quarantined>>, Problem> {
     let entries = admin.repair.quarantine(page.most()).await?;
     Ok(Json(entries.into_iter().map(shown).collect()))
 }
 
 /// `GET /api/v1/quarantine/{number}`: with the body.
-pub(super) async fn show(State(admin): Looking, Path(number): Path<u64>) -> Result<Json<api::Quarantined>, Problem> {
+pub(super) async fn show(
+    State(admin): Looking,
+    Path(number): Path<u64>,
+) -> Result<Json<api::Quarantined>, Problem> {
     let found = admin.repair.quarantined(number).await?;
     let QuarantinedBody { entry, body } =
         found.ok_or_else(|| Problem::not_found("there is no such entry in quarantine"))?;
@@ -49,9 +55,20 @@ pub(super) async fn retry(
 ) -> Result<Json<api::Reread>, Problem> {
     let numbers = match chosen(choice)? {
         Some(numbers) => numbers,
-        None => admin.repair.quarantine(LISTED_MAX).await?.into_iter().map(|entry| entry.number).collect(),
+        None => admin
+            .repair
+            .quarantine(LISTED_MAX)
+            .await?
+            .into_iter()
+            .map(|entry| entry.number)
+            .collect(),
     };
-    let mut reread = api::Reread { read: 0, stored: 0, duplicates: 0, unreadable: Vec::new() };
+    let mut reread = api::Reread {
+        read: 0,
+        stored: 0,
+        duplicates: 0,
+        unreadable: Vec::new(),
+    };
     // Oldest first, so that order per device is the order in which they came in.
     let mut numbers = numbers;
     numbers.sort_unstable();
@@ -63,31 +80,47 @@ pub(super) async fn retry(
                 reread.stored += kept.stored as u64;
                 reread.duplicates += kept.duplicates as u64;
             }
-            Err(reason) => reread.unreadable.push(api::StillUnreadable { number, reason }),
+            Err(reason) => reread
+                .unreadable
+                .push(api::StillUnreadable { number, reason }),
         }
     }
     Ok(Json(reread))
 }
 
-async fn read_again(admin: &Admin, number: u64) -> Result<Result<crate::inbound::Kept, String>, Problem> {
+async fn read_again(
+    admin: &Admin,
+    number: u64,
+) -> Result<Result<crate::inbound::Kept, String>, Problem> {
     let Some(QuarantinedBody { entry, body }) = admin.repair.quarantined(number).await? else {
         return Ok(Err("there is no such entry in quarantine".into()));
     };
     let Some(inbound) = admin.inbounds.get(&entry.inbound) else {
-        return Ok(Err(format!("its inbound {} is no longer in routes.toml", entry.inbound)));
+        return Ok(Err(format!(
+            "its inbound {} is no longer in routes.toml",
+            entry.inbound
+        )));
     };
     let headers = headers(&entry.headers);
-    let kept = inbound.keep_again(&headers, body.reveal(), entry.received_at).await;
+    let kept = inbound
+        .keep_again(&headers, body.reveal(), entry.received_at)
+        .await;
     Ok(match kept {
-        Ok(kept) if kept.outcome != faceway_core::Outcome::Kept => Err("the spool cannot keep it now".into()),
+        Ok(kept) if kept.outcome != faceway_core::Outcome::Kept => {
+            Err("the spool cannot keep it now".into())
+        }
         kept => kept,
     })
 }
 
 fn headers(kept: &Private<String>) -> HeaderMap {
-    let texts: std::collections::BTreeMap<String, String> = serde_json::from_str(kept.reveal()).unwrap_or_default();
+    let texts: std::collections::BTreeMap<String, String> =
+        serde_json::from_str(kept.reveal()).unwrap_or_default();
     let headers = texts.into_iter().filter_map(|(name, value)| {
-        Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+        Some((
+            HeaderName::try_from(name).ok()?,
+            HeaderValue::try_from(value).ok()?,
+        ))
     });
     headers.collect()
 }
@@ -96,7 +129,9 @@ fn chosen(choice: api::QuarantineChoice) -> Result<Option<Vec<u64>>, Problem> {
     match (choice.numbers, choice.all) {
         (Some(numbers), false) => Ok(Some(numbers)),
         (None, true) => Ok(None),
-        _ => Err(Problem::bad("say which: either \"numbers\": [1] or \"all\": true")),
+        _ => Err(Problem::bad(
+            "say which: either \"numbers\": [1] or \"all\": true",
+        )),
     }
 }
 

@@ -12,7 +12,11 @@ use crate::dispatch::LaneState;
 pub(super) async fn ready(State(admin): Looking) -> Response {
     match admin.spool.room().accepting {
         Ok(()) => "ready\n".into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}: devices are told to send again\n")).into_response(),
+        Err(error) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{error}: devices are told to send again\n"),
+        )
+            .into_response(),
     }
 }
 
@@ -31,17 +35,31 @@ pub(super) async fn metrics(State(admin): Looking) -> Response {
             gauge!("faceway_lane_state", "outbound" => name.clone(), "state" => word).set(here);
         }
         // A lane whose survey fails keeps its last values; the failure is in the log.
-        let Ok(survey) = admin.spool.survey(lane.lane(), now).await else { continue };
-        let oldest = survey.oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
+        let Ok(survey) = admin.spool.survey(lane.lane(), now).await else {
+            continue;
+        };
+        let oldest = survey
+            .oldest
+            .map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
         gauge!("faceway_lane_backlog", "outbound" => name.clone()).set(as_float(survey.backlog));
         gauge!("faceway_lane_oldest_seconds", "outbound" => name.clone()).set(oldest);
         gauge!("faceway_parked", "outbound" => name.clone()).set(as_float(survey.parked));
         gauge!("faceway_buried", "outbound" => name).set(as_float(survey.buried));
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render()).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        admin.metrics.render(),
+    )
+        .into_response()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "Prometheus has no other numbers"
+)]
 const fn as_float(count: u64) -> f64 {
     count as f64
 }

@@ -79,26 +79,49 @@ const MIB: u64 = 1024 * 1024;
 const HOUR: Duration = Duration::from_secs(3600);
 
 const TLS: &[Key] = &[
-    Key::required("cert", Shape::Path, "Certificate with its chain, as PEM file."),
+    Key::required(
+        "cert",
+        Shape::Path,
+        "Certificate with its chain, as PEM file.",
+    ),
     Key::required("key", Shape::Path, "Private key, as PEM file."),
 ];
 
 const LISTEN: &[Key] = &[
-    Key::new("devices", Shape::Text, "Devices and platforms push here. Default 0.0.0.0:8080."),
-    Key::new("admin", Shape::Text, "Metrics, health, API, console. Default 127.0.0.1:9464."),
+    Key::new(
+        "devices",
+        Shape::Text,
+        "Devices and platforms push here. Default 0.0.0.0:8080.",
+    ),
+    Key::new(
+        "admin",
+        Shape::Text,
+        "Metrics, health, API, console. Default 127.0.0.1:9464.",
+    ),
     Key::new(
         "public_url",
         Shape::Url(&["http", "https"]),
         "How devices and subscribers reach `devices`, for picture links. Default http://localhost:<port of devices>.",
     ),
-    Key::new("tls", Shape::Table(TLS), "For `devices`; plain HTTP without."),
-    Key::new("admin_token", Shape::Secret, "Must be set when `admin` is not a loopback address."),
+    Key::new(
+        "tls",
+        Shape::Table(TLS),
+        "For `devices`; plain HTTP without.",
+    ),
+    Key::new(
+        "admin_token",
+        Shape::Secret,
+        "Must be set when `admin` is not a loopback address.",
+    ),
 ];
 
 const SPOOL: &[Key] = &[
     Key::new(
         "engine",
-        Shape::WordSoFar { words: &["disk"], later: &["jetstream"] },
+        Shape::WordSoFar {
+            words: &["disk"],
+            later: &["jetstream"],
+        },
         "disk: embedded, one directory, no server.",
     ),
     Key::new("dir", Shape::Path, "Directory. Default data."),
@@ -108,25 +131,52 @@ const SPOOL: &[Key] = &[
         "Bytes that the spool may occupy. Delivered history gives way first; when that is gone, devices keep their \
          records. Default 10GiB.",
     ),
-    Key::new("free_min", Shape::Bytes { min: 0 }, "The same when the disk has less left. Default 512MiB."),
-    Key::new("history", Shape::DURATION, "Delivered events are kept this long. Default 7d."),
+    Key::new(
+        "free_min",
+        Shape::Bytes { min: 0 },
+        "The same when the disk has less left. Default 512MiB.",
+    ),
+    Key::new(
+        "history",
+        Shape::DURATION,
+        "Delivered events are kept this long. Default 7d.",
+    ),
     Key::new(
         "images",
         Shape::DURATION,
         "Pictures are kept this long after their event is delivered everywhere. Default 24h.",
     ),
-    Key::new("quarantine", Shape::DURATION, "Unreadable bodies are kept this long, raw. Default 7d."),
+    Key::new(
+        "quarantine",
+        Shape::DURATION,
+        "Unreadable bodies are kept this long, raw. Default 7d.",
+    ),
 ];
 
 const LIMITS: &[Key] = &[
-    Key::new("body_bytes_max", Shape::Bytes { min: 1024 }, "Size of a body. Default 16MiB."),
+    Key::new(
+        "body_bytes_max",
+        Shape::Bytes { min: 1024 },
+        "Size of a body. Default 16MiB.",
+    ),
     Key::new(
         "connections_max",
-        Shape::Whole { min: 1, max: 1_000_000 },
+        Shape::Whole {
+            min: 1,
+            max: 1_000_000,
+        },
         "Connections of devices at a time; further ones wait. Default 4096.",
     ),
-    Key::new("header_timeout", Shape::TIMEOUT, "How long a request's headers may take. Default 10s."),
-    Key::new("body_timeout", Shape::TIMEOUT, "How long its body may take. Default 60s."),
+    Key::new(
+        "header_timeout",
+        Shape::TIMEOUT,
+        "How long a request's headers may take. Default 10s.",
+    ),
+    Key::new(
+        "body_timeout",
+        Shape::TIMEOUT,
+        "How long its body may take. Default 60s.",
+    ),
 ];
 
 /// Every key of `gateway.toml`.
@@ -136,7 +186,7 @@ pub const ROOT: &[Key] = &[
     Key::new("limits", Shape::Table(LIMITS), "What devices may send."),
 ];
 
-/// Reads the text of a `gateway.toml` with the environment laid over it; gives the configuration and what looks odd.
+/// Reads the text of a `gateway.toml` with the environment laid over it; gives what looks odd as well.
 ///
 /// # Errors
 /// Everything that is wrong in it.
@@ -154,19 +204,24 @@ pub fn parse(
     }
     let root = Table::root(&document, ROOT);
     let config = GatewayConfig {
-        listen: listen(root.table("listen").as_ref(), &document),
-        spool: spool(root.table("spool").as_ref()),
-        limits: limits(root.table("limits").as_ref()),
+        listen: listen(root.table("listen")),
+        spool: spool(root.table("spool")),
+        limits: limits(root.table("limits")),
     };
     root.finish();
     let (errors, warnings) = document.finish();
-    if errors.is_empty() { Ok((config, warnings)) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(config)
+    } else {
+        Err(errors)
+    }
 }
 
 /// `FACEWAY_LISTEN__DEVICES` is `listen.devices`. Variables without `__` are not configuration (`FACEWAY_LOG`).
 fn path_of(name: &str) -> Option<Vec<String>> {
     let path = name.strip_prefix("FACEWAY_")?;
-    path.contains("__").then(|| path.split("__").map(str::to_ascii_lowercase).collect())
+    path.contains("__")
+        .then(|| path.split("__").map(str::to_ascii_lowercase).collect())
 }
 
 fn listen(table: Option<Table<'_>>) -> Listen {
@@ -177,46 +232,83 @@ fn listen(table: Option<Table<'_>>) -> Listen {
     let devices = read("devices", "0.0.0.0:8080");
     let admin = read("admin", "127.0.0.1:9464");
     let public_url = table.as_ref().and_then(|table| table.url("public_url"));
-    let tls = table.as_ref().and_then(|table| table.table("tls")).and_then(server_tls);
+    let tls = table
+        .as_ref()
+        .and_then(|table| table.table("tls"))
+        .and_then(server_tls);
     let admin_token = table.as_ref().and_then(|table| table.secret("admin_token"));
     if let Some(table) = table {
         if !admin.ip().is_loopback() && table.get("admin_token").is_none() {
             let help = "set listen.admin_token = { env = \"FACEWAY_ADMIN_TOKEN\" }, or listen on 127.0.0.1";
-            let span = table.entry("admin").map_or(table.span(), |entry| entry.node.span);
-            table.reporter().error(span, "admin is not a loopback address, so it needs a token", help);
+            let span = table
+                .entry("admin")
+                .map_or(table.span(), |entry| entry.node.span);
+            table.reporter().error(
+                span,
+                "admin is not a loopback address, so it needs a token",
+                help,
+            );
         }
         table.finish();
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let public_url = public_url.unwrap_or_else(|| format!("{scheme}://localhost:{}", devices.port()));
-    Listen { devices, admin, public_url, tls, admin_token }
+    let public_url =
+        public_url.unwrap_or_else(|| format!("{scheme}://localhost:{}", devices.port()));
+    Listen {
+        devices,
+        admin,
+        public_url,
+        tls,
+        admin_token,
+    }
 }
 
 /// Stands in for a default that cannot fail to parse.
-const FALLBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+const FALLBACK: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 fn address(table: &Table<'_>, key: &'static str, default: &str) -> SocketAddr {
     let text = table.text(key).unwrap_or(default);
     text.parse().unwrap_or_else(|_| {
         if let Some(node) = table.get(key) {
             let message = format!("`{key}` is not an address with a port");
-            table.reporter().error(node.span, message, format!("an IP address and a port, such as {default} or [::1]:8080"));
+            table.reporter().error(
+                node.span,
+                message,
+                format!("an IP address and a port, such as {default} or [::1]:8080"),
+            );
         }
         default.parse().unwrap_or(FALLBACK)
     })
 }
 
 fn server_tls(table: Table<'_>) -> Option<ServerTls> {
-    let tls = table.path("cert").zip(table.path("key")).map(|(cert, key)| ServerTls { cert, key });
+    let tls = table
+        .path("cert")
+        .zip(table.path("key"))
+        .map(|(cert, key)| ServerTls { cert, key });
     table.finish();
     tls
 }
 
 fn spool(table: Option<Table<'_>>) -> SpoolConfig {
-    let bytes = |key, default| table.as_ref().and_then(|table| table.bytes(key)).unwrap_or(default);
-    let duration = |key, default| table.as_ref().and_then(|table| table.duration(key)).unwrap_or(default);
+    let bytes = |key, default| {
+        table
+            .as_ref()
+            .and_then(|table| table.bytes(key))
+            .unwrap_or(default)
+    };
+    let duration = |key, default| {
+        table
+            .as_ref()
+            .and_then(|table| table.duration(key))
+            .unwrap_or(default)
+    };
     let config = SpoolConfig {
-        dir: table.as_ref().and_then(|table| table.path("dir")).unwrap_or_else(|| "data".into()),
+        dir: table
+            .as_ref()
+            .and_then(|table| table.path("dir"))
+            .unwrap_or_else(|| "data".into()),
         bytes_max: bytes("bytes_max", 10 * 1024 * MIB),
         free_min: bytes("free_min", 512 * MIB),
         history: duration("history", 7 * 24 * HOUR),
@@ -231,11 +323,23 @@ fn spool(table: Option<Table<'_>>) -> SpoolConfig {
 }
 
 fn limits(table: Option<Table<'_>>) -> Limits {
-    let duration = |key, default| table.as_ref().and_then(|table| table.duration(key)).unwrap_or(default);
-    let connections = table.as_ref().and_then(|table| table.whole("connections_max"));
+    let duration = |key, default| {
+        table
+            .as_ref()
+            .and_then(|table| table.duration(key))
+            .unwrap_or(default)
+    };
+    let connections = table
+        .as_ref()
+        .and_then(|table| table.whole("connections_max"));
     let limits = Limits {
-        body_bytes_max: table.as_ref().and_then(|table| table.bytes("body_bytes_max")).unwrap_or(16 * MIB),
-        connections_max: connections.and_then(|count| usize::try_from(count).ok()).unwrap_or(4096),
+        body_bytes_max: table
+            .as_ref()
+            .and_then(|table| table.bytes("body_bytes_max"))
+            .unwrap_or(16 * MIB),
+        connections_max: connections
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(4096),
         header_timeout: duration("header_timeout", Duration::from_secs(10)),
         body_timeout: duration("body_timeout", Duration::from_secs(60)),
     };
@@ -280,9 +384,22 @@ mod tests {
     #[test]
     fn all_mistakes_are_told_at_once_each_with_its_place() {
         let text = "[listen]\nadmin = \"0.0.0.0:9464\"\ndevises = \"x\"\n[spool]\nbytes_max = \"1MiB\"\nhistory = \"a week\"\n";
-        let errors = parse(text, "gateway.toml", &[set("FACEWAY_SPOOL__FREEMIN", "1GiB")]).unwrap_err();
+        let errors = parse(
+            text,
+            "gateway.toml",
+            &[set("FACEWAY_SPOOL__FREEMIN", "1GiB")],
+        )
+        .unwrap_err();
         let told = errors.to_string();
-        for part in ["gateway.toml:2:9", "gateway.toml:3:1", "did you mean `devices`", "gateway.toml:5:13", "gateway.toml:6:11", "FACEWAY_SPOOL__FREEMIN", "free_min"] {
+        for part in [
+            "gateway.toml:2:9",
+            "gateway.toml:3:1",
+            "did you mean `devices`",
+            "gateway.toml:5:13",
+            "gateway.toml:6:11",
+            "FACEWAY_SPOOL__FREEMIN",
+            "free_min",
+        ] {
             assert!(told.contains(part), "{part} is missing in:\n{told}");
         }
         assert_eq!(errors.len(), 5);
@@ -290,7 +407,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_written_nor_shown() {
-        let errors = parse("[listen]\nadmin_token = \"hunter2\"\n", "gateway.toml", &[]).unwrap_err();
+        let errors =
+            parse("[listen]\nadmin_token = \"hunter2\"\n", "gateway.toml", &[]).unwrap_err();
         assert!(!errors.to_string().contains("hunter2"), "{errors}");
     }
 
@@ -298,7 +416,12 @@ mod tests {
     fn the_admin_listener_needs_a_token_where_others_can_reach_it() {
         let text = "[listen]\nadmin = \"0.0.0.0:9464\"\nadmin_token = { env = \"T\" }\n";
         assert!(parse(text, "gateway.toml", &[]).is_ok());
-        let errors = parse("", "gateway.toml", &[set("FACEWAY_LISTEN__ADMIN", "0.0.0.0:9464")]).unwrap_err();
+        let errors = parse(
+            "",
+            "gateway.toml",
+            &[set("FACEWAY_LISTEN__ADMIN", "0.0.0.0:9464")],
+        )
+        .unwrap_err();
         assert!(errors.to_string().contains("needs a token"), "{errors}");
     }
 }

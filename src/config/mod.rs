@@ -36,6 +36,7 @@ impl std::fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// A value and what looks odd about its file.
+#[derive(Debug)]
 pub struct Loaded<T> {
     /// The file as meant.
     pub value: T,
@@ -52,7 +53,9 @@ pub fn load_gateway(file: Option<&Path>) -> Result<Loaded<GatewayConfig>, Config
         Some(path) => (read(path)?, path.display().to_string()),
         None => match std::fs::read_to_string(GATEWAY_FILE) {
             Ok(text) => (text, GATEWAY_FILE.to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (String::new(), GATEWAY_FILE.to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                (String::new(), GATEWAY_FILE.to_owned())
+            }
             Err(error) => return Err(unreadable(Path::new(GATEWAY_FILE), &error)),
         },
     };
@@ -60,8 +63,9 @@ pub fn load_gateway(file: Option<&Path>) -> Result<Loaded<GatewayConfig>, Config
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     environment.sort();
-    let (config, warnings) = gateway::parse(&text, &name, &environment).map_err(ConfigError::Wrong)?;
-    Ok(Loaded { value: config, warnings })
+    let (value, warnings) =
+        gateway::parse(&text, &name, &environment).map_err(ConfigError::Wrong)?;
+    Ok(Loaded { value, warnings })
 }
 
 /// Loads `routes.toml`.
@@ -79,18 +83,19 @@ pub fn load_routes(file: Option<&Path>) -> Result<Loaded<Routes>, ConfigError> {
 /// # Errors
 /// Everything that is wrong in it.
 pub fn parse_routes(text: &str, name: &str) -> Result<Loaded<Routes>, Diagnostics> {
-    let (value, warnings) = faceway_rules::parse(text, name, &grammar())?;
-    Ok(Loaded { value, warnings })
+    let value = faceway_rules::parse(text, name, &grammar())?;
+    Ok(Loaded {
+        warnings: value.warnings.clone(),
+        value,
+    })
 }
 
 /// What `[inbound.<adapter>.<name>]` may hold, by the adapters themselves.
 pub fn grammar() -> Vec<AdapterGrammar> {
-    let grammar = |adapter: Box<dyn faceway_core::Adapter>| AdapterGrammar {
-        name: adapter.name(),
-        reach: adapter.reach(),
-        settings: adapter.settings(),
-    };
-    faceway_adapters::all().into_iter().map(grammar).collect()
+    faceway_adapters::all()
+        .iter()
+        .map(|adapter| AdapterGrammar::of(&**adapter))
+        .collect()
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -101,7 +106,9 @@ fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
     let shown = path.display();
     ConfigError::Unreadable(match error.kind() {
         std::io::ErrorKind::NotFound => {
-            format!("{shown}: there is no such file; name another with --routes or --gateway, or begin with the ten lines of README.md")
+            format!(
+                "{shown}: there is no such file; name another with --routes or --gateway, or begin with the ten lines of README.md"
+            )
         }
         std::io::ErrorKind::InvalidData => format!("{shown}: not UTF-8; save it as UTF-8"),
         _ => format!("{shown}: {error}"),

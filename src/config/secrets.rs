@@ -10,9 +10,8 @@ use faceway_rules::Secret;
 /// When it is not there, or blank.
 pub fn resolve(secret: &Secret) -> anyhow::Result<Private<String>> {
     let text = match secret {
-        Secret::Env(name) => {
-            std::env::var(name).with_context(|| format!("the environment variable {name} is not set"))?
-        }
+        Secret::Env(name) => std::env::var(name)
+            .with_context(|| format!("the environment variable {name} is not set"))?,
         Secret::File(path) => {
             let text = std::fs::read_to_string(path);
             text.with_context(|| format!("the secret file {} cannot be read", path.display()))?

@@ -17,15 +17,26 @@ pub fn server(tls: &ServerTls) -> anyhow::Result<Arc<rustls::ServerConfig>> {
     let cert = &tls.cert;
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
-        .with_context(|| format!("cannot read the certificate {} (listen.tls.cert)", cert.display()))?;
-    anyhow::ensure!(!chain.is_empty(), "{} holds no certificate (listen.tls.cert)", cert.display());
+        .with_context(|| {
+            format!(
+                "cannot read the certificate {} (listen.tls.cert)",
+                cert.display()
+            )
+        })?;
+    anyhow::ensure!(
+        !chain.is_empty(),
+        "{} holds no certificate (listen.tls.cert)",
+        cert.display()
+    );
     let key = PrivateKeyDer::from_pem_file(&tls.key)
         .with_context(|| format!("cannot read the key {} (listen.tls.key)", tls.key.display()))?;
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("listen.tls: the certificate and the key do not belong together")?;
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()?
+    .with_no_client_auth()
+    .with_single_cert(chain, key)
+    .context("listen.tls: the certificate and the key do not belong together")?;
     Ok(Arc::new(config))
 }
 

@@ -39,7 +39,13 @@ impl Decider {
     pub(super) fn new(name: &str, rules: Arc<RouteSet>) -> Self {
         let outbound = rules.outbound(name);
         let counters = Counters::new(&rules, outbound, 0);
-        Self { name: name.to_owned(), rules, outbound, once: OnceState::default(), counters }
+        Self {
+            name: name.to_owned(),
+            rules,
+            outbound,
+            once: OnceState::default(),
+            counters,
+        }
     }
 
     /// Takes new rules; what `once` remembers stays.
@@ -54,16 +60,26 @@ impl Decider {
         if lease.routed {
             return Routed::Here;
         }
-        let Some(outbound) = self.outbound else { return Routed::Elsewhere };
+        let Some(outbound) = self.outbound else {
+            return Routed::Elsewhere;
+        };
         // Revealed to the rules, which give back nothing but yes or no.
         let Ok(event) = self.rules.view(lease.body.reveal()) else {
             // What cannot be read is rendered, and so buried with that reason, where somebody sees it.
             return Routed::Here;
         };
-        let asked = Asked { id: lease.id, received_at: lease.received_at };
+        let asked = Asked {
+            id: lease.id,
+            received_at: lease.received_at,
+        };
         let admission = self.rules.admits(outbound, &event, &asked, &mut self.once);
-        self.counters.count(lease.seq, &admission.matched, &event, &self.rules);
-        if admission.admitted { Routed::Here } else { Routed::Elsewhere }
+        self.counters
+            .count(lease.seq, &admission.matched, &event, &self.rules);
+        if admission.admitted {
+            Routed::Here
+        } else {
+            Routed::Elsewhere
+        }
     }
 }
 
@@ -74,7 +90,11 @@ impl Counters {
             here.then(|| counter!("faceway_routed_total", "route" => route.name.clone()))
         };
         let unrouted = (outbound == Some(0)).then(|| counter!("faceway_unrouted_total"));
-        Self { routed: rules.routes().iter().map(route).collect(), unrouted, counted }
+        Self {
+            routed: rules.routes().iter().map(route).collect(),
+            unrouted,
+            counted,
+        }
     }
 
     fn count(&mut self, seq: u64, matched: &[usize], event: &Value, rules: &RouteSet) {

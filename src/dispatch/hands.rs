@@ -44,7 +44,9 @@ impl Hands {
 
     /// The event of this device that was on its way is settled: the next one may leave.
     pub(super) fn returned(&mut self, key: DeviceKey) {
-        let Some(device) = self.devices.get_mut(&key) else { return };
+        let Some(device) = self.devices.get_mut(&key) else {
+            return;
+        };
         device.away = false;
         match device.waiting.front() {
             Some(lease) => {
@@ -58,7 +60,9 @@ impl Hands {
 
     /// Empties the hands of what waits for this device; gives the sequence numbers to release.
     pub(super) fn give_back(&mut self, key: DeviceKey) -> Vec<u64> {
-        let Some(device) = self.devices.get_mut(&key) else { return Vec::new() };
+        let Some(device) = self.devices.get_mut(&key) else {
+            return Vec::new();
+        };
         let seqs: Vec<u64> = device.waiting.drain(..).map(|lease| lease.seq).collect();
         self.waiting -= seqs.len();
         if let Some(first) = seqs.first() {
@@ -73,17 +77,14 @@ impl Hands {
     /// Empties the hands of all that is not on its way; gives the sequence numbers to release.
     pub(super) fn give_back_all(&mut self) -> Vec<u64> {
         let keys: Vec<DeviceKey> = self.devices.keys().copied().collect();
-        keys.into_iter().flat_map(|key| self.give_back(key)).collect()
+        keys.into_iter()
+            .flat_map(|key| self.give_back(key))
+            .collect()
     }
 
     /// How many events wait here.
     pub(super) const fn waiting(&self) -> usize {
         self.waiting
-    }
-
-    /// Whether an event could leave now.
-    pub(super) fn has_next(&self) -> bool {
-        !self.ready.is_empty()
     }
 }
 
@@ -108,7 +109,9 @@ mod tests {
     #[test]
     fn one_of_a_device_is_away_at_a_time() {
         let mut hands = Hands::default();
-        [lease(1, 7), lease(2, 7), lease(3, 8)].into_iter().for_each(|lease| hands.take(lease));
+        [lease(1, 7), lease(2, 7), lease(3, 8)]
+            .into_iter()
+            .for_each(|lease| hands.take(lease));
         assert_eq!(hands.next().unwrap().seq, 1);
         assert_eq!(hands.next().unwrap().seq, 3);
         assert!(hands.next().is_none());
@@ -120,14 +123,18 @@ mod tests {
     #[test]
     fn what_is_away_is_not_given_back() {
         let mut hands = Hands::default();
-        [lease(1, 7), lease(2, 7), lease(3, 8)].into_iter().for_each(|lease| hands.take(lease));
+        [lease(1, 7), lease(2, 7), lease(3, 8)]
+            .into_iter()
+            .for_each(|lease| hands.take(lease));
         assert_eq!(hands.next().unwrap().seq, 1);
         assert_eq!(hands.give_back(DeviceKey(7)), [2]);
         assert_eq!(hands.give_back_all(), [3]);
         assert_eq!(hands.waiting(), 0);
-        assert!(!hands.has_next());
         hands.take(lease(2, 7));
-        assert!(!hands.has_next(), "the first of the device is still away");
+        assert!(
+            hands.next().is_none(),
+            "the first of the device is still away"
+        );
         hands.returned(DeviceKey(7));
         assert_eq!(hands.next().unwrap().seq, 2);
     }

@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use faceway_core::{AttemptResult, Code, DeviceKey, Lease, Parked, Scope, Settled, Timestamp, Verdict};
+use faceway_core::{
+    AttemptResult, Code, DeviceKey, Lease, Parked, Scope, Settled, Timestamp, Verdict,
+};
 use faceway_rules::Retry;
 
 /// So many devices failing one after another are no coincidence.
@@ -69,7 +71,11 @@ pub(super) struct Judgement {
 
 impl Judge {
     pub(super) const fn new(retry: Retry) -> Self {
-        Self { retry, outage: None, failing: Vec::new() }
+        Self {
+            retry,
+            outage: None,
+            failing: Vec::new(),
+        }
     }
 
     pub(super) const fn outage(&self) -> Option<&Outage> {
@@ -85,14 +91,26 @@ impl Judge {
     }
 
     /// Judges one attempt. `chance` is from 0 to 1 and spreads the pauses.
-    pub(super) fn judge(&mut self, lease: &Lease, verdict: Verdict, now: Timestamp, chance: f64) -> Judgement {
+    pub(super) fn judge(
+        &mut self,
+        lease: &Lease,
+        verdict: Verdict,
+        now: Timestamp,
+        chance: f64,
+    ) -> Judgement {
         match verdict {
             Verdict::Delivered { .. } => self.delivered(),
             Verdict::Bury { code } => self.incurable(code),
-            Verdict::Retry { scope: Scope::Destination, code, after } => {
-                self.down(lease, Cause::Destination, code, after, now, chance)
-            }
-            Verdict::Retry { scope: Scope::Message, code, after } => self.alone(lease, code, after, now, chance),
+            Verdict::Retry {
+                scope: Scope::Destination,
+                code,
+                after,
+            } => self.down(lease, Cause::Destination, code, after, now, chance),
+            Verdict::Retry {
+                scope: Scope::Message,
+                code,
+                after,
+            } => self.alone(lease, code, after, now, chance),
         }
     }
 
@@ -128,13 +146,23 @@ impl Judge {
             self.failing.push(lease.device);
         }
         let many = self.failing.len() >= DEVICES_FAILING_MAX;
-        if many || self.outage.as_ref().is_some_and(|outage| outage.cause == Cause::ManyAlone) {
+        if many
+            || self
+                .outage
+                .as_ref()
+                .is_some_and(|outage| outage.cause == Cause::ManyAlone)
+        {
             self.failing.truncate(DEVICES_FAILING_MAX);
             return self.down(lease, Cause::ManyAlone, code, after, now, chance);
         }
         let outage_ended = self.outage.take().is_some();
         let (settled, result) = self.park_or_bury(lease, code, after, now, chance);
-        Judgement { settled, result, outage_began: false, outage_ended }
+        Judgement {
+            settled,
+            result,
+            outage_began: false,
+            outage_ended,
+        }
     }
 
     fn park_or_bury(
@@ -146,13 +174,25 @@ impl Judge {
         chance: f64,
     ) -> (Settled, AttemptResult) {
         let failures = lease.failures.saturating_add(1);
-        let spent = self.retry.attempts_max > 0 && failures >= self.retry.attempts_max;
-        let old = !self.retry.age_max.is_zero() && now.since(lease.received_at) >= self.retry.age_max;
+        let spent = self
+            .retry
+            .attempts_max
+            .is_some_and(|most| failures >= most.get());
+        let old = self
+            .retry
+            .age_max
+            .is_some_and(|most| now.since(lease.received_at) >= most);
         if spent || old {
             return (Settled::Bury { code }, AttemptResult::Buried);
         }
         let until = now.plus(self.pause(lease.failures, after, chance));
-        (Settled::Park { until, why: Parked::Alone }, AttemptResult::Retry)
+        (
+            Settled::Park {
+                until,
+                why: Parked::Alone,
+            },
+            AttemptResult::Retry,
+        )
     }
 
     fn down(
@@ -182,12 +222,25 @@ impl Judge {
         let next_probe = now.plus(self.pause(probes, after, chance));
         let weary = tried >= PROBES_OF_ONE_EVENT_MAX;
         let probing = (!weary).then_some((lease.seq, tried));
-        self.outage = Some(Outage { since, next_probe, code, cause, probes, probing });
+        self.outage = Some(Outage {
+            since,
+            next_probe,
+            code,
+            cause,
+            probes,
+            probing,
+        });
         if weary {
             // Its device's events wait with it, so the next probe is another device's: one poisonous event cannot pass
             // for an outage.
-            let settled = Settled::Park { until: next_probe, why: Parked::Probe };
-            return Judgement { settled, ..released(began) };
+            let settled = Settled::Park {
+                until: next_probe,
+                why: Parked::Probe,
+            };
+            return Judgement {
+                settled,
+                ..released(began)
+            };
         }
         released(began)
     }
@@ -195,14 +248,23 @@ impl Judge {
     /// Doubles with every failure, is spread over its upper half, and is never longer than `backoff_max`.
     fn pause(&self, failures: u32, after: Option<Duration>, chance: f64) -> Duration {
         let longest = self.retry.backoff_max;
-        let doubled = self.retry.backoff_min.saturating_mul(1 << failures.min(30)).min(longest);
+        let doubled = self
+            .retry
+            .backoff_min
+            .saturating_mul(1 << failures.min(30))
+            .min(longest);
         let spread = doubled.mul_f64(chance.clamp(0.0, 1.0).mul_add(0.5, 0.5));
         spread.max(after.unwrap_or_default()).min(longest)
     }
 }
 
 const fn released(outage_began: bool) -> Judgement {
-    Judgement { settled: Settled::Release, result: AttemptResult::Retry, outage_began, outage_ended: false }
+    Judgement {
+        settled: Settled::Release,
+        result: AttemptResult::Retry,
+        outage_began,
+        outage_ended: false,
+    }
 }
 
 #[cfg(test)]
@@ -214,8 +276,8 @@ mod tests {
         Judge::new(Retry {
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(60),
-            attempts_max,
-            age_max: Duration::ZERO,
+            attempts_max: std::num::NonZeroU32::new(attempts_max),
+            age_max: None,
         })
     }
 
@@ -244,11 +306,17 @@ mod tests {
     }
 
     fn failed() -> Verdict {
-        Verdict::Retry { scope: Scope::Message, code: Code::status(500), after: None }
+        Verdict::Retry {
+            scope: Scope::Message,
+            code: Code::status(500),
+            after: None,
+        }
     }
 
     fn delivered() -> Verdict {
-        Verdict::Delivered { code: Code::status(200) }
+        Verdict::Delivered {
+            code: Code::status(200),
+        }
     }
 
     #[test]
@@ -261,12 +329,18 @@ mod tests {
             let judgement = judge.judge(&lease(round, round, 0), down(None), now, 1.0);
             assert_eq!(judgement.settled, Settled::Release, "round {round}");
             assert_eq!(judgement.outage_began, round == 0);
-            let Permit::Wait(until) = judge.permit(now) else { panic!("an outage must wait") };
+            let Permit::Wait(until) = judge.permit(now) else {
+                panic!("an outage must wait")
+            };
             pauses.push(until.since(now).as_secs());
             now = until;
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        assert!(judge.judge(&lease(9, 9, 0), delivered(), now, 1.0).outage_ended);
+        assert!(
+            judge
+                .judge(&lease(9, 9, 0), delivered(), now, 1.0)
+                .outage_ended
+        );
         assert_eq!(judge.permit(now), Permit::Open);
     }
 
@@ -295,11 +369,25 @@ mod tests {
         let mut settled = Vec::new();
         for _ in 0..4 {
             settled.push(judge.judge(&lease(1, 1, 0), down(None), now, 1.0).settled);
-            let Permit::Wait(until) = judge.permit(now) else { panic!("an outage must wait") };
+            let Permit::Wait(until) = judge.permit(now) else {
+                panic!("an outage must wait")
+            };
             now = until;
         }
-        assert_eq!(settled[..3], [Settled::Release, Settled::Release, Settled::Release]);
-        assert!(matches!(settled[3], Settled::Park { why: Parked::Probe, .. }), "three probes, then another's turn");
+        assert_eq!(
+            settled[..3],
+            [Settled::Release, Settled::Release, Settled::Release]
+        );
+        assert!(
+            matches!(
+                settled[3],
+                Settled::Park {
+                    why: Parked::Probe,
+                    ..
+                }
+            ),
+            "three probes, then another's turn"
+        );
         let next = judge.judge(&lease(2, 2, 0), delivered(), now, 1.0);
         assert!(next.outage_ended);
     }
@@ -308,44 +396,91 @@ mod tests {
     fn an_event_that_fails_alone_is_parked_and_in_the_end_buried() {
         let mut judge = judge(3);
         let parked = judge.judge(&lease(1, 1, 0), failed(), at(0), 1.0);
-        assert_eq!(parked.settled, Settled::Park { until: at(1), why: Parked::Alone });
+        assert_eq!(
+            parked.settled,
+            Settled::Park {
+                until: at(1),
+                why: Parked::Alone
+            }
+        );
         let parked = judge.judge(&lease(1, 1, 1), failed(), at(1), 1.0);
-        assert_eq!(parked.settled, Settled::Park { until: at(3), why: Parked::Alone });
+        assert_eq!(
+            parked.settled,
+            Settled::Park {
+                until: at(3),
+                why: Parked::Alone
+            }
+        );
         let buried = judge.judge(&lease(1, 1, 2), failed(), at(3), 1.0);
-        assert_eq!(buried.settled, Settled::Bury { code: Code::status(500) });
-        assert_eq!(judge.permit(at(3)), Permit::Open, "its device and the others go on");
+        assert_eq!(
+            buried.settled,
+            Settled::Bury {
+                code: Code::status(500)
+            }
+        );
+        assert_eq!(
+            judge.permit(at(3)),
+            Permit::Open,
+            "its device and the others go on"
+        );
     }
 
     #[test]
     fn attempts_max_zero_is_without_end_and_age_max_ends_it() {
         let mut judge = judge(0);
         assert!(matches!(
-            judge.judge(&lease(1, 1, 1_000_000), failed(), at(0), 1.0).settled,
+            judge
+                .judge(&lease(1, 1, 1_000_000), failed(), at(0), 1.0)
+                .settled,
             Settled::Park { .. }
         ));
-        judge.retry.age_max = Duration::from_secs(10);
-        assert!(matches!(judge.judge(&lease(1, 1, 0), failed(), at(10), 1.0).settled, Settled::Bury { .. }));
+        judge.retry.age_max = Some(Duration::from_secs(10));
+        assert!(matches!(
+            judge.judge(&lease(1, 1, 0), failed(), at(10), 1.0).settled,
+            Settled::Bury { .. }
+        ));
     }
 
     #[test]
     fn several_devices_failing_alone_are_an_outage() {
         let mut judge = judge(2);
-        assert!(!judge.judge(&lease(1, 1, 0), failed(), at(0), 1.0).outage_began);
-        assert!(!judge.judge(&lease(2, 2, 0), failed(), at(0), 1.0).outage_began);
+        assert!(
+            !judge
+                .judge(&lease(1, 1, 0), failed(), at(0), 1.0)
+                .outage_began
+        );
+        assert!(
+            !judge
+                .judge(&lease(2, 2, 0), failed(), at(0), 1.0)
+                .outage_began
+        );
         let third = judge.judge(&lease(3, 3, 1), failed(), at(0), 1.0);
         assert!(third.outage_began);
         assert_eq!(third.settled, Settled::Release, "no attempt is counted");
         let probe = judge.judge(&lease(3, 3, 1), failed(), at(1), 1.0);
         assert_eq!(probe.settled, Settled::Release);
-        assert!(judge.judge(&lease(4, 4, 0), delivered(), at(5), 1.0).outage_ended);
-        assert!(!judge.judge(&lease(5, 5, 0), failed(), at(5), 1.0).outage_began, "a success wipes the slate");
+        assert!(
+            judge
+                .judge(&lease(4, 4, 0), delivered(), at(5), 1.0)
+                .outage_ended
+        );
+        assert!(
+            !judge
+                .judge(&lease(5, 5, 0), failed(), at(5), 1.0)
+                .outage_began,
+            "a success wipes the slate"
+        );
     }
 
     #[test]
     fn a_success_between_makes_it_no_outage() {
         let mut judge = judge(0);
         for device in 0..20 {
-            assert!(!judge.judge(&lease(device, device, 0), failed(), at(0), 1.0).outage_began);
+            assert!(
+                !judge
+                    .judge(&lease(device, device, 0), failed(), at(0), 1.0)
+                    .outage_began
+            );
             judge.judge(&lease(100 + device, 100, 0), delivered(), at(0), 1.0);
         }
     }
@@ -356,9 +491,25 @@ mod tests {
         judge.judge(&lease(1, 1, 0), down(None), at(0), 1.0);
         let alone = judge.judge(&lease(1, 1, 0), failed(), at(1), 1.0);
         assert!(alone.outage_ended);
-        assert!(matches!(alone.settled, Settled::Park { why: Parked::Alone, .. }), "and the event counts as alone");
+        assert!(
+            matches!(
+                alone.settled,
+                Settled::Park {
+                    why: Parked::Alone,
+                    ..
+                }
+            ),
+            "and the event counts as alone"
+        );
         judge.judge(&lease(2, 2, 0), down(None), at(2), 1.0);
-        let buried = judge.judge(&lease(2, 2, 0), Verdict::Bury { code: Code::status(422) }, at(4), 1.0);
+        let buried = judge.judge(
+            &lease(2, 2, 0),
+            Verdict::Bury {
+                code: Code::status(422),
+            },
+            at(4),
+            1.0,
+        );
         assert!(buried.outage_ended);
     }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::{
-    Attempt, AttemptResult, Clock, Code, DeviceKey, Lane, Lease, Outbound, Scope, Settled, Settlement, Spool,
-    Timestamp, Verdict,
+    Attempt, AttemptResult, Clock, Code, DeviceKey, Lane, Lease, Outbound, Scope, Settled,
+    Settlement, Spool, Timestamp, Verdict,
 };
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -127,7 +127,9 @@ impl LaneWork {
             Permit::Open | Permit::Probe => None,
         };
         // While the lane waits for its probe nothing else may wake it: what is due can wait as long.
-        let until = probe.or(self.ask_at).map(|until| Instant::now() + until.since(now));
+        let until = probe
+            .or(self.ask_at)
+            .map(|until| Instant::now() + until.since(now));
         async move {
             match until {
                 Some(until) => tokio::time::sleep_until(until).await,
@@ -177,14 +179,19 @@ impl LaneWork {
     /// Asks the rules about each event: what is not for this outbound is through.
     fn sort(&mut self, leases: Vec<Lease>) {
         if self.tools.rules.has_changed().unwrap_or(false) {
-            self.decider.replace(Arc::clone(&self.tools.rules.borrow_and_update()));
+            self.decider
+                .replace(Arc::clone(&self.tools.rules.borrow_and_update()));
         }
         let mut through = Vec::new();
         for lease in leases {
             match self.decider.decide(&lease) {
                 Routed::Here => self.hands.take(lease),
                 Routed::Elsewhere => {
-                    through.push(Settlement { seq: lease.seq, outcome: Settled::Done, attempt: None });
+                    through.push(Settlement {
+                        seq: lease.seq,
+                        outcome: Settled::Done,
+                        attempt: None,
+                    });
                 }
             }
         }
@@ -202,7 +209,9 @@ impl LaneWork {
             if self.deliveries.len() >= most {
                 return;
             }
-            let Some(lease) = self.hands.next() else { return };
+            let Some(lease) = self.hands.next() else {
+                return;
+            };
             self.deliver(lease);
         }
     }
@@ -217,7 +226,10 @@ impl LaneWork {
                 Ok(message) => outbound.deliver(&message).await,
                 Err(verdict) => verdict,
             };
-            Finished { verdict, took: began.elapsed() }
+            Finished {
+                verdict,
+                took: began.elapsed(),
+            }
         });
         self.carried.insert(task.id(), carried);
     }
@@ -226,10 +238,23 @@ impl LaneWork {
         let (id, finished) = match ended {
             Ok(ended) => ended,
             Err(error) => {
-                tracing::error!(outbound = self.tools.metrics.outbound(), "a delivery ended without a verdict");
+                tracing::error!(
+                    outbound = self.tools.metrics.outbound(),
+                    "a delivery ended without a verdict"
+                );
                 let code = Code::word("internal");
-                let verdict = Verdict::Retry { scope: Scope::Message, code, after: None };
-                (error.id(), Finished { verdict, took: Duration::ZERO })
+                let verdict = Verdict::Retry {
+                    scope: Scope::Message,
+                    code,
+                    after: None,
+                };
+                (
+                    error.id(),
+                    Finished {
+                        verdict,
+                        took: Duration::ZERO,
+                    },
+                )
             }
         };
         if let Some(lease) = self.carried.remove(&id) {
@@ -240,14 +265,23 @@ impl LaneWork {
     fn finish(&mut self, lease: &Lease, finished: Finished) {
         let now = self.now();
         let code = code_of(&finished.verdict);
-        let judgement = self.judge.judge(lease, finished.verdict, now, rand::random());
-        self.tools.metrics.attempt(judgement.result, &code, finished.took);
+        let judgement = self
+            .judge
+            .judge(lease, finished.verdict, now, rand::random());
+        self.tools
+            .metrics
+            .attempt(judgement.result, &code, finished.took);
         if judgement.result == AttemptResult::Delivered {
             self.tools.metrics.delivered(now.since(lease.received_at));
         } else {
             self.tools.status.failed(&code, now);
         }
-        let attempt = Attempt { at: now, took: finished.took, result: judgement.result, code };
+        let attempt = Attempt {
+            at: now,
+            took: finished.took,
+            result: judgement.result,
+            code,
+        };
         self.apply(lease, judgement, attempt);
     }
 
@@ -257,8 +291,11 @@ impl LaneWork {
             // Something can be leased now that could not before.
             self.dry = false;
         }
-        let settlement =
-            Settlement { seq: lease.seq, outcome: judgement.settled, attempt: Some(attempt) };
+        let settlement = Settlement {
+            seq: lease.seq,
+            outcome: judgement.settled,
+            attempt: Some(attempt),
+        };
         self.settle(vec![settlement]);
         if judgement.outage_began {
             self.log_outage(&lease.device);
@@ -270,18 +307,29 @@ impl LaneWork {
         }
         self.hands.returned(lease.device);
         if judgement.outage_ended {
-            tracing::info!(outbound = self.tools.metrics.outbound(), "the destination is back");
+            tracing::info!(
+                outbound = self.tools.metrics.outbound(),
+                "the destination is back"
+            );
             self.tools.spool.wake(self.tools.lane);
         }
     }
 
     fn log_outage(&self, _device: &DeviceKey) {
         let code = self.judge.outage().map(|outage| outage.code.to_string());
-        tracing::warn!(outbound = self.tools.metrics.outbound(), code, "the destination is down: the lane waits");
+        tracing::warn!(
+            outbound = self.tools.metrics.outbound(),
+            code,
+            "the destination is down: the lane waits"
+        );
     }
 
     fn release(&mut self, seqs: Vec<u64>) {
-        let release = |seq| Settlement { seq, outcome: Settled::Release, attempt: None };
+        let release = |seq| Settlement {
+            seq,
+            outcome: Settled::Release,
+            attempt: None,
+        };
         self.settle(seqs.into_iter().map(release).collect());
     }
 
@@ -293,7 +341,10 @@ impl LaneWork {
 
     fn tell(&self) {
         let state = match self.judge.outage() {
-            Some(outage) => LaneState::Waiting { until: outage.next_probe, since: outage.since },
+            Some(outage) => LaneState::Waiting {
+                until: outage.next_probe,
+                since: outage.since,
+            },
             None if self.deliveries.is_empty() => LaneState::Idle,
             None => LaneState::Delivering,
         };
@@ -305,7 +356,9 @@ impl LaneWork {
         let waiting = self.hands.give_back_all();
         self.release(waiting);
         let deadline = Instant::now() + self.tools.grace;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.deliveries.join_next_with_id()).await {
+        while let Ok(Some(ended)) =
+            tokio::time::timeout_at(deadline, self.deliveries.join_next_with_id()).await
+        {
             self.ended(ended);
         }
         self.deliveries.shutdown().await;
@@ -318,6 +371,8 @@ impl LaneWork {
 
 fn code_of(verdict: &Verdict) -> Code {
     match verdict {
-        Verdict::Delivered { code } | Verdict::Retry { code, .. } | Verdict::Bury { code } => code.clone(),
+        Verdict::Delivered { code } | Verdict::Retry { code, .. } | Verdict::Bury { code } => {
+            code.clone()
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::{Clock, Lane, Outbound, Spool, SpoolError, Start};
-use faceway_rules::{OutboundPlan, RouteSet, Since};
+use faceway_rules::{OutboundPlan, Protocol, RouteSet, Since};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,11 @@ pub struct Dispatch {
 impl Dispatch {
     /// No lanes yet.
     pub fn new() -> Self {
-        Self { lanes: Vec::new(), work: JoinSet::new(), stop: CancellationToken::new() }
+        Self {
+            lanes: Vec::new(),
+            work: JoinSet::new(),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// Opens the lane of an outbound and sets it to work.
@@ -106,7 +110,7 @@ impl Dispatch {
         let status = Arc::new(LaneStatus::new(common.clock.now()));
         let handle = LaneHandle {
             name: plan.name.clone(),
-            protocol: plan.protocol.name(),
+            protocol: protocol(plan),
             lane,
             status: Arc::clone(&status),
         };
@@ -141,6 +145,13 @@ impl Default for Dispatch {
     }
 }
 
+const fn protocol(plan: &OutboundPlan) -> &'static str {
+    match plan.protocol {
+        Protocol::Webhook(_) => "webhook",
+        Protocol::Stdout => "stdout",
+    }
+}
+
 /// Everything that a lane's work is made from, and made from again.
 struct Seat {
     plan: OutboundPlan,
@@ -158,10 +169,18 @@ impl Seat {
             if tokio::spawn(self.work().run()).await.is_ok() {
                 break;
             }
-            tracing::error!(outbound = self.plan.name, "a lane's work broke off; it begins anew");
+            tracing::error!(
+                outbound = self.plan.name,
+                "a lane's work broke off; it begins anew"
+            );
             tokio::time::sleep(RESTART_PAUSE).await;
             // Gives back what the broken work had in its hands.
-            if let Err(error) = self.common.spool.open_lane(&self.plan.name, Start::Now).await {
+            if let Err(error) = self
+                .common
+                .spool
+                .open_lane(&self.plan.name, Start::Now)
+                .await
+            {
                 tracing::error!(outbound = self.plan.name, %error, "the lane cannot be opened again");
             }
         }
@@ -186,11 +205,11 @@ impl Seat {
             clock: Arc::clone(&self.common.clock),
             status: Arc::clone(&self.status),
             metrics: LaneMetrics::new(&self.plan.name),
-            concurrency_max: common.concurrency_max,
+            concurrency_max: common.concurrency_max as usize,
             rules,
             stop: self.stop.clone(),
             grace: self.common.grace,
         };
-        LaneWork::new(tools, Judge::new(common.retry.clone()), decider)
+        LaneWork::new(tools, Judge::new(common.retry), decider)
     }
 }

@@ -16,7 +16,7 @@ use crate::link::Links;
 /// Renders events for one outbound.
 pub(super) struct Renderer {
     pub(super) images: Images,
-    pub(super) projection: Option<Projection>,
+    pub(super) projection: Projection,
     pub(super) links: Arc<Links>,
     pub(super) spool: Arc<dyn Spool>,
 }
@@ -33,14 +33,20 @@ impl Renderer {
     /// Makes the message, or the verdict when that is not possible.
     pub(super) async fn render(&self, lease: &Lease) -> Result<Message, Verdict> {
         let body = self.body(lease).await.map_err(|error| match error {
-            RenderError::Picture => {
-                Verdict::Retry { scope: Scope::Message, code: Code::word("picture"), after: None }
-            }
-            RenderError::Event => Verdict::Bury { code: Code::word("unreadable") },
+            RenderError::Picture => Verdict::Retry {
+                scope: Scope::Message,
+                code: Code::word("picture"),
+                after: None,
+            },
+            RenderError::Event => Verdict::Bury {
+                code: Code::word("unreadable"),
+            },
         })?;
         Ok(Message {
             id: lease.id,
-            kind: kind(lease).ok_or(Verdict::Bury { code: Code::word("unreadable") })?,
+            kind: kind(lease).ok_or(Verdict::Bury {
+                code: Code::word("unreadable"),
+            })?,
             device: lease.device,
             received_at: lease.received_at,
             content_type: "application/json",
@@ -55,30 +61,42 @@ impl Renderer {
             Images::None => stored.clone(),
             Images::Url | Images::Inline => self.with_pictures(stored).await?,
         };
-        match &self.projection {
-            Some(projection) => projection.apply(&body).map(Bytes::from).map_err(|_| RenderError::Event),
-            None => Ok(body),
+        if self.projection.is_all() {
+            return Ok(body);
         }
+        self.projection
+            .apply(&body)
+            .map(Bytes::from)
+            .map_err(|_| RenderError::Event)
     }
 
     async fn with_pictures(&self, stored: &Bytes) -> Result<Bytes, RenderError> {
         let text = std::str::from_utf8(stored).map_err(|_| RenderError::Event)?;
         let mut event = Members::parse(text).map_err(|_| RenderError::Event)?;
-        let Some(images) = event.peek("images") else { return Ok(stored.clone()) };
-        let images: Vec<&RawValue> = serde_json::from_str(images.get()).map_err(|_| RenderError::Event)?;
+        let Some(images) = event.peek("images") else {
+            return Ok(stored.clone());
+        };
+        let images: Vec<&RawValue> =
+            serde_json::from_str(images.get()).map_err(|_| RenderError::Event)?;
         let mut linked = Vec::with_capacity(images.len());
         for image in images {
             linked.push(self.with_url(image).await?);
         }
         event.drop("images");
         event.put("images", Rest::Owned(raw(&linked)?));
-        serde_json::to_vec(&event).map(Bytes::from).map_err(|_| RenderError::Event)
+        serde_json::to_vec(&event)
+            .map(Bytes::from)
+            .map_err(|_| RenderError::Event)
     }
 
     /// An entry of `images` with a way to its picture. A vendor's own link stays what it is.
     async fn with_url<'a>(&self, image: &'a RawValue) -> Result<Members<'a>, RenderError> {
         let mut image = Members::of(image).ok_or(RenderError::Event)?;
-        let Some(sha256) = image.peek("sha256").and_then(text).and_then(|text| text.parse().ok()) else {
+        let Some(sha256) = image
+            .peek("sha256")
+            .and_then(text)
+            .and_then(|text| text.parse().ok())
+        else {
             return Ok(image);
         };
         let media_type = image.peek("media_type").and_then(text);
@@ -93,10 +111,23 @@ impl Renderer {
     }
 
     /// A `data:` URL; none when the picture has left the spool by its age.
-    async fn inline(&self, sha256: Sha256, media_type: Option<&str>) -> Result<Option<String>, RenderError> {
-        let picture = self.spool.picture(sha256).await.map_err(|_| RenderError::Picture)?;
+    async fn inline(
+        &self,
+        sha256: Sha256,
+        media_type: Option<&str>,
+    ) -> Result<Option<String>, RenderError> {
+        let picture = self
+            .spool
+            .picture(sha256)
+            .await
+            .map_err(|_| RenderError::Picture)?;
         let media_type = media_type.unwrap_or("application/octet-stream");
-        Ok(picture.map(|bytes| format!("data:{media_type};base64,{}", STANDARD.encode(bytes.reveal()))))
+        Ok(picture.map(|bytes| {
+            format!(
+                "data:{media_type};base64,{}",
+                STANDARD.encode(bytes.reveal())
+            )
+        }))
     }
 }
 
@@ -114,5 +145,7 @@ fn kind(lease: &Lease) -> Option<Cow<'static, str>> {
     struct Tag {
         kind: String,
     }
-    serde_json::from_slice::<Tag>(lease.body.reveal()).ok().map(|tag| Cow::Owned(tag.kind))
+    serde_json::from_slice::<Tag>(lease.body.reveal())
+        .ok()
+        .map(|tag| Cow::Owned(tag.kind))
 }

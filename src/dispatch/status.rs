@@ -60,7 +60,11 @@ struct Shown {
 impl LaneStatus {
     /// A lane that has just been made.
     pub fn new(now: Timestamp) -> Self {
-        Self(Mutex::new(Shown { state: LaneState::Idle, since: now, last_failure: None }))
+        Self(Mutex::new(Shown {
+            state: LaneState::Idle,
+            since: now,
+            last_failure: None,
+        }))
     }
 
     /// What it is doing, since when, and the last failure.
@@ -79,6 +83,9 @@ impl LaneStatus {
 
     pub(super) fn failed(&self, code: &Code, now: Timestamp) {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.last_failure = Some(LastFailure { at: now, code: code.clone() });
+        shown.last_failure = Some(LastFailure {
+            at: now,
+            code: code.clone(),
+        });
     }
 }

@@ -36,9 +36,14 @@ impl Admission {
         if !self.allow.is_empty() && !self.allow.iter().any(|net| net.contains(&peer)) {
             return Err(Denied::Address);
         }
-        let Some(expected) = &self.token else { return Ok(()) };
+        let Some(expected) = &self.token else {
+            return Ok(());
+        };
         let named = bearer(headers).is_some_and(|token| matches(token.as_bytes(), expected))
-            || uri.query().and_then(token_of_query).is_some_and(|token| matches(&token, expected));
+            || uri
+                .query()
+                .and_then(token_of_query)
+                .is_some_and(|token| matches(&token, expected));
         if named { Ok(()) } else { Err(Denied::Token) }
     }
 }
@@ -56,7 +61,10 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn token_of_query(query: &str) -> Option<Vec<u8>> {
-    query.split('&').find_map(|pair| pair.strip_prefix("token=")).map(percent_decoded)
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("token="))
+        .map(percent_decoded)
 }
 
 /// Undoes `%XX` and `+`; what is no escape stays as it is.
@@ -65,8 +73,13 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
-        match (byte, digits.and_then(|digits| u8::from_str_radix(digits, 16).ok())) {
+        let digits = bytes
+            .get(at + 1..at + 3)
+            .and_then(|pair| std::str::from_utf8(pair).ok());
+        match (
+            byte,
+            digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()),
+        ) {
             (b'%', Some(value)) => {
                 decoded.push(value);
                 at += 3;
@@ -88,7 +101,12 @@ fn percent_decoded(text: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn check(admission: &Admission, peer: &str, uri: &str, authorization: Option<&str>) -> Result<(), Denied> {
+    fn check(
+        admission: &Admission,
+        peer: &str,
+        uri: &str,
+        authorization: Option<&str>,
+    ) -> Result<(), Denied> {
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value.parse().unwrap());
@@ -99,18 +117,42 @@ mod tests {
     #[test]
     fn a_token_is_taken_from_the_query_or_the_header() {
         let admission = Admission::new(Vec::new(), Some(&Private::new("a+b c%".to_owned())));
-        assert_eq!(check(&admission, "127.0.0.1", "/in/x", None), Err(Denied::Token));
-        assert_eq!(check(&admission, "127.0.0.1", "/in/x?token=a", None), Err(Denied::Token));
-        assert_eq!(check(&admission, "127.0.0.1", "/in/x?a=1&token=a%2Bb+c%25", None), Ok(()));
-        assert_eq!(check(&admission, "127.0.0.1", "/in/x?token=a%2Bb%20c%", None), Ok(()));
-        assert_eq!(check(&admission, "127.0.0.1", "/in/x", Some("bearer a+b c%")), Ok(()));
-        assert_eq!(check(&admission, "127.0.0.1", "/in/x", Some("Basic a+b c%")), Err(Denied::Token));
+        assert_eq!(
+            check(&admission, "127.0.0.1", "/in/x", None),
+            Err(Denied::Token)
+        );
+        assert_eq!(
+            check(&admission, "127.0.0.1", "/in/x?token=a", None),
+            Err(Denied::Token)
+        );
+        assert_eq!(
+            check(&admission, "127.0.0.1", "/in/x?a=1&token=a%2Bb+c%25", None),
+            Ok(())
+        );
+        assert_eq!(
+            check(&admission, "127.0.0.1", "/in/x?token=a%2Bb%20c%", None),
+            Ok(())
+        );
+        assert_eq!(
+            check(&admission, "127.0.0.1", "/in/x", Some("bearer a+b c%")),
+            Ok(())
+        );
+        assert_eq!(
+            check(&admission, "127.0.0.1", "/in/x", Some("Basic a+b c%")),
+            Err(Denied::Token)
+        );
     }
 
     #[test]
     fn addresses_outside_the_list_are_denied_before_the_token_is_looked_at() {
-        let admission = Admission::new(vec!["10.1.0.0/16".parse().unwrap()], Some(&Private::new("t".to_owned())));
-        assert_eq!(check(&admission, "10.2.0.1", "/in/x?token=t", None), Err(Denied::Address));
+        let admission = Admission::new(
+            vec!["10.1.0.0/16".parse().unwrap()],
+            Some(&Private::new("t".to_owned())),
+        );
+        assert_eq!(
+            check(&admission, "10.2.0.1", "/in/x?token=t", None),
+            Err(Denied::Address)
+        );
         assert_eq!(check(&admission, "10.1.9.9", "/in/x?token=t", None), Ok(()));
     }
 }

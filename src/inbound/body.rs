@@ -62,13 +62,18 @@ pub(super) async fn read(
     limits: BodyLimits,
     memory: &BodyMemory,
 ) -> Result<Body, BodyError> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > limits.bytes_max) {
         return Err(BodyError::TooLarge);
     }
-    tokio::time::timeout(limits.timeout, collect(announced, body, limits.bytes_max, memory))
-        .await
-        .unwrap_or(Err(BodyError::TooSlow))
+    tokio::time::timeout(
+        limits.timeout,
+        collect(announced, body, limits.bytes_max, memory),
+    )
+    .await
+    .unwrap_or(Err(BodyError::TooSlow))
 }
 
 async fn collect(
@@ -79,12 +84,18 @@ async fn collect(
 ) -> Result<Body, BodyError> {
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let Some(first) = next(&mut body).await? else {
-        return Ok(Body { bytes: Bytes::new(), _share: None });
+        return Ok(Body {
+            bytes: Bytes::new(),
+            _share: None,
+        });
     };
     // A body that came in one piece stays where it is.
     if announced.is_some_and(|bytes| bytes == first.len() as u64) {
         let share = share(None, first.len(), memory)?;
-        return Ok(Body { bytes: first, _share: share });
+        return Ok(Body {
+            bytes: first,
+            _share: share,
+        });
     }
     let mut taken = share(None, first.len(), memory)?;
     // The announced size is only a promise: memory is taken as bytes come, doubling.
@@ -102,12 +113,18 @@ async fn collect(
         }
         bytes.extend_from_slice(&piece);
     }
-    Ok(Body { bytes: bytes.freeze(), _share: taken })
+    Ok(Body {
+        bytes: bytes.freeze(),
+        _share: taken,
+    })
 }
 
 /// The next capacity: at most four times what has come, never more than was announced or is allowed.
 fn grown(needed: usize, capacity: usize, announced: Option<u64>, most: usize) -> usize {
-    let ceiling = announced.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(most).min(most);
+    let ceiling = announced
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .unwrap_or(most)
+        .min(most);
     (capacity * 4).min(ceiling).max(needed)
 }
 
@@ -120,7 +137,9 @@ fn share(
     if bytes <= FREE_BYTES {
         return Ok(taken);
     }
-    let has = taken.as_ref().map_or(0, |permit| permit.num_permits() * PERMIT_BYTES);
+    let has = taken
+        .as_ref()
+        .map_or(0, |permit| permit.num_permits() * PERMIT_BYTES);
     if bytes <= has {
         return Ok(taken);
     }
@@ -157,10 +176,21 @@ mod tests {
     fn memory_is_shared_and_given_back() {
         let memory = BodyMemory::new(1024 * 1024);
         let first = share(None, 600 * 1024, &memory).unwrap();
-        assert_eq!(share(None, 600 * 1024, &memory).unwrap_err(), BodyError::NoMemory);
-        assert!(share(None, 10, &memory).unwrap().is_none(), "small bodies need no share");
+        assert_eq!(
+            share(None, 600 * 1024, &memory).unwrap_err(),
+            BodyError::NoMemory
+        );
+        assert!(
+            share(None, 10, &memory).unwrap().is_none(),
+            "small bodies need no share"
+        );
         drop(first);
-        let grown = share(share(None, 100 * 1024, &memory).unwrap(), 900 * 1024, &memory).unwrap();
+        let grown = share(
+            share(None, 100 * 1024, &memory).unwrap(),
+            900 * 1024,
+            &memory,
+        )
+        .unwrap();
         assert_eq!(grown.unwrap().num_permits(), 900);
     }
 

@@ -10,7 +10,11 @@ use super::receive::plain;
 use crate::link::{LinkError, Links};
 
 /// Serves a picture.
-pub(super) async fn serve<B>(request: &Request<B>, links: &Links, spool: &dyn Spool) -> Response<Full<Bytes>> {
+pub(super) async fn serve<B>(
+    request: &Request<B>,
+    links: &Links,
+    spool: &dyn Spool,
+) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return plain(StatusCode::METHOD_NOT_ALLOWED, "GET pictures here\n");
     }
@@ -18,21 +22,36 @@ pub(super) async fn serve<B>(request: &Request<B>, links: &Links, spool: &dyn Sp
         return plain(StatusCode::FORBIDDEN, "not a link to a picture\n");
     };
     match links.verify(sha256, expires, signature) {
-        Err(LinkError::Forged) => return plain(StatusCode::FORBIDDEN, "the link is not signed by this gateway\n"),
+        Err(LinkError::Forged) => {
+            return plain(
+                StatusCode::FORBIDDEN,
+                "the link is not signed by this gateway\n",
+            );
+        }
         Err(LinkError::Expired) => return plain(StatusCode::GONE, "the link has expired\n"),
         Ok(()) => {}
     }
     match spool.picture(sha256).await {
         Ok(Some(picture)) => picture_response(picture.into_revealed()),
-        Ok(None) => plain(StatusCode::GONE, "the picture has left the spool; see spool.images in gateway.toml\n"),
-        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "the spool cannot be read now\n"),
+        Ok(None) => plain(
+            StatusCode::GONE,
+            "the picture has left the spool; see spool.images in gateway.toml\n",
+        ),
+        Err(_) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the spool cannot be read now\n",
+        ),
     }
 }
 
 fn parts(uri: &http::Uri) -> Option<(Sha256, &str, &str)> {
     let sha256 = uri.path().strip_prefix("/images/")?.parse().ok()?;
     let query = uri.query()?;
-    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let value = |name: &str| {
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    };
     Some((sha256, value("exp")?, value("sig")?))
 }
 
@@ -43,6 +62,9 @@ fn picture_response(bytes: Bytes) -> Response<Full<Bytes>> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     // What a device sent must never run in somebody's browser.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, immutable, max-age=3600"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("private, immutable, max-age=3600"),
+    );
     response
 }

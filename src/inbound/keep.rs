@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faceway_core::{
-    Adapter, AppendError, Arrival, Batch, Clock, DeviceKey, Element, NewEvent, NewUnreadable, Outcome, Private,
-    Reading, Receipt, Reject, Settings, Spool, Stamp, Timestamp, encode, stamp,
+    Adapter, AppendError, Arrival, Batch, Clock, DeviceKey, Element, NewEvent, NewUnreadable,
+    Outcome, Private, Reading, Receipt, Reject, Settings, Spool, Stamp, Timestamp, encode, stamp,
 };
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 use tokio::time::Instant;
@@ -48,7 +48,14 @@ impl Inbound {
         spool: Arc<dyn Spool>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { metrics: InboundMetrics::new(name), name: name.to_owned(), adapter, settings, spool, clock }
+        Self {
+            metrics: InboundMetrics::new(name),
+            name: name.to_owned(),
+            adapter,
+            settings,
+            spool,
+            clock,
+        }
     }
 
     /// Name in `routes.toml`.
@@ -66,7 +73,11 @@ impl Inbound {
     pub async fn keep(&self, headers: &HeaderMap, peer: Option<IpAddr>, body: &Bytes) -> Kept {
         let began = Instant::now();
         let received_at = self.clock.now();
-        let arrival = Arrival { headers, peer, body };
+        let arrival = Arrival {
+            headers,
+            peer,
+            body,
+        };
         let batch = if body.len() > LARGE_BODY_BYTES {
             tokio::task::block_in_place(|| self.batch(&arrival, received_at))
         } else {
@@ -76,7 +87,12 @@ impl Inbound {
             Ok(batch) => self.append(batch, began, received_at).await,
             Err(reason) => {
                 self.metrics.refused();
-                Kept { outcome: Outcome::Refused(reason), stored: 0, duplicates: 0, quarantined: 0 }
+                Kept {
+                    outcome: Outcome::Refused(reason),
+                    stored: 0,
+                    duplicates: 0,
+                    quarantined: 0,
+                }
             }
         }
     }
@@ -85,10 +101,21 @@ impl Inbound {
     ///
     /// # Errors
     /// The reason, in words.
-    pub async fn keep_again(&self, headers: &HeaderMap, body: &Bytes, received_at: Timestamp) -> Result<Kept, String> {
+    pub async fn keep_again(
+        &self,
+        headers: &HeaderMap,
+        body: &Bytes,
+        received_at: Timestamp,
+    ) -> Result<Kept, String> {
         let began = Instant::now();
-        let arrival = Arrival { headers, peer: None, body };
-        let batch = self.batch(&arrival, received_at).map_err(|reason| reason.to_string())?;
+        let arrival = Arrival {
+            headers,
+            peer: None,
+            body,
+        };
+        let batch = self
+            .batch(&arrival, received_at)
+            .map_err(|reason| reason.to_string())?;
         match batch.unreadable.first() {
             Some(unreadable) => Err(unreadable.reason.to_string()),
             None => Ok(self.append(batch, began, received_at).await),
@@ -99,16 +126,33 @@ impl Inbound {
         let quarantined = batch.unreadable.len();
         if quarantined > 0 {
             // The reason names no value of the body.
-            let reason = batch.unreadable.first().map(|entry| entry.reason.to_string());
-            tracing::warn!(inbound = self.name, quarantined, reason, "a body could not be read; it is in quarantine");
+            let reason = batch
+                .unreadable
+                .first()
+                .map(|entry| entry.reason.to_string());
+            tracing::warn!(
+                inbound = self.name,
+                quarantined,
+                reason,
+                "a body could not be read; it is in quarantine"
+            );
         }
         match self.spool.append(batch).await {
             Ok(receipts) => {
                 #[expect(clippy::cast_precision_loss, reason = "a metric's seconds")]
                 let now = received_at.as_millis() as f64 / 1000.0;
-                self.metrics.kept(&receipts, quarantined, began.elapsed(), now);
-                let stored = receipts.iter().filter(|receipt| matches!(receipt, Receipt::Appended(_))).count();
-                Kept { outcome: Outcome::Kept, stored, duplicates: receipts.len() - stored, quarantined }
+                self.metrics
+                    .kept(&receipts, quarantined, began.elapsed(), now);
+                let stored = receipts
+                    .iter()
+                    .filter(|receipt| matches!(receipt, Receipt::Appended(_)))
+                    .count();
+                Kept {
+                    outcome: Outcome::Kept,
+                    stored,
+                    duplicates: receipts.len() - stored,
+                    quarantined,
+                }
             }
             Err(error) => self.busy(error),
         }
@@ -117,7 +161,12 @@ impl Inbound {
     fn busy(&self, error: AppendError) -> Kept {
         self.metrics.busy();
         tracing::debug!(inbound = self.name, %error, "the source must send again");
-        Kept { outcome: Outcome::Busy, stored: 0, duplicates: 0, quarantined: 0 }
+        Kept {
+            outcome: Outcome::Busy,
+            stored: 0,
+            duplicates: 0,
+            quarantined: 0,
+        }
     }
 
     /// What is to be kept of an arrival, or why it is refused.
@@ -131,36 +180,64 @@ impl Inbound {
             Err(Reject::Refused(reason)) => return Err(reason),
             Err(Reject::Unreadable(reason)) => {
                 let unreadable = self.unreadable(arrival, reason, arrival.body, received_at);
-                return Ok(Batch { unreadable: vec![unreadable], ..Batch::default() });
+                return Ok(Batch {
+                    unreadable: vec![unreadable],
+                    ..Batch::default()
+                });
             }
         };
-        let mut batch = Batch { events: Vec::with_capacity(elements.len()), ..Batch::default() };
+        let mut batch = Batch {
+            events: Vec::with_capacity(elements.len()),
+            ..Batch::default()
+        };
         for element in elements {
             self.add(&mut batch, element, arrival, received_at);
         }
         Ok(batch)
     }
 
-    fn add(&self, batch: &mut Batch, element: Element<'_>, arrival: &Arrival<'_>, received_at: Timestamp) {
+    fn add(
+        &self,
+        batch: &mut Batch,
+        element: Element<'_>,
+        arrival: &Arrival<'_>,
+        received_at: Timestamp,
+    ) {
         match element {
             Ok(mut reading) => {
                 batch.pictures.append(&mut reading.pictures);
                 batch.events.push(self.event(reading, received_at));
             }
             Err(unreadable) => {
-                let entry = self.unreadable(arrival, unreadable.reason, unreadable.raw, received_at);
+                let entry =
+                    self.unreadable(arrival, unreadable.reason, unreadable.raw, received_at);
                 batch.unreadable.push(entry);
             }
         }
     }
 
     fn event(&self, reading: Reading<'_>, received_at: Timestamp) -> NewEvent {
-        let event = stamp(reading, Stamp { inbound: &self.name, adapter: self.adapter.name(), received_at });
+        let event = stamp(
+            reading,
+            Stamp {
+                inbound: &self.name,
+                adapter: self.adapter.name(),
+                received_at,
+            },
+        );
         NewEvent {
             id: event.id,
-            device: DeviceKey::new(&self.name, event.facts.device.id.as_deref().unwrap_or_default()),
+            device: DeviceKey::new(
+                &self.name,
+                event.facts.device.id.as_deref().unwrap_or_default(),
+            ),
             received_at,
-            images: event.facts.images.iter().filter_map(|image| image.sha256).collect(),
+            images: event
+                .facts
+                .images
+                .iter()
+                .filter_map(|image| image.sha256)
+                .collect(),
             body: encode(&event).map(Bytes::from),
         }
     }
@@ -184,9 +261,12 @@ impl Inbound {
 
 /// The headers that a second reading may need; credentials are not among them.
 fn headers_to_keep(headers: &HeaderMap) -> String {
-    let kept = headers.iter().filter(|(name, _)| **name != AUTHORIZATION && **name != COOKIE);
+    let kept = headers
+        .iter()
+        .filter(|(name, _)| **name != AUTHORIZATION && **name != COOKIE);
     let texts = kept.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let object: serde_json::Map<String, serde_json::Value> =
-        texts.map(|(name, value)| (name.to_owned(), value.into())).collect();
+    let object: serde_json::Map<String, serde_json::Value> = texts
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
     serde_json::Value::Object(object).to_string()
 }

@@ -42,7 +42,10 @@ impl Receiver {
             None if request.uri().path().starts_with("/images/") => {
                 images::serve(&request, &self.links, &*self.spool).await
             }
-            None => plain(StatusCode::NOT_FOUND, "no inbound has this path; see the paths in routes.toml\n"),
+            None => plain(
+                StatusCode::NOT_FOUND,
+                "no inbound has this path; see the paths in routes.toml\n",
+            ),
         };
         Ok(response)
     }
@@ -60,11 +63,16 @@ impl Receiver {
         }
         if request.method() != Method::POST {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "POST records here\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
         let (head, body) = request.into_parts();
-        let limits = BodyLimits { bytes_max: self.body_bytes_max, timeout: self.body_timeout };
+        let limits = BodyLimits {
+            bytes_max: self.body_bytes_max,
+            timeout: self.body_timeout,
+        };
         match body::read(&head.headers, body, limits, &self.memory).await {
             Ok(body) => {
                 let kept = inbound.keep(&head.headers, Some(peer), &body.bytes).await;
@@ -78,31 +86,45 @@ impl Receiver {
 
 /// The vendor's own answer as an HTTP response.
 fn response_of(inbound: &Inbound, outcome: &Outcome) -> Response<Full<Bytes>> {
-    let Answer { status, content_type, body } = inbound.adapter().answer(outcome);
+    let Answer {
+        status,
+        content_type,
+        body,
+    } = inbound.adapter().answer(outcome);
     let body = match body {
         std::borrow::Cow::Borrowed(body) => Bytes::from_static(body),
         std::borrow::Cow::Owned(body) => Bytes::from(body),
     };
     let mut response = Response::new(Full::new(body));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(content_type) = content_type {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     if *outcome == Outcome::Busy {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }
     response
 }
 
 fn denied_response(denied: Denied) -> Response<Full<Bytes>> {
     match denied {
-        Denied::Address => plain(StatusCode::FORBIDDEN, "this address may not push here; see `allow` in routes.toml\n"),
+        Denied::Address => plain(
+            StatusCode::FORBIDDEN,
+            "this address may not push here; see `allow` in routes.toml\n",
+        ),
         Denied::Token => {
             let mut response = plain(
                 StatusCode::UNAUTHORIZED,
                 "a token is needed: ?token=… in the address, or the header Authorization: Bearer …\n",
             );
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             response
         }
     }
@@ -114,12 +136,19 @@ fn body_response(error: BodyError) -> Response<Full<Bytes>> {
             StatusCode::PAYLOAD_TOO_LARGE,
             "the body is larger than limits.body_bytes_max of gateway.toml\n",
         ),
-        BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n"),
-        BodyError::NoMemory | BodyError::Broken => (StatusCode::BAD_REQUEST, "the body broke off\n"),
+        BodyError::TooSlow => (
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not come in time\n",
+        ),
+        BodyError::NoMemory | BodyError::Broken => {
+            (StatusCode::BAD_REQUEST, "the body broke off\n")
+        }
     };
     let mut response = plain(status, text);
     // What is left of the body is not worth reading.
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -127,6 +156,9 @@ fn body_response(error: BodyError) -> Response<Full<Bytes>> {
 pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }

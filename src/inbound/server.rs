@@ -43,8 +43,14 @@ impl Listener {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn bind(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> std::io::Result<Self> {
-        Ok(Self { tcp: TcpListener::bind(address).await?, tls: tls.map(TlsAcceptor::from) })
+    pub async fn bind(
+        address: SocketAddr,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            tcp: TcpListener::bind(address).await?,
+            tls: tls.map(TlsAcceptor::from),
+        })
     }
 
     /// Where it listens.
@@ -57,7 +63,12 @@ impl Listener {
 }
 
 /// Serves until `stop`, then ends what was begun, up to the grace period.
-pub async fn serve(listener: Listener, receiver: Arc<Receiver>, limits: ServerLimits, stop: CancellationToken) {
+pub async fn serve(
+    listener: Listener,
+    receiver: Arc<Receiver>,
+    limits: ServerLimits,
+    stop: CancellationToken,
+) {
     let connections = Arc::new(Semaphore::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
     loop {
@@ -73,7 +84,11 @@ pub async fn serve(listener: Listener, receiver: Arc<Receiver>, limits: ServerLi
                 continue;
             }
         };
-        let connection = Connection { receiver: Arc::clone(&receiver), peer, limits };
+        let connection = Connection {
+            receiver: Arc::clone(&receiver),
+            peer,
+            limits,
+        };
         let watcher = graceful.watcher();
         let tls = listener.tls.clone();
         tokio::spawn(async move {
@@ -82,8 +97,13 @@ pub async fn serve(listener: Listener, receiver: Arc<Receiver>, limits: ServerLi
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not end in time and were cut off; their senders will send again");
+    if tokio::time::timeout(limits.grace, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            "some requests did not end in time and were cut off; their senders will send again"
+        );
     }
 }
 
@@ -91,7 +111,10 @@ async fn accept(
     tcp: &TcpListener,
     connections: &Arc<Semaphore>,
 ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections).acquire_owned().await.map_err(std::io::Error::other)?;
+    let permit = Arc::clone(connections)
+        .acquire_owned()
+        .await
+        .map_err(std::io::Error::other)?;
     let (stream, peer) = tcp.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, peer, permit))
@@ -110,7 +133,9 @@ impl Connection {
         tls: Option<TlsAcceptor>,
         watcher: hyper_util::server::graceful::Watcher,
     ) {
-        let Some(tls) = tls else { return self.http(stream, watcher).await };
+        let Some(tls) = tls else {
+            return self.http(stream, watcher).await;
+        };
         match tokio::time::timeout(self.limits.header_timeout, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.http(stream, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),

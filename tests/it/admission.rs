@@ -23,19 +23,42 @@ async fn paths_methods_tokens_and_addresses() {
     ];
     for (method, path, status) in cases {
         let answer = device.send(method, path, &[], &record).await.unwrap();
-        assert_eq!(answer.status, status, "{method} {path}: {}", text(&answer.body));
+        assert_eq!(
+            answer.status,
+            status,
+            "{method} {path}: {}",
+            text(&answer.body)
+        );
     }
     let bearer = [("authorization", "Bearer s3cret/+")];
-    assert_eq!(device.send("POST", "/in/lobby", &bearer, &record).await.unwrap().status, 200);
-    assert!(!gateway.log().contains("s3cret"), "a token stands in the log");
+    assert_eq!(
+        device
+            .send("POST", "/in/lobby", &bearer, &record)
+            .await
+            .unwrap()
+            .status,
+        200
+    );
+    assert!(
+        !gateway.log().contains("s3cret"),
+        "a token stands in the log"
+    );
 }
 
 #[tokio::test]
 async fn a_listed_address_is_let_in() {
     assert_eq!(IpAddr::from(Ipv4Addr::LOCALHOST).to_string(), "127.0.0.1");
-    let gateway = Site::new("[inbound.nebula.lobby]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\n").start().await;
+    let gateway = Site::new("[inbound.nebula.lobby]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\n")
+        .start()
+        .await;
     let mut device = Device::connect(gateway.devices).await;
-    assert!(device.push(&recognition("PSC1", "u-1")).await.unwrap().is_success());
+    assert!(
+        device
+            .push(&recognition("PSC1", "u-1"))
+            .await
+            .unwrap()
+            .is_success()
+    );
 }
 
 #[tokio::test]
@@ -45,6 +68,15 @@ async fn a_request_for_remote_door_authentication_opens_no_door() {
     let request = br#"{"deviceSN":"PSC1","recognizeStatus":2,"recognizeScore":0.92,"entry_mode":1,"timestamp":1764000000,"user":{"name":"Wanda Probst"}}"#;
     let answer = device.push(request).await.unwrap();
     assert!(answer.status >= 400 && answer.code() != 200);
-    assert!(!text(&answer.body).contains("pass\""), "{}", text(&answer.body));
-    assert_eq!(gateway.metric("faceway_received_total{inbound=\"lobby\",result=\"refused\"}").await, 1.0);
+    assert!(
+        !text(&answer.body).contains("pass\""),
+        "{}",
+        text(&answer.body)
+    );
+    assert_eq!(
+        gateway
+            .metric("faceway_received_total{inbound=\"lobby\",result=\"refused\"}")
+            .await,
+        1.0
+    );
 }

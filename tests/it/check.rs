@@ -20,11 +20,25 @@ to = [\"epr\"]
     let output = Site::new(routes).run(&["check"]).await;
     let told = text(&output.stderr) + &text(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{told}");
-    let places = ["routes.toml:2:1", "routes.toml:6:9", "routes.toml:10:", "routes.toml:11:7"];
-    for part in places.into_iter().chain(["did you mean `path`", "blocklisted", "match.score", "did you mean `erp`"]) {
+    let places = [
+        "routes.toml:2:1",
+        "routes.toml:6:9",
+        "routes.toml:10:",
+        "routes.toml:11:7",
+    ];
+    for part in places.into_iter().chain([
+        "did you mean `path`",
+        "blocklisted",
+        "match.score",
+        "did you mean `erp`",
+    ]) {
         assert!(told.contains(part), "{part} is missing in:\n{told}");
     }
-    assert_eq!(told.matches("routes.toml:10:").count(), 2, "two mistakes in one line:\n{told}");
+    assert_eq!(
+        told.matches("routes.toml:10:").count(),
+        2,
+        "two mistakes in one line:\n{told}"
+    );
     assert!(!told.contains("hunter2"), "a secret is shown:\n{told}");
 }
 
@@ -53,21 +67,31 @@ expect = [\"guard\"]
     let output = Site::new(&wrong).run(&["check"]).await;
     let told = text(&output.stderr) + &text(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("a stranger reaches the guard") && told.contains("strangers"), "{told}");
+    assert!(
+        told.contains("a stranger reaches the guard") && told.contains("strangers"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
 async fn a_gateway_with_a_bad_file_does_not_start() {
-    let output = Site::new("[inbound.nebula.lobby]\npth = \"/x\"\n").run(&["run"]).await;
+    let output = Site::new("[inbound.nebula.lobby]\npth = \"/x\"\n")
+        .run(&["run"])
+        .await;
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("routes.toml:2:1"));
 }
 
 #[tokio::test]
 async fn the_files_of_the_repository_are_fine() {
-    let routes = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/routes.toml")).unwrap();
+    let routes =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/routes.toml")).unwrap();
     let site = Site::new(&routes);
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.toml"), site.path().join("gateway.toml")).unwrap();
+    std::fs::copy(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.toml"),
+        site.path().join("gateway.toml"),
+    )
+    .unwrap();
     let output = site.run(&["check"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }

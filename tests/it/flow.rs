@@ -13,14 +13,25 @@ async fn a_face_at_a_door_reaches_the_webhook() {
     let receiver = Receiver::start().await;
     let site = Site::new(&routes_to(&receiver.url(), ""));
     let gateway = site.start().await;
-    let answer = Device::connect(gateway.devices).await.push(&recognition("PSC1", "u-1")).await.unwrap();
+    let answer = Device::connect(gateway.devices)
+        .await
+        .push(&recognition("PSC1", "u-1"))
+        .await
+        .unwrap();
     assert_eq!(answer.status, 200);
     let answer: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(answer, serde_json::json!({ "code": 200, "msg": "success", "message": "success", "data": {} }));
+    assert_eq!(
+        answer,
+        serde_json::json!({ "code": 200, "msg": "success", "message": "success", "data": {} })
+    );
 
     let received = receiver.wait_for(1).await;
     let event: Value = serde_json::from_slice(&received[0].body).unwrap();
-    assert_eq!(received[0].id(), event["id"].as_str().unwrap(), "receivers can drop what they have seen");
+    assert_eq!(
+        received[0].id(),
+        event["id"].as_str().unwrap(),
+        "receivers can drop what they have seen"
+    );
     assert_eq!(event["schema"], "faceway.event/1");
     assert_eq!(event["kind"], "recognition");
     assert_eq!(event["inbound"], "lobby");
@@ -37,7 +48,10 @@ async fn an_alarm_comes_with_the_device_of_its_header() {
     let gateway = site.start().await;
     let alarm = br#"{"type":1,"data":{"trace_id":"SPX-1","description":" ","code":10002,"event_time":1764000000123,"status":1,"alarm_photo":" "}}"#;
     let mut device = Device::connect(gateway.devices).await;
-    let answer = device.send("POST", "/in/lobby", &[("sn", "PSC9")], alarm).await.unwrap();
+    let answer = device
+        .send("POST", "/in/lobby", &[("sn", "PSC9")], alarm)
+        .await
+        .unwrap();
     assert!(answer.is_success());
     let event: Value = serde_json::from_slice(&receiver.wait_for(1).await[0].body).unwrap();
     assert_eq!(event["kind"], "alarm");
@@ -53,19 +67,38 @@ async fn a_record_that_is_sent_again_arrives_once() {
     let gateway = site.start().await;
     let mut device = Device::connect(gateway.devices).await;
     for uuid in ["u-1", "u-1", "u-2", "u-1"] {
-        assert!(device.push(&recognition("PSC1", uuid)).await.unwrap().is_success());
+        assert!(
+            device
+                .push(&recognition("PSC1", uuid))
+                .await
+                .unwrap()
+                .is_success()
+        );
     }
     // Also after a restart.
     assert!(gateway.stop().await.success());
     let gateway = site.start().await;
     let mut device = Device::connect(gateway.devices).await;
     for uuid in ["u-2", "u-1", "u-3"] {
-        assert!(device.push(&recognition("PSC1", uuid)).await.unwrap().is_success());
+        assert!(
+            device
+                .push(&recognition("PSC1", uuid))
+                .await
+                .unwrap()
+                .is_success()
+        );
     }
-    let received = receiver.wait_until(|received| received.iter().any(|one| vendor_id(&one.body) == "u-3")).await;
+    let received = receiver
+        .wait_until(|received| received.iter().any(|one| vendor_id(&one.body) == "u-3"))
+        .await;
     let ids: Vec<String> = received.iter().map(|one| vendor_id(&one.body)).collect();
     assert_eq!(ids, ["u-1", "u-2", "u-3"]);
-    assert_eq!(gateway.metric("faceway_received_total{inbound=\"lobby\",result=\"duplicate\"}").await, 2.0);
+    assert_eq!(
+        gateway
+            .metric("faceway_received_total{inbound=\"lobby\",result=\"duplicate\"}")
+            .await,
+        2.0
+    );
 }
 
 #[tokio::test]
@@ -75,32 +108,68 @@ async fn a_picture_leaves_the_event_and_is_served_at_a_signed_link() {
         .set("FACEWAY_LISTEN__PUBLIC_URL", "http://gateway.example");
     let gateway = site.start().await;
     let mut device = Device::connect(gateway.devices).await;
-    assert!(device.push(&recognition_with("PSC1", "u-1", PICTURE)).await.unwrap().is_success());
+    assert!(
+        device
+            .push(&recognition_with("PSC1", "u-1", PICTURE))
+            .await
+            .unwrap()
+            .is_success()
+    );
     let body = receiver.wait_for(1).await[0].body.clone();
     assert!(!String::from_utf8_lossy(&body).contains(PICTURE));
     let event: Value = serde_json::from_slice(&body).unwrap();
     let image = &event["images"][0];
-    assert_eq!((&image["role"], &image["media_type"], &image["bytes"]), (&"face".into(), &"image/jpeg".into(), &22.into()));
-    let path = image["url"].as_str().unwrap().strip_prefix("http://gateway.example").unwrap().to_owned();
+    assert_eq!(
+        (&image["role"], &image["media_type"], &image["bytes"]),
+        (&"face".into(), &"image/jpeg".into(), &22.into())
+    );
+    let path = image["url"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("http://gateway.example")
+        .unwrap()
+        .to_owned();
 
     let picture = device.send("GET", &path, &[], b"").await.unwrap();
-    assert_eq!((picture.status, picture.headers["content-type"].as_str()), (200, "image/jpeg"));
+    assert_eq!(
+        (picture.status, picture.headers["content-type"].as_str()),
+        (200, "image/jpeg")
+    );
     assert_eq!(picture.body[..3], [0xFF, 0xD8, 0xFF]);
     let later = path.replace("exp=", "exp=9");
-    assert_eq!(device.send("GET", &later, &[], b"").await.unwrap().status, 403, "the time is signed too");
+    assert_eq!(
+        device.send("GET", &later, &[], b"").await.unwrap().status,
+        403,
+        "the time is signed too"
+    );
     let unsigned = path.split('?').next().unwrap();
-    assert_eq!(device.send("GET", unsigned, &[], b"").await.unwrap().status, 403);
+    assert_eq!(
+        device.send("GET", unsigned, &[], b"").await.unwrap().status,
+        403
+    );
 }
 
 #[tokio::test]
 async fn pictures_can_travel_in_the_event() {
     let receiver = Receiver::start().await;
-    let site = Site::new(&routes_to(&receiver.url(), "images = \"inline\"\nomit = [\"person.name\", \"vendor\"]"));
+    let site = Site::new(&routes_to(
+        &receiver.url(),
+        "images = \"inline\"\nomit = [\"person.name\", \"vendor\"]",
+    ));
     let gateway = site.start().await;
     let mut device = Device::connect(gateway.devices).await;
-    assert!(device.push(&recognition_with("PSC1", "u-1", PICTURE)).await.unwrap().is_success());
+    assert!(
+        device
+            .push(&recognition_with("PSC1", "u-1", PICTURE))
+            .await
+            .unwrap()
+            .is_success()
+    );
     let event: Value = serde_json::from_slice(&receiver.wait_for(1).await[0].body).unwrap();
-    assert_eq!(event["images"][0]["url"], format!("data:image/jpeg;base64,{PICTURE}"));
+    assert_eq!(
+        event["images"][0]["url"],
+        format!("data:image/jpeg;base64,{PICTURE}")
+    );
     assert_eq!(event["person"].get("name"), None);
     assert_eq!(event["person"]["id"], "5");
     assert_eq!(event.get("vendor"), None);
@@ -112,7 +181,13 @@ async fn a_picture_that_is_broken_does_not_lose_its_event() {
     let site = Site::new(&routes_to(&receiver.url(), ""));
     let gateway = site.start().await;
     let mut device = Device::connect(gateway.devices).await;
-    assert!(device.push(&recognition_with("PSC1", "u-1", "not base64!")).await.unwrap().is_success());
+    assert!(
+        device
+            .push(&recognition_with("PSC1", "u-1", "not base64!"))
+            .await
+            .unwrap()
+            .is_success()
+    );
     let event: Value = serde_json::from_slice(&receiver.wait_for(1).await[0].body).unwrap();
     assert_eq!(event.get("images"), None);
     assert_eq!(event["warnings"].as_array().unwrap().len(), 1, "{event:#}");
@@ -130,14 +205,34 @@ async fn rules_choose_and_standard_output_shows_one_event_a_line() {
     let gateway = Site::new(&routes).start().await;
     let mut device = Device::connect(gateway.devices).await;
     for (serial, uuid) in [("PSC1", "u-1"), ("PSC2", "u-2"), ("PSC3", "u-3")] {
-        assert!(device.push(&recognition(serial, uuid)).await.unwrap().is_success());
+        assert!(
+            device
+                .push(&recognition(serial, uuid))
+                .await
+                .unwrap()
+                .is_success()
+        );
     }
     let received = receiver.wait_for(1).await;
     assert_eq!(vendor_id(&received[0].body), "u-2");
-    gateway.wait_for_metric("faceway_attempts_total{outbound=\"screen\",result=\"delivered\",code=\"written\"}", |count| count >= 2.0).await;
-    let printed: Vec<String> = gateway.output().lines().map(|line| vendor_id(line.as_bytes())).collect();
+    gateway
+        .wait_for_metric(
+            "faceway_attempts_total{outbound=\"screen\",result=\"delivered\",code=\"written\"}",
+            |count| count >= 2.0,
+        )
+        .await;
+    let printed: Vec<String> = gateway
+        .output()
+        .lines()
+        .map(|line| vendor_id(line.as_bytes()))
+        .collect();
     assert_eq!(printed, ["u-1", "u-3"]);
-    assert_eq!(gateway.metric("faceway_routed_total{route=\"gate two\"}").await, 1.0);
+    assert_eq!(
+        gateway
+            .metric("faceway_routed_total{route=\"gate two\"}")
+            .await,
+        1.0
+    );
 }
 
 #[tokio::test]
@@ -149,7 +244,11 @@ async fn webhooks_are_signed_with_secrets_that_are_named() {
         .set("OLD", "whsec_b2xkLXNlY3JldA==")
         .set("AUTH", "Basic abc");
     let gateway = site.start().await;
-    Device::connect(gateway.devices).await.push(&recognition("PSC1", "u-1")).await.unwrap();
+    Device::connect(gateway.devices)
+        .await
+        .push(&recognition("PSC1", "u-1"))
+        .await
+        .unwrap();
     let received = receiver.wait_for(1).await;
     assert!(received[0].is_signed_by(b"new-secret"));
     assert!(received[0].is_signed_by(b"old-secret"));

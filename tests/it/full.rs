@@ -21,7 +21,10 @@ async fn push_until_full(gateway: &Gateway, prefix: &str) -> Vec<String> {
             continue;
         }
         assert_eq!(answer.status, 503, "{answer:?}");
-        assert!(answer.code() != 200 && answer.code() != -1, "the terminal must keep its record: {answer:?}");
+        assert!(
+            answer.code() != 200 && answer.code() != -1,
+            "the terminal must keep its record: {answer:?}"
+        );
         assert_eq!(gateway.get("/readyz").await.0, 503);
         return accepted;
     }
@@ -32,7 +35,11 @@ fn record(uuid: &str) -> Vec<u8> {
     let mut picture = vec![0xFF, 0xD8, 0xFF];
     let mut random = rand::rng();
     picture.extend((0..60_000).map(|_| random.random::<u8>()));
-    recognition_with("PSC1", uuid, &base64::engine::general_purpose::STANDARD.encode(picture))
+    recognition_with(
+        "PSC1",
+        uuid,
+        &base64::engine::general_purpose::STANDARD.encode(picture),
+    )
 }
 
 async fn push_until_taken(gateway: &Gateway, uuid: &str) {
@@ -47,7 +54,9 @@ async fn push_until_taken(gateway: &Gateway, uuid: &str) {
             ticks.tick().await;
         }
     };
-    tokio::time::timeout(crate::harness::PATIENCE, taken).await.expect("it goes on by itself when there is room");
+    tokio::time::timeout(crate::harness::PATIENCE, taken)
+        .await
+        .expect("it goes on by itself when there is room");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,15 +68,32 @@ async fn a_spool_that_is_full_says_so_and_goes_on_by_itself() {
         .set("FACEWAY_SPOOL__IMAGES", "0s");
     let gateway = site.start().await;
     let mut accepted = push_until_full(&gateway, "first").await;
-    assert!(accepted.len() > 200, "64 MiB hold more than {} records of 60 KB", accepted.len());
-    assert!(gateway.metric("faceway_received_total{inbound=\"lobby\",result=\"busy\"}").await >= 1.0);
+    assert!(
+        accepted.len() > 200,
+        "64 MiB hold more than {} records of 60 KB",
+        accepted.len()
+    );
+    assert!(
+        gateway
+            .metric("faceway_received_total{inbound=\"lobby\",result=\"busy\"}")
+            .await
+            >= 1.0
+    );
     assert!(gateway.metric("faceway_spool_bytes").await <= f64::from(80 << 20));
 
     receiver.listen().await;
     push_until_taken(&gateway, "after").await;
     accepted.push("after".into());
-    gateway.wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| backlog == 0.0).await;
-    let received: Vec<String> = receiver.confirmed().iter().map(|one| vendor_id(&one.body)).collect();
+    gateway
+        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
+            backlog == 0.0
+        })
+        .await;
+    let received: Vec<String> = receiver
+        .confirmed()
+        .iter()
+        .map(|one| vendor_id(&one.body))
+        .collect();
     assert_eq!(received, accepted, "what was accepted, in order, each once");
 }
 
@@ -82,13 +108,22 @@ impl SmallDisk {
     fn new(mib: usize) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let (image, mount) = (dir.path().join("disk.img"), dir.path().join("disk"));
-        std::fs::File::create(&image).unwrap().set_len((mib as u64) << 20).unwrap();
+        std::fs::File::create(&image)
+            .unwrap()
+            .set_len((mib as u64) << 20)
+            .unwrap();
         std::fs::create_dir(&mount).unwrap();
         let run = |program: &str, arguments: &[&Path]| {
-            Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
+            Command::new(program)
+                .args(arguments)
+                .output()
+                .is_ok_and(|output| output.status.success())
         };
         let made = run("mkfs.ext4", &[Path::new("-q"), Path::new("-m0"), &image])
-            && run("mount", &[Path::new("-o"), Path::new("loop"), &image, &mount]);
+            && run(
+                "mount",
+                &[Path::new("-o"), Path::new("loop"), &image, &mount],
+            );
         made.then_some(Self { mount, _dir: dir })
     }
 }
@@ -102,7 +137,10 @@ impl Drop for SmallDisk {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_loses_nothing_and_goes_on_by_itself() {
     let Some(disk) = SmallDisk::new(96) else {
-        assert!(std::env::var_os("CI").is_none(), "a small file system must be mountable in CI");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "a small file system must be mountable in CI"
+        );
         println!("skipped: this user may not mount a file system");
         return;
     };
@@ -127,9 +165,20 @@ async fn a_disk_that_is_full_loses_nothing_and_goes_on_by_itself() {
     gateway.kill().await;
     let gateway = site.start().await;
     receiver.listen().await;
-    gateway.wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| backlog == 0.0).await;
-    let received: Vec<String> = receiver.confirmed().iter().map(|one| vendor_id(&one.body)).collect();
-    let missing: Vec<_> = accepted.iter().filter(|uuid| !received.contains(uuid)).collect();
+    gateway
+        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
+            backlog == 0.0
+        })
+        .await;
+    let received: Vec<String> = receiver
+        .confirmed()
+        .iter()
+        .map(|one| vendor_id(&one.body))
+        .collect();
+    let missing: Vec<_> = accepted
+        .iter()
+        .filter(|uuid| !received.contains(uuid))
+        .collect();
     assert!(missing.is_empty(), "missing: {missing:?}");
     push_until_taken(&gateway, "end").await;
 }

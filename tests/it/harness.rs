@@ -41,10 +41,14 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("routes.toml"), routes).unwrap();
         let spool = dir.path().join("data");
-        Self { dir, spool, environment: BTreeMap::new() }
-            .set("FACEWAY_LISTEN__DEVICES", "127.0.0.1:0")
-            .set("FACEWAY_LISTEN__ADMIN", "127.0.0.1:0")
-            .set("FACEWAY_SPOOL__FREE_MIN", "1MiB")
+        Self {
+            dir,
+            spool,
+            environment: BTreeMap::new(),
+        }
+        .set("FACEWAY_LISTEN__DEVICES", "127.0.0.1:0")
+        .set("FACEWAY_LISTEN__ADMIN", "127.0.0.1:0")
+        .set("FACEWAY_SPOOL__FREE_MIN", "1MiB")
     }
 
     /// With a variable in the gateway's environment.
@@ -65,21 +69,35 @@ impl Site {
 
     fn command(&self) -> Command {
         let mut command = Command::new(FACEWAY);
-        command.current_dir(self.dir.path()).env_clear().envs(&self.environment).kill_on_drop(true);
-        command.env("FACEWAY_SPOOL__DIR", &self.spool).stdin(Stdio::null());
+        command
+            .current_dir(self.dir.path())
+            .env_clear()
+            .envs(&self.environment)
+            .kill_on_drop(true);
+        command
+            .env("FACEWAY_SPOOL__DIR", &self.spool)
+            .stdin(Stdio::null());
         command
     }
 
     /// Runs a command at this site to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
-        tokio::time::timeout(PATIENCE, self.command().args(arguments).output()).await.expect("it ends").unwrap()
+        tokio::time::timeout(PATIENCE, self.command().args(arguments).output())
+            .await
+            .expect("it ends")
+            .unwrap()
     }
 
     /// Runs a command against a running gateway; gives what it prints, which must be a success.
     pub(crate) async fn ask(&self, gateway: &Gateway, arguments: &[&str]) -> String {
         let mut command = self.command();
-        command.args(arguments).env("FACEWAY_ADMIN_URL", format!("http://{}", gateway.admin));
-        let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends").unwrap();
+        command
+            .args(arguments)
+            .env("FACEWAY_ADMIN_URL", format!("http://{}", gateway.admin));
+        let output = tokio::time::timeout(PATIENCE, command.output())
+            .await
+            .expect("it ends")
+            .unwrap();
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         assert!(output.status.success(), "{arguments:?}: {out}{err}");
         out
@@ -88,18 +106,37 @@ impl Site {
     /// Starts the gateway and waits until it listens.
     pub(crate) async fn start(&self) -> Gateway {
         let mut command = self.command();
-        command.args(["run", "--log-format", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["run", "--log-format", "json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let output = Arc::new(Mutex::new(String::new()));
-        tokio::spawn(copy_lines(child.stdout.take().unwrap(), Arc::clone(&output), None));
+        tokio::spawn(copy_lines(
+            child.stdout.take().unwrap(),
+            Arc::clone(&output),
+            None,
+        ));
         let (listening, told) = tokio::sync::oneshot::channel();
-        tokio::spawn(copy_lines(child.stderr.take().unwrap(), Arc::clone(&log), Some(listening)));
-        let told = tokio::time::timeout(PATIENCE, told).await.expect("it starts");
+        tokio::spawn(copy_lines(
+            child.stderr.take().unwrap(),
+            Arc::clone(&log),
+            Some(listening),
+        ));
+        let told = tokio::time::timeout(PATIENCE, told)
+            .await
+            .expect("it starts");
         let Ok((devices, admin)) = told else {
             panic!("the gateway did not start:\n{}", log.lock().unwrap());
         };
-        Gateway { child, devices, admin, log, output }
+        Gateway {
+            child,
+            devices,
+            admin,
+            log,
+            output,
+        }
     }
 }
 
@@ -143,9 +180,18 @@ impl Gateway {
 
     /// Resident memory, in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
     }
 
     /// A power cut for the process.
@@ -155,22 +201,31 @@ impl Gateway {
 
     /// SIGTERM; waits for the end.
     pub(crate) async fn stop(mut self) -> ExitStatus {
-        let id = rustix::process::Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap();
+        let id = rustix::process::Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap())
+            .unwrap();
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it drains and ends").unwrap()
+        tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it drains and ends")
+            .unwrap()
     }
 
     /// `GET` at the admin listener.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let mut device = Device::connect(self.admin).await;
-        let answer = device.send("GET", path, &[], b"").await.expect("the admin listener answers");
+        let answer = device
+            .send("GET", path, &[], b"")
+            .await
+            .expect("the admin listener answers");
         (answer.status, text(&answer.body))
     }
 
     /// The value of a metric's series, as written: `faceway_parked{outbound="erp"}`.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let (_, metrics) = self.get("/metrics").await;
-        let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
@@ -183,7 +238,11 @@ impl Gateway {
             }
         };
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("{series} never held; it is {}\n{}", self.metric(series).await, self.log());
+            panic!(
+                "{series} never held; it is {}\n{}",
+                self.metric(series).await,
+                self.log()
+            );
         }
     }
 }
@@ -222,7 +281,9 @@ impl Device {
     pub(crate) async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self {
+            stream: BufReader::new(stream),
+        })
     }
 
     /// Posts a record to `/in/lobby`.
@@ -256,7 +317,9 @@ impl Device {
 
     /// Reads an answer.
     pub(crate) async fn answer(&mut self) -> std::io::Result<Answer> {
-        tokio::time::timeout(PATIENCE, self.read_answer()).await.map_err(std::io::Error::other)?
+        tokio::time::timeout(PATIENCE, self.read_answer())
+            .await
+            .map_err(std::io::Error::other)?
     }
 
     async fn read_answer(&mut self) -> std::io::Result<Answer> {
@@ -265,25 +328,41 @@ impl Device {
         if self.stream.read_line(&mut line).await? == 0 {
             return Err(gone());
         }
-        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(gone)?;
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .ok_or_else(gone)?;
         let mut headers = HashMap::new();
         loop {
             line.clear();
             if self.stream.read_line(&mut line).await? == 0 {
                 return Err(gone());
             }
-            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                break;
+            };
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
-        let body = if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+        let body = if headers
+            .get("transfer-encoding")
+            .is_some_and(|coding| coding == "chunked")
+        {
             self.read_chunks().await?
         } else {
-            let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            let length = headers
+                .get("content-length")
+                .and_then(|length| length.parse().ok())
+                .unwrap_or(0);
             let mut body = vec![0; length];
             self.stream.read_exact(&mut body).await?;
             body
         };
-        Ok(Answer { status, headers, body })
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
     }
 
     async fn read_chunks(&mut self) -> std::io::Result<Vec<u8>> {
@@ -332,7 +411,10 @@ pub(crate) fn vendor_id(body: &[u8]) -> String {
 /// The device in a delivered event.
 pub(crate) fn device_id(body: &[u8]) -> String {
     let event: Value = serde_json::from_slice(body).unwrap();
-    event["device"]["id"].as_str().unwrap_or_default().to_owned()
+    event["device"]["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

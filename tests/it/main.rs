@@ -1,5 +1,12 @@
 //! The gateway as a process, from outside: what was promised to those who run it and to those who live from its events.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test panics and prints"
+)]
+
 mod admission;
 mod check;
 mod faults;

@@ -5,8 +5,16 @@ use faceway_testkit::receiver::{Behaviour, Receiver};
 use crate::harness::{Device, Site, text};
 
 /// What stands in the records that are sent here and must be nowhere else.
-const PERSONAL: [&str; 8] =
-    ["Zacharias", "Quendolin", "990011223344", "JOB-778899", "ID-556677", "remarkable", "PIN-424242", "/9j/4AAQSkZJRgABAQ"];
+const PERSONAL: [&str; 8] = [
+    "Zacharias",
+    "Quendolin",
+    "990011223344",
+    "JOB-778899",
+    "ID-556677",
+    "remarkable",
+    "PIN-424242",
+    "/9j/4AAQSkZJRgABAQ",
+];
 
 fn record(uuid: &str) -> String {
     format!(
@@ -27,22 +35,34 @@ async fn names_numbers_and_pictures_stay_inside_events() {
          once = {{ per = [\"person.name\", \"vendor_id\"], within = \"1s\" }}\n",
         receiver.url()
     );
-    let site = Site::new(&routes).set("FACEWAY_LOG", "trace").set("GATE", "t0ken");
+    let site = Site::new(&routes)
+        .set("FACEWAY_LOG", "trace")
+        .set("GATE", "t0ken");
     let gateway = site.start().await;
     let mut device = Device::connect(gateway.devices).await;
     let mut told = String::new();
 
     // Every way that a record can go: delivered, down, failing alone, buried, hanging, unreadable, refused, denied.
     let behaviours = [
-        Behaviour::status(200), Behaviour::status(503), Behaviour::status(500), Behaviour::status(422),
-        Behaviour::Hang, Behaviour::Reset, Behaviour::Close,
+        Behaviour::status(200),
+        Behaviour::status(503),
+        Behaviour::status(500),
+        Behaviour::status(422),
+        Behaviour::Hang,
+        Behaviour::Reset,
+        Behaviour::Close,
     ];
     for (number, behaviour) in behaviours.into_iter().enumerate() {
         let before = receiver.received().len();
         receiver.script_next(behaviour);
-        let answer = device.push(record(&format!("u-{number}")).as_bytes()).await.unwrap();
+        let answer = device
+            .push(record(&format!("u-{number}")).as_bytes())
+            .await
+            .unwrap();
         told += &text(&answer.body);
-        receiver.wait_until(|received| received.len() > before).await;
+        receiver
+            .wait_until(|received| received.len() > before)
+            .await;
     }
     let broken = [
         record("u-x").replace("\"groups\":[]", "\"groups\":[],"),
@@ -56,30 +76,70 @@ async fn names_numbers_and_pictures_stay_inside_events() {
     for body in &broken {
         told += &text(&device.push(body.as_bytes()).await.unwrap().body);
     }
-    let denied = device.send("POST", "/in/gate?token=Zacharias", &[], record("u-y").as_bytes()).await.unwrap();
+    let denied = device
+        .send(
+            "POST",
+            "/in/gate?token=Zacharias",
+            &[],
+            record("u-y").as_bytes(),
+        )
+        .await
+        .unwrap();
     told += &text(&denied.body);
-    gateway.wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| backlog == 0.0).await;
+    gateway
+        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
+            backlog == 0.0
+        })
+        .await;
 
-    for path in ["/metrics", "/readyz", "/api/v1/overview", "/api/v1/lanes", "/api/v1/inbounds", "/api/v1/buried", "/api/v1/quarantine", "/"] {
+    for path in [
+        "/metrics",
+        "/readyz",
+        "/api/v1/overview",
+        "/api/v1/lanes",
+        "/api/v1/inbounds",
+        "/api/v1/buried",
+        "/api/v1/quarantine",
+        "/",
+    ] {
         told += &gateway.get(path).await.1;
     }
     for command in [&["lanes"][..], &["buried", "list"], &["quarantine", "list"]] {
         told += &site.ask(&gateway, command).await;
     }
-    let buried: serde_json::Value = serde_json::from_str(&gateway.get("/api/v1/buried").await.1).unwrap();
+    let buried: serde_json::Value =
+        serde_json::from_str(&gateway.get("/api/v1/buried").await.1).unwrap();
     for entry in buried.as_array().unwrap() {
-        told += &gateway.get(&format!("/api/v1/events/{}/why", entry["id"].as_str().unwrap())).await.1;
+        told += &gateway
+            .get(&format!(
+                "/api/v1/events/{}/why",
+                entry["id"].as_str().unwrap()
+            ))
+            .await
+            .1;
     }
     let delivered = receiver.confirmed();
-    assert!(text(&delivered[0].body).contains("Zacharias Quendolin"), "the event itself has the name");
+    assert!(
+        text(&delivered[0].body).contains("Zacharias Quendolin"),
+        "the event itself has the name"
+    );
     for one in &delivered {
-        assert!(!text(&one.body).contains("PIN-424242"), "a PIN left the adapter");
+        assert!(
+            !text(&one.body).contains("PIN-424242"),
+            "a PIN left the adapter"
+        );
     }
     told += &gateway.output();
     let log = gateway.log();
-    assert!(log.lines().count() > 20, "at trace level there is something to search");
+    assert!(
+        log.lines().count() > 20,
+        "at trace level there is something to search"
+    );
     for word in PERSONAL.into_iter().chain(["t0ken"]) {
-        let line = log.lines().chain(told.lines()).find(|line| line.contains(word));
+        let line = log
+            .lines()
+            .chain(told.lines())
+            .find(|line| line.contains(word));
         assert_eq!(line, None, "{word} came out");
     }
 }
@@ -89,7 +149,11 @@ async fn the_spool_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let site = Site::new("[inbound.nebula.lobby]\n");
     let gateway = site.start().await;
-    Device::connect(gateway.devices).await.push(record("u-1").as_bytes()).await.unwrap();
+    Device::connect(gateway.devices)
+        .await
+        .push(record("u-1").as_bytes())
+        .await
+        .unwrap();
     let mut directories = vec![site.path().join("data")];
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(&directory).unwrap() {

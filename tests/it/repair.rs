@@ -15,7 +15,9 @@ async fn a_lane_is_replayed() {
         device.push(&recognition("PSC1", uuid)).await.unwrap();
     }
     receiver.wait_for(3).await;
-    let told = site.ask(&gateway, &["replay", "--to", "erp", "--since", "1h"]).await;
+    let told = site
+        .ask(&gateway, &["replay", "--to", "erp", "--since", "1h"])
+        .await;
     assert!(told.contains('3'), "{told}");
     let received = receiver.wait_for(6).await;
     let ids: Vec<String> = received.iter().map(|one| vendor_id(&one.body)).collect();
@@ -30,20 +32,36 @@ async fn what_cannot_be_read_is_kept_shown_and_dropped() {
     let gateway = site.start().await;
     let mut device = Device::connect(gateway.devices).await;
     let broken = br#"{"type":0,"data":{"uuid":"u-1",}}"#;
-    assert!(device.push(broken).await.unwrap().is_success(), "no retry can cure it");
-    let listed: Value = serde_json::from_str(&site.ask(&gateway, &["quarantine", "list", "--json"]).await).unwrap();
-    let entry = if listed.is_array() { &listed[0] } else { &listed };
+    assert!(
+        device.push(broken).await.unwrap().is_success(),
+        "no retry can cure it"
+    );
+    let listed: Value =
+        serde_json::from_str(&site.ask(&gateway, &["quarantine", "list", "--json"]).await).unwrap();
+    let entry = if listed.is_array() {
+        &listed[0]
+    } else {
+        &listed
+    };
     assert_eq!(entry["inbound"], "lobby");
-    assert!(entry["reason"].as_str().unwrap().contains("line 1"), "{entry}");
+    assert!(
+        entry["reason"].as_str().unwrap().contains("line 1"),
+        "{entry}"
+    );
     let number = entry["number"].to_string();
     let shown = site.ask(&gateway, &["quarantine", "show", &number]).await;
-    assert!(shown.contains(r#""uuid":"u-1",}"#) || shown.contains(r#"\"uuid\":\"u-1\",}"#), "{shown}");
+    assert!(
+        shown.contains(r#""uuid":"u-1",}"#) || shown.contains(r#"\"uuid\":\"u-1\",}"#),
+        "{shown}"
+    );
     assert_eq!(gateway.metric("faceway_quarantine").await, 1.0);
     let (status, body) = gateway.get("/api/v1/quarantine").await;
     assert_eq!(status, 200);
     assert!(!body.contains("u-1"), "the list has no bodies");
     site.ask(&gateway, &["quarantine", "drop", &number]).await;
-    gateway.wait_for_metric("faceway_quarantine", |count| count == 0.0).await;
+    gateway
+        .wait_for_metric("faceway_quarantine", |count| count == 0.0)
+        .await;
 }
 
 #[tokio::test]
@@ -54,7 +72,12 @@ async fn lanes_show_what_is_stuck() {
     let gateway = site.start().await;
     let mut device = Device::connect(gateway.devices).await;
     device.push(&recognition("PSC1", "u-1")).await.unwrap();
-    gateway.wait_for_metric("faceway_lane_state{outbound=\"erp\",state=\"waiting\"}", |here| here == 1.0).await;
+    gateway
+        .wait_for_metric(
+            "faceway_lane_state{outbound=\"erp\",state=\"waiting\"}",
+            |here| here == 1.0,
+        )
+        .await;
     let shown = site.ask(&gateway, &["lanes"]).await;
     for part in ["erp", "waiting", "503"] {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
@@ -62,7 +85,10 @@ async fn lanes_show_what_is_stuck() {
     let (status, body) = gateway.get("/api/v1/overview").await;
     assert_eq!(status, 200);
     let overview: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((&overview["ready"], &overview["lanes"][0]["backlog"]), (&true.into(), &1.into()));
+    assert_eq!(
+        (&overview["ready"], &overview["lanes"][0]["backlog"]),
+        (&true.into(), &1.into())
+    );
 }
 
 #[tokio::test]
@@ -75,13 +101,27 @@ async fn the_api_describes_itself_and_needs_its_token() {
     let (status, document) = gateway.get("/api/v1/openapi.json").await;
     assert_eq!(status, 200);
     let document: Value = serde_json::from_str(&document).unwrap();
-    for path in document["paths"].as_object().unwrap().keys().filter(|path| !path.contains('{')) {
+    for path in document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|path| !path.contains('{'))
+    {
         let answer = client.send("GET", path, &[], b"").await.unwrap();
         assert_eq!(answer.status, 401, "{path}");
     }
     let token = [("authorization", "Bearer open sesame")];
-    assert_eq!(client.send("GET", "/api/v1/lanes", &token, b"").await.unwrap().status, 200);
-    let output = site.run(&["lanes", "--admin", &format!("http://{}", gateway.admin)]).await;
+    assert_eq!(
+        client
+            .send("GET", "/api/v1/lanes", &token, b"")
+            .await
+            .unwrap()
+            .status,
+        200
+    );
+    let output = site
+        .run(&["lanes", "--admin", &format!("http://{}", gateway.admin)])
+        .await;
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("FACEWAY_ADMIN_TOKEN"));
 }
@@ -90,6 +130,9 @@ async fn the_api_describes_itself_and_needs_its_token() {
 async fn without_a_token_no_web_page_can_use_the_api() {
     let gateway = Site::new("[inbound.nebula.lobby]\n").start().await;
     let mut client = Device::connect(gateway.admin).await;
-    client.write(b"GET /api/v1/lanes HTTP/1.1\r\nhost: evil.example\r\n\r\n").await.unwrap();
+    client
+        .write(b"GET /api/v1/lanes HTTP/1.1\r\nhost: evil.example\r\n\r\n")
+        .await
+        .unwrap();
     assert_eq!(client.answer().await.unwrap().status, 403);
 }

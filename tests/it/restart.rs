@@ -13,11 +13,21 @@ const ROUNDS: usize = 20;
 const CONNECTIONS: usize = 64;
 
 /// Pushes from one connection until it is gone; notes what was answered with success.
-async fn push_until_cut(address: std::net::SocketAddr, name: String, kept: Arc<Mutex<HashSet<String>>>) {
-    let Ok(mut device) = Device::try_connect(address).await else { return };
+async fn push_until_cut(
+    address: std::net::SocketAddr,
+    name: String,
+    kept: Arc<Mutex<HashSet<String>>>,
+) {
+    let Ok(mut device) = Device::try_connect(address).await else {
+        return;
+    };
     for number in 0.. {
         let uuid = format!("{name}-{number}");
-        let picture = if number % 8 == 0 { "/9j/4AAQSkZJRgABAQEASABIAAD/2Q==" } else { " " };
+        let picture = if number % 8 == 0 {
+            "/9j/4AAQSkZJRgABAQEASABIAAD/2Q=="
+        } else {
+            " "
+        };
         match device.push(&recognition_with(&name, &uuid, picture)).await {
             Ok(answer) if answer.is_success() => {
                 kept.lock().unwrap().insert(uuid);
@@ -47,23 +57,47 @@ async fn killed_under_load_nothing_that_was_answered_is_missing() {
     }
     let gateway = site.start().await;
     let kept = kept.lock().unwrap().clone();
-    assert!(kept.len() > 1000, "the load was too small to show anything: {}", kept.len());
+    assert!(
+        kept.len() > 1000,
+        "the load was too small to show anything: {}",
+        kept.len()
+    );
     wait_until_all_are_there(&gateway, &receiver, &kept).await;
     let received = receiver.confirmed();
     let mut ids: HashMap<String, HashSet<String>> = HashMap::new();
     for one in &received {
-        ids.entry(vendor_id(&one.body)).or_default().insert(one.id().to_owned());
+        ids.entry(vendor_id(&one.body))
+            .or_default()
+            .insert(one.id().to_owned());
     }
-    assert!(ids.values().all(|ids| ids.len() == 1), "a record came with two ids");
+    assert!(
+        ids.values().all(|ids| ids.len() == 1),
+        "a record came with two ids"
+    );
     // What was on its way, or confirmed and not yet noted, when the gateway was killed: a window of each kill.
     let duplicates = received.len() - ids.len();
-    println!("{} answered, {} delivered, {duplicates} twice", kept.len(), received.len());
-    assert!(duplicates <= ROUNDS * 256, "{duplicates} duplicates are more than what can be on its way");
+    println!(
+        "{} answered, {} delivered, {duplicates} twice",
+        kept.len(),
+        received.len()
+    );
+    assert!(
+        duplicates <= ROUNDS * 256,
+        "{duplicates} duplicates are more than what can be on its way"
+    );
 }
 
 async fn wait_until_all_are_there(gateway: &Gateway, receiver: &Receiver, kept: &HashSet<String>) {
-    gateway.wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| backlog == 0.0).await;
-    let there: HashSet<String> = receiver.confirmed().iter().map(|one| vendor_id(&one.body)).collect();
+    gateway
+        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
+            backlog == 0.0
+        })
+        .await;
+    let there: HashSet<String> = receiver
+        .confirmed()
+        .iter()
+        .map(|one| vendor_id(&one.body))
+        .collect();
     let missing: Vec<&String> = kept.difference(&there).take(5).collect();
     assert!(missing.is_empty(), "missing: {missing:?} …");
 }
@@ -78,13 +112,27 @@ async fn a_graceful_stop_delivers_nothing_twice() {
         let mut device = Device::connect(gateway.devices).await;
         for number in 0..200 {
             let uuid = format!("{round}-{number}");
-            assert!(device.push(&recognition("PSC1", &uuid)).await.unwrap().is_success());
+            assert!(
+                device
+                    .push(&recognition("PSC1", &uuid))
+                    .await
+                    .unwrap()
+                    .is_success()
+            );
             sent.push(uuid);
         }
         assert!(gateway.stop().await.success());
     }
     let gateway = site.start().await;
-    gateway.wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| backlog == 0.0).await;
-    let received: Vec<String> = receiver.confirmed().iter().map(|one| vendor_id(&one.body)).collect();
+    gateway
+        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
+            backlog == 0.0
+        })
+        .await;
+    let received: Vec<String> = receiver
+        .confirmed()
+        .iter()
+        .map(|one| vendor_id(&one.body))
+        .collect();
     assert_eq!(received, sent, "in order, each once");
 }

@@ -12,25 +12,40 @@ const QUICK: &str = "retry.backoff_max = \"1s\"\ntimeout = \"500ms\"";
 async fn push(gateway: &Gateway, serial: &str, uuids: &[String]) {
     let mut device = Device::connect(gateway.devices).await;
     for uuid in uuids {
-        assert!(device.push(&recognition(serial, uuid)).await.unwrap().is_success());
+        assert!(
+            device
+                .push(&recognition(serial, uuid))
+                .await
+                .unwrap()
+                .is_success()
+        );
     }
 }
 
 fn uuids(prefix: &str, count: usize) -> Vec<String> {
-    (0..count).map(|number| format!("{prefix}-{number}")).collect()
+    (0..count)
+        .map(|number| format!("{prefix}-{number}"))
+        .collect()
 }
 
 /// What was confirmed of each device, in order.
 fn by_device(confirmed: &[Received]) -> HashMap<String, Vec<String>> {
     let mut devices: HashMap<String, Vec<String>> = HashMap::new();
     for one in confirmed {
-        devices.entry(device_id(&one.body)).or_default().push(vendor_id(&one.body));
+        devices
+            .entry(device_id(&one.body))
+            .or_default()
+            .push(vendor_id(&one.body));
     }
     devices
 }
 
 async fn settled(gateway: &Gateway) {
-    gateway.wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| backlog == 0.0).await;
+    gateway
+        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
+            backlog == 0.0
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -53,7 +68,9 @@ async fn refused_then_hanging_then_busy_nothing_is_lost_nor_out_of_order() {
     }
     receiver.wait_for(3).await;
     let before = receiver.received().len();
-    receiver.script(Behaviour::Answer(Reply::status(503).header("retry-after", "1")));
+    receiver.script(Behaviour::Answer(
+        Reply::status(503).header("retry-after", "1"),
+    ));
     for serial in devices {
         push(&gateway, serial, &uuids(&format!("{serial}-busy"), 50)).await;
     }
@@ -65,11 +82,20 @@ async fn refused_then_hanging_then_busy_nothing_is_lost_nor_out_of_order() {
     let confirmed = receiver.confirmed();
     let mut expected = HashMap::new();
     for serial in devices {
-        let all = ["refused", "hanging", "busy"].into_iter().flat_map(|phase| uuids(&format!("{serial}-{phase}"), 50));
+        let all = ["refused", "hanging", "busy"]
+            .into_iter()
+            .flat_map(|phase| uuids(&format!("{serial}-{phase}"), 50));
         expected.insert(serial.to_owned(), all.collect::<Vec<_>>());
     }
-    assert_eq!(by_device(&confirmed), expected, "every event once, each device in its order");
-    assert!(attempts < 40, "{attempts} attempts at a destination that was down are a storm");
+    assert_eq!(
+        by_device(&confirmed),
+        expected,
+        "every event once, each device in its order"
+    );
+    assert!(
+        attempts < 40,
+        "{attempts} attempts at a destination that was down are a storm"
+    );
     let buried = gateway.metric("faceway_buried{outbound=\"erp\"}").await;
     assert_eq!(buried, 0.0, "an outage uses nothing up");
 }
@@ -83,7 +109,12 @@ async fn an_outage_over_night_costs_few_attempts_and_survives_a_restart() {
     push(&gateway, "PSC1", &uuids("night", 2000)).await;
     gateway.kill().await;
     let gateway = site.start().await;
-    gateway.wait_for_metric("faceway_lane_state{outbound=\"erp\",state=\"waiting\"}", |here| here == 1.0).await;
+    gateway
+        .wait_for_metric(
+            "faceway_lane_state{outbound=\"erp\",state=\"waiting\"}",
+            |here| here == 1.0,
+        )
+        .await;
     push(&gateway, "PSC1", &uuids("morning", 100)).await;
     receiver.listen().await;
     settled(&gateway).await;
@@ -103,14 +134,28 @@ async fn an_event_that_no_retry_can_cure_is_buried_and_its_device_goes_on() {
     push(&gateway, "PSC1", &uuids("bad", 1)).await;
     push(&gateway, "PSC1", &uuids("later", 2)).await;
     settled(&gateway).await;
-    let confirmed: Vec<String> = receiver.confirmed().iter().map(|one| vendor_id(&one.body)).collect();
+    let confirmed: Vec<String> = receiver
+        .confirmed()
+        .iter()
+        .map(|one| vendor_id(&one.body))
+        .collect();
     assert_eq!(confirmed, ["good-0", "later-0", "later-1"]);
-    assert_eq!(gateway.metric("faceway_buried{outbound=\"erp\"}").await, 1.0);
+    assert_eq!(
+        gateway.metric("faceway_buried{outbound=\"erp\"}").await,
+        1.0
+    );
 
     let listed = site.ask(&gateway, &["buried", "list", "--json"]).await;
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    let entry = if listed.is_array() { &listed[0] } else { &listed };
-    assert_eq!((&entry["code"], &entry["to"]), (&"422".into(), &"erp".into()));
+    let entry = if listed.is_array() {
+        &listed[0]
+    } else {
+        &listed
+    };
+    assert_eq!(
+        (&entry["code"], &entry["to"]),
+        (&"422".into(), &"erp".into())
+    );
     let id = entry["id"].as_str().unwrap();
     let why = site.ask(&gateway, &["why", id]).await;
     assert!(why.contains("422") && why.contains("everything"), "{why}");
@@ -120,7 +165,10 @@ async fn an_event_that_no_retry_can_cure_is_buried_and_its_device_goes_on() {
     settled(&gateway).await;
     assert_eq!(vendor_id(&receiver.confirmed()[3].body), "bad-0");
     assert_eq!(receiver.confirmed()[3].id(), id);
-    assert_eq!(gateway.metric("faceway_buried{outbound=\"erp\"}").await, 0.0);
+    assert_eq!(
+        gateway.metric("faceway_buried{outbound=\"erp\"}").await,
+        0.0
+    );
 }
 
 #[tokio::test]
@@ -131,7 +179,10 @@ async fn an_event_that_fails_alone_waits_with_its_device_while_the_others_go_on(
         "" => Behaviour::status(400),
         _ => Behaviour::status(200),
     });
-    let site = Site::new(&routes_to(&receiver.url(), "retry.attempts_max = 4\nretry.backoff_max = \"400ms\""));
+    let site = Site::new(&routes_to(
+        &receiver.url(),
+        "retry.attempts_max = 4\nretry.backoff_max = \"400ms\"",
+    ));
     let gateway = site.start().await;
     push(&gateway, "PSC1", &uuids("first", 1)).await;
     receiver.wait_for(1).await;
@@ -147,12 +198,21 @@ async fn an_event_that_fails_alone_waits_with_its_device_while_the_others_go_on(
     let attempts = received.iter().filter(|one| one.id() == poison).count();
     assert_eq!(attempts, 4, "attempts_max counts the first one too");
     let devices = by_device(&receiver.confirmed());
-    assert_eq!(devices["PSC1"], ["first-0", "behind-0", "behind-1", "behind-2"]);
+    assert_eq!(
+        devices["PSC1"],
+        ["first-0", "behind-0", "behind-1", "behind-2"]
+    );
     assert_eq!(devices["PSC2"], ["other-0", "other-1", "other-2"]);
     let last_try = received.iter().rposition(|one| one.id() == poison).unwrap();
-    let behind = received.iter().position(|one| vendor_id(&one.body) == "behind-0").unwrap();
+    let behind = received
+        .iter()
+        .position(|one| vendor_id(&one.body) == "behind-0")
+        .unwrap();
     assert!(last_try < behind, "its device waits behind it");
-    assert_eq!(gateway.metric("faceway_buried{outbound=\"erp\"}").await, 1.0);
+    assert_eq!(
+        gateway.metric("faceway_buried{outbound=\"erp\"}").await,
+        1.0
+    );
 }
 
 #[tokio::test]
@@ -184,21 +244,45 @@ async fn a_poisonous_event_that_hangs_the_destination_cannot_pass_for_an_outage(
     let poison = receiver.wait_for(1).await[0].id().to_owned();
     receiver.script_for(&poison, Some(Behaviour::Hang));
     push(&gateway, "PSC2", &uuids("other", 20)).await;
-    receiver.wait_until(|received| received.iter().filter(|one| one.status == Some(200)).count() >= 20).await;
-    let tries = receiver.received().iter().filter(|one| one.id() == poison).count();
-    assert!((4..=8).contains(&tries), "the first, three probes, and then another device's turn: {tries}");
+    receiver
+        .wait_until(|received| {
+            received
+                .iter()
+                .filter(|one| one.answered == Some(200))
+                .count()
+                >= 20
+        })
+        .await;
+    let tries = receiver
+        .received()
+        .iter()
+        .filter(|one| one.id() == poison)
+        .count();
+    assert!(
+        (4..=8).contains(&tries),
+        "the first, three probes, and then another device's turn: {tries}"
+    );
 }
 
 #[tokio::test]
 async fn retry_after_is_honoured_up_to_the_longest_pause() {
     let receiver = Receiver::start().await;
     let site = Site::new(&routes_to(&receiver.url(), "retry.backoff_max = \"2s\""));
-    receiver.script(Behaviour::Answer(Reply::status(429).header("retry-after", "3600")));
+    receiver.script(Behaviour::Answer(
+        Reply::status(429).header("retry-after", "3600"),
+    ));
     let gateway = site.start().await;
     push(&gateway, "PSC1", &uuids("u", 3)).await;
     receiver.wait_for(1).await;
-    gateway.wait_for_metric("faceway_lane_state{outbound=\"erp\",state=\"waiting\"}", |here| here == 1.0).await;
+    gateway
+        .wait_for_metric(
+            "faceway_lane_state{outbound=\"erp\",state=\"waiting\"}",
+            |here| here == 1.0,
+        )
+        .await;
     receiver.script(Behaviour::status(200));
-    tokio::time::timeout(Duration::from_secs(30), settled(&gateway)).await.expect("an hour was asked for, two seconds are the most");
+    tokio::time::timeout(Duration::from_secs(30), settled(&gateway))
+        .await
+        .expect("an hour was asked for, two seconds are the most");
     assert_eq!(receiver.received().len(), 4, "one refused, three delivered");
 }

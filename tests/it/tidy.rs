@@ -11,8 +11,10 @@ const FUNCTION_LINES_MAX: usize = 80;
 
 fn sources() -> Vec<(PathBuf, String)> {
     let mut sources = Vec::new();
-    let mut directories: Vec<PathBuf> =
-        ["core", "rules", "adapters", "spools", "outbounds", "src"].iter().map(|room| Path::new(ROOT).join(room)).collect();
+    let mut directories: Vec<PathBuf> = ["core", "rules", "adapters", "spools", "outbounds", "src"]
+        .iter()
+        .map(|room| Path::new(ROOT).join(room))
+        .collect();
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
@@ -22,7 +24,10 @@ fn sources() -> Vec<(PathBuf, String)> {
                 && !path.components().any(|part| part.as_os_str() == "tests")
             {
                 let text = std::fs::read_to_string(&path).unwrap();
-                sources.push((path.strip_prefix(ROOT).unwrap().to_owned(), without_tests(&text)));
+                sources.push((
+                    path.strip_prefix(ROOT).unwrap().to_owned(),
+                    without_tests(&text),
+                ));
             }
         }
     }
@@ -32,13 +37,22 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 /// Tests come last in a file, so everything from their marker on is theirs.
 fn without_tests(text: &str) -> String {
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
+    text.split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[test]
 fn crates_depend_only_towards_the_core() {
     let metadata = std::process::Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
         .current_dir(ROOT)
         .output()
         .unwrap();
@@ -69,11 +83,17 @@ fn files_and_functions_can_be_read_in_one_go() {
     for (path, text) in sources() {
         let lines = text.lines().count();
         if lines > FILE_LINES_MAX && !path.ends_with("core/src/event.rs") {
-            wrong.push(format!("{}: {lines} lines; split it by topic", path.display()));
+            wrong.push(format!(
+                "{}: {lines} lines; split it by topic",
+                path.display()
+            ));
         }
         for (name, length) in functions(&text) {
             if length > FUNCTION_LINES_MAX {
-                wrong.push(format!("{}: fn {name} has {length} lines; name its parts", path.display()));
+                wrong.push(format!(
+                    "{}: fn {name} has {length} lines; name its parts",
+                    path.display()
+                ));
             }
         }
     }
@@ -86,11 +106,19 @@ fn functions(text: &str) -> Vec<(String, usize)> {
     let mut functions = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let code = line.trim_start();
-        let Some(at) = code.find("fn ").filter(|at| *at == 0 || code[..*at].ends_with(' ')) else { continue };
+        let Some(at) = code
+            .find("fn ")
+            .filter(|at| *at == 0 || code[..*at].ends_with(' '))
+        else {
+            continue;
+        };
         if code.starts_with("//") {
             continue;
         }
-        let name: String = code[at + 3..].chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect();
+        let name: String = code[at + 3..]
+            .chars()
+            .take_while(|char| char.is_alphanumeric() || *char == '_')
+            .collect();
         let end = format!("{}}}", &line[..line.len() - code.len()]);
         if let Some(length) = lines[start..].iter().position(|line| *line == end) {
             functions.push((name, length + 1));
@@ -107,12 +135,21 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
         ("core/src/event.rs", "asks for the size of a picture"),
         ("core/src/private.rs", "is the fence"),
         ("src/dispatch/render.rs", "writes messages"),
-        ("src/dispatch/decide.rs", "asks the rules, which answer yes or no"),
+        (
+            "src/dispatch/decide.rs",
+            "asks the rules, which answer yes or no",
+        ),
         ("src/inbound/admission.rs", "digests the token"),
-        ("src/inbound/images.rs", "serves a picture to who has its link"),
+        (
+            "src/inbound/images.rs",
+            "serves a picture to who has its link",
+        ),
         ("src/admin/auth.rs", "digests the token"),
         ("src/admin/events.rs", "shows a buried event to the admin"),
-        ("src/admin/quarantine.rs", "shows a body to the admin, and reads it again"),
+        (
+            "src/admin/quarantine.rs",
+            "shows a body to the admin, and reads it again",
+        ),
         ("src/gateway.rs", "sets the header that a secret is for"),
     ]
     .into();
@@ -125,8 +162,12 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
     for (path, text) in sources() {
         let path = path.to_string_lossy();
         let calls = text.matches(".reveal()").count() + text.matches(".into_revealed()").count();
-        let may = allowed.contains_key(&*path) || rooms.iter().any(|(room, _)| path.starts_with(room));
-        assert!(calls == 0 || may, "{path} opens the fence around personal data: let it pass `Private` on, or say in tests/it/tidy.rs why it may");
+        let may =
+            allowed.contains_key(&*path) || rooms.iter().any(|(room, _)| path.starts_with(room));
+        assert!(
+            calls == 0 || may,
+            "{path} opens the fence around personal data: let it pass `Private` on, or say in tests/it/tidy.rs why it may"
+        );
     }
 }
 
@@ -136,13 +177,22 @@ fn adapters_are_registered() {
     for entry in std::fs::read_dir(Path::new(ROOT).join("adapters")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name != "all" && name != "example" {
-            assert!(list.contains(&format!("faceway_adapter_{name}")), "add a line for {name} to adapters/all/src/lib.rs");
+            assert!(
+                list.contains(&format!("faceway_adapter_{name}")),
+                "add a line for {name} to adapters/all/src/lib.rs"
+            );
         }
     }
 }
 
 #[test]
 fn the_architecture_can_be_read_in_one_sitting() {
-    let lines = std::fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).unwrap().lines().count();
-    assert!(lines <= 250, "ARCHITECTURE.md has {lines} lines: keep stable facts only");
+    let lines = std::fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md"))
+        .unwrap()
+        .lines()
+        .count();
+    assert!(
+        lines <= 250,
+        "ARCHITECTURE.md has {lines} lines: keep stable facts only"
+    );
 }

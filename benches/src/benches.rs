@@ -1,0 +1,66 @@
+//! How fast the gateway is, beside what the machine can do. `README.md` has the commands and says how to read the result.
+#![expect(clippy::print_stdout, reason = "the result is for standard output")]
+
+mod backlog;
+mod client;
+mod delivery;
+mod gateway;
+mod intake;
+mod limit;
+mod load;
+mod process;
+mod push;
+mod server;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "How fast the gateway is, beside what the machine can do")]
+struct Command {
+    #[command(subcommand)]
+    mode: Mode,
+}
+
+#[derive(Subcommand)]
+enum Mode {
+    /// Durable intake, in rounds that alternate with a bare server
+    Intake(intake::Options),
+    /// Memory with a backlog
+    Backlog(backlog::Options),
+    /// Delivery to a fast local receiver
+    Delivery(delivery::Options),
+    /// The bare server, as a process of its own
+    #[command(hide = true)]
+    Limit(limit::Options),
+    /// A receiver, as a process of its own
+    #[command(hide = true)]
+    Sink(server::Options),
+}
+
+/// What all modes share.
+#[derive(Args, Clone)]
+struct Common {
+    /// The gateway's binary; built and used from this workspace if not given
+    #[arg(long)]
+    faceway: Option<PathBuf>,
+    /// Where to keep files; on a real disk
+    #[arg(long, default_value = "target")]
+    dir: PathBuf,
+    /// Connections of the load generator
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+}
+
+/// One thread: the generator is to leave the machine to the server.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    match Command::parse().mode {
+        Mode::Intake(options) => intake::run(&options).await,
+        Mode::Backlog(options) => backlog::run(&options).await,
+        Mode::Delivery(options) => delivery::run(&options).await,
+        Mode::Limit(options) => limit::run(&options),
+        Mode::Sink(options) => server::sink(&options),
+    }
+}

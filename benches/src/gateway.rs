@@ -1,0 +1,196 @@
+//! The gateway and its companions as processes.
+
+use std::io::BufRead as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use tempfile::TempDir;
+
+use crate::client::get;
+use crate::process::Process;
+
+/// A running `faceway run` with a directory of its own.
+pub(crate) struct Gateway {
+    pub(crate) process: Process,
+    pub(crate) devices: SocketAddr,
+    admin: SocketAddr,
+    _dir: TempDir,
+}
+
+impl Gateway {
+    /// Starts it with one inbound and, behind it, an outbound of these lines; ready when this ends.
+    pub(crate) async fn start(binary: &Path, dir: &Path, outbound: &str) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
+        let (devices, admin) = (free_port()?, free_port()?);
+        let gateway = dir.path().join("gateway.toml");
+        let routes = dir.path().join("routes.toml");
+        std::fs::write(
+            &gateway,
+            gateway_toml(devices, admin, &dir.path().join("data")),
+        )?;
+        std::fs::write(&routes, routes_toml(outbound))?;
+        let mut command = Command::new(binary);
+        command
+            .arg("run")
+            .arg("--gateway")
+            .arg(gateway)
+            .arg("--routes")
+            .arg(routes);
+        command.env("FACEWAY_LOG", "warn").stdout(Stdio::null());
+        let log = dir.path().join("log");
+        let mut process = Process::start(&mut command, &log)?;
+        wait_ready(&mut process, admin, &log).await?;
+        Ok(Self {
+            process,
+            devices,
+            admin,
+            _dir: dir,
+        })
+    }
+
+    pub(crate) async fn metrics(&self) -> anyhow::Result<Metrics> {
+        let (status, text) = get(self.admin, "/metrics").await?;
+        ensure!(status == 200, "/metrics answered {status}");
+        Ok(Metrics(text))
+    }
+}
+
+fn gateway_toml(devices: SocketAddr, admin: SocketAddr, data: &Path) -> String {
+    format!(
+        "[listen]\ndevices = \"{devices}\"\nadmin = \"{admin}\"\n\n\
+         [spool]\ndir = {data:?}\nbytes_max = \"40GiB\"\nfree_min = \"64MiB\"\n"
+    )
+}
+
+fn routes_toml(outbound: &str) -> String {
+    let mut routes = String::from("[inbound.nebula.bench]\n");
+    if !outbound.is_empty() {
+        routes += &format!(
+            "\n[outbound.webhook.sink]\n{outbound}\n\n[[route]]\nname = \"everything\"\nto = [\"sink\"]\n"
+        );
+    }
+    routes
+}
+
+async fn wait_ready(process: &mut Process, admin: SocketAddr, log: &Path) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(30) {
+        if let Some(status) = process.child().try_wait()? {
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            bail!("the gateway ended with {status}:\n{log}");
+        }
+        if get(admin, "/readyz")
+            .await
+            .is_ok_and(|(status, _)| status == 200)
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bail!("the gateway was not ready within 30 s");
+}
+
+/// One of this program's own servers, as a process.
+pub(crate) struct Companion {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    _dir: TempDir,
+}
+
+impl Companion {
+    /// The bare server.
+    pub(crate) fn limit(dir: &Path) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
+        let file = dir.path().join("bodies");
+        Self::start(dir, &["limit", "--file", &file.to_string_lossy()])
+    }
+
+    /// A receiver.
+    pub(crate) fn sink(dir: &Path, listen: SocketAddr) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
+        Self::start(dir, &["sink", "--listen", &listen.to_string()])
+    }
+
+    fn start(dir: TempDir, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(arguments).stdout(Stdio::piped());
+        let mut process = Process::start(&mut command, &dir.path().join("log"))?;
+        let stdout = process
+            .child()
+            .stdout
+            .take()
+            .context("no standard output")?;
+        let mut line = String::new();
+        std::io::BufReader::new(stdout).read_line(&mut line)?;
+        let address = line
+            .trim()
+            .parse()
+            .context("it did not say where it listens")?;
+        Ok(Self {
+            process,
+            address,
+            _dir: dir,
+        })
+    }
+}
+
+/// A page of `/metrics`.
+pub(crate) struct Metrics(String);
+
+impl Metrics {
+    /// The sum of all series that begin so.
+    pub(crate) fn sum(&self, begin: &str) -> f64 {
+        let values = self.0.lines().filter(|line| line.starts_with(begin));
+        values
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// The cumulated buckets of a histogram: upper bound in seconds, count.
+    pub(crate) fn buckets(&self, name: &str) -> Vec<(f64, f64)> {
+        let begin = format!("{name}_bucket{{");
+        let lines = self.0.lines().filter(|line| line.starts_with(&begin));
+        lines
+            .filter_map(|line| {
+                let (series, count) = line.rsplit_once(' ')?;
+                let bound = series.split("le=\"").nth(1)?.split('"').next()?;
+                let bound = bound.replace("+Inf", "inf").parse().ok()?;
+                Some((bound, count.parse().ok()?))
+            })
+            .collect()
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// The gateway's binary: as given, or built beside this program.
+pub(crate) fn binary(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = given {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe()?;
+    let dir = own.parent().context("a program without a directory")?;
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        let mut build = Command::new(cargo);
+        build.args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "faceway",
+            "--bin",
+            "faceway",
+        ]);
+        ensure!(build.status()?.success(), "the gateway could not be built");
+    }
+    // A debug build of this program measures the release build of the gateway all the same.
+    let built = [dir.join("faceway"), dir.join("../release/faceway")];
+    let release = built.into_iter().rev().find(|path| path.exists());
+    release.context("there is no target/release/faceway; name one with --faceway")
+}

@@ -1,0 +1,67 @@
+//! What `/proc` tells of a process, and the end of it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+/// A child that ends with its handle.
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Starts it, with its standard error in `log`.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+        let log = std::fs::File::create(log)?;
+        command.stdin(Stdio::null()).stderr(log);
+        let named = command.get_program().to_owned();
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {}", named.display()))?;
+        Ok(Self(child))
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
+    /// User and system time so far.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        let stat = self.read("stat")?;
+        // Behind the name, which may hold anything but ends with the last parenthesis; proc_pid_stat(5) counts from 1.
+        let (_, fields) = stat.rsplit_once(") ").context("no name")?;
+        let fields: Vec<_> = fields.split(' ').collect();
+        let ticks = |field: usize| -> anyhow::Result<u64> {
+            Ok(fields.get(field - 3).context("too few fields")?.parse()?)
+        };
+        // A tick is 10 ms wherever Linux runs (USER_HZ).
+        Ok(Duration::from_millis((ticks(14)? + ticks(15)?) * 10))
+    }
+
+    /// Memory in MiB: now (`VmRSS`) and at most so far (`VmHWM`).
+    pub(crate) fn memory(&self) -> anyhow::Result<(f64, f64)> {
+        let status = self.read("status")?;
+        let field = |name: &str| -> anyhow::Result<f64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib: f64 = line
+                .context("no such field")?
+                .trim()
+                .trim_end_matches(" kB")
+                .parse()?;
+            Ok(kib / 1024.0)
+        };
+        Ok((field("VmRSS:")?, field("VmHWM:")?))
+    }
+
+    fn read(&self, file: &str) -> anyhow::Result<String> {
+        let path = PathBuf::from(format!("/proc/{}/{file}", self.0.id()));
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

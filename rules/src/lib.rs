@@ -1,1 +1,40 @@
-//! routes.toml: as written, as meant, and the rules that run.
+//! `routes.toml`: as written, as meant, and the rules that run.
+//!
+//! * [`parse`] reads the whole file and tells every mistake in it at once, each with its place ([`Diagnostics`]).
+//! * [`Routes`] is the file as meant: a value that exists is valid.
+//! * [`RouteSet`] decides for every event which routes match, and [`RouteSet::explain`] says why.
+//! * [`Projection`] takes out of an event what an outbound may not see.
+//! * [`read`] and [`diagnostic`] serve `gateway.toml` as well.
+//!
+//! **Invariant:** this crate does no I/O, knows no clock and no runtime. Secrets are only named here; the gateway
+//! resolves them.
+
+mod decide;
+pub mod diagnostic;
+mod explain;
+mod field;
+mod once;
+mod plan;
+mod projection;
+pub mod read;
+mod schema;
+mod secret;
+mod suggest;
+mod template;
+mod trie;
+mod when;
+
+pub use decide::{Admission, Decision, OnceRule, Route, RouteSet};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use explain::{Failed, RouteExplanation};
+pub use field::Field;
+pub use once::{Asked, KEYS_MAX, OnceState};
+pub use plan::{
+    AdapterGrammar, Common, HeaderValue, Images, InboundPlan, OutboundPlan, Protocol, Retry,
+    RouteTest, Routes, Since, TestFailure, TlsPlan, WebhookPlan, parse,
+};
+pub use projection::{NotAnEvent, Projection, ProjectionError};
+pub use schema::{schema, schema_of};
+pub use secret::Secret;
+pub use suggest::nearest;
+pub use template::{Template, TemplateError};

@@ -1,0 +1,171 @@
+//! `routes.toml` as meant.
+
+mod headers;
+mod inbound;
+mod keys;
+mod outbound;
+mod route;
+mod test;
+
+use faceway_core::{Reach, Setting};
+
+pub use inbound::InboundPlan;
+pub(crate) use keys::{ROOT, ROUTE, TEST, inbound_keys, outbound_keys};
+pub use outbound::{
+    Common, HeaderValue, Images, OutboundPlan, Protocol, Retry, Since, TlsPlan, WebhookPlan,
+};
+pub use test::{RouteTest, TestFailure};
+
+use crate::diagnostic::{Diagnostics, Reporter, Span};
+use crate::read::{Document, Node, Table, Value};
+use crate::{RouteSet, Secret};
+
+/// What an adapter lets an inbound of it say.
+#[derive(Clone, Copy, Debug)]
+pub struct AdapterGrammar {
+    /// The adapter's name.
+    pub name: &'static str,
+    /// How its sources are reached.
+    pub reach: &'static [Reach],
+    /// The keys of its own.
+    pub settings: &'static [Setting],
+}
+
+impl AdapterGrammar {
+    /// That of an adapter.
+    pub fn of(adapter: &dyn faceway_core::Adapter) -> Self {
+        Self {
+            name: adapter.name(),
+            reach: adapter.reach(),
+            settings: adapter.settings(),
+        }
+    }
+}
+
+/// The whole file, checked.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    /// What comes in, in the order of the file.
+    pub inbounds: Vec<InboundPlan>,
+    /// Where it goes, in the order of the file.
+    pub outbounds: Vec<OutboundPlan>,
+    /// The rules between.
+    pub routes: RouteSet,
+    /// The tests of the rules.
+    pub tests: Vec<RouteTest>,
+    /// What the file hardly means.
+    pub warnings: Diagnostics,
+}
+
+impl Routes {
+    /// Every secret that the file names, with the key that names it, such as `outbound.webhook.erp.sign`.
+    pub fn secrets(&self) -> Vec<(String, &Secret)> {
+        let inbounds = self.inbounds.iter().flat_map(InboundPlan::secrets);
+        let outbounds = self.outbounds.iter().flat_map(OutboundPlan::secrets);
+        inbounds.chain(outbounds).collect()
+    }
+}
+
+/// Reads a whole `routes.toml`.
+///
+/// # Errors
+/// Every mistake in it, in the order of the file.
+pub fn parse(text: &str, file: &str, adapters: &[AdapterGrammar]) -> Result<Routes, Diagnostics> {
+    let document = Document::parse(text, file);
+    let (mut routes, pending) = read(&document, adapters);
+    let reporter = document.reporter();
+    routes.tests = pending
+        .into_iter()
+        .map(|test| test.placed(reporter))
+        .collect();
+    let (errors, warnings) = document.finish();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    routes.warnings = warnings;
+    Ok(routes)
+}
+
+fn read(document: &Document, adapters: &[AdapterGrammar]) -> (Routes, Vec<test::Pending>) {
+    let reporter = document.reporter();
+    let root = Table::root(document, ROOT);
+    let mut names = Names::default();
+    let inbounds = inbound::all(reporter, root.get("inbound"), adapters, &mut names);
+    let (outbounds, declared) = outbound::all(reporter, root.get("outbound"));
+    let context = Context {
+        reporter,
+        inbounds: &names,
+        outbounds: &declared,
+        adapters,
+    };
+    let routes = route::all(&context, root.get("route"));
+    let tests = test::all(&context, root.get("test"));
+    root.finish();
+    let routes = Routes {
+        inbounds,
+        outbounds,
+        routes: RouteSet::new(routes, declared.texts()),
+        tests: Vec::new(),
+        warnings: Diagnostics::default(),
+    };
+    (routes, tests)
+}
+
+/// What routes and tests are checked against.
+struct Context<'d> {
+    reporter: &'d Reporter,
+    inbounds: &'d Names,
+    outbounds: &'d Names,
+    adapters: &'d [AdapterGrammar],
+}
+
+/// Names that must be unique, with their places, in the order of the file.
+#[derive(Debug, Default)]
+struct Names(Vec<(String, Span)>);
+
+impl Names {
+    /// Adds a name; says so when there is one already.
+    fn add(&mut self, reporter: &Reporter, what: &str, name: &str, span: Span) {
+        if let Some((_, first)) = self.0.iter().find(|(known, _)| known == name) {
+            let message = format!("there are two {what} of the name `{name}`");
+            let help = format!("the other is at {}", reporter.place(*first));
+            reporter.error(span, message, help);
+        }
+        self.0.push((name.into(), span));
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|(known, _)| known == name)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn list(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+/// A name becomes part of paths, metrics and ids.
+fn check_name(reporter: &Reporter, what: &str, name: &str, span: Span) {
+    let fits = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+        let message = format!("`{name}` cannot be the name of an {what}");
+        let help = "letters, digits, `-` and `_`, at most 64";
+        reporter.error(span, message, help);
+    }
+}
+
+/// The tables of `[[route]]` and `[[test]]`.
+fn tables<'d>(reporter: &Reporter, key: &str, node: Option<&'d Node>) -> &'d [Node] {
+    match node.map(|node| (&node.value, node.span)) {
+        Some((Value::List(items), _)) => items,
+        Some((_, span)) => {
+            let message = format!("`{key}` is a list of tables");
+            reporter.error(span, message, format!("write `[[{key}]]`"));
+            &[]
+        }
+        None => &[],
+    }
+}

@@ -1,0 +1,232 @@
+//! `[inbound.<adapter>.<name>]`.
+
+use faceway_core::{Reach, Setting, SettingKind, SettingValue, Settings};
+use ipnet::IpNet;
+
+use crate::diagnostic::{Reporter, Span};
+use crate::read::{Entry, Node, Table, Value};
+use crate::{Secret, suggest};
+
+use super::{AdapterGrammar, Names, check_name, inbound_keys};
+
+/// One way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundPlan {
+    /// Its name, unique over all adapters.
+    pub name: String,
+    /// Which adapter reads what comes.
+    pub adapter: &'static str,
+    /// Where devices push to, unique in the file.
+    pub path: String,
+    /// What they must show.
+    pub token: Option<Secret>,
+    /// Who may push; everybody when empty.
+    pub allow: Vec<IpNet>,
+    /// The adapter's own keys.
+    pub settings: Settings,
+}
+
+impl InboundPlan {
+    pub(super) fn secrets(&self) -> impl Iterator<Item = (String, &Secret)> {
+        let key = format!("inbound.{}.{}.token", self.adapter, self.name);
+        self.token.iter().map(move |token| (key.clone(), token))
+    }
+}
+
+/// Adapters that the contract names; what is not registered comes later.
+const KNOWN: [&str; 4] = ["nebula", "se5", "omni", "findface"];
+
+pub(super) fn all(
+    reporter: &Reporter,
+    node: Option<&Node>,
+    adapters: &[AdapterGrammar],
+    names: &mut Names,
+) -> Vec<InboundPlan> {
+    let mut inbounds = Vec::new();
+    let mut paths = Paths::default();
+    for (adapter, table) in groups(reporter, "inbound", "adapter", node) {
+        let grammar = adapters.iter().find(|known| known.name == adapter.key);
+        if grammar.is_none() {
+            unknown(reporter, adapter, adapters);
+        }
+        for entry in table {
+            check_name(reporter, "inbound", &entry.key, entry.span);
+            names.add(reporter, "inbounds", &entry.key, entry.span);
+            let plan = grammar.and_then(|grammar| one(reporter, grammar, entry, &mut paths));
+            inbounds.extend(plan.map(|plan| (entry.span, plan)));
+        }
+    }
+    names.0.sort_by_key(|(_, span)| *span);
+    inbounds.sort_by_key(|(span, _)| *span);
+    inbounds.into_iter().map(|(_, inbound)| inbound).collect()
+}
+
+/// The entries of `inbound` or `outbound`: each a table of tables by name.
+pub(super) fn groups<'d>(
+    reporter: &Reporter,
+    key: &str,
+    group: &str,
+    node: Option<&'d Node>,
+) -> Vec<(&'d Entry, &'d [Entry])> {
+    let Some(node) = node else {
+        return Vec::new();
+    };
+    let help = format!("write `[{key}.<{group}>.<name>]`");
+    let Some(entries) = node.entries() else {
+        reporter.error(node.span, format!("`{key}` is a table"), help);
+        return Vec::new();
+    };
+    let mut groups = Vec::new();
+    for entry in entries {
+        let is_table = |member: &Entry| member.node.entries().is_some();
+        match entry.node.entries() {
+            Some(members) if members.is_empty() || members.iter().any(is_table) => {
+                groups.push((entry, members));
+            }
+            // `[inbound.lobby]` with keys of an inbound in it: the adapter was forgotten.
+            _ => {
+                let message = format!("`{key}.{}` is not a table of tables by name", entry.key);
+                reporter.error(entry.span, message, help.clone());
+            }
+        }
+    }
+    groups
+}
+
+fn unknown(reporter: &Reporter, adapter: &Entry, adapters: &[AdapterGrammar]) {
+    let names: Vec<_> = adapters.iter().map(|adapter| adapter.name).collect();
+    let name = &adapter.key;
+    if KNOWN.contains(&name.as_str()) {
+        let message = format!("adapter `{name}` is not in this version yet");
+        let help = format!("adapters: {}", suggest::listing(&names));
+        return reporter.error(adapter.span, message, help);
+    }
+    let help = suggest::help(name, "adapters", &names);
+    reporter.error(adapter.span, format!("there is no adapter `{name}`"), help);
+}
+
+fn one(
+    reporter: &Reporter,
+    grammar: &AdapterGrammar,
+    entry: &Entry,
+    paths: &mut Paths,
+) -> Option<InboundPlan> {
+    if !grammar.reach.contains(&Reach::Pushed) {
+        let message = format!(
+            "adapter `{}` dials, which is not in this version yet",
+            grammar.name
+        );
+        reporter.error(entry.span, message, "");
+        return None;
+    }
+    let title = format!("[inbound.{}.{}]", grammar.name, entry.key);
+    let keys = inbound_keys(grammar.settings);
+    let table = Table::open(reporter, title, &entry.node, &keys)?;
+    let plan = InboundPlan {
+        name: entry.key.clone(),
+        adapter: grammar.name,
+        path: paths.read(&table, entry),
+        token: table.secret("token"),
+        allow: allow(&table),
+        settings: settings(&table, grammar.settings),
+    };
+    table.finish();
+    Some(plan)
+}
+
+#[derive(Default)]
+struct Paths(Vec<(String, Span)>);
+
+impl Paths {
+    fn read(&mut self, table: &Table<'_>, entry: &Entry) -> String {
+        let reporter = table.reporter();
+        let span = table.get("path").map_or(entry.span, |node| node.span);
+        let written = table.text("path");
+        let path = written.map_or_else(|| format!("/in/{}", entry.key), str::to_owned);
+        if written.is_some() {
+            check_path(reporter, &path, span);
+        }
+        if let Some((_, first)) = self.0.iter().find(|(known, _)| *known == path) {
+            let message = format!("two inbounds have the path `{path}`");
+            let help = format!("the other is at {}", reporter.place(*first));
+            reporter.error(span, message, help);
+        }
+        self.0.push((path.clone(), span));
+        path
+    }
+}
+
+fn check_path(reporter: &Reporter, path: &str, span: Span) {
+    let fits = |char: char| char.is_ascii_alphanumeric() || "-._~".contains(char);
+    let good = path.strip_prefix('/').is_some_and(|rest| {
+        rest.split('/')
+            .all(|part| !part.is_empty() && part != "." && part != ".." && part.chars().all(fits))
+    });
+    if !good {
+        let message = format!("`{path}` is no path");
+        let help = "write it like \"/in/lobby\": letters, digits and - . _ ~ between slashes";
+        reporter.error(span, message, help);
+    } else if path == "/images" || path.starts_with("/images/") {
+        let message = "paths below /images belong to pictures";
+        reporter.error(span, message, "write it like \"/in/lobby\"");
+    }
+}
+
+fn allow(table: &Table<'_>) -> Vec<IpNet> {
+    let reporter = table.reporter();
+    let help = "write it like [\"10.1.0.0/16\", \"192.168.1.20\"]";
+    let Some(node) = table.get("allow") else {
+        return Vec::new();
+    };
+    let items = match &node.value {
+        // An empty list could mean nobody or everybody, so it means nothing.
+        Value::List(items) if !items.is_empty() => items,
+        _ => {
+            let message = "`allow` must be a list of addresses";
+            reporter.error(node.span, message, help);
+            return Vec::new();
+        }
+    };
+    let network = |item: &Node| {
+        let text = item.text().unwrap_or_default();
+        let network: Option<IpNet> = text.parse().ok().or_else(|| {
+            text.parse()
+                .ok()
+                .map(|address: std::net::IpAddr| address.into())
+        });
+        if network.is_none() {
+            let what = item.text().unwrap_or(item.value.kind());
+            reporter.error(
+                item.span,
+                format!("`{what}` is no address or network"),
+                help,
+            );
+        }
+        network.map(|network| network.trunc())
+    };
+    items.iter().filter_map(network).collect()
+}
+
+fn settings(table: &Table<'_>, declared: &'static [Setting]) -> Settings {
+    let mut settings = Settings::default();
+    for setting in declared {
+        let value = match setting.kind {
+            SettingKind::Text => table
+                .text(setting.name)
+                .map(str::to_owned)
+                .map(SettingValue::Text),
+            SettingKind::Word(_) => table
+                .word(setting.name)
+                .map(str::to_owned)
+                .map(SettingValue::Text),
+            SettingKind::Number(_) => table.whole(setting.name).map(SettingValue::Number),
+            SettingKind::Texts => table.texts(setting.name).map(|texts| {
+                SettingValue::Texts(texts.iter().map(|(text, _)| (*text).into()).collect())
+            }),
+        };
+        if let Some(value) = value {
+            settings.set(setting.name, value);
+        }
+    }
+    settings
+}

@@ -1,0 +1,92 @@
+//! A TOML file as written: every value with its place, and [`Table`], which walks it and tells what is wrong.
+//!
+//! Used for `routes.toml` here and for `gateway.toml` by the gateway:
+//!
+//! ```
+//! use std::time::Duration;
+//! use faceway_rules::read::{Document, Key, Shape, Table};
+//!
+//! const SPOOL: &[Key] = &[
+//!     Key::new("dir", Shape::Path, "Directory of the spool."),
+//!     Key::new("history", Shape::DURATION, "How long delivered events are kept."),
+//! ];
+//! const ROOT: &[Key] = &[Key::new("spool", Shape::Table(SPOOL), "Where events are kept.")];
+//!
+//! let mut document = Document::parse("spool.histroy = '7d'", "gateway.toml");
+//! document.set(&["spool", "dir"], "FACEWAY_SPOOL__DIR", "/var/lib/faceway");
+//! let root = Table::root(&document, ROOT);
+//! if let Some(spool) = root.table("spool") {
+//!     assert_eq!(spool.text("dir"), Some("/var/lib/faceway"));
+//!     let _seven_days = spool.duration("history").unwrap_or(Duration::ZERO);
+//!     spool.finish();
+//! }
+//! root.finish();
+//! let (errors, _warnings) = document.finish();
+//! assert!(errors.to_string().contains("did you mean `history`?"));
+//! ```
+
+mod key;
+mod scalar;
+mod table;
+mod tree;
+
+pub use key::{Key, Shape};
+pub use table::Table;
+pub use tree::{Entry, Node, Value};
+
+use crate::diagnostic::{Diagnostics, Reporter, Span};
+
+/// A file that has been parsed, and everything that is found in it while it is read.
+#[derive(Debug)]
+pub struct Document {
+    reporter: Reporter,
+    root: Node,
+}
+
+impl Document {
+    /// Parses `text`. Syntax errors are kept for [`Document::finish`]; what could be read nevertheless can be walked.
+    pub fn parse(text: &str, file: &str) -> Self {
+        let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+        let reporter = Reporter::new(file, text);
+        let (root, errors) = toml::de::DeTable::parse_recoverable(text);
+        let mut told = Vec::new();
+        for error in errors {
+            let place = error.span().unwrap_or(0..0);
+            let span = Span {
+                source: 0,
+                start: place.start,
+                end: place.end,
+            };
+            // The recovering parser may stumble several times over one mistake.
+            if !told.contains(&place.start) {
+                reporter.broken(span, error.message());
+            }
+            told.push(place.start);
+        }
+        let root = tree::root(0, root.get_ref());
+        Self { reporter, root }
+    }
+
+    /// Sets the value at `path` from elsewhere, such as an environment variable, whose name then stands in errors in
+    /// place of the file's. `text` is a TOML value, or else taken as text.
+    pub fn set(&mut self, path: &[&str], origin: &str, text: &str) {
+        let source = self.reporter.add_source(origin, text);
+        let value = tree::overlay(source, text);
+        tree::set(&mut self.root, path, value);
+    }
+
+    /// Where findings go.
+    pub fn reporter(&self) -> &Reporter {
+        &self.reporter
+    }
+
+    /// The whole file.
+    pub fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// The errors and the warnings, each in the order of the file.
+    pub fn finish(self) -> (Diagnostics, Diagnostics) {
+        self.reporter.finish()
+    }
+}

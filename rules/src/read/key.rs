@@ -1,0 +1,106 @@
+//! What a table may hold. One list serves the walker, its errors and the JSON Schema, so that they cannot part ways.
+
+use serde_json::Value;
+
+/// A key that a table may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The key.
+    pub name: &'static str,
+    /// What it may be.
+    pub shape: Shape,
+    /// One line for the schema.
+    pub about: &'static str,
+    /// Whether it must be there.
+    pub required: bool,
+}
+
+impl Key {
+    /// A key that may be left out.
+    pub const fn new(name: &'static str, shape: Shape, about: &'static str) -> Self {
+        Self {
+            name,
+            shape,
+            about,
+            required: false,
+        }
+    }
+
+    /// A key that must be there.
+    pub const fn required(name: &'static str, shape: Shape, about: &'static str) -> Self {
+        Self {
+            required: true,
+            ..Self::new(name, shape, about)
+        }
+    }
+}
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// Text that is not blank.
+    Text,
+    /// Path of a file or directory.
+    Path,
+    /// A URL with one of these schemes.
+    Url(&'static [&'static str]),
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Whole {
+        /// Smallest.
+        min: i64,
+        /// Greatest.
+        max: i64,
+    },
+    /// One of these whole numbers.
+    Numbers(&'static [i64]),
+    /// A number and a unit of time: `250ms`, `30s`, `5m`, `12h`, `7d`.
+    Duration {
+        /// Shortest, in milliseconds.
+        min_ms: u64,
+        /// Longest, in milliseconds.
+        max_ms: u64,
+    },
+    /// A number and a binary unit: `512B`, `256KiB`, `64MiB`, `10GiB`, `1TiB`.
+    Bytes {
+        /// Smallest, in bytes.
+        min: u64,
+    },
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// One of these words; the others are known, but come in a later version.
+    WordSoFar {
+        /// What works.
+        words: &'static [&'static str],
+        /// What comes later.
+        later: &'static [&'static str],
+    },
+    /// A list of texts.
+    Texts,
+    /// The name of a secret.
+    Secret,
+    /// A list of names of secrets.
+    Secrets,
+    /// A table with these keys.
+    Table(&'static [Key]),
+    /// Read by its owner, who also gives the JSON Schema.
+    Own(fn() -> Value),
+    /// The contract has it, this version does not.
+    Later,
+}
+
+impl Shape {
+    /// Any duration, zero included.
+    pub const DURATION: Self = Self::Duration {
+        min_ms: 0,
+        max_ms: Self::DURATION_MAX_MS,
+    };
+    /// Any duration longer than zero.
+    pub const TIMEOUT: Self = Self::Duration {
+        min_ms: 1,
+        max_ms: Self::DURATION_MAX_MS,
+    };
+    /// A hundred years: longer is a slip of the pen.
+    const DURATION_MAX_MS: u64 = 36_525 * 24 * 60 * 60 * 1000;
+}

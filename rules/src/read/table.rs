@@ -1,0 +1,281 @@
+//! Walking one table.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::diagnostic::{Reporter, Span};
+use crate::{Secret, secret, suggest};
+
+use super::{Document, Entry, Key, Node, Shape, Value, scalar};
+
+/// A table of the file that is being read. Each reader returns `None` when the key is absent, and also when its value
+/// is wrong: then the error has been told, and the caller goes on with its default to find further ones.
+#[derive(Debug)]
+pub struct Table<'d> {
+    reporter: &'d Reporter,
+    title: String,
+    span: Span,
+    entries: &'d [Entry],
+    keys: Vec<Key>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'d> Table<'d> {
+    /// The whole file.
+    pub fn root(document: &'d Document, keys: &[Key]) -> Self {
+        let entries = document.root().entries().unwrap_or_default();
+        let title = "this file".to_owned();
+        Self::new(
+            document.reporter(),
+            title,
+            document.root().span,
+            entries,
+            keys,
+        )
+    }
+
+    /// A table within; `title` is what errors call it, such as `[spool]`.
+    pub fn open(
+        reporter: &'d Reporter,
+        title: impl Into<String>,
+        node: &'d Node,
+        keys: &[Key],
+    ) -> Option<Self> {
+        let title = title.into();
+        let Some(entries) = node.entries() else {
+            scalar::wrong(reporter, &title, node, "a table");
+            return None;
+        };
+        Some(Self::new(reporter, title, node.span, entries, keys))
+    }
+
+    fn new(
+        reporter: &'d Reporter,
+        title: String,
+        span: Span,
+        entries: &'d [Entry],
+        keys: &[Key],
+    ) -> Self {
+        Self {
+            reporter,
+            title,
+            span,
+            entries,
+            keys: keys.to_vec(),
+            asked: RefCell::default(),
+        }
+    }
+
+    /// Where the table is written.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Where findings go.
+    pub fn reporter(&self) -> &'d Reporter {
+        self.reporter
+    }
+
+    /// The value of a key, unread.
+    pub fn get(&self, key: &'static str) -> Option<&'d Node> {
+        self.entry(key).map(|entry| &entry.node)
+    }
+
+    /// A key with its value, unread.
+    pub fn entry(&self, key: &'static str) -> Option<&'d Entry> {
+        debug_assert!(
+            self.keys.iter().any(|known| known.name == key),
+            "`{key}` is not among the keys of {}",
+            self.title
+        );
+        self.asked.borrow_mut().push(key);
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// Text that is not blank ([`Shape::Text`], [`Shape::Path`]).
+    pub fn text(&self, key: &'static str) -> Option<&'d str> {
+        scalar::text(self.reporter, key, self.get(key)?)
+    }
+
+    /// A path ([`Shape::Path`]).
+    pub fn path(&self, key: &'static str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    /// A URL ([`Shape::Url`]).
+    pub fn url(&self, key: &'static str) -> Option<String> {
+        let Shape::Url(schemes) = self.shape(key) else {
+            return None;
+        };
+        scalar::url(self.reporter, key, self.get(key)?, schemes)
+    }
+
+    /// `true` or `false` ([`Shape::Bool`]).
+    pub fn bool(&self, key: &'static str) -> Option<bool> {
+        let node = self.get(key)?;
+        if let Value::Bool(bool) = node.value {
+            return Some(bool);
+        }
+        scalar::wrong(self.reporter, key, node, "true or false");
+        None
+    }
+
+    /// A whole number in its range ([`Shape::Whole`], [`Shape::Numbers`]).
+    pub fn whole(&self, key: &'static str) -> Option<i64> {
+        let node = self.get(key)?;
+        match self.shape(key) {
+            Shape::Whole { min, max } => scalar::whole(self.reporter, key, node, (min, max)),
+            Shape::Numbers(allowed) => {
+                let whole = scalar::whole(self.reporter, key, node, (i64::MIN, i64::MAX))?;
+                if allowed.contains(&whole) {
+                    return Some(whole);
+                }
+                let texts: Vec<_> = allowed.iter().map(i64::to_string).collect();
+                let help = format!("allowed: {}", texts.join(", "));
+                let message = format!("`{key}` cannot be {whole}");
+                self.reporter.error(node.span, message, help);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// A duration in its range ([`Shape::Duration`]).
+    pub fn duration(&self, key: &'static str) -> Option<Duration> {
+        let Shape::Duration { min_ms, max_ms } = self.shape(key) else {
+            return None;
+        };
+        scalar::duration(self.reporter, key, self.get(key)?, (min_ms, max_ms))
+    }
+
+    /// A size in bytes ([`Shape::Bytes`]).
+    pub fn bytes(&self, key: &'static str) -> Option<u64> {
+        let Shape::Bytes { min } = self.shape(key) else {
+            return None;
+        };
+        scalar::bytes(self.reporter, key, self.get(key)?, min)
+    }
+
+    /// One of the words of the key ([`Shape::Word`], [`Shape::WordSoFar`]).
+    pub fn word(&self, key: &'static str) -> Option<&'static str> {
+        let (words, later) = match self.shape(key) {
+            Shape::Word(words) => (words, &[] as &[&str]),
+            Shape::WordSoFar { words, later } => (words, later),
+            _ => return None,
+        };
+        scalar::word(self.reporter, key, self.get(key)?, words, later)
+    }
+
+    /// A list of texts, none blank and none twice, each with its place ([`Shape::Texts`]).
+    pub fn texts(&self, key: &'static str) -> Option<Vec<(&'d str, Span)>> {
+        let items = scalar::list(self.reporter, key, self.get(key)?, "texts")?;
+        let texts = items
+            .iter()
+            .map(|item| Some((scalar::text(self.reporter, key, item)?, item.span)))
+            .collect::<Vec<_>>();
+        let texts: Vec<_> = texts.into_iter().flatten().collect();
+        scalar::distinct(self.reporter, key, &texts);
+        (texts.len() == items.len()).then_some(texts)
+    }
+
+    /// The name of a secret ([`Shape::Secret`]).
+    pub fn secret(&self, key: &'static str) -> Option<Secret> {
+        secret::read(self.reporter, key, self.get(key)?)
+    }
+
+    /// A list of names of secrets ([`Shape::Secrets`]).
+    pub fn secrets(&self, key: &'static str) -> Option<Vec<Secret>> {
+        let node = self.get(key)?;
+        if !matches!(node.value, Value::List(_)) {
+            secret::mask_all(self.reporter, node);
+            let message = format!(
+                "the secrets `{key}` must be a list, not {}",
+                node.value.kind()
+            );
+            let help = "name them: `[{ env = \"NAME\" }]`; never write them into this file";
+            self.reporter.error(node.span, message, help);
+            return None;
+        }
+        let items = scalar::list(self.reporter, key, node, "secrets")?;
+        let read = |item| secret::read(self.reporter, key, item);
+        items
+            .iter()
+            .map(read)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    /// A table within ([`Shape::Table`]).
+    pub fn table(&self, key: &'static str) -> Option<Table<'d>> {
+        let Shape::Table(keys) = self.shape(key) else {
+            return None;
+        };
+        let above = self.title.trim_start_matches('[').trim_end_matches(']');
+        let title = match self.title.starts_with('[') {
+            true => format!("[{above}.{key}]"),
+            false => format!("[{key}]"),
+        };
+        Self::open(self.reporter, title, self.get(key)?, keys)
+    }
+
+    /// Ends the reading: unknown keys, keys that come in a later version, and keys that are missing are told.
+    pub fn finish(self) {
+        for entry in self.entries {
+            self.check(entry);
+        }
+        for key in &self.keys {
+            self.require(key);
+        }
+    }
+
+    fn check(&self, entry: &Entry) {
+        let known = self.keys.iter().find(|key| key.name == entry.key);
+        match known.map(|key| (key.shape, key.about)) {
+            Some((Shape::Later, about)) => {
+                let message = format!("`{}` is not in this version yet", entry.key);
+                self.reporter.error(entry.span, message, about);
+            }
+            Some(_) => {}
+            None => {
+                let allowed = self
+                    .keys
+                    .iter()
+                    .filter(|key| !matches!(key.shape, Shape::Later));
+                let allowed: Vec<_> = allowed.map(|key| key.name).collect();
+                let help = suggest::help(&entry.key, "allowed here", &allowed);
+                let message = format!("unknown key `{}` in {}", entry.key, self.title);
+                // A broken header leaves its keys to the whole file.
+                match self.title.starts_with('[') {
+                    true => self.reporter.error(entry.span, message, help),
+                    false => self.reporter.absent(entry.span, message, help),
+                }
+            }
+        }
+    }
+
+    fn require(&self, key: &Key) {
+        let there = self.entries.iter().any(|entry| entry.key == key.name);
+        if key.required && !there {
+            let message = format!("`{}` is missing in {}", key.name, self.title);
+            self.reporter.absent(self.span, message, key.about);
+        }
+        debug_assert!(
+            matches!(key.shape, Shape::Later) || self.asked.borrow().contains(&key.name),
+            "`{}` of {} is declared but never read",
+            key.name,
+            self.title
+        );
+    }
+
+    fn shape(&self, key: &'static str) -> Shape {
+        let known = self.keys.iter().find(|known| known.name == key);
+        debug_assert!(
+            known.is_some(),
+            "`{key}` is not among the keys of {}",
+            self.title
+        );
+        known.map_or(Shape::Text, |known| known.shape)
+    }
+}

@@ -1,0 +1,107 @@
+//! JSON Schema of `routes.toml`, made from the keys that the reader reads.
+
+pub(crate) mod own;
+
+use serde_json::{Map, Value, json};
+
+use crate::plan::{self, AdapterGrammar};
+use crate::read::{Key, Shape};
+
+/// JSON Schema (2020-12) of `routes.toml` with these adapters.
+pub fn schema(adapters: &[AdapterGrammar]) -> Value {
+    let inbounds = adapters.iter().map(|adapter| {
+        let keys = plan::inbound_keys(adapter.settings);
+        (adapter.name, named(schema_of(&keys)))
+    });
+    let outbounds = plan::outbound_keys()
+        .into_iter()
+        .map(|(protocol, keys)| (protocol, named(schema_of(&keys))));
+    let mut root = schema_of(plan::ROOT);
+    root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    root["title"] = "Faceway routes".into();
+    let sections = [
+        ("inbound", groups(inbounds)),
+        ("outbound", groups(outbounds)),
+        ("route", json!({ "type": "array", "items": route() })),
+        (
+            "test",
+            json!({ "type": "array", "items": schema_of(plan::TEST) }),
+        ),
+    ];
+    for (name, section) in sections {
+        let about = root["properties"][name]["description"].take();
+        root["properties"][name] = section;
+        root["properties"][name]["description"] = about;
+    }
+    root
+}
+
+/// JSON Schema of a table with these keys.
+pub fn schema_of(keys: &[Key]) -> Value {
+    let told = keys.iter().filter(|key| !matches!(key.shape, Shape::Later));
+    let properties: Map<String, Value> = told
+        .map(|key| {
+            let mut property = shape(&key.shape);
+            property["description"] = key.about.into();
+            (key.name.into(), property)
+        })
+        .collect();
+    let required = keys.iter().filter(|key| key.required);
+    let required: Vec<_> = required.map(|key| key.name).collect();
+    let mut schema = json!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if !required.is_empty() {
+        schema["required"] = required.into();
+    }
+    schema
+}
+
+fn shape(shape: &Shape) -> Value {
+    match *shape {
+        Shape::Text | Shape::Path => json!({ "type": "string", "minLength": 1 }),
+        Shape::Url(schemes) => {
+            json!({ "type": "string", "pattern": format!("^({})://", schemes.join("|")) })
+        }
+        Shape::Bool => json!({ "type": "boolean" }),
+        Shape::Whole { min, max: i64::MAX } => json!({ "type": "integer", "minimum": min }),
+        Shape::Whole { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Shape::Numbers(numbers) => json!({ "enum": numbers }),
+        Shape::Duration { .. } => json!({ "type": "string", "pattern": "^[0-9]+ ?(ms|s|m|h|d)$" }),
+        Shape::Bytes { .. } => {
+            json!({ "type": "string", "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB|TiB)$" })
+        }
+        Shape::Word(words) | Shape::WordSoFar { words, .. } => json!({ "enum": words }),
+        Shape::Texts => {
+            json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "uniqueItems": true })
+        }
+        Shape::Secret => own::secret(),
+        Shape::Secrets => json!({ "type": "array", "items": own::secret(), "minItems": 1 }),
+        Shape::Table(keys) => schema_of(keys),
+        Shape::Own(schema) => schema(),
+        Shape::Later => json!({}),
+    }
+}
+
+/// Tables of one kind by their names.
+fn named(schema: Value) -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": schema,
+        "propertyNames": { "pattern": "^[A-Za-z0-9_-]{1,64}$" },
+    })
+}
+
+fn groups(groups: impl Iterator<Item = (&'static str, Value)>) -> Value {
+    let properties: Map<String, Value> =
+        groups.map(|(name, schema)| (name.into(), schema)).collect();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+fn route() -> Value {
+    let mut route = schema_of(plan::ROUTE);
+    route["not"] = json!({ "required": ["when", "otherwise"] });
+    route
+}

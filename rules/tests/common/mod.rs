@@ -1,0 +1,40 @@
+//! What the tests share: the adapters that the files of the tests may name.
+
+use faceway_core::{Reach, Setting, SettingKind};
+use faceway_rules::AdapterGrammar;
+
+const PUSHED: &[Reach] = &[Reach::Pushed];
+
+pub(crate) const ADAPTERS: &[AdapterGrammar] = &[
+    AdapterGrammar {
+        name: "nebula",
+        reach: PUSHED,
+        settings: &[
+            Setting {
+                name: "device",
+                kind: SettingKind::Text,
+                about: "Serial number for terminals that do not tell theirs.",
+            },
+            Setting {
+                name: "images",
+                kind: SettingKind::Texts,
+                about: "Pictures to keep.",
+            },
+            Setting {
+                name: "score_scale",
+                kind: SettingKind::Number(&[1, 100]),
+                about: "Scale of scores.",
+            },
+            Setting {
+                name: "protocol",
+                kind: SettingKind::Word(&["v1", "v2"]),
+                about: "By firmware.",
+            },
+        ],
+    },
+    AdapterGrammar {
+        name: "example",
+        reach: PUSHED,
+        settings: &[],
+    },
+];

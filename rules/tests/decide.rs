@@ -1,0 +1,192 @@
+//! Routes together: `otherwise`, `once`, outbounds, views.
+
+mod common;
+
+use common::ADAPTERS;
+use faceway_rules::{Asked, Diagnostics, OnceState, Routes, parse};
+use serde_json::{Value, json};
+
+const FILE: &str = r#"
+[outbound.stdout.erp]
+[outbound.stdout.bus]
+[outbound.stdout.audit]
+
+[[route]]
+name = "alarms"
+when = { kind = "alarm" }
+to = ["bus", "erp"]
+
+[[route]]
+name = "once"
+when = { kind = "recognition" }
+to = ["erp"]
+once = { per = ["person.id", "device.id"], within = "30s" }
+
+[[route]]
+name = "vip"
+when = { "person.category" = "vip" }
+to = ["erp", "bus"]
+
+[[route]]
+name = "rest"
+otherwise = true
+to = ["audit", "bus"]
+"#;
+
+fn routes(text: &str) -> Result<Routes, Diagnostics> {
+    parse(text, "routes.toml", ADAPTERS)
+}
+
+fn decided(event: &Value) -> (Vec<usize>, Vec<usize>) {
+    let decision = routes(FILE).unwrap().routes.decide(event);
+    (decision.matched, decision.outbounds)
+}
+
+#[test]
+fn an_outbound_once_however_many_routes_name_it() {
+    let vip_alarm = json!({ "kind": "alarm", "person": { "category": "vip" } });
+    assert_eq!(decided(&vip_alarm), (vec![0, 2], vec![0, 1]));
+    assert_eq!(
+        decided(&json!({ "kind": "recognition" })),
+        (vec![1], vec![0])
+    );
+    assert_eq!(decided(&json!({ "kind": "other" })), (vec![3], vec![1, 2]));
+}
+
+fn event(number: u8, second: u8, person: Value) -> Value {
+    json!({
+        "id": format!("{:08}-0000-5000-8000-000000000000", number), "kind": "recognition",
+        "received_at": format!("2026-11-22T08:00:{second:02}.000Z"), "device": { "id": "d" }, "person": person,
+    })
+}
+
+#[test]
+fn once_silences_its_own_route_only() {
+    let routes = routes(FILE).unwrap().routes;
+    let (erp, audit) = (
+        routes.outbound("erp").unwrap(),
+        routes.outbound("audit").unwrap(),
+    );
+    let mut once = OnceState::default();
+    let mut admits = |outbound, event: &Value| {
+        let view = routes.view(event.to_string().as_bytes()).unwrap();
+        let asked = Asked::of(&view).unwrap();
+        routes.admits(outbound, &view, &asked, &mut once).admitted
+    };
+    let (a, b) = (json!({ "id": "a" }), json!({ "id": "b" }));
+    assert!(admits(erp, &event(1, 0, a.clone())));
+    assert!(!admits(erp, &event(2, 5, a.clone())), "silence");
+    assert!(
+        admits(erp, &event(1, 0, a.clone())),
+        "the first is asked again"
+    );
+    assert!(admits(erp, &event(3, 6, b)), "another person");
+    let vip = json!({ "id": "a", "category": "vip" });
+    assert!(admits(erp, &event(4, 7, vip)), "another route admits it");
+    assert!(admits(erp, &event(5, 30, a.clone())), "the silence is over");
+    assert!(
+        !admits(audit, &event(6, 31, a)),
+        "matched by a route, silenced or not"
+    );
+}
+
+#[test]
+fn an_event_that_opens_a_silence_does_so_beside_other_routes() {
+    let routes = routes(FILE).unwrap().routes;
+    let erp = routes.outbound("erp").unwrap();
+    let mut once = OnceState::default();
+    let vip = event(1, 0, json!({ "id": "a", "category": "vip" }));
+    let plain = event(2, 1, json!({ "id": "a" }));
+    let first = routes.admits(erp, &vip, &Asked::of(&vip).unwrap(), &mut once);
+    assert_eq!((first.admitted, first.matched), (true, vec![1, 2]));
+    assert!(
+        !routes
+            .admits(erp, &plain, &Asked::of(&plain).unwrap(), &mut once)
+            .admitted
+    );
+}
+
+#[test]
+fn strangers_without_an_id_are_one_key() {
+    let routes = routes(FILE).unwrap().routes;
+    let erp = routes.outbound("erp").unwrap();
+    let mut once = OnceState::default();
+    let mut admits = |event: &Value| {
+        let asked = Asked::of(event).unwrap();
+        routes.admits(erp, event, &asked, &mut once).admitted
+    };
+    assert!(admits(&event(1, 0, json!({}))));
+    assert!(!admits(&event(2, 1, json!({}))));
+    assert!(
+        admits(&event(3, 2, json!({ "id": "" }))),
+        "blank is not absent"
+    );
+}
+
+#[test]
+fn a_view_holds_what_rules_ask_and_no_more() {
+    let routes = routes(FILE).unwrap().routes;
+    let body = br#"{"id":"x","kind":"alarm","person":{"id":"7","name":"Bo","category":"vip"},"vendor":{"n":123456789012345678901234567890},"match":5}"#;
+    let view = routes.view(body).unwrap();
+    assert_eq!(
+        view,
+        json!({ "id": "x", "kind": "alarm", "person": { "id": "7", "category": "vip" } })
+    );
+    assert!(routes.view(b"{\"id\":").is_err());
+    assert!(routes.view(b"{} {}").is_err());
+}
+
+#[test]
+fn plans_are_what_is_written() {
+    let text = include_str!("good/everything.toml");
+    let plan = routes(text).unwrap();
+    let inbounds: Vec<_> = plan
+        .inbounds
+        .iter()
+        .map(|inbound| (inbound.name.as_str(), inbound.path.as_str()))
+        .collect();
+    assert_eq!(
+        inbounds,
+        [
+            ("lobby", "/in/lobby"),
+            ("hall", "/in/hall"),
+            ("city", "/in/city")
+        ]
+    );
+    let lobby = &plan.inbounds[0];
+    assert_eq!(lobby.allow.len(), 3);
+    assert_eq!(lobby.settings.number("score_scale"), Some(100));
+    assert_eq!(lobby.settings.text("protocol"), Some("v2"));
+    let secrets: Vec<_> = plan
+        .secrets()
+        .into_iter()
+        .map(|(key, secret)| format!("{key}: {secret}"))
+        .collect();
+    assert_eq!(
+        secrets,
+        [
+            "inbound.nebula.lobby.token: environment variable LOBBY_TOKEN",
+            "outbound.webhook.erp.sign: environment variable ERP_SECRET",
+            "outbound.webhook.erp.sign: file /run/secrets/erp",
+            "outbound.webhook.erp.headers.authorization: environment variable ERP_AUTH",
+        ]
+    );
+    let erp = &plan.outbounds[0].common;
+    assert_eq!((erp.concurrency_max, erp.retry.attempts_max), (2, None));
+    assert_eq!(
+        erp.retry.age_max,
+        Some(std::time::Duration::from_secs(7 * 24 * 3600))
+    );
+    let screen = &plan.outbounds[2].common;
+    assert_eq!(
+        screen.retry.attempts_max.map(std::num::NonZeroU32::get),
+        Some(10)
+    );
+    assert_eq!((screen.concurrency_max, screen.timeout.as_secs()), (4, 10));
+}
+
+#[test]
+fn an_empty_file_is_a_file() {
+    let plan = routes("").unwrap();
+    assert!(plan.inbounds.is_empty() && plan.outbounds.is_empty() && plan.run_tests().is_empty());
+}

@@ -1,0 +1,117 @@
+//! The JSON Schema and the reader know the same files.
+
+mod common;
+
+use common::ADAPTERS;
+use faceway_rules::{parse, schema};
+use serde_json::Value;
+
+fn valid(text: &str) -> Result<(), String> {
+    let value: Value = toml::from_str(text).unwrap();
+    let schema = schema(ADAPTERS);
+    jsonschema::validate(&schema, &value).map_err(|error| error.to_string())
+}
+
+#[test]
+fn it_is_a_schema() {
+    jsonschema::meta::validate(&schema(ADAPTERS)).unwrap();
+}
+
+#[test]
+fn good_files_are_valid() {
+    for text in [
+        include_str!("good/everything.toml"),
+        include_str!("good/warnings.toml"),
+        include_str!("good/contract.toml"),
+        include_str!("failing/tests.toml"),
+        "",
+    ] {
+        parse(text, "routes.toml", ADAPTERS).unwrap();
+        valid(text).unwrap();
+    }
+}
+
+#[test]
+fn bad_files_are_not() {
+    for (text, what) in [
+        ("[inbound.nebula.a]\npth = \"/x\"", "unknown key"),
+        ("[inbound.other.a]", "unknown adapter"),
+        ("[inbound.nebula.\"a b\"]", "bad name"),
+        ("[inbound.nebula.a]\ntoken = \"x\"", "written secret"),
+        ("[outbound.webhook.a]\ntimeout = \"1s\"", "missing url"),
+        (
+            "[outbound.webhook.a]\nurl = \"https://h\"\ntimeout = \"1 week\"",
+            "no duration",
+        ),
+        ("[outbound.stdout.a]\nformat = \"cloudevents\"", "later"),
+        (
+            "[outbound.stdout.a]\nretry = { jitter = 1 }",
+            "unknown key within",
+        ),
+        (
+            "[[route]]\nname = \"a\"\nto = [\"x\"]\nwhen = { weather = 1 }",
+            "unknown field",
+        ),
+        (
+            "[[route]]\nname = \"a\"\nto = [\"x\"]\nwhen = { kind = \"alarms\" }",
+            "unknown word",
+        ),
+        (
+            "[[route]]\nname = \"a\"\nto = [\"x\"]\notherwise = true\nwhen = { kind = \"alarm\" }",
+            "both",
+        ),
+        ("[[test]]\nname = \"a\"", "missing given"),
+        ("[other]", "unknown section"),
+    ] {
+        assert!(valid(text).is_err(), "{what}");
+        assert!(parse(text, "routes.toml", ADAPTERS).is_err(), "{what}");
+    }
+}
+
+/// Every key of the schema is used in the file that uses every key, so that neither can grow alone.
+#[test]
+fn every_key_is_used_somewhere() {
+    let schema = schema(ADAPTERS);
+    let file: Value = toml::from_str(include_str!("good/everything.toml")).unwrap();
+    let used = |tables: Vec<&Value>, properties: &Value, left: &[&str]| {
+        for name in properties.as_object().unwrap().keys() {
+            let used = tables.iter().any(|table| table.get(name).is_some());
+            assert!(
+                used || left.contains(&name.as_str()),
+                "{name} is in the schema and not in the file"
+            );
+        }
+    };
+    let all =
+        |value: &Value| -> Vec<Value> { value.as_object().unwrap().values().cloned().collect() };
+    let inbound = &schema["properties"]["inbound"]["properties"]["nebula"]["additionalProperties"]
+        ["properties"];
+    let tables = all(&file["inbound"]["nebula"]);
+    used(tables.iter().collect(), inbound, &[]);
+    let outbound = &schema["properties"]["outbound"]["properties"]["webhook"]["additionalProperties"]
+        ["properties"];
+    let tables = all(&file["outbound"]["webhook"]);
+    used(tables.iter().collect(), outbound, &[]);
+    used(
+        vec![&file["outbound"]["webhook"]["erp"]["retry"]],
+        &outbound["retry"]["properties"],
+        &[],
+    );
+    used(
+        vec![&file["outbound"]["webhook"]["erp"]["tls"]],
+        &outbound["tls"]["properties"],
+        &[],
+    );
+    let routes: Vec<_> = file["route"].as_array().unwrap().iter().collect();
+    used(
+        routes,
+        &schema["properties"]["route"]["items"]["properties"],
+        &[],
+    );
+    let tests: Vec<_> = file["test"].as_array().unwrap().iter().collect();
+    used(
+        tests,
+        &schema["properties"]["test"]["items"]["properties"],
+        &[],
+    );
+}

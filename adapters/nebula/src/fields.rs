@@ -105,6 +105,8 @@ impl<'a> Fields<'a> {
         let word = table(number);
         match word {
             Some(_) => self.members.drop(name),
+            // The vendor's codes have at most five digits. A longer number may be somebody's, in the wrong place.
+            None if number.unsigned_abs() > 99_999 => self.warn(name, "unknown value"),
             None => self.warn(name, format_args!("unknown value {number}")),
         }
         word

@@ -1,0 +1,189 @@
+//! `faceway check`: both files, and the tests in them.
+
+use clap::Args;
+use faceway::config::GatewayConfig;
+use faceway_rules::{Routes, Secret, TestFailure};
+
+use super::files::{GatewayFile, RoutesFile, settle};
+use super::words::counted;
+use super::{Ended, Failure, Streams};
+
+/// Check both files and run the tests in them.
+///
+/// Tells every mistake with its place; exit code 0 when there is none, else 2. Nothing is opened, bound or sent.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  faceway check --routes routes.toml --gateway gateway.toml")]
+pub(crate) struct Check {
+    #[command(flatten)]
+    routes: RoutesFile,
+    #[command(flatten)]
+    gateway: GatewayFile,
+}
+
+impl Check {
+    pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
+        let config = settle(self.gateway.load(), streams);
+        let routes = settle(self.routes.load(), streams);
+        if let Ok(routes) = &routes {
+            tell_failures(&routes.run_tests(), streams);
+        }
+        let (config, routes) = (config?, routes?);
+        tell_absent_secrets(&config, &routes, streams);
+        if !routes.run_tests().is_empty() {
+            return Err(Failure::InputTold);
+        }
+        writeln!(streams.out, "{}: {}", self.routes.name(), summary(&routes))?;
+        Ok(())
+    }
+}
+
+fn summary(routes: &Routes) -> String {
+    let tests = match routes.tests.len() {
+        0 => "no tests".to_owned(),
+        count => format!("{} passed", counted(count as u64, "test")),
+    };
+    format!(
+        "{}, {}, {}, {tests}",
+        counted(routes.inbounds.len() as u64, "inbound"),
+        counted(routes.outbounds.len() as u64, "outbound"),
+        counted(routes.routes.routes().len() as u64, "route"),
+    )
+}
+
+fn tell_failures(failures: &[TestFailure], streams: &mut Streams<'_>) {
+    for failure in failures {
+        let _ = writeln!(streams.talk, "{failure}");
+    }
+}
+
+/// They are only needed where the gateway runs, so this is no mistake; but often it is the same place.
+fn tell_absent_secrets(config: &GatewayConfig, routes: &Routes, streams: &mut Streams<'_>) {
+    let token = config
+        .listen
+        .admin_token
+        .iter()
+        .map(|secret| ("listen.admin_token".to_owned(), secret));
+    for (key, secret) in token.chain(routes.secrets()) {
+        let present = match secret {
+            Secret::Env(name) => std::env::var_os(name).is_some(),
+            Secret::File(path) => path.exists(),
+        };
+        if !present {
+            let _ = writeln!(
+                streams.talk,
+                "note: {key}: the {secret} is not there here; `run` will need it"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+
+    use crate::cli::streams::Buffers;
+    use crate::cli::{Ended, Failure, Words, obey};
+
+    fn check(dir: &Path, routes: &str, gateway: Option<&str>) -> (Ended, String, String) {
+        let (routes_file, gateway_file) = (dir.join("routes.toml"), dir.join("gateway.toml"));
+        std::fs::write(&routes_file, routes).unwrap();
+        let mut words = vec![
+            "faceway",
+            "check",
+            "--routes",
+            routes_file.to_str().unwrap(),
+        ];
+        if let Some(gateway) = gateway {
+            std::fs::write(&gateway_file, gateway).unwrap();
+            words.extend(["--gateway", gateway_file.to_str().unwrap()]);
+        }
+        let words = Words::try_parse_from(words).unwrap();
+        Buffers::run("", |streams| obey(words, streams))
+    }
+
+    const GOOD: &str = r#"
+[inbound.nebula.lobby]
+[outbound.stdout.screen]
+[[route]]
+name = "blocklisted"
+when = { "person.category" = "blocklisted" }
+to = ["screen"]
+[[test]]
+name = "a blocklisted person is shown"
+given = { kind = "recognition", person = { category = "blocklisted" } }
+expect = ["screen"]
+"#;
+
+    #[test]
+    fn a_good_file_is_summed_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ended, out, talk) = check(dir.path(), GOOD, None);
+        ended.unwrap();
+        assert!(
+            out.ends_with(": 1 inbound, 1 outbound, 1 route, 1 test passed\n"),
+            "{out}"
+        );
+        assert_eq!(talk, "");
+    }
+
+    #[test]
+    fn a_test_that_fails_is_your_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let routes = GOOD.replace(
+            "given = { kind = \"recognition\", person = { category = \"blocklisted\" } }",
+            "given = { kind = \"recognition\", person = { category = \"vip\" } }",
+        );
+        let (ended, out, talk) = check(dir.path(), &routes, None);
+        assert!(matches!(ended, Err(Failure::InputTold)));
+        assert_eq!(out, "");
+        assert!(talk.contains("a blocklisted person is shown"), "{talk}");
+    }
+
+    #[test]
+    fn mistakes_of_both_files_are_told_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let routes = GOOD.replace("to = [\"screen\"]", "to = [\"scren\"]\nwhenn = 1");
+        let (ended, _, talk) = check(dir.path(), &routes, Some("[listen]\ndevises = \"x\"\n"));
+        assert!(matches!(ended, Err(Failure::InputTold)));
+        for part in [
+            "scren",
+            "whenn",
+            "devises",
+            "routes.toml:7:",
+            "routes.toml:8:1",
+            "gateway.toml:2:1",
+        ] {
+            assert!(talk.contains(part), "{part} is missing in:\n{talk}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_told_with_what_to_do() {
+        let words =
+            Words::try_parse_from(["faceway", "check", "--routes", "no/such/routes.toml"]).unwrap();
+        let (ended, _, talk) = Buffers::run("", |streams| obey(words, streams));
+        assert!(matches!(ended, Err(Failure::InputTold)));
+        assert!(
+            talk.contains("no/such/routes.toml") && talk.contains("--routes"),
+            "{talk}"
+        );
+    }
+
+    #[test]
+    fn a_secret_that_is_not_here_is_only_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let lobby = "[inbound.nebula.lobby]\ntoken = { env = \"FACEWAY_TEST_NO_SUCH_VARIABLE\" }";
+        let (ended, _, talk) = check(
+            dir.path(),
+            &GOOD.replace("[inbound.nebula.lobby]", lobby),
+            None,
+        );
+        ended.unwrap();
+        assert!(
+            talk.starts_with("note: ") && talk.contains("FACEWAY_TEST_NO_SUCH_VARIABLE"),
+            "{talk}"
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! What the demo is played on: a temporary directory with the two files, free ports, terminals.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use faceway::config::{self, GatewayConfig};
+use faceway::gateway::Gateway;
+use faceway_adapter_nebula::simulate::{Picture, Simulation};
+use faceway_core::{Clock as _, SystemClock};
+use faceway_rules::Routes;
+use tempfile::TempDir;
+
+use super::screen;
+use crate::cli::simulate::{Pace, Site};
+use crate::cli::words::span;
+use crate::cli::{Ended, Failure, Streams, http};
+
+/// Records a second, of all terminals together.
+const RATE: f64 = 2.5;
+const TERMINALS: u64 = 3;
+/// Every so many records are sent twice, as by a terminal that missed its answer.
+const TWICE: u64 = 8;
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// A drawing of nobody.
+const FACE: &[u8] = include_bytes!("face.jpg");
+
+/// Everything that has to be there before the gateway.
+pub(super) struct Stage {
+    dir: TempDir,
+    pub(super) config: GatewayConfig,
+    pub(super) routes: Routes,
+    routes_text: String,
+}
+
+impl Stage {
+    /// Writes both files for a receiver at `receiver`, and reads them as `faceway run` would.
+    pub(super) fn build(receiver: SocketAddr) -> Result<Self, Failure> {
+        let trouble =
+            |error: std::io::Error| Failure::trouble(format!("cannot prepare the demo: {error}"));
+        let dir = tempfile::Builder::new()
+            .prefix("faceway-demo-")
+            .tempdir()
+            .map_err(trouble)?;
+        let gateway_text = gateway_text(dir.path(), free_port().map_err(trouble)?);
+        let routes_text = routes_text(receiver);
+        std::fs::write(dir.path().join(config::GATEWAY_FILE), &gateway_text).map_err(trouble)?;
+        std::fs::write(dir.path().join(config::ROUTES_FILE), &routes_text).map_err(trouble)?;
+        // Without the environment: the demo is the same everywhere.
+        let (config, _) = config::gateway::parse(&gateway_text, config::GATEWAY_FILE, &[])
+            .map_err(|errors| {
+                Failure::trouble(format!("the demo's own file is wrong:\n{errors}"))
+            })?;
+        let routes = config::parse_routes(&routes_text, config::ROUTES_FILE).map_err(|errors| {
+            Failure::trouble(format!("the demo's own file is wrong:\n{errors}"))
+        })?;
+        Ok(Self {
+            dir,
+            config,
+            routes: routes.value,
+            routes_text,
+        })
+    }
+
+    /// The terminals.
+    pub(super) fn site(&self) -> Result<Site, Failure> {
+        let to = format!("http://{}/in/lobby", self.config.listen.devices);
+        Ok(Site {
+            simulation: Simulation::new(rand::random(), TERMINALS, Picture::Jpeg(FACE)),
+            terminals: TERMINALS,
+            to: to
+                .parse()
+                .map_err(|_| Failure::trouble("the demo's own address is no URL"))?,
+            pace: Pace::new(RATE, None),
+            twice: Some(TWICE),
+            began_at: SystemClock.now(),
+            client: http::client(ANSWER_MAX)?,
+        })
+    }
+
+    /// Says what there is to see.
+    pub(super) fn greet(
+        &self,
+        gateway: &Gateway,
+        length: Option<Duration>,
+        streams: &mut Streams<'_>,
+    ) -> Ended {
+        let out = &mut *streams.out;
+        let dir = self.dir.path();
+        writeln!(
+            out,
+            "Faceway, playing with itself. Everything is in {}, and gone afterwards.\n",
+            dir.display()
+        )?;
+        writeln!(out, "{}:", dir.join(config::ROUTES_FILE).display())?;
+        for line in self.routes_text.lines() {
+            writeln!(out, "    {line}")?;
+        }
+        writeln!(
+            out,
+            "\n{TERMINALS} invented terminals push to  http://{}/in/lobby",
+            gateway.devices()
+        )?;
+        writeln!(
+            out,
+            "Console and API are at      http://{}/",
+            gateway.admin()
+        )?;
+        let end = length.map_or("Ctrl-C ends it".into(), |length| {
+            format!("It ends after {}", span(length))
+        });
+        writeln!(out, "{end}.\n")?;
+        screen::headline(streams)
+    }
+}
+
+/// A port that was free a moment ago. Links to pictures hold the gateway's address, so it must be known beforehand.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+fn gateway_text(dir: &Path, port: u16) -> String {
+    // A path as a TOML text: what JSON escapes, TOML escapes in the same way.
+    let dir = serde_json::Value::from(dir.join("data").display().to_string());
+    format!(
+        "[listen]\n\
+         devices = \"127.0.0.1:{port}\"\n\
+         admin = \"127.0.0.1:0\"\n\
+         public_url = \"http://127.0.0.1:{port}\"\n\n\
+         [spool]\n\
+         dir = {dir}\n\
+         bytes_max = \"256MiB\"\n\
+         free_min = \"16MiB\"\n"
+    )
+}
+
+fn routes_text(receiver: SocketAddr) -> String {
+    format!(
+        r#"[inbound.nebula.lobby]
+
+[outbound.webhook.erp]
+url = "http://{receiver}/erp"
+images = "url"
+retry = {{ backoff_min = "500ms", backoff_max = "2s" }}
+
+[outbound.webhook.guard]
+url = "http://{receiver}/guard"
+
+[[route]]
+name = "everything to the ERP"
+to = ["erp"]
+
+[[route]]
+name = "trouble to the guard"
+when = {{ any = [{{ kind = "alarm" }}, {{ "person.category" = "blocklisted" }}] }}
+to = ["guard"]
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stage;
+
+    #[test]
+    fn the_demo_s_files_are_good() {
+        let stage = Stage::build("127.0.0.1:9".parse().unwrap()).unwrap();
+        assert_eq!(stage.routes.outbounds.len(), 2);
+        assert!(stage.dir.path().join("routes.toml").exists());
+        assert_ne!(stage.config.listen.devices.port(), 0);
+        assert!(stage.config.spool.dir.starts_with(stage.dir.path()));
+        stage.site().unwrap();
+    }
+}

@@ -1,0 +1,132 @@
+//! The files that commands name, and where records come from.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use faceway::config::{self, ConfigError, GatewayConfig, Loaded};
+use faceway_rules::Routes;
+
+use super::{Failure, Streams};
+
+/// The largest input that a command takes into memory.
+const INPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// `--gateway`.
+#[derive(Args, Debug)]
+pub(crate) struct GatewayFile {
+    /// The process's file; without it gateway.toml, which may be missing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gateway: Option<PathBuf>,
+}
+
+/// `--routes`.
+#[derive(Args, Debug)]
+pub(crate) struct RoutesFile {
+    /// What comes in, what goes out, the rules between; without it routes.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) routes: Option<PathBuf>,
+}
+
+impl GatewayFile {
+    /// The file with the environment laid over it.
+    pub(crate) fn load(&self) -> Result<Loaded<GatewayConfig>, ConfigError> {
+        config::load_gateway(self.gateway.as_deref())
+    }
+}
+
+impl RoutesFile {
+    pub(crate) fn load(&self) -> Result<Loaded<Routes>, ConfigError> {
+        config::load_routes(self.routes.as_deref())
+    }
+
+    /// What the file is called in messages.
+    pub(crate) fn name(&self) -> String {
+        let path = self
+            .routes
+            .as_deref()
+            .unwrap_or(Path::new(config::ROUTES_FILE));
+        path.display().to_string()
+    }
+}
+
+/// Takes the value of a file and tells what looks odd about it; or tells everything that is wrong with it.
+pub(crate) fn settle<T>(
+    loaded: Result<Loaded<T>, ConfigError>,
+    streams: &mut Streams<'_>,
+) -> Result<T, Failure> {
+    let loaded = loaded.map_err(|error| {
+        tell_wrong(&error, streams);
+        Failure::InputTold
+    })?;
+    if !loaded.warnings.is_empty() {
+        // When nobody reads standard error, the exit code still tells.
+        let _ = writeln!(streams.talk, "{}", loaded.warnings);
+    }
+    Ok(loaded.value)
+}
+
+fn tell_wrong(error: &ConfigError, streams: &mut Streams<'_>) {
+    let _ = match error {
+        ConfigError::Unreadable(text) => writeln!(streams.talk, "error: {text}"),
+        ConfigError::Wrong(diagnostics) => writeln!(streams.talk, "{diagnostics}"),
+    };
+}
+
+/// The bytes of a file, or of standard input when there is none or it is `-`.
+pub(crate) fn input(file: Option<&Path>, streams: &mut Streams<'_>) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let (read, name) = match file.filter(|path| *path != Path::new("-")) {
+        Some(path) => {
+            let opened = std::fs::File::open(path);
+            let read =
+                opened.and_then(|file| file.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes));
+            (read, path.display().to_string())
+        }
+        None => {
+            let read = (&mut *streams.input)
+                .take(INPUT_BYTES_MAX + 1)
+                .read_to_end(&mut bytes);
+            (read, "standard input".to_owned())
+        }
+    };
+    read.map_err(|error| Failure::input(format!("cannot read {name}: {error}")))?;
+    if bytes.len() as u64 > INPUT_BYTES_MAX {
+        return Err(Failure::input(format!(
+            "{name} is larger than 1 GiB: split it"
+        )));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::input;
+    use crate::cli::Failure;
+    use crate::cli::streams::Buffers;
+
+    #[test]
+    fn input_comes_from_a_file_or_from_the_pipe() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("in.json");
+        std::fs::write(&file, "from the file").unwrap();
+        for (path, expected) in [
+            (None, "from the pipe"),
+            (Some(Path::new("-")), "from the pipe"),
+            (Some(file.as_path()), "from the file"),
+        ] {
+            let (bytes, _, _) = Buffers::run("from the pipe", |streams| input(path, streams));
+            assert_eq!(bytes.unwrap(), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let (read, _, _) = Buffers::run("", |streams| {
+            input(Some(Path::new("no/such.json")), streams)
+        });
+        assert!(matches!(read, Err(Failure::Input(text)) if text.contains("no/such.json")));
+    }
+}

@@ -1,0 +1,135 @@
+//! `faceway lanes`.
+
+use clap::Args;
+use faceway::api;
+use faceway_core::{Clock as _, SystemClock, Timestamp};
+
+use super::admin::AdminArgs;
+use super::table::Table;
+use super::words::{ago, grouped, span, until};
+use super::{Ended, Streams, block_on};
+
+/// Every outbound: backlog, oldest, parked, buried, state.
+///
+/// States: idle; delivering; waiting (the destination is down, and is tried again by and by); stopped; removed (no longer
+/// in routes.toml).
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  faceway lanes\n  faceway lanes --json | jq '.[] | select(.backlog > 0).name'"
+)]
+pub(crate) struct Lanes {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Lanes {
+    pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
+        let admin = self.admin.find()?;
+        let lanes: Vec<api::Lane> = block_on(admin.get("lanes", &[]))?;
+        if self.json {
+            serde_json::to_writer_pretty(&mut *streams.out, &lanes)?;
+            writeln!(streams.out)?;
+            return Ok(());
+        }
+        if lanes.is_empty() {
+            writeln!(streams.talk, "No outbounds. Add one to routes.toml.")?;
+        }
+        show(&lanes, SystemClock.now()).write(streams.out)?;
+        Ok(())
+    }
+}
+
+fn show(lanes: &[api::Lane], now: Timestamp) -> Table {
+    let headline = [
+        "OUTBOUND",
+        "PROTOCOL",
+        "STATE",
+        "BACKLOG",
+        "OLDEST",
+        "PARKED",
+        "BURIED",
+        "LAST FAILURE",
+    ];
+    let mut table = Table::new(&headline, &[3, 4, 5, 6]);
+    for lane in lanes {
+        table.row([
+            lane.name.clone(),
+            lane.protocol.clone().unwrap_or_else(|| "-".into()),
+            state(lane, now),
+            grouped(lane.backlog),
+            lane.oldest
+                .map_or("-".into(), |oldest| span(now.since(oldest))),
+            grouped(lane.parked),
+            grouped(lane.buried),
+            lane.last_failure.as_ref().map_or("-".into(), |last| {
+                format!("{}, {}", last.code, ago(last.at, now))
+            }),
+        ]);
+    }
+    table
+}
+
+fn state(lane: &api::Lane, now: Timestamp) -> String {
+    match (lane.state.as_str(), lane.since, lane.next_probe) {
+        ("waiting", Some(since), Some(probe)) => {
+            format!(
+                "waiting for {}, tries {}",
+                span(now.since(since)),
+                until(probe, now)
+            )
+        }
+        (state, _, _) => state.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faceway::api::{Failure, Lane};
+    use faceway_core::Timestamp;
+
+    use super::show;
+
+    #[test]
+    fn lanes_stand_in_a_table() {
+        let now = Timestamp::from_seconds(1_790_000_000).unwrap();
+        let before = |seconds: i64| Some(now.plus_millis(-seconds * 1000));
+        let idle = Lane {
+            name: "screen".into(),
+            protocol: Some("stdout".into()),
+            state: "idle".into(),
+            since: before(9),
+            next_probe: None,
+            backlog: 0,
+            oldest: None,
+            parked: 0,
+            buried: 0,
+            last_failure: None,
+        };
+        let down = Lane {
+            name: "erp".into(),
+            protocol: Some("webhook".into()),
+            state: "waiting".into(),
+            since: before(200),
+            next_probe: Some(now.plus_millis(4_500)),
+            backlog: 1_204,
+            oldest: before(240),
+            parked: 1,
+            buried: 2,
+            last_failure: Some(Failure {
+                at: now.plus_millis(-20_000),
+                code: "refused".into(),
+            }),
+        };
+        let mut out = Vec::new();
+        show(&[idle, down], now).write(&mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "OUTBOUND  PROTOCOL  STATE                        BACKLOG  OLDEST  PARKED  BURIED  LAST FAILURE\n\
+             screen    stdout    idle                               0       -       0       0  -\n\
+             erp       webhook   waiting for 3m, tries in 4s    1,204      4m       1       2  refused, 20s ago\n"
+        );
+    }
+}

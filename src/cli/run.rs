@@ -1,0 +1,71 @@
+//! `faceway run`: the gateway, until somebody ends it.
+
+use clap::Args;
+use faceway::gateway::Gateway;
+use faceway::observe::{self, LogFormat};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::files::{GatewayFile, RoutesFile, settle};
+use super::{Ended, Streams, block_on};
+
+/// Run the gateway.
+///
+/// SIGTERM and SIGINT drain it: no new records, deliveries on their way may end, the rest stays on disk. A second one ends
+/// it at once; nothing that was answered is lost by that either.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  faceway run --gateway /etc/faceway/gateway.toml --routes /etc/faceway/routes.toml"
+)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    gateway: GatewayFile,
+    #[command(flatten)]
+    routes: RoutesFile,
+    /// How log lines are written; which ones, FACEWAY_LOG says
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    log_format: LogFormat,
+}
+
+impl Run {
+    pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
+        // Both before either is given up, so that all mistakes are told at once.
+        let config = settle(self.gateway.load(), streams);
+        let routes = settle(self.routes.load(), streams);
+        let (config, routes) = (config?, routes?);
+        observe::install_logs(self.log_format)?;
+        let metrics = observe::install_metrics()?;
+        block_on(Box::pin(async {
+            let mut signals = Signals::listen()?;
+            let gateway = Gateway::start(config, routes, metrics).await?;
+            tracing::info!(devices = %gateway.devices(), admin = %gateway.admin(), "running");
+            signals.end().await;
+            tokio::select! {
+                () = gateway.stop() => {}
+                () = signals.end() => tracing::warn!("ended at once"),
+            }
+            Ok(())
+        }))
+    }
+}
+
+/// What ends a gateway.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -98,8 +98,8 @@ impl RouteSet {
         self.outbounds.iter().position(|known| known == name)
     }
 
-    /// Parses of an event's JSON only what the rules ask for (and `id` and `received_at`), which is several times
-    /// faster than parsing it whole. Decisions and explanations come out the same.
+    /// Parses of an event's JSON only what the rules ask for (and `id` and `received_at`), which is about
+    /// twice as fast as parsing it whole, and more the more a vendor sends. Decisions and explanations come out the same.
     ///
     /// # Errors
     /// When it is not JSON.

@@ -1,4 +1,5 @@
 //! Routes together: `otherwise`, `once`, outbounds, views.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod common;
 

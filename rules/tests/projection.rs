@@ -1,4 +1,5 @@
 //! `omit` and `only` on an event's text.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 use faceway_rules::Projection;
 

@@ -1,4 +1,5 @@
 //! Nothing that a file can hold makes the reader panic, and every finding is inside the file.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The JSON Schema and the reader know the same files.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod common;
 

@@ -100,7 +100,7 @@ pub(super) fn bytes(reporter: &Reporter, key: &str, node: &Node, min: u64) -> Op
     if bytes < min {
         let unit = UNITS[..4]
             .iter()
-            .rfind(|unit| min >= unit.1 && min % unit.1 == 0)
+            .rfind(|unit| min >= unit.1 && min.is_multiple_of(unit.1))
             .unwrap_or(&UNITS[4]);
         let help = format!("at least `{}{}`", min / unit.1, unit.0);
         reporter.error(node.span, format!("`{key}` is too small"), help);
@@ -118,10 +118,10 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-pub(super) fn word<'d>(
+pub(super) fn word(
     reporter: &Reporter,
     key: &str,
-    node: &'d Node,
+    node: &Node,
     words: &[&'static str],
     later: &[&str],
 ) -> Option<&'static str> {

@@ -68,10 +68,6 @@ impl Literals {
         self.times.push(time);
     }
 
-    #[expect(
-        clippy::float_cmp,
-        reason = "equality is what the operator asked for; both come from decimal text"
-    )]
     pub(crate) fn contain(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => {
@@ -84,7 +80,7 @@ impl Literals {
                 !self.numbers.is_empty()
                     && number
                         .as_f64()
-                        .is_some_and(|number| self.numbers.iter().any(|known| *known == number))
+                        .is_some_and(|number| self.numbers.contains(&number))
             }
             Value::Bool(bool) => self.bools.contains(bool),
             _ => false,

@@ -53,13 +53,15 @@ struct Common {
     connections: usize,
 }
 
-/// One thread: the generator is to leave the machine to the server.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    // One thread: the generator is to leave the machine to the server.
+    let generator = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     match Command::parse().mode {
-        Mode::Intake(options) => intake::run(&options).await,
-        Mode::Backlog(options) => backlog::run(&options).await,
-        Mode::Delivery(options) => delivery::run(&options).await,
+        Mode::Intake(options) => generator.block_on(intake::run(&options)),
+        Mode::Backlog(options) => generator.block_on(backlog::run(&options)),
+        Mode::Delivery(options) => generator.block_on(delivery::run(&options)),
         Mode::Limit(options) => limit::run(&options),
         Mode::Sink(options) => server::sink(&options),
     }

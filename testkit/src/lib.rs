@@ -4,3 +4,4 @@ pub mod adapter;
 pub mod clock;
 pub mod outbound;
 pub mod receiver;
+pub mod spool;

@@ -1,0 +1,38 @@
+//! The seam between the engine and the disk, so that a test can fill it or break it.
+
+use std::io;
+use std::path::Path;
+
+/// What the engine asks of the disk beyond files. The default answers are the real disk's.
+pub trait Disk: Send + Sync + 'static {
+    /// Bytes that the file system of `dir` has left for this user.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    fn free(&self, dir: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Called before a group is committed; an error is taken as one of the disk: nothing of the group is there.
+    ///
+    /// # Errors
+    /// When a test wants it.
+    fn before_commit(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Called after a group was committed; an error is taken as a failed sync: the group may be there or not.
+    ///
+    /// # Errors
+    /// When a test wants it.
+    fn after_commit(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The disk as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {}

@@ -1,0 +1,207 @@
+//! The way to the writer: what is asked of it, in order, and a bell.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use faceway_core::{AppendError, Batch, BuriedChoice, EventId, Lane, Receipt, Start};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::lane::change::Range;
+use crate::settings::{GROUP_BYTES_MAX, GROUP_EVENTS_MAX};
+
+/// One request and where its answer goes.
+#[derive(Debug)]
+pub(crate) struct Op {
+    pub(crate) ask: Ask,
+    pub(crate) answer: oneshot::Sender<Result<Done, AppendError>>,
+}
+
+/// What is asked. Everything that changes the store goes through here, so that there is one order.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// Keep this. The permit holds its bytes until it is answered.
+    Append {
+        batch: Batch,
+        bytes: usize,
+        permit: Option<OwnedSemaphorePermit>,
+    },
+    /// Make a lane. `counted`: of the events up to the first number, the second are there already.
+    Open {
+        name: String,
+        start: Start,
+        counted: (u64, u64),
+    },
+    /// Forget a lane.
+    DropLane(String),
+    /// Revive (`true`) or drop buried events.
+    Buried(BuriedWork),
+    /// Hand a stretch out once more.
+    Replay { lane: Lane, range: Range },
+    /// Remove from quarantine.
+    DropQuarantined(Option<Vec<u64>>),
+    /// Under which number is this event known?
+    Find(EventId),
+    /// Make durable what was settled.
+    Sync,
+}
+
+/// A repair of buried events, done in steps, so that intake never waits for a big one.
+#[derive(Debug)]
+pub(crate) struct BuriedWork {
+    pub(crate) choice: BuriedChoice,
+    pub(crate) revive: bool,
+    /// Those with a higher number were buried after the request.
+    pub(crate) upto: Option<i64>,
+    pub(crate) done: u64,
+}
+
+/// The answers.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Receipts(Vec<Receipt>),
+    /// There is no room for it.
+    Refused,
+    Lane(Lane),
+    Flag(bool),
+    Count(u64),
+    Found(Option<u64>),
+    Nothing,
+}
+
+impl Ask {
+    fn weight(&self) -> (usize, usize) {
+        match self {
+            Self::Append { batch, bytes, .. } => (batch.events.len(), *bytes),
+            _ => (1, 0),
+        }
+    }
+}
+
+/// How the writer is told to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stop {
+    #[default]
+    No,
+    /// When everything that was asked is durable.
+    Flush,
+    /// At once.
+    Now,
+}
+
+/// What the writer takes for one group.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) stop: Stop,
+}
+
+/// Settlements wait so long for company when nothing else is to be written: they need no answer, and each group costs
+/// a sync.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ops: VecDeque<Op>,
+    settled_at: Option<Instant>,
+    stop: Stop,
+    asleep: bool,
+}
+
+impl Inbox {
+    /// Asks something; gives it back when the writer has ended.
+    pub(crate) fn push(&self, op: Op) -> Result<(), Op> {
+        let mut state = self.lock();
+        if state.stop != Stop::No {
+            return Err(op);
+        }
+        state.ops.push_back(op);
+        self.ring(state);
+        Ok(())
+    }
+
+    /// Something was settled.
+    pub(crate) fn settled(&self) {
+        let mut state = self.lock();
+        if state.settled_at.is_none() {
+            state.settled_at = Some(Instant::now());
+            self.ring(state);
+        }
+    }
+
+    /// Ends the writer.
+    pub(crate) fn stop(&self, stop: Stop) {
+        let mut state = self.lock();
+        if state.stop != Stop::Now {
+            state.stop = stop;
+        }
+        self.ring(state);
+    }
+
+    /// Waits until there is something to do, at most `patience`, and takes one group's worth of it.
+    pub(crate) fn take(&self, patience: Duration) -> Taken {
+        let deadline = Instant::now() + patience;
+        let mut state = self.lock();
+        while state.ops.is_empty() && state.stop == Stop::No {
+            let until = state.settled_at.map_or(deadline, |at| (at + LINGER).min(deadline));
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state.asleep = true;
+            let woken = self.bell.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state.asleep = false;
+        }
+        state.settled_at = None;
+        Taken {
+            ops: group(&mut state.ops),
+            stop: if state.ops.is_empty() || state.stop == Stop::Now {
+                state.stop
+            } else {
+                Stop::No
+            },
+        }
+    }
+
+    /// Everything that was not taken, at the end.
+    pub(crate) fn drain(&self) -> Vec<Op> {
+        let mut state = self.lock();
+        state.stop = Stop::Now;
+        state.ops.drain(..).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The system is only called when the writer sleeps.
+    fn ring(&self, state: MutexGuard<'_, State>) {
+        let asleep = state.asleep;
+        drop(state);
+        if asleep {
+            self.bell.notify_one();
+        }
+    }
+}
+
+fn group(ops: &mut VecDeque<Op>) -> Vec<Op> {
+    let (mut count, mut bytes, mut taken) = (0, 0, 0);
+    for op in ops.iter() {
+        let (events, size) = op.ask.weight();
+        if taken > 0 && (count + events > GROUP_EVENTS_MAX || bytes + size > GROUP_BYTES_MAX) {
+            break;
+        }
+        count += events;
+        bytes += size;
+        taken += 1;
+    }
+    ops.drain(..taken).collect()
+}

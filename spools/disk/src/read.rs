@@ -1,0 +1,265 @@
+//! Reading: short statements on connections of their own, each row checked.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use faceway_core::{EventId, Private, SpoolError};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::lane::{Chunk, Need, READ_AHEAD_BYTES, READ_AHEAD_ROWS, RangeNeed, Stock};
+use crate::row::{Row, event_crc};
+use crate::store::{get, is_corrupt, open_reader};
+
+/// Connections that are kept open when nobody reads.
+const IDLE_MAX: usize = 8;
+
+/// A few read-only connections.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    database: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    /// Rows that could not be read since the start.
+    pub(crate) damaged: AtomicU64,
+}
+
+/// What SQLite said, without anything of an event.
+pub(crate) fn told(error: &rusqlite::Error) -> SpoolError {
+    SpoolError(format!("the database cannot be read: {error}"))
+}
+
+impl Readers {
+    pub(crate) fn new(database: PathBuf) -> Self {
+        Self {
+            database,
+            idle: Mutex::default(),
+            damaged: AtomicU64::new(0),
+        }
+    }
+
+    /// Runs `work` with a connection. It blocks: call it where that is allowed.
+    pub(crate) fn with<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, SpoolError> {
+        let idle = self.lock().pop();
+        let conn = match idle {
+            Some(conn) => conn,
+            None => open_reader(&self.database).map_err(|error| told(&error))?,
+        };
+        let result = work(&conn).map_err(|error| told(&error));
+        let mut idle = self.lock();
+        if result.is_ok() && idle.len() < IDLE_MAX {
+            idle.push(conn);
+        }
+        result
+    }
+
+    /// Closes what is idle.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A damaged row is told once, by its number only.
+    fn note_damage(&self, seq: u64) {
+        self.damaged.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(seq, "a stored event is damaged and cannot be delivered");
+    }
+
+    /// Reads what a lane needs.
+    pub(crate) fn stock(&self, conn: &Connection, lane: u32, need: &Need) -> rusqlite::Result<Stock> {
+        let mut stock = Stock::default();
+        for &seq in &need.seqs {
+            stock.seqs.push((seq, self.event(conn, seq)?));
+        }
+        if let Some((from, last)) = need.log {
+            stock.log = Some(self.chunk(conn, from, last)?);
+        }
+        if let Some(range) = need.range {
+            stock.range = Some((range.number, self.range(conn, lane, range)?));
+        }
+        Ok(stock)
+    }
+
+    /// One event; `None` when it is not there or damaged.
+    pub(crate) fn event(&self, conn: &Connection, seq: u64) -> rusqlite::Result<Option<Row>> {
+        let sql = "SELECT seq, at, id, device, images, crc, body FROM event WHERE seq = ?";
+        let row = (conn.prepare_cached(sql)?)
+            .query_row([seq.cast_signed()], |row| Ok(checked(row)))
+            .optional();
+        match row {
+            Ok(Some(Ok(row))) => Ok(Some(row)),
+            Ok(None) => Ok(None),
+            Ok(Some(Err(Damaged))) => {
+                self.note_damage(seq);
+                Ok(None)
+            }
+            Err(error) if is_corrupt(&error) => {
+                self.note_damage(seq);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Events from `from` to `last`, as many as a lane reads ahead.
+    fn chunk(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
+        let sql = "SELECT seq, at, id, device, images, crc, body FROM event \
+                   WHERE seq >= ? AND seq <= ? ORDER BY seq LIMIT ?";
+        let mut select = conn.prepare_cached(sql)?;
+        let limit = READ_AHEAD_ROWS as i64;
+        let mut rows = select.query((from.cast_signed(), last.cast_signed(), limit))?;
+        match self.collect(&mut rows, last + 1) {
+            Err(error) if is_corrupt(&error) => self.salvage(conn, from, last),
+            other => other,
+        }
+    }
+
+    /// Events of a range that the lane does not hold already.
+    fn range(&self, conn: &Connection, lane: u32, need: RangeNeed) -> rusqlite::Result<Chunk> {
+        let sql = "SELECT seq, at, id, device, images, crc, body FROM event \
+                   WHERE seq >= ? AND seq < ? AND at >= ? AND at < ? AND NOT EXISTS \
+                   (SELECT 1 FROM held WHERE held.seq = event.seq AND held.lane = ?) ORDER BY seq LIMIT ?";
+        let mut select = conn.prepare_cached(sql)?;
+        let mut rows = select.query((
+            need.from.cast_signed(),
+            need.end.cast_signed(),
+            need.since,
+            need.until,
+            lane,
+            READ_AHEAD_ROWS as i64,
+        ))?;
+        match self.collect(&mut rows, need.end) {
+            Err(error) if is_corrupt(&error) => self.salvage(conn, need.from, need.end - 1),
+            other => other,
+        }
+    }
+
+    fn collect(&self, rows: &mut rusqlite::Rows<'_>, end: u64) -> rusqlite::Result<Chunk> {
+        let mut chunk = Chunk {
+            next: end,
+            ..Chunk::default()
+        };
+        let (mut count, mut bytes, mut last) = (0, 0, None);
+        while let Some(row) = rows.next()? {
+            count += 1;
+            let seq = get(row, 0)?;
+            last = Some(seq);
+            match checked(row) {
+                Ok(row) => {
+                    bytes += row.weight();
+                    chunk.rows.push(row);
+                }
+                Err(Damaged) => {
+                    self.note_damage(seq);
+                    chunk.damaged += 1;
+                }
+            }
+            if bytes >= READ_AHEAD_BYTES {
+                break;
+            }
+        }
+        if let Some(last) = last
+            && (count >= READ_AHEAD_ROWS || bytes >= READ_AHEAD_BYTES)
+        {
+            chunk.next = last + 1;
+        }
+        Ok(chunk)
+    }
+
+    /// SQLite cannot walk over a broken page, but it finds what lies on others: number by number, so that a lane gets
+    /// past it. Numbers that were never given out cost nothing but time.
+    fn salvage(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
+        let end = last.min(from + READ_AHEAD_ROWS as u64);
+        let mut chunk = Chunk {
+            next: end + 1,
+            ..Chunk::default()
+        };
+        let damaged = self.damaged.load(Ordering::Relaxed);
+        for seq in from..=end {
+            chunk.rows.extend(self.event(conn, seq)?);
+        }
+        chunk.damaged = self.damaged.load(Ordering::Relaxed).saturating_sub(damaged);
+        Ok(chunk)
+    }
+}
+
+/// When the first event at or after `seq` was received.
+pub(crate) fn time_from(conn: &Connection, seq: u64) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1";
+    (conn.prepare_cached(sql)?)
+        .query_row([seq.cast_signed()], |row| row.get(0))
+        .optional()
+}
+
+/// The first event that was received at `at` or later. Numbers and times rise together, but for requests that overtook
+/// each other, so the caller leaves some room and looks at each time.
+pub(crate) fn first_at(conn: &Connection, at: i64, end: u64) -> rusqlite::Result<u64> {
+    let sql = "SELECT seq, at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1";
+    let mut select = conn.prepare_cached(sql)?;
+    let (mut low, mut high) = (0, end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let row = select
+            .query_row([middle.cast_signed()], |row| Ok((get(row, 0)?, row.get(1)?)))
+            .optional()?;
+        match row {
+            Some((seq, time)) if seq < high && at > time => low = seq + 1,
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+/// How many events from `from` to before `end` were received in a span of time.
+pub(crate) fn count(
+    conn: &Connection,
+    (from, end): (u64, u64),
+    (since, until): (i64, i64),
+) -> rusqlite::Result<u64> {
+    // In pieces, so that no snapshot keeps the write-ahead log from being folded in.
+    const PIECE: u64 = 1 << 16;
+    let sql = "SELECT count(*) FROM event WHERE seq >= ? AND seq < ? AND at >= ? AND at < ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let first = "SELECT seq FROM event WHERE seq >= ? ORDER BY seq LIMIT 1";
+    let first = (conn.prepare_cached(first)?)
+        .query_row([from.cast_signed()], |row| get(row, 0))
+        .optional()?;
+    let (mut from, mut total) = (first.unwrap_or(end).max(from), 0);
+    while from < end {
+        let next = end.min(from + PIECE);
+        let span = (from.cast_signed(), next.cast_signed(), since, until);
+        total += select.query_row(span, |row| get(row, 0))?;
+        from = next;
+    }
+    Ok(total)
+}
+
+struct Damaged;
+
+fn checked(row: &rusqlite::Row<'_>) -> Result<Row, Damaged> {
+    let read = || -> rusqlite::Result<Option<Row>> {
+        let (seq, at) = (get(row, 0)?, row.get(1)?);
+        let id: [u8; 16] = row.get(2)?;
+        let device = get(row, 3)?;
+        let images = row.get_ref(4)?.as_blob_or_null()?.unwrap_or_default();
+        let body = row.get_ref(6)?.as_blob()?;
+        if i64::from(event_crc(seq, at, &id, device, images, body)) != row.get::<_, i64>(5)? {
+            return Ok(None);
+        }
+        Ok(Some(Row {
+            seq,
+            at,
+            id: EventId::from_bytes(id),
+            device,
+            body: Private::new(Bytes::copy_from_slice(body)),
+        }))
+    };
+    // A field of the wrong type is damage too.
+    read().ok().flatten().ok_or(Damaged)
+}

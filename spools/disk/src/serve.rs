@@ -1,0 +1,384 @@
+//! What each operation writes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use faceway_core::{
+    AppendError, Batch, Lane, NewEvent, NewUnreadable, Receipt, Sha256, Start,
+};
+use rusqlite::Connection;
+
+use crate::budget::Wanted;
+use crate::group::{Effect, Group};
+use crate::inbox::{Ask, BuriedWork, Done, Op};
+use crate::lane::change::{HeldRow, Range};
+use crate::lane::{LaneState, Stored};
+use crate::lanes::{self, LaneCell};
+use crate::read::count;
+use crate::row::{Row, event_crc, fields_crc};
+use crate::store::{Trouble, get};
+use crate::writer::Writer;
+
+/// Buried events that are revived or dropped in one group at most.
+const BURIED_AT_ONCE: usize = 512;
+
+impl Ask {
+    /// The room that it needs.
+    pub(crate) fn wanted(&self) -> Wanted {
+        match self {
+            Self::Append { batch, .. } => batch_wanted(batch),
+            _ => Wanted::default(),
+        }
+    }
+}
+
+impl Writer {
+    /// Does what is asked and notes the answer for after the commit.
+    pub(crate) fn serve(&mut self, conn: &Connection, group: &mut Group, op: Op) -> Result<(), Trouble> {
+        let Op { mut ask, answer } = op;
+        let done = match &mut ask {
+            Ask::Append { batch, permit, .. } => {
+                group.permits.extend(permit.take());
+                self.append(conn, group, batch)
+            }
+            Ask::Open {
+                name,
+                start,
+                counted,
+            } => self.open_lane(conn, group, name, *start, *counted),
+            Ask::DropLane(name) => self.drop_lane(conn, group, name),
+            Ask::Buried(work) => match self.buried_step(conn, group, work) {
+                Ok(true) => Ok(Done::Count(work.done)),
+                Ok(false) => {
+                    group.again.push(Op { ask, answer });
+                    return Ok(());
+                }
+                Err(trouble) => Err(trouble),
+            },
+            Ask::Replay { lane, range } => self.replay(conn, group, *lane, range),
+            Ask::DropQuarantined(numbers) => drop_quarantined(conn, group, numbers.as_deref()),
+            Ask::Find(id) => self.seen.find(conn, *id).map(Done::Found).map_err(Trouble::from),
+            Ask::Sync => Ok(Done::Nothing),
+        };
+        match done {
+            Ok(done) => {
+                group.answer(answer, done);
+                Ok(())
+            }
+            Err(trouble) => {
+                // It fails with the rest of its group.
+                group.answer(answer, Done::Nothing);
+                Err(trouble)
+            }
+        }
+    }
+
+    fn append(&mut self, conn: &Connection, group: &mut Group, batch: &Batch) -> Result<Done, Trouble> {
+        let wanted = group.wanted + batch_wanted(batch);
+        if !self.budget.fits(wanted) {
+            self.shared.gauge.set_accepting(Err(AppendError::Full));
+            return Ok(Done::Refused);
+        }
+        group.wanted = wanted;
+        group.dirty = true;
+        let mut receipts = Vec::with_capacity(batch.events.len());
+        let first = group.rows.len();
+        for event in &batch.events {
+            if self.seen.find(conn, event.id)?.is_some() {
+                receipts.push(Receipt::Duplicate);
+                continue;
+            }
+            let seq = group.meta.next;
+            group.meta.next += 1;
+            group.meta.total += 1;
+            self.seen.add(seq, event.id);
+            insert_event(conn, seq, event)?;
+            group.rows.push(row(seq, event));
+            receipts.push(Receipt::Appended(seq));
+        }
+        if first < group.rows.len() {
+            self.keep_pictures(conn, batch, &receipts)?;
+        }
+        for entry in &batch.unreadable {
+            insert_unreadable(conn, entry)?;
+        }
+        if !batch.unreadable.is_empty() {
+            let change = batch.unreadable.len() as i64;
+            group.effects.push(Effect::Quarantined(change));
+        }
+        Ok(Done::Receipts(receipts))
+    }
+
+    /// Keeps the pictures that new events name. Those of duplicates are there already, or were removed by age.
+    fn keep_pictures(&mut self, conn: &Connection, batch: &Batch, receipts: &[Receipt]) -> Result<(), Trouble> {
+        let now = self.shared.clock.now().as_millis();
+        let mut kept: HashSet<Sha256> = HashSet::new();
+        for (event, receipt) in batch.events.iter().zip(receipts) {
+            let Receipt::Appended(seq) = *receipt else {
+                continue;
+            };
+            for sha256 in &event.images {
+                let picture = batch.pictures.iter().find(|picture| picture.sha256 == *sha256);
+                match picture {
+                    Some(picture) if kept.insert(*sha256) => self.packs.keep(conn, picture, seq, now)?,
+                    _ => self.packs.name(conn, *sha256, seq)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_lane(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+        name: &str,
+        start: Start,
+        (upto, counted): (u64, u64),
+    ) -> Result<Done, Trouble> {
+        if let Some(lane) = self.lane_named(group, name) {
+            lane.lock().give_back();
+            return Ok(Done::Lane(Lane(lane.id)));
+        }
+        let (next, total) = (group.meta.next, group.meta.total);
+        let (position, read) = match start {
+            Start::Now => (next, total),
+            Start::Oldest => {
+                let (always, first) = ((i64::MIN, i64::MAX), group.meta.trimmed);
+                let later = count(conn, (upto.max(first), next), always)?;
+                // Below the trim mark lies only what other lanes hold.
+                let below = count(conn, (0, first), always)?;
+                (first, (total + below).saturating_sub(counted + later))
+            }
+        };
+        let id = lanes::insert(conn, name, position, read)?;
+        let stored = Stored {
+            position,
+            read,
+            ..Stored::default()
+        };
+        let lane = LaneCell::new(id, name.to_owned(), LaneState::load(stored, |_| None));
+        self.needs.insert(id, position);
+        group.dirty = true;
+        group.effects.push(Effect::Opened(lane));
+        Ok(Done::Lane(Lane(id)))
+    }
+
+    fn lane_named(&self, group: &Group, name: &str) -> Option<Arc<LaneCell>> {
+        let opened = group.effects.iter().find_map(|effect| match effect {
+            Effect::Opened(lane) if lane.name == name => Some(Arc::clone(lane)),
+            _ => None,
+        });
+        opened.or_else(|| self.shared.lanes.named(name))
+    }
+
+    fn drop_lane(&mut self, conn: &Connection, group: &mut Group, name: &str) -> Result<Done, Trouble> {
+        let Some(lane) = self.shared.lanes.named(name) else {
+            return Ok(Done::Flag(false));
+        };
+        lanes::delete(conn, lane.id)?;
+        self.needs.remove(&lane.id);
+        group.dirty = true;
+        group.effects.push(Effect::Dropped(lane.id));
+        Ok(Done::Flag(true))
+    }
+
+    fn replay(&mut self, conn: &Connection, group: &mut Group, lane: Lane, range: &mut Range) -> Result<Done, Trouble> {
+        let Some(cell) = self.shared.lanes.get(lane.0) else {
+            return Ok(Done::Flag(false));
+        };
+        let number = "SELECT coalesce(max(number), 0) + 1 FROM range WHERE lane = ?";
+        range.number = conn.query_row(number, [lane.0], |row| row.get(0))?;
+        range.number = range.number.max(group.meta.groups.cast_signed());
+        // History may have been trimmed since it was counted.
+        range.next = range.next.max(group.meta.trimmed);
+        if range.next < range.end {
+            lanes::write_range(conn, lane.0, range)?;
+            let need = self.needs.entry(lane.0).or_insert(range.next);
+            *need = range.next.min(*need);
+            group.dirty = true;
+            group.effects.push(Effect::Replayed(cell, std::mem::take(range)));
+        }
+        Ok(Done::Flag(true))
+    }
+
+    /// One step of reviving or dropping. `true` when it was the last.
+    fn buried_step(&mut self, conn: &Connection, group: &mut Group, work: &mut BuriedWork) -> Result<bool, Trouble> {
+        let upto = match work.upto {
+            Some(upto) => upto,
+            None => {
+                let sql = "SELECT coalesce(max(number), 0) FROM buried";
+                let upto = conn.query_row(sql, [], |row| row.get(0))?;
+                *work.upto.insert(upto)
+            }
+        };
+        let entries = next_buried(conn, work, upto)?;
+        let is_last = match &work.choice.ids {
+            Some(ids) => ids.is_empty(),
+            None => entries.len() < BURIED_AT_ONCE,
+        };
+        for entry in entries {
+            group.dirty = true;
+            work.done += 1;
+            match self.shared.lanes.get(entry.lane) {
+                Some(lane) if work.revive => revive(conn, group, lane, &entry)?,
+                Some(lane) => group.effects.push(Effect::BuriedGone(lane, 1)),
+                None => {}
+            }
+            conn.prepare_cached("DELETE FROM buried WHERE number = ?")?
+                .execute([entry.number])?;
+        }
+        Ok(is_last)
+    }
+}
+
+/// Lengths only: the fence stays shut.
+fn batch_wanted(batch: &Batch) -> Wanted {
+    let mut wanted = Wanted::default();
+    for event in &batch.events {
+        wanted.add_row(event.body.reveal().len() + event.images.len() * 32);
+    }
+    for entry in &batch.unreadable {
+        wanted.add_row(entry.body.reveal().len() + entry.headers.reveal().len());
+    }
+    for picture in &batch.pictures {
+        wanted.pictures += picture.bytes.reveal().len() as u64;
+        wanted.rows += 256;
+    }
+    wanted
+}
+
+struct BuriedEntry {
+    number: i64,
+    lane: u32,
+    seq: u64,
+    device: u64,
+    at: i64,
+}
+
+/// The next entries that a repair is about, oldest first.
+fn next_buried(conn: &Connection, work: &mut BuriedWork, upto: i64) -> Result<Vec<BuriedEntry>, Trouble> {
+    let sql = "SELECT b.number, b.lane, b.seq, b.device, b.at FROM buried b JOIN lane ON lane.id = b.lane \
+               WHERE b.number <= ?1 AND (?2 IS NULL OR lane.name = ?2) ORDER BY b.number LIMIT ?3";
+    let by_id = "SELECT b.number, b.lane, b.seq, b.device, b.at FROM buried b JOIN lane ON lane.id = b.lane \
+                 WHERE b.id = ?3 AND b.number <= ?1 AND (?2 IS NULL OR lane.name = ?2)";
+    let entry = |row: &rusqlite::Row<'_>| {
+        Ok(BuriedEntry {
+            number: row.get(0)?,
+            lane: row.get(1)?,
+            seq: get(row, 2)?,
+            device: get(row, 3)?,
+            at: row.get(4)?,
+        })
+    };
+    let lane = work.choice.lane.as_deref();
+    let mut entries = Vec::new();
+    match &mut work.choice.ids {
+        None => {
+            let mut select = conn.prepare_cached(sql)?;
+            for row in select.query_map((upto, lane, BURIED_AT_ONCE as i64), entry)? {
+                entries.push(row?);
+            }
+        }
+        Some(ids) => {
+            let mut select = conn.prepare_cached(by_id)?;
+            for id in ids.drain(..ids.len().min(BURIED_AT_ONCE)) {
+                for row in select.query_map((upto, lane, &id.as_bytes()[..]), entry)? {
+                    entries.push(row?);
+                }
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// The event comes back into the log if history has let it go, and the lane holds it.
+fn revive(conn: &Connection, group: &mut Group, lane: Arc<LaneCell>, entry: &BuriedEntry) -> Result<(), Trouble> {
+    let sql = "INSERT OR IGNORE INTO event (seq, at, id, device, images, crc, body) \
+               SELECT seq, at, id, device, images, crc, body FROM buried WHERE number = ?";
+    conn.prepare_cached(sql)?.execute([entry.number])?;
+    let row = HeldRow {
+        device: entry.device,
+        at: entry.at,
+        failures: 0,
+        routed: true,
+        parked: None,
+    };
+    lanes::write_held(conn, lane.id, entry.seq, Some(&row))?;
+    let event = (entry.seq, entry.device, entry.at);
+    match group.effects.last_mut() {
+        Some(Effect::Revived(last, events)) if last.id == lane.id => events.push(event),
+        _ => group.effects.push(Effect::Revived(lane, vec![event])),
+    }
+    Ok(())
+}
+
+fn insert_event(conn: &Connection, seq: u64, event: &NewEvent) -> Result<(), Trouble> {
+    let sql = "INSERT INTO event (seq, at, id, device, images, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    // The fence is open for the disk only.
+    let body: &[u8] = event.body.reveal();
+    let at = event.received_at.as_millis();
+    let images: Option<Vec<u8>> = (!event.images.is_empty())
+        .then(|| event.images.iter().flat_map(|sha256| sha256.0).collect());
+    let digests = images.as_deref().unwrap_or_default();
+    let crc = event_crc(seq, at, event.id.as_bytes(), event.device.0, digests, body);
+    conn.prepare_cached(sql)?.execute((
+        seq.cast_signed(),
+        at,
+        &event.id.as_bytes()[..],
+        event.device.0.cast_signed(),
+        &images,
+        crc,
+        body,
+    ))?;
+    Ok(())
+}
+
+fn row(seq: u64, event: &NewEvent) -> Row {
+    Row {
+        seq,
+        at: event.received_at.as_millis(),
+        id: event.id,
+        device: event.device.0,
+        body: event.body.clone(),
+    }
+}
+
+fn insert_unreadable(conn: &Connection, entry: &NewUnreadable) -> Result<(), Trouble> {
+    let sql = "INSERT INTO quarantine (at, inbound, reason, bytes, headers, crc, body) \
+               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    // Raw as it came, for its owner's eyes only (the files are 0600).
+    let (headers, body) = (entry.headers.reveal(), entry.body.reveal());
+    let at = entry.received_at.as_millis();
+    conn.prepare_cached(sql)?.execute((
+        at,
+        &entry.inbound,
+        &*entry.reason,
+        body.len() as i64,
+        headers,
+        unreadable_crc(at, headers, body),
+        &body[..],
+    ))?;
+    Ok(())
+}
+
+/// What an entry in quarantine is checked against.
+pub(crate) fn unreadable_crc(at: i64, headers: &str, body: &[u8]) -> i64 {
+    i64::from(fields_crc(&[&at.to_le_bytes(), headers.as_bytes(), body]))
+}
+
+fn drop_quarantined(conn: &Connection, group: &mut Group, numbers: Option<&[u64]>) -> Result<Done, Trouble> {
+    let mut gone = 0;
+    match numbers {
+        None => gone += conn.execute("DELETE FROM quarantine", [])?,
+        Some(numbers) => {
+            let mut delete = conn.prepare_cached("DELETE FROM quarantine WHERE number = ?")?;
+            for number in numbers {
+                gone += delete.execute([number.cast_signed()])?;
+            }
+        }
+    }
+    group.dirty |= gone > 0;
+    group.effects.push(Effect::Quarantined(-(gone as i64)));
+    Ok(Done::Count(gone as u64))
+}

@@ -1,0 +1,188 @@
+//! The database file: how it is opened, and what its errors mean.
+
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::settings::{DiskSettings, Limits, OpenError, PAGE};
+
+/// The format that this program writes.
+pub(crate) const VERSION: i64 = 1;
+
+/// Names of the files in the directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    pub(crate) dir: PathBuf,
+    pub(crate) database: PathBuf,
+    pub(crate) wal: PathBuf,
+    pub(crate) ballast: PathBuf,
+    pub(crate) mark: PathBuf,
+    pub(crate) lock: PathBuf,
+    pub(crate) images: PathBuf,
+}
+
+impl Paths {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            database: dir.join("spool.db"),
+            wal: dir.join("spool.db-wal"),
+            ballast: dir.join("ballast"),
+            mark: dir.join("sequence"),
+            lock: dir.join("lock"),
+            images: dir.join("images"),
+        }
+    }
+
+    /// Makes the directories and the database file, for their owner's eyes only: they hold pictures and secrets.
+    pub(crate) fn make(&self) -> std::io::Result<()> {
+        for dir in [&self.dir, &self.images] {
+            std::fs::create_dir_all(dir)?;
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+        }
+        // SQLite gives its -wal and -shm files the permissions of the database.
+        private_file().open(&self.database)?;
+        Ok(())
+    }
+}
+
+/// Opens for reading and writing, makes the file for its owner only.
+pub(crate) fn private_file() -> std::fs::OpenOptions {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    options
+}
+
+/// Why a group was not kept.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// No space left.
+    Full,
+    /// Anything else of the disk or the database.
+    Io(String),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            // The text of a constraint or of a type error names columns, never values.
+            _ => Self::Io(error.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Trouble {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded => Self::Full,
+            _ => Self::Io(error.to_string()),
+        }
+    }
+}
+
+/// Whether SQLite found its own pages broken.
+pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+/// The one connection that writes.
+pub(crate) fn open_writer(paths: &Paths, limits: Limits) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(&paths.database, flags)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    conn.busy_timeout(std::time::Duration::from_secs(5))?;
+    // Counts only for a database without tables.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    // NORMAL loses acknowledged groups at a power cut.
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update(None, "cache_size", -16_384)?;
+    conn.pragma_update(None, "wal_autocheckpoint", limits.wal_pages.cast_signed())?;
+    let wal_bytes = limits.wal_pages * PAGE * 2;
+    conn.pragma_update(None, "journal_size_limit", wal_bytes.cast_signed())?;
+    Ok(conn)
+}
+
+/// A connection that only reads.
+pub(crate) fn open_reader(database: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(database, flags)?;
+    conn.busy_timeout(std::time::Duration::from_secs(5))?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(conn)
+}
+
+/// Makes the tables in a new database, and refuses one of a later program.
+pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Result<(), OpenError> {
+    let failed = |error: rusqlite::Error| database_error(settings, &error);
+    let exists = "SELECT count(*) FROM sqlite_master WHERE name = 'meta'";
+    let tables: i64 = conn.query_row(exists, [], |row| row.get(0)).map_err(failed)?;
+    if tables == 0 {
+        let rows = format!("INSERT INTO meta VALUES ({VERSION}, 1, 0, 1, 0);");
+        let schema = include_str!("schema.sql");
+        conn.execute_batch(&format!("BEGIN IMMEDIATE; {schema} {rows} COMMIT;"))
+            .map_err(failed)?;
+    }
+    let version = conn.query_row("SELECT version FROM meta", [], |row| row.get(0));
+    match version.map_err(failed)? {
+        found if found > VERSION => Err(OpenError::Newer {
+            dir: settings.dir.display().to_string(),
+            found,
+            known: VERSION,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What SQLite said, for the operator.
+pub(crate) fn database_error(settings: &DiskSettings, error: &rusqlite::Error) -> OpenError {
+    OpenError::Database {
+        dir: settings.dir.display().to_string(),
+        reason: error.to_string(),
+    }
+}
+
+/// What the one row of `meta` says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Meta {
+    pub(crate) next: u64,
+    pub(crate) total: u64,
+    pub(crate) trimmed: u64,
+    pub(crate) groups: u64,
+}
+
+impl Meta {
+    pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        conn.query_row("SELECT next, total, trimmed, groups FROM meta", [], |row| {
+            Ok(Self {
+                next: get(row, 0)?,
+                total: get(row, 1)?,
+                trimmed: get(row, 2)?,
+                groups: get(row, 3)?,
+            })
+        })
+    }
+
+    pub(crate) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
+        let sql = "UPDATE meta SET next = ?, total = ?, trimmed = ?, groups = ?";
+        conn.prepare_cached(sql)?.execute((
+            self.next.cast_signed(),
+            self.total.cast_signed(),
+            self.trimmed.cast_signed(),
+            self.groups.cast_signed(),
+        ))?;
+        Ok(())
+    }
+}
+
+/// A number of 64 bits; SQLite has only signed ones, so the bits are what is kept.
+pub(crate) fn get(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
+}

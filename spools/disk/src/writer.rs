@@ -1,0 +1,349 @@
+//! The one thread that writes.
+//!
+//! It takes everything that waits, writes it in one transaction, syncs, and answers all; then it takes what has come
+//! in the meantime. So the number of syncs follows the disk and not the number of devices.
+//!
+//! **After a failed sync** nobody knows what the disk holds. The group is answered as failing, the connection is
+//! closed, and the next one folds the write-ahead log into the database before anything else is written: what it then
+//! finds is durable. `meta.groups` tells whether the group arrived all the same, and memory follows.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use faceway_core::AppendError;
+use rusqlite::Connection;
+
+use crate::budget::Budget;
+use crate::group::{Effect, Group};
+use crate::history::{trim, trim_quarantine};
+use crate::inbox::Stop;
+use crate::lanes;
+use crate::mark::Mark;
+use crate::packs::Packs;
+use crate::seen::Seen;
+use crate::shared::{Shared, lock};
+use crate::store::{Meta, Trouble, open_writer};
+
+/// How often the writer looks after room and age when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+/// Steps of trimming in one group at most.
+const STEPS_MAX: usize = 4;
+/// Pages that are given back to the disk in one group at most.
+const VACUUM_PAGES: u32 = 1024;
+
+/// See the module.
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) conn: Option<Connection>,
+    pub(crate) mark: Mark,
+    pub(crate) meta: Meta,
+    pub(crate) seen: Seen,
+    pub(crate) packs: Packs,
+    pub(crate) budget: Budget,
+    /// Per lane: nothing from here on may be trimmed.
+    pub(crate) needs: HashMap<u32, u64>,
+    /// A group of which only the database knows whether it arrived.
+    pub(crate) uncertain: Option<Group>,
+    pub(crate) ticked: Option<Instant>,
+    /// There is more to trim than one group may.
+    pub(crate) more: bool,
+    /// Keeps others out of the directory as long as it is open.
+    pub(crate) _lock: File,
+}
+
+impl Writer {
+    /// Runs until it is told to stop.
+    pub(crate) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let patience = if self.more { Duration::ZERO } else { TICK };
+            let taken = shared.inbox.take(patience);
+            if taken.stop == Stop::Now {
+                break;
+            }
+            self.turn(Group::new(taken.ops, self.meta));
+            if taken.stop == Stop::Flush {
+                self.finish();
+                break;
+            }
+        }
+        let mut group = Group::new(shared.inbox.drain(), self.meta);
+        group.fail(AppendError::Failing);
+    }
+
+    /// Writes one group, and those that follow from operations that need several.
+    fn turn(&mut self, mut group: Group) {
+        loop {
+            self.attempt(&mut group);
+            if group.again.is_empty() {
+                return;
+            }
+            let mut ops = std::mem::take(&mut group.again);
+            // What came in meanwhile goes along, so that intake never waits for a repair.
+            ops.extend(self.shared.inbox.take(Duration::ZERO).ops);
+            group = Group::new(ops, self.meta);
+        }
+    }
+
+    fn attempt(&mut self, group: &mut Group) {
+        let conn = match self.connection() {
+            Ok(conn) => conn,
+            Err(trouble) => {
+                tracing::error!(?trouble, "the spool cannot be opened again");
+                self.drop_ballast_if_full();
+                self.shared.gauge.set_accepting(Err(AppendError::Failing));
+                return group.fail(AppendError::Failing);
+            }
+        };
+        group.meta = self.meta;
+        group.meta.groups += 1;
+        match self.fill(&conn, group) {
+            Err(trouble) => self.undo(conn, group, trouble),
+            Ok(()) => match self.commit(&conn) {
+                Ok(()) => {
+                    self.publish(group);
+                    if group.dirty && !self.budget.fits(self.budget.probe()) {
+                        // What was trimmed is given back to the disk only when it leaves the log.
+                        let _ = fold_wal(&conn);
+                    }
+                    self.conn = Some(conn);
+                }
+                Err(trouble) => self.lose(conn, group, trouble),
+            },
+        }
+    }
+
+    fn fill(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
+        let disk = Arc::clone(&self.shared.disk);
+        let paths = &self.shared.paths;
+        self.budget.measure(conn, paths, self.packs.bytes(), &*disk)?;
+        self.budget.make_ballast(&paths.ballast);
+        conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.write_lanes(conn, group)?;
+        self.make_room(conn, group)?;
+        while let Some(op) = group.ops.pop_front() {
+            self.serve(conn, group, op)?;
+        }
+        self.packs.begin_sync();
+        self.look_after(conn, group)?;
+        self.seen.flush(conn)?;
+        self.packs.flush(conn)?;
+        if group.dirty {
+            group.meta.write(conn)?;
+        } else {
+            group.meta.groups = self.meta.groups;
+        }
+        self.packs.end_sync()?;
+        self.mark.reserve(group.meta.next)?;
+        disk.before_commit()?;
+        Ok(())
+    }
+
+    fn commit(&self, conn: &Connection) -> Result<(), Trouble> {
+        conn.prepare_cached("COMMIT")?.execute([])?;
+        self.shared.disk.after_commit()?;
+        Ok(())
+    }
+
+    /// What the lanes have settled since the last group.
+    fn write_lanes(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
+        for lane in self.shared.lanes.all() {
+            let Some(snapshot) = lane.lock().snapshot() else {
+                continue;
+            };
+            group.dirty = true;
+            self.needs.insert(lane.id, snapshot.need);
+            group.snapshots.push((lane, snapshot));
+        }
+        for (lane, snapshot) in &group.snapshots {
+            let written = lanes::write(conn, lane.id, snapshot, group.meta.trimmed)?;
+            if written.not_buried > 0 {
+                let gone = Effect::BuriedGone(Arc::clone(lane), written.not_buried);
+                group.effects.push(gone);
+            }
+        }
+        Ok(())
+    }
+
+    /// The lowest event that some lane has not come to.
+    pub(crate) fn need(&self, group: &Group) -> u64 {
+        let needs = self.needs.values().copied();
+        needs.min().unwrap_or(group.meta.next).min(group.meta.next)
+    }
+
+    /// Delivered history gives way when what waits would not fit.
+    fn make_room(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
+        let wanted = group.ops.iter().map(|op| op.ask.wanted()).fold(self.budget.headroom(), |a, b| a + b);
+        for _ in 0..STEPS_MAX {
+            if self.budget.fits(wanted) || !self.give_way(conn, group)? {
+                break;
+            }
+            group.dirty = true;
+            group.more = true;
+            self.budget.measure_pages(conn)?;
+        }
+        if self.budget.wants_vacuum() {
+            let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
+            conn.execute_batch(&sql)?;
+            group.dirty = true;
+            self.budget.measure_pages(conn)?;
+        }
+        Ok(())
+    }
+
+    fn give_way(&mut self, conn: &Connection, group: &mut Group) -> Result<bool, Trouble> {
+        let need = self.need(group);
+        let trimmed = trim(conn, group.meta.trimmed, need, None)?;
+        group.meta.trimmed = trimmed.upto;
+        let packs = self.packs.give_way(conn, need)?;
+        Ok(trimmed.passed > 0 || packs)
+    }
+
+    /// Once in a while, and as long as there is more of it: age.
+    fn look_after(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
+        let due = self.ticked.is_none_or(|at| at.elapsed() >= TICK);
+        if !due && !self.more {
+            return Ok(());
+        }
+        self.ticked = Some(Instant::now());
+        let now = self.shared.clock.now().as_millis();
+        let settings = &self.shared.settings;
+        let before = |age: Duration| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        let need = self.need(group);
+        let trimmed = trim(conn, group.meta.trimmed, need, Some(before(settings.history)))?;
+        group.meta.trimmed = trimmed.upto;
+        let unread = trim_quarantine(conn, before(settings.quarantine))?;
+        if unread > 0 {
+            group.effects.push(Effect::Quarantined(-unread.cast_signed()));
+        }
+        let packs = self.packs.look(conn, now, need)?;
+        group.dirty |= trimmed.passed > 0 || unread > 0 || packs;
+        group.more |= trimmed.is_full() || self.packs.is_reaping();
+        Ok(())
+    }
+
+    fn publish(&mut self, group: &mut Group) {
+        self.meta = group.meta;
+        self.more = group.more;
+        self.seen.commit();
+        self.packs.commit();
+        group.publish(&self.shared);
+        self.report();
+    }
+
+    /// Tells how much room there is, as the next append would find it.
+    pub(crate) fn report(&mut self) {
+        let gauge = &self.shared.gauge;
+        gauge.bytes.store(self.budget.occupied(), Ordering::Relaxed);
+        gauge.free.store(self.budget.free(), Ordering::Relaxed);
+        // While history gives way, nobody is refused yet.
+        if self.budget.fits(self.budget.probe()) {
+            gauge.set_accepting(Ok(()));
+        } else if !self.more || !self.budget.has_ballast() {
+            gauge.set_accepting(Err(AppendError::Full));
+        }
+    }
+
+    /// Nothing of the group is there.
+    fn undo(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
+        let rolled_back = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
+        self.restore(group);
+        // Numbers that were given out are not given out again.
+        self.meta.next = self.meta.next.max(group.meta.next);
+        self.more = false;
+        match trouble {
+            Trouble::Full if rolled_back => {
+                self.conn = Some(conn);
+                self.budget.drop_ballast(&self.shared.paths.ballast);
+                self.shared.gauge.set_accepting(Err(AppendError::Full));
+                group.fail(AppendError::Full);
+            }
+            trouble => {
+                tracing::error!(?trouble, "a group could not be written");
+                self.shared.readers.clear();
+                self.drop_ballast_if_full();
+                self.shared.gauge.set_accepting(Err(AppendError::Failing));
+                group.fail(AppendError::Failing);
+            }
+        }
+    }
+
+    /// The commit failed. A full disk leaves nothing behind; after anything else only the database knows.
+    fn lose(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
+        if matches!(trouble, Trouble::Full) {
+            return self.undo(conn, group, trouble);
+        }
+        tracing::error!(?trouble, "a group could not be made durable");
+        let _ = conn.close();
+        self.shared.readers.clear();
+        self.meta.next = self.meta.next.max(group.meta.next);
+        self.more = false;
+        self.drop_ballast_if_full();
+        self.shared.gauge.set_accepting(Err(AppendError::Failing));
+        group.fail(AppendError::Failing);
+        self.uncertain = Some(std::mem::take(group));
+    }
+
+    /// The connection, opened again if it was given up.
+    fn connection(&mut self) -> Result<Connection, Trouble> {
+        if let Some(conn) = self.conn.take() {
+            return Ok(conn);
+        }
+        let shared = Arc::clone(&self.shared);
+        shared.readers.clear();
+        let conn = open_writer(&shared.paths, shared.settings.limits())?;
+        fold_wal(&conn)?;
+        let meta = Meta::read(&conn)?;
+        if let Some(mut group) = self.uncertain.take() {
+            let next = self.meta.next.max(meta.next);
+            if meta.groups == group.meta.groups {
+                self.publish(&mut group);
+            } else {
+                self.restore(&mut group);
+            }
+            self.meta.next = next;
+        }
+        Ok(conn)
+    }
+
+    fn drop_ballast_if_full(&mut self) {
+        let shared = &self.shared;
+        self.budget.drop_ballast_if_full(&shared.paths, &*shared.disk);
+    }
+
+    /// After a failure the lanes' memory says what may be trimmed: lanes of the group may be there or not.
+    fn restore(&mut self, group: &mut Group) {
+        self.seen.rollback();
+        self.packs.rollback();
+        group.restore();
+        let lanes = self.shared.lanes.all();
+        self.needs = lanes.iter().map(|lane| (lane.id, lane.lock().need_from())).collect();
+    }
+
+    /// The orderly end.
+    fn finish(&mut self) {
+        let mut group = Group::new(Vec::new(), self.meta);
+        self.attempt(&mut group);
+        let Some(conn) = self.conn.take() else {
+            return;
+        };
+        lock(&self.shared.recent).clear();
+        self.shared.readers.clear();
+        let folded = fold_wal(&conn);
+        if folded.is_ok() && self.mark.settle(self.meta.next).is_ok() {
+            let _ = conn.close();
+        }
+    }
+}
+
+/// Folds the write-ahead log into the database and empties it.
+pub(crate) fn fold_wal(conn: &Connection) -> Result<(), Trouble> {
+    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    match busy {
+        0 => Ok(()),
+        _ => Err(Trouble::Io("the write-ahead log is in use".into())),
+    }
+}

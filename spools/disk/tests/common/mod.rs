@@ -1,0 +1,100 @@
+//! What the tests of this engine have in common.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use faceway_core::{Batch, Clock, NewEvent, Private, Timestamp};
+use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
+
+/// A clock that stands still until it is told.
+#[derive(Debug)]
+pub(crate) struct HandClock(AtomicI64);
+
+impl HandClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(faceway_testkit::spool::time(0).as_millis())))
+    }
+
+    pub(crate) fn forward(&self, by: Duration) {
+        self.0.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed)).unwrap()
+    }
+}
+
+/// Room for everything, and everything is kept for long.
+pub(crate) fn settings(dir: &Path) -> DiskSettings {
+    DiskSettings {
+        dir: dir.to_owned(),
+        bytes_max: 1 << 30,
+        free_min: 0,
+        history: Duration::from_secs(7 * 86_400),
+        images: Duration::from_secs(86_400),
+        quarantine: Duration::from_secs(7 * 86_400),
+    }
+}
+
+pub(crate) async fn open(dir: &Path) -> Result<DiskSpool, OpenError> {
+    DiskSpool::open(settings(dir), HandClock::new()).await
+}
+
+/// A disk that a test fills and breaks.
+#[derive(Debug)]
+pub(crate) struct FaultDisk {
+    pub(crate) free: AtomicU64,
+    pub(crate) before: AtomicU64,
+    pub(crate) after: AtomicU64,
+}
+
+impl FaultDisk {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            free: AtomicU64::new(u64::MAX),
+            before: AtomicU64::new(0),
+            after: AtomicU64::new(0),
+        })
+    }
+}
+
+fn fail(count: &AtomicU64) -> std::io::Result<()> {
+    let left = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    match left {
+        Ok(_) => Err(std::io::Error::other("the test wants it")),
+        Err(_) => Ok(()),
+    }
+}
+
+impl Disk for FaultDisk {
+    fn free(&self, _: &Path) -> std::io::Result<u64> {
+        Ok(self.free.load(Ordering::SeqCst))
+    }
+
+    fn before_commit(&self) -> std::io::Result<()> {
+        fail(&self.before)
+    }
+
+    fn after_commit(&self) -> std::io::Result<()> {
+        fail(&self.after)
+    }
+}
+
+/// An event with a body of so many bytes.
+pub(crate) fn big(n: u64, device: u64, bytes: usize) -> NewEvent {
+    let mut event = faceway_testkit::spool::event(n, device);
+    event.body = Private::new(vec![n as u8; bytes].into());
+    event
+}
+
+pub(crate) fn batch(events: Vec<NewEvent>) -> Batch {
+    Batch {
+        events,
+        ..Batch::default()
+    }
+}

@@ -13,13 +13,15 @@ use std::time::Duration;
 use clap::Args;
 use faceway::gateway::Gateway;
 use faceway::observe::{self, LogFormat};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::moment::duration;
+use super::signals::Signals;
 use super::simulate::{self, Tally};
 use super::words::span;
-use super::{Ended, Failure, Streams, block_on};
+use super::{Ended, Streams, block_on};
 use outage::Outage;
 use receiver::Receiver;
 use stage::Stage;
@@ -49,6 +51,7 @@ impl Demo {
     }
 
     async fn play(&self, streams: &mut Streams<'_>) -> Ended {
+        let mut signals = Signals::listen()?;
         let metrics = observe::install_metrics()?;
         let mut receiver = Receiver::start().await?;
         let stage = Stage::build(receiver.address())?;
@@ -59,65 +62,83 @@ impl Demo {
         let (records, stop) = (Arc::new(Tally::default()), CancellationToken::new());
         let began = Instant::now();
         let terminals = simulate::start(stage.site()?, &records, &stop);
-        show(&mut receiver, self.length, streams).await?;
+        let mut audience = Audience {
+            receiver: &mut receiver,
+            metrics: &metrics,
+            signals: &mut signals,
+        };
+        audience.watch(self.length, streams).await?;
         stop.cancel();
         terminals.join_all().await;
         let took = began.elapsed();
 
-        catch_up(&mut receiver, &metrics, streams).await?;
+        audience.catch_up(streams).await?;
         tally::sum_up(&records, &receiver, &metrics.render(), took, streams)?;
         gateway.stop().await;
         Ok(())
     }
 }
 
-/// Shows what arrives until the time is over or somebody ends it.
-async fn show(
-    receiver: &mut Receiver,
-    length: Option<Duration>,
-    streams: &mut Streams<'_>,
-) -> Ended {
-    let end = length.map(|length| Instant::now() + length);
-    let mut outage = Outage::new(end);
-    let over = async {
-        match end {
-            Some(end) => tokio::time::sleep_until(end).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(over);
-    loop {
-        tokio::select! {
-            biased;
-            ended = tokio::signal::ctrl_c() => return ended.map_err(Failure::from),
-            () = &mut over => return Ok(()),
-            () = outage.changes() => {
-                receiver.set_up(outage.is_up());
-                screen::tell_outage(outage.is_up(), streams)?;
-            }
-            arrived = receiver.next() => screen::tell(&arrived, streams)?,
-        }
-    }
+/// Who watches what arrives.
+struct Audience<'d> {
+    receiver: &'d mut Receiver,
+    metrics: &'d PrometheusHandle,
+    signals: &'d mut Signals,
 }
 
-/// Lets the last events arrive, and those that an outage kept.
-async fn catch_up(
-    receiver: &mut Receiver,
-    metrics: &metrics_exporter_prometheus::PrometheusHandle,
-    streams: &mut Streams<'_>,
-) -> Ended {
-    receiver.set_up(true);
-    let deadline = Instant::now() + DRAIN_MAX;
-    while receiver.events() < tally::stored(&metrics.render()) {
-        tokio::select! {
-            arrived = receiver.next() => screen::tell(&arrived, streams)?,
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-            () = tokio::time::sleep_until(deadline) => {
-                let waited = span(DRAIN_MAX);
-                writeln!(streams.talk, "not everything arrived within {waited}; FACEWAY_LOG=info shows more")?;
-                return Ok(());
+impl Audience<'_> {
+    /// Shows what arrives until the time is over or somebody ends it.
+    async fn watch(&mut self, length: Option<Duration>, streams: &mut Streams<'_>) -> Ended {
+        let end = length.map(|length| Instant::now() + length);
+        let mut outage = Outage::new(end);
+        let over = async {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.signals.end() => return Ok(()),
+                () = &mut over => return Ok(()),
+                () = outage.changes() => self.tell_outage(outage.is_up(), streams)?,
+                arrived = self.receiver.next() => screen::tell(&arrived, streams)?,
             }
         }
     }
-    Ok(())
+
+    fn tell_outage(&self, up: bool, streams: &mut Streams<'_>) -> Ended {
+        let waited = self.missing();
+        self.receiver.set_up(up);
+        if up {
+            screen::tell_back(waited, streams)
+        } else {
+            screen::tell_down(streams)
+        }
+    }
+
+    /// Events that the gateway has and the receiver has not.
+    fn missing(&self) -> u64 {
+        tally::stored(&self.metrics.render()).saturating_sub(self.receiver.events())
+    }
+
+    /// Lets the last events arrive, and those that an outage kept.
+    async fn catch_up(&mut self, streams: &mut Streams<'_>) -> Ended {
+        self.receiver.set_up(true);
+        let deadline = Instant::now() + DRAIN_MAX;
+        while self.missing() > 0 {
+            tokio::select! {
+                arrived = self.receiver.next() => screen::tell(&arrived, streams)?,
+                () = self.signals.end() => return Ok(()),
+                () = tokio::time::sleep_until(deadline) => {
+                    let waited = span(DRAIN_MAX);
+                    writeln!(streams.talk, "not everything arrived within {waited}; FACEWAY_LOG=info shows more")?;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
 }

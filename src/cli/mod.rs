@@ -16,6 +16,7 @@ mod read;
 mod replay;
 mod run;
 mod schema;
+mod signals;
 mod simulate;
 mod streams;
 mod table;

@@ -3,9 +3,9 @@
 use clap::Args;
 use faceway::gateway::Gateway;
 use faceway::observe::{self, LogFormat};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::files::{GatewayFile, RoutesFile, settle};
+use super::signals::Signals;
 use super::{Ended, Streams, block_on};
 
 /// Run the gateway.
@@ -45,27 +45,5 @@ impl Run {
             }
             Ok(())
         }))
-    }
-}
-
-/// What ends a gateway.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

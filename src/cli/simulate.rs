@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::signals::Signals;
 use super::words::{counted, grouped, span};
 use super::{Ended, Failure, Streams, block_on, http};
 pub(super) use tally::Tally;
@@ -107,14 +108,14 @@ fn rate(text: &str) -> Result<f64, String> {
 async fn play(site: Site, streams: &mut Streams<'_>) -> Ended {
     let tally = Arc::new(Tally::default());
     let stop = CancellationToken::new();
+    let mut signals = Signals::listen()?;
     let began = Instant::now();
     let mut terminals = start(site, &tally, &stop);
     let mut ticks = Progress::new();
     loop {
         tokio::select! {
             ended = terminals.join_next() => if ended.is_none() { break },
-            // Without a handler for Ctrl-C the process just ends, which is what was wanted.
-            _ = tokio::signal::ctrl_c() => stop.cancel(),
+            () = signals.end() => stop.cancel(),
             () = ticks.next() => ticks.tell(&tally, streams),
         }
     }

@@ -19,7 +19,7 @@ use crate::cli::{Failure, http};
 
 /// Arrivals that wait to be shown; then the receiver itself waits.
 const ARRIVALS_MAX: usize = 1024;
-const PICTURE_MAX: Duration = Duration::from_secs(10);
+const PICTURE_MAX: Duration = Duration::from_secs(5);
 /// The endpoint that gets everything, and is down now and then.
 const ERP: &str = "erp";
 
@@ -146,7 +146,7 @@ async fn receive(
         return StatusCode::NO_CONTENT;
     }
     for url in links(&event) {
-        tokio::spawn(fetch(Arc::clone(&shared), url));
+        shared.fetch(url).await;
     }
     if to == ERP {
         shared.events.fetch_add(1, Ordering::Relaxed);
@@ -157,7 +157,7 @@ async fn receive(
 }
 
 /// The links to the event's pictures.
-pub(super) fn links(event: &Value) -> Vec<String> {
+fn links(event: &Value) -> Vec<String> {
     let images = event
         .get("images")
         .and_then(Value::as_array)
@@ -168,20 +168,18 @@ pub(super) fn links(event: &Value) -> Vec<String> {
         .collect()
 }
 
-async fn fetch(shared: Arc<Shared>, url: String) {
-    let answer = shared
-        .client
-        .get(url)
-        .send()
-        .await
-        .and_then(reqwest::Response::error_for_status);
-    if let Ok(answer) = answer
-        && let Ok(bytes) = answer.bytes().await
-    {
-        shared.pictures.fetch_add(1, Ordering::Relaxed);
-        shared
-            .picture_bytes
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+impl Shared {
+    /// As a receiver does that keeps pictures itself: before it confirms.
+    async fn fetch(&self, url: String) {
+        let answer = self.client.get(url).send().await;
+        let answer = answer.and_then(reqwest::Response::error_for_status);
+        if let Ok(answer) = answer
+            && let Ok(bytes) = answer.bytes().await
+        {
+            self.pictures.fetch_add(1, Ordering::Relaxed);
+            self.picture_bytes
+                .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use faceway_core::Timestamp;
 use serde_json::Value;
 
 use super::receiver::Arrived;
-use crate::cli::words::span;
+use crate::cli::words::{counted, span};
 use crate::cli::{Ended, Streams};
 
 /// From when on a wait is worth a word.
@@ -25,10 +25,7 @@ pub(super) fn headline(streams: &mut Streams<'_>) -> Ended {
 /// Prints an arrival.
 pub(super) fn tell(arrived: &Arrived, streams: &mut Streams<'_>) -> Ended {
     let line = match arrived.to.as_str() {
-        "guard" => format!(
-            "          >> the guard is told of it: {}",
-            reason(&arrived.event)
-        ),
+        "guard" => guard_line(&arrived.event),
         _ => format!("{}{}", line(&arrived.event), waited(arrived)),
     };
     writeln!(streams.out, "{}", line.trim_end())?;
@@ -36,16 +33,33 @@ pub(super) fn tell(arrived: &Arrived, streams: &mut Streams<'_>) -> Ended {
     Ok(())
 }
 
-/// Prints that the receiver has gone or come back.
-pub(super) fn tell_outage(up: bool, streams: &mut Streams<'_>) -> Ended {
-    let line = if up {
-        "---- the ERP is back: what waited comes now, in order ----"
-    } else {
-        "---- the ERP is down, it answers 503: its events wait on disk, terminals and guard notice nothing ----"
-    };
-    writeln!(streams.out, "{line}")?;
+/// Prints that the receiver has gone.
+pub(super) fn tell_down(streams: &mut Streams<'_>) -> Ended {
+    writeln!(
+        streams.out,
+        "---- the ERP is down, it answers 503: its events wait on disk; terminals and guard notice nothing ----"
+    )?;
     streams.out.flush()?;
     Ok(())
+}
+
+/// Prints that it has come back, and how many events waited.
+pub(super) fn tell_back(waited: u64, streams: &mut Streams<'_>) -> Ended {
+    let waited = counted(waited, "event");
+    writeln!(
+        streams.out,
+        "---- the ERP is back: {waited} waited, and come in the order of their terminals ----"
+    )?;
+    streams.out.flush()?;
+    Ok(())
+}
+
+fn guard_line(event: &Value) -> String {
+    let device = text(event, "/device/id").unwrap_or("-");
+    format!(
+        "          {device:<16}  >> the guard hears: {}",
+        reason(event)
+    )
 }
 
 fn line(event: &Value) -> String {
@@ -166,7 +180,7 @@ mod tests {
         );
         assert_eq!(
             told("guard", event(alarm), 0),
-            "          >> the guard is told of it: door held open, raised\n"
+            "          PSC0SIM00000001   >> the guard hears: door held open, raised\n"
         );
     }
 

@@ -108,6 +108,33 @@ fn an_event_that_opens_a_silence_does_so_beside_other_routes() {
 }
 
 #[test]
+fn a_route_that_admits_first_does_not_hide_the_event_from_once() {
+    let file = r#"
+[outbound.stdout.s]
+[[route]]
+name = "vip"
+when = { "person.category" = "vip" }
+to = ["s"]
+[[route]]
+name = "once"
+to = ["s"]
+once = { per = ["person.id"], within = "30s" }
+"#;
+    let routes = routes(file).unwrap().routes;
+    let mut once = OnceState::default();
+    let mut admits = |event: &Value| {
+        let asked = Asked::of(event).unwrap();
+        routes.admits(0, event, &asked, &mut once).admitted
+    };
+    assert!(admits(&event(
+        1,
+        0,
+        json!({ "id": "a", "category": "vip" })
+    )));
+    assert!(!admits(&event(2, 1, json!({ "id": "a" }))));
+}
+
+#[test]
 fn strangers_without_an_id_are_one_key() {
     let routes = routes(FILE).unwrap().routes;
     let erp = routes.outbound("erp").unwrap();

@@ -87,7 +87,7 @@ async fn a_bad_network_is_an_outage_that_ends() {
     let receiver = Receiver::start().await;
     let network = FaultProxy::start(receiver.address()).await;
     let mut settings = settings(&format!("http://{}/faces", network.address()));
-    settings.timeout = Duration::from_secs(1);
+    settings.timeout = Duration::from_secs(2);
     let webhook = webhook(settings);
     assert_eq!(deliver(&webhook, "one").await, delivered(200));
     network.set(Traffic::Stall);

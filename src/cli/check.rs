@@ -186,4 +186,40 @@ expect = ["screen"]
             "{talk}"
         );
     }
+
+    /// The TOML of README.md, block by block, each with what it takes for granted.
+    #[test]
+    fn the_readme_s_routes_are_good() {
+        const GRANTED: [(&str, &str); 4] = [
+            ("[inbound.", "[inbound.nebula.lobby]\n"),
+            (
+                "[outbound.webhook.erp]",
+                "[outbound.webhook.erp]\nurl = \"https://erp.example/\"\n",
+            ),
+            (
+                "[outbound.webhook.guard]",
+                "[outbound.webhook.guard]\nurl = \"https://guard.example/\"\n",
+            ),
+            ("[outbound.stdout.screen]", "[outbound.stdout.screen]\n"),
+        ];
+        const ROUTE: &str = "[[route]]\nname = \"all\"\nwhen = { kind = \"alarm\" }\nto = [\"erp\", \"guard\", \"screen\"]\n";
+        let readme = include_str!("../../README.md");
+        let blocks = readme
+            .split("```toml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next());
+        let dir = tempfile::tempdir().unwrap();
+        let mut count = 0;
+        for block in blocks {
+            let granted = GRANTED.iter().filter(|(mark, _)| !block.contains(mark));
+            let granted: String = granted.map(|(_, text)| *text).collect();
+            let (ended, _, talk) = check(dir.path(), &format!("{block}\n{granted}{ROUTE}"), None);
+            assert!(
+                ended.is_ok() && !talk.contains("warning"),
+                "{block}\n{talk}"
+            );
+            count += 1;
+        }
+        assert!(count > 8, "only {count} blocks found");
+    }
 }

@@ -251,4 +251,23 @@ mod tests {
             assert_eq!(Words::try_parse_from(words).unwrap_err().exit_code(), 2);
         }
     }
+
+    #[test]
+    fn the_readme_s_terminal_is_read_without_a_warning() {
+        let readme = include_str!("../../README.md");
+        let push = readme
+            .split("--data '")
+            .nth(1)
+            .unwrap()
+            .split('\'')
+            .next()
+            .unwrap();
+        let (ended, out, _) = read(&["nebula", "--inbound", "lobby"], push);
+        ended.unwrap();
+        let event: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(event["person"]["category"], "employee");
+        assert_eq!(event.get("warnings"), None);
+        let id = event["id"].as_str().unwrap();
+        assert!(readme.contains(id), "README.md shows another id than {id}");
+    }
 }

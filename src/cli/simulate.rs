@@ -160,12 +160,15 @@ fn summary(tally: &Tally, took: Duration, streams: &mut Streams<'_>) -> Ended {
     if waiting + lost == 0 {
         return Ok(());
     }
-    let limit = grouped(CACHE_MAX);
-    Err(Failure::trouble(format!(
-        "{} still waiting in the terminals, {} lost because a terminal keeps {limit} only",
-        grouped(waiting),
-        grouped(lost)
-    )))
+    let mut text = format!("{} still waiting in the terminals", grouped(waiting));
+    if lost > 0 {
+        let limit = grouped(CACHE_MAX);
+        text.push_str(&format!(
+            ", {} lost: a terminal keeps {limit}",
+            grouped(lost)
+        ));
+    }
+    Err(Failure::Trouble(text))
 }
 
 /// The progress line: on a screen it is written over, elsewhere now and then a new one.

@@ -8,3 +8,4 @@ pub mod gateway;
 pub mod inbound;
 pub mod link;
 pub mod observe;
+mod open;

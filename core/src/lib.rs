@@ -16,6 +16,7 @@ mod adapter;
 mod codec;
 mod event;
 mod id;
+mod kept;
 mod members;
 mod outbound;
 mod picture;
@@ -31,6 +32,7 @@ pub use adapter::{
 pub use codec::{SCHEMA, encode};
 pub use event::*;
 pub use id::{DeviceKey, EventId, RecordKey, Stamp, stamp};
+pub use kept::*;
 pub use members::{DEPTH_MAX, Malformed, Members, Rest, document};
 pub use outbound::{Code, Message, Outbound, Scope, Verdict};
 pub use picture::{Picture, PictureError, Sha256, decode_picture, media_type};

@@ -4,6 +4,7 @@
 //! counts nothing. **An event that fails alone** is parked with growing pauses, its device waits behind it, and in the
 //! end it is buried. When events of several devices fail alone with no success between them, that is an outage too.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use faceway_core::{
@@ -15,6 +16,8 @@ use faceway_rules::Retry;
 const DEVICES_FAILING_MAX: usize = 3;
 /// So many probes with one event, then another device's event is tried.
 const PROBES_OF_ONE_EVENT_MAX: u32 = 3;
+/// A long outage wears out one event after another; only the last ones are remembered.
+const SUSPECTS_MAX: usize = 64;
 
 /// The memory of one lane about its destination.
 pub(super) struct Judge {
@@ -22,6 +25,9 @@ pub(super) struct Judge {
     outage: Option<Outage>,
     /// Devices whose events failed alone since the last success.
     failing: Vec<DeviceKey>,
+    /// Events that probed in vain three times before another one got through: when one of them brings the destination
+    /// to a halt once more, it is the event that is to blame.
+    suspects: VecDeque<u64>,
 }
 
 /// A destination that is down.
@@ -37,6 +43,23 @@ pub(super) struct Outage {
     probes: u32,
     /// The event that probes, and how often it has.
     probing: Option<(u64, u32)>,
+}
+
+impl Outage {
+    /// How often this event has probed.
+    fn tried(&self, seq: u64) -> u32 {
+        self.probing
+            .map_or(0, |(probing, tried)| if probing == seq { tried } else { 0 })
+    }
+}
+
+/// An attempt that was not confirmed and may be, later.
+struct Failed<'l> {
+    lease: &'l Lease,
+    code: Code,
+    after: Option<Duration>,
+    now: Timestamp,
+    chance: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,6 +98,7 @@ impl Judge {
             retry,
             outage: None,
             failing: Vec::new(),
+            suspects: VecDeque::new(),
         }
     }
 
@@ -99,23 +123,27 @@ impl Judge {
         chance: f64,
     ) -> Judgement {
         match verdict {
-            Verdict::Delivered { .. } => self.delivered(),
+            Verdict::Delivered { .. } => self.delivered(lease),
             Verdict::Bury { code } => self.incurable(code),
-            Verdict::Retry {
-                scope: Scope::Destination,
-                code,
-                after,
-            } => self.down(lease, Cause::Destination, code, after, now, chance),
-            Verdict::Retry {
-                scope: Scope::Message,
-                code,
-                after,
-            } => self.alone(lease, code, after, now, chance),
+            Verdict::Retry { scope, code, after } => {
+                let failed = Failed {
+                    lease,
+                    code,
+                    after,
+                    now,
+                    chance,
+                };
+                match scope {
+                    Scope::Destination => self.down(failed, Cause::Destination),
+                    Scope::Message => self.alone(failed),
+                }
+            }
         }
     }
 
-    fn delivered(&mut self) -> Judgement {
+    fn delivered(&mut self, lease: &Lease) -> Judgement {
         self.failing.clear();
+        self.suspects.retain(|seq| *seq != lease.seq);
         Judgement {
             settled: Settled::Done,
             result: AttemptResult::Delivered,
@@ -134,115 +162,106 @@ impl Judge {
         }
     }
 
-    fn alone(
-        &mut self,
-        lease: &Lease,
-        code: Code,
-        after: Option<Duration>,
-        now: Timestamp,
-        chance: f64,
-    ) -> Judgement {
-        if !self.failing.contains(&lease.device) {
-            self.failing.push(lease.device);
+    fn alone(&mut self, failed: Failed<'_>) -> Judgement {
+        if !self.failing.contains(&failed.lease.device) {
+            self.failing.push(failed.lease.device);
         }
         let many = self.failing.len() >= DEVICES_FAILING_MAX;
-        if many
-            || self
-                .outage
-                .as_ref()
-                .is_some_and(|outage| outage.cause == Cause::ManyAlone)
-        {
+        let many_before = self
+            .outage
+            .as_ref()
+            .is_some_and(|outage| outage.cause == Cause::ManyAlone);
+        if many || many_before {
             self.failing.truncate(DEVICES_FAILING_MAX);
-            return self.down(lease, Cause::ManyAlone, code, after, now, chance);
+            return self.down(failed, Cause::ManyAlone);
         }
         let outage_ended = self.outage.take().is_some();
-        let (settled, result) = self.park_or_bury(lease, code, after, now, chance);
         Judgement {
-            settled,
-            result,
-            outage_began: false,
             outage_ended,
+            ..self.park_or_bury(failed)
         }
     }
 
-    fn park_or_bury(
-        &self,
-        lease: &Lease,
-        code: Code,
-        after: Option<Duration>,
-        now: Timestamp,
-        chance: f64,
-    ) -> (Settled, AttemptResult) {
-        let failures = lease.failures.saturating_add(1);
+    fn park_or_bury(&self, failed: Failed<'_>) -> Judgement {
+        let failures = failed.lease.failures.saturating_add(1);
+        let age = failed.now.since(failed.lease.received_at);
         let spent = self
             .retry
             .attempts_max
             .is_some_and(|most| failures >= most.get());
-        let old = self
-            .retry
-            .age_max
-            .is_some_and(|most| now.since(lease.received_at) >= most);
-        if spent || old {
-            return (Settled::Bury { code }, AttemptResult::Buried);
+        let old = self.retry.age_max.is_some_and(|most| age >= most);
+        let (settled, result) = if spent || old {
+            (Settled::Bury { code: failed.code }, AttemptResult::Buried)
+        } else {
+            let until =
+                failed
+                    .now
+                    .plus(self.pause(failed.lease.failures, failed.after, failed.chance));
+            (
+                Settled::Park {
+                    until,
+                    why: Parked::Alone,
+                },
+                AttemptResult::Retry,
+            )
+        };
+        Judgement {
+            settled,
+            result,
+            outage_began: false,
+            outage_ended: false,
         }
-        let until = now.plus(self.pause(lease.failures, after, chance));
-        (
-            Settled::Park {
-                until,
-                why: Parked::Alone,
-            },
-            AttemptResult::Retry,
-        )
     }
 
-    fn down(
-        &mut self,
-        lease: &Lease,
-        cause: Cause,
-        code: Code,
-        after: Option<Duration>,
-        now: Timestamp,
-        chance: f64,
-    ) -> Judgement {
-        let old = self.outage.take();
-        let began = old.is_none();
-        let (since, probes, probing) = match old {
-            None => (now, 0, None),
+    fn down(&mut self, failed: Failed<'_>, cause: Cause) -> Judgement {
+        let seq = failed.lease.seq;
+        let (since, probes, tried) = match &self.outage {
+            None if self.suspects.contains(&seq) => return self.park_or_bury(failed),
+            None => (failed.now, 0, 0),
             // Attempts that were on their way when the outage began tell nothing new.
-            Some(old) if old.next_probe > now => {
-                self.outage = Some(old);
-                return released(false);
-            }
-            Some(old) => (old.since, old.probes.saturating_add(1), old.probing),
+            Some(outage) if outage.next_probe > failed.now => return released(false),
+            Some(outage) => (
+                outage.since,
+                outage.probes.saturating_add(1),
+                outage.tried(seq) + 1,
+            ),
         };
-        let tried = match probing {
-            Some((seq, tried)) if seq == lease.seq => tried + 1,
-            _ => u32::from(!began),
-        };
-        let next_probe = now.plus(self.pause(probes, after, chance));
+        let began = self.outage.is_none();
+        let pause = self.pause(probes, failed.after, failed.chance);
         let weary = tried >= PROBES_OF_ONE_EVENT_MAX;
-        let probing = (!weary).then_some((lease.seq, tried));
+        // Another device's event has its turn before this one is due again.
+        let next_probe = failed.now.plus(if weary { pause / 2 } else { pause });
+        let probing = (!weary).then_some((seq, tried));
         self.outage = Some(Outage {
             since,
             next_probe,
-            code,
+            code: failed.code,
             cause,
             probes,
             probing,
         });
-        if weary {
-            // Its device's events wait with it, so the next probe is another device's: one poisonous event cannot pass
-            // for an outage.
-            let settled = Settled::Park {
-                until: next_probe,
-                why: Parked::Probe,
-            };
-            return Judgement {
-                settled,
-                ..released(began)
-            };
+        if !weary {
+            return released(began);
         }
-        released(began)
+        self.suspect(seq);
+        // Its device's events wait with it, so the next probe is another device's: one poisonous event cannot pass for
+        // an outage.
+        let settled = Settled::Park {
+            until: failed.now.plus(pause),
+            why: Parked::Probe,
+        };
+        Judgement {
+            settled,
+            ..released(began)
+        }
+    }
+
+    fn suspect(&mut self, seq: u64) {
+        self.suspects.retain(|known| *known != seq);
+        self.suspects.push_back(seq);
+        if self.suspects.len() > SUSPECTS_MAX {
+            self.suspects.pop_front();
+        }
     }
 
     /// Doubles with every failure, is spread over its upper half, and is never longer than `backoff_max`.
@@ -390,6 +409,18 @@ mod tests {
         );
         let next = judge.judge(&lease(2, 2, 0), delivered(), now, 1.0);
         assert!(next.outage_ended);
+        let again = judge.judge(&lease(1, 1, 0), down(None), now, 1.0);
+        assert!(
+            matches!(
+                again.settled,
+                Settled::Park {
+                    why: Parked::Alone,
+                    ..
+                }
+            ),
+            "now it is counted"
+        );
+        assert_eq!(judge.permit(now), Permit::Open, "and the others go on");
     }
 
     #[test]

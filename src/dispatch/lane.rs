@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::{
-    Attempt, AttemptResult, Clock, Code, DeviceKey, Lane, Lease, Outbound, Scope, Settled,
-    Settlement, Spool, Timestamp, Verdict,
+    Attempt, AttemptResult, Clock, Code, Lane, Lease, Outbound, Scope, Settled, Settlement, Spool,
+    Timestamp, Verdict,
 };
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -298,7 +298,10 @@ impl LaneWork {
         };
         self.settle(vec![settlement]);
         if judgement.outage_began {
-            self.log_outage(&lease.device);
+            self.log_outage();
+        }
+        if self.judge.outage().is_some() {
+            // The next probe is the first event again, until it has probed often enough.
             let all = self.hands.give_back_all();
             self.release(all);
         } else if kept_waiting {
@@ -315,7 +318,7 @@ impl LaneWork {
         }
     }
 
-    fn log_outage(&self, _device: &DeviceKey) {
+    fn log_outage(&self) {
         let code = self.judge.outage().map(|outage| outage.code.to_string());
         tracing::warn!(
             outbound = self.tools.metrics.outbound(),

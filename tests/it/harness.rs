@@ -21,7 +21,7 @@ pub(crate) const FACEWAY: &str = env!("CARGO_BIN_EXE_faceway");
 
 /// A site: its files, and where its spool is.
 pub(crate) struct Site {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     spool: PathBuf,
     environment: BTreeMap<String, String>,
 }
@@ -33,6 +33,8 @@ pub(crate) struct Gateway {
     pub(crate) admin: SocketAddr,
     log: Arc<Mutex<String>>,
     output: Arc<Mutex<String>>,
+    /// The site's files stay as long as its gateway.
+    _dir: Arc<TempDir>,
 }
 
 impl Site {
@@ -42,7 +44,7 @@ impl Site {
         std::fs::write(dir.path().join("routes.toml"), routes).unwrap();
         let spool = dir.path().join("data");
         Self {
-            dir,
+            dir: Arc::new(dir),
             spool,
             environment: BTreeMap::new(),
         }
@@ -136,6 +138,7 @@ impl Site {
             admin,
             log,
             output,
+            _dir: Arc::clone(&self.dir),
         }
     }
 }
@@ -425,6 +428,6 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 pub(crate) fn routes_to(url: &str, more: &str) -> String {
     format!(
         "[inbound.nebula.lobby]\n\n[outbound.webhook.erp]\nurl = \"{url}\"\nretry.backoff_min = \"100ms\"\n{more}\n\n\
-         [[route]]\nname = \"everything\"\nwhen = {{}}\nto = [\"erp\"]\n"
+         [[route]]\nname = \"everything\"\nto = [\"erp\"]\n"
     )
 }

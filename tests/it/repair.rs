@@ -122,7 +122,11 @@ async fn the_api_describes_itself_and_needs_its_token() {
     let output = site
         .run(&["lanes", "--admin", &format!("http://{}", gateway.admin)])
         .await;
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "a token is the operator's to give"
+    );
     assert!(String::from_utf8_lossy(&output.stderr).contains("FACEWAY_ADMIN_TOKEN"));
 }
 

@@ -221,7 +221,7 @@ async fn one_slow_outbound_slows_neither_another_nor_the_intake() {
     slow.script(Behaviour::Hang);
     let routes = format!(
         "[inbound.nebula.lobby]\n[outbound.webhook.slow]\nurl = \"{}\"\n[outbound.webhook.fast]\nurl = \"{}\"\n\
-         [[route]]\nname = \"all\"\nwhen = {{}}\nto = [\"slow\", \"fast\"]\n",
+         [[route]]\nname = \"all\"\nto = [\"slow\", \"fast\"]\n",
         slow.url(),
         fast.url()
     );

@@ -1,0 +1,319 @@
+//! The words of the spool contract: what is given to keep, handed out, settled and shown.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{Code, DeviceKey, EventId, Picture, Private, Sha256, Timestamp};
+
+/// What one arrival gives to keep. All of it or nothing.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Events, in order.
+    pub events: Vec<NewEvent>,
+    /// Pictures that the events name.
+    pub pictures: Vec<Picture>,
+    /// What could not be read.
+    pub unreadable: Vec<NewUnreadable>,
+}
+
+/// An event to keep.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Its id; an id that is known already is a duplicate.
+    pub id: EventId,
+    /// The unit of order.
+    pub device: DeviceKey,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// Digests of the kept pictures that it names.
+    pub images: Vec<Sha256>,
+    /// The event as [`crate::encode`] wrote it.
+    pub body: Private<Bytes>,
+}
+
+/// A body, or an element of a batch, that could not be read.
+#[derive(Clone, Debug)]
+pub struct NewUnreadable {
+    /// Name of the inbound.
+    pub inbound: String,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// Why, without any value of the body.
+    pub reason: Cow<'static, str>,
+    /// The headers that a second reading needs, as JSON object of texts; they may hold secrets.
+    pub headers: Private<String>,
+    /// As sent.
+    pub body: Private<Bytes>,
+}
+
+/// What became of an event of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Kept under this sequence number.
+    Appended(u64),
+    /// Its id was known; it is not kept again.
+    Duplicate,
+}
+
+/// Why a batch is not kept. The source must send it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// No room: over the byte budget, too little free, or the disk is full.
+    #[error("the spool is full")]
+    Full,
+    /// The store fails; the engine's log says how.
+    #[error("the spool fails")]
+    Failing,
+}
+
+/// A request that the engine could not fulfil. The text is for the operator and holds nothing of an event.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("spool: {0}")]
+pub struct SpoolError(pub String);
+
+/// Where a new lane begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With events that are appended from now on.
+    Now,
+    /// With the oldest event that is kept.
+    Oldest,
+}
+
+/// Handle of an open lane, valid until the spool is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Lane(pub u32);
+
+/// An event in somebody's hands.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Sequence number: order in which events were kept.
+    pub seq: u64,
+    /// The event's id.
+    pub id: EventId,
+    /// The unit of order.
+    pub device: DeviceKey,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// How often it has failed alone in this lane.
+    pub failures: u32,
+    /// Whether the rules have let it through before (it was parked or revived), so that they are not asked again.
+    pub routed: bool,
+    /// The event as [`crate::encode`] wrote it.
+    pub body: Private<Bytes>,
+}
+
+/// What became of a leased event.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// Which.
+    pub seq: u64,
+    /// What is to become of it.
+    pub outcome: Settled,
+    /// The attempt that led to it, for the event's story; `None` when there was none.
+    pub attempt: Option<Attempt>,
+}
+
+/// What is to become of a leased event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is through: delivered, or not for this lane.
+    Done,
+    /// It comes again at `until`; later events of its device wait behind it.
+    Park {
+        /// When it is due.
+        until: Timestamp,
+        /// Why it waits.
+        why: Parked,
+    },
+    /// It is kept with its reason until it is revived or dropped; its device goes on.
+    Bury {
+        /// Why.
+        code: Code,
+    },
+    /// It was not tried, or its attempt does not count: it comes again, before later ones of its device.
+    Release,
+}
+
+/// Why an event is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parked {
+    /// It failed alone: one more failure is counted.
+    Alone,
+    /// It was the probe of an outage too often: nothing is counted, and [`Spool::wake`] makes it due.
+    Probe,
+}
+
+/// One try to deliver an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// What came of it.
+    pub result: AttemptResult,
+    /// The protocol's word.
+    pub code: Code,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// Confirmed.
+    Delivered,
+    /// Not confirmed; it is tried again.
+    Retry,
+    /// Given up.
+    Buried,
+}
+
+impl AttemptResult {
+    /// The word in metrics and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retry => "retry",
+            Self::Buried => "buried",
+        }
+    }
+}
+
+/// How a lane stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Events that are not through: unread, leased, parked, or waiting behind a parked one.
+    pub backlog: u64,
+    /// When the oldest of them was received.
+    pub oldest: Option<Timestamp>,
+    /// Events that failed and wait for their time (those waiting behind them are not counted).
+    pub parked: u64,
+    /// Buried events.
+    pub buried: u64,
+    /// When the next parked one is due.
+    pub next_due: Option<Timestamp>,
+}
+
+/// How much room there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that the spool occupies.
+    pub bytes: u64,
+    /// Bytes that the disk has left.
+    pub free: u64,
+    /// Entries in quarantine.
+    pub quarantined: u64,
+    /// `Ok` when an append would be taken now.
+    pub accepting: Result<(), AppendError>,
+}
+
+/// A buried event.
+#[derive(Clone, Debug)]
+pub struct Buried {
+    /// The event's id.
+    pub id: EventId,
+    /// Name of the lane.
+    pub lane: String,
+    /// When the gateway had the event.
+    pub received_at: Timestamp,
+    /// When it was buried.
+    pub buried_at: Timestamp,
+    /// Why.
+    pub code: Code,
+    /// How often it had failed alone before.
+    pub failures: u32,
+    /// The event as [`crate::encode`] wrote it.
+    pub body: Private<Bytes>,
+}
+
+/// Which buried entries.
+#[derive(Clone, Debug, Default)]
+pub struct BuriedChoice {
+    /// Only of this lane.
+    pub lane: Option<String>,
+    /// Only these ids; all when `None`.
+    pub ids: Option<Vec<EventId>>,
+}
+
+/// An event and its attempts.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// The event as [`crate::encode`] wrote it.
+    pub body: Private<Bytes>,
+    /// For each lane: how the event stands there and what was tried, oldest first.
+    pub lanes: Vec<LaneStory>,
+}
+
+/// One event in one lane.
+#[derive(Clone, Debug)]
+pub struct LaneStory {
+    /// Name of the lane.
+    pub lane: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// When it is due, if it is parked.
+    pub due: Option<Timestamp>,
+    /// Every attempt that is still kept.
+    pub attempts: Vec<Attempt>,
+}
+
+/// How an event stands in a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The lane has not come to it.
+    Waiting,
+    /// It is in the lane's hands.
+    Leased,
+    /// It failed and waits for its time.
+    Parked,
+    /// It waits behind a parked event of its device.
+    Behind,
+    /// Given up.
+    Buried,
+    /// Through: delivered or not for this lane; the attempts tell which.
+    Done,
+}
+
+impl Standing {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Leased => "leased",
+            Self::Parked => "parked",
+            Self::Behind => "behind",
+            Self::Buried => "buried",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// An entry in quarantine.
+#[derive(Clone, Debug)]
+pub struct Quarantined {
+    /// Its number.
+    pub number: u64,
+    /// Name of the inbound.
+    pub inbound: String,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// Why it could not be read.
+    pub reason: String,
+    /// Size of the body in bytes.
+    pub bytes: u64,
+    /// The headers that a second reading needs, as JSON object of texts.
+    pub headers: Private<String>,
+}
+
+/// An entry in quarantine, whole.
+#[derive(Clone, Debug)]
+pub struct QuarantinedBody {
+    /// What is known of it.
+    pub entry: Quarantined,
+    /// As sent; it may hold secrets.
+    pub body: Private<Bytes>,
+}

@@ -10,11 +10,11 @@
 //!
 //! Each function is one promise of `core/src/spool.rs`. Times are made up: the suite never waits for the clock.
 
-mod keep;
-mod lanes;
-mod model;
-mod order;
-mod repairs;
+pub mod keep;
+pub mod lanes;
+pub mod model;
+pub mod order;
+pub mod repairs;
 
 use std::path::PathBuf;
 use std::sync::Arc;

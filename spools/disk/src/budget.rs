@@ -16,6 +16,9 @@ use crate::store::{Paths, Trouble, private_file};
 /// What a row costs beyond its body, with room for a page that is not quite full.
 const ROW_OVERHEAD: u64 = 160;
 
+/// The small files: the index of the write-ahead log, the mark, the lock.
+const SMALL_FILES: u64 = 128 << 10;
+
 /// What is occupied, as last measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
@@ -101,7 +104,7 @@ impl Budget {
     /// Bytes that the spool occupies.
     pub(crate) fn occupied(&self) -> u64 {
         let ballast = if self.ballast { self.limits.ballast } else { 0 };
-        self.pages * PAGE + self.wal + self.packs + ballast
+        self.pages * PAGE + self.wal + self.packs + ballast + SMALL_FILES
     }
 
     /// Bytes that the disk has left.
@@ -114,22 +117,29 @@ impl Budget {
         let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
         // The log will be as large as it may; the ballast is counted also while it is missing.
         let wal = self.wal.max(self.limits.wal_pages * PAGE);
-        let occupied = self.pages * PAGE + wal + self.packs + self.limits.ballast;
-        let disk = self.free_min.saturating_add(grow).saturating_add(wanted.rows);
+        let occupied = self.pages * PAGE + wal + self.packs + self.limits.ballast + SMALL_FILES;
+        let disk = self
+            .free_min
+            .saturating_add(grow)
+            .saturating_add(wanted.rows);
         self.ballast && occupied + grow <= self.bytes_max && disk <= self.free
     }
 
     /// What an append of ordinary size needs, to tell whether one would be taken.
     pub(crate) fn probe(&self) -> Wanted {
         Wanted {
-            rows: self.limits.headroom / 8,
+            rows: 16 << 10,
             pictures: 0,
         }
     }
 
     /// What should be left so that appends need not wait for trimming.
     pub(crate) fn headroom(&self) -> Wanted {
-        let pictures = if self.packs > 0 { self.limits.headroom } else { 0 };
+        let pictures = if self.packs > 0 {
+            self.limits.headroom
+        } else {
+            0
+        };
         Wanted {
             rows: self.limits.headroom,
             pictures,
@@ -137,10 +147,17 @@ impl Budget {
     }
 
     /// Whether the file should become shorter: for pictures, for others on this disk, or because a quarter is empty.
+    /// Not for rows: they use the empty pages as they are.
     pub(crate) fn wants_vacuum(&self) -> bool {
         let headroom = self.headroom();
-        let short = self.empty > 0 && !self.fits(headroom);
-        short || (self.empty > 1024 && self.empty > self.pages / 4)
+        let for_pictures = Wanted {
+            rows: 0,
+            ..headroom
+        };
+        let short = !self.ballast
+            || self.free < self.free_min.saturating_add(headroom.rows)
+            || (self.packs > 0 && !self.fits(for_pictures));
+        self.empty > 0 && (short || self.empty > 1024.max(self.pages / 4))
     }
 
     /// Whether the reserve is there.
@@ -195,7 +212,10 @@ fn allocate(path: &Path, bytes: u64) -> std::io::Result<()> {
     if fallocate(&file, FallocateFlags::empty(), 0, bytes).is_err() {
         // Not every file system can; then it is written. That is slow, and happens once.
         let mut writer = &file;
-        std::io::copy(&mut std::io::Read::take(std::io::repeat(0xFA), bytes), &mut writer)?;
+        std::io::copy(
+            &mut std::io::Read::take(std::io::repeat(0xFA), bytes),
+            &mut writer,
+        )?;
     }
     file.sync_all()
 }
@@ -222,7 +242,7 @@ mod tests {
     #[test]
     fn rows_use_empty_pages_and_pictures_do_not() {
         let mut budget = budget();
-        budget.pages = 14 << 10;
+        budget.pages = (14 << 10) - (128 << 10) / 4096;
         let rows = |rows| Wanted { rows, pictures: 0 };
         assert!(!budget.fits(rows(1)));
         budget.empty = 256;

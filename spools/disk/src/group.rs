@@ -34,6 +34,8 @@ pub(crate) struct Group {
     pub(crate) meta: Meta,
     /// Whether anything is written at all.
     pub(crate) dirty: bool,
+    /// Whether pages were given back to the disk.
+    pub(crate) vacuumed: bool,
     /// Whether there is more to trim.
     pub(crate) more: bool,
 }
@@ -61,7 +63,11 @@ impl Group {
         }
     }
 
-    pub(crate) fn answer(&mut self, answer: oneshot::Sender<Result<Done, AppendError>>, done: Done) {
+    pub(crate) fn answer(
+        &mut self,
+        answer: oneshot::Sender<Result<Done, AppendError>>,
+        done: Done,
+    ) {
         self.answers.push((answer, done));
     }
 
@@ -121,7 +127,10 @@ impl Effect {
             Self::Quarantined(change) => {
                 let change = change.cast_unsigned();
                 // Two's complement: adding a negative number's bits takes away.
-                shared.gauge.quarantined.fetch_add(change, Ordering::Relaxed);
+                shared
+                    .gauge
+                    .quarantined
+                    .fetch_add(change, Ordering::Relaxed);
             }
             Self::Revived(lane, events) => {
                 let mut state = lane.lock();

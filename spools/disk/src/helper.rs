@@ -64,9 +64,11 @@ impl Helper {
         if std::mem::replace(&mut self.state, State::Idle) == State::Idle {
             return Ok(());
         }
-        self.results
-            .recv()
-            .unwrap_or_else(|_| Err(io::Error::other("the thread that writes pictures has ended")))
+        self.results.recv().unwrap_or_else(|_| {
+            Err(io::Error::other(
+                "the thread that writes pictures has ended",
+            ))
+        })
     }
 }
 

@@ -66,7 +66,10 @@ pub(crate) fn trim(
 pub(crate) fn remove_straggler(conn: &Connection, seq: u64) -> Result<(), Trouble> {
     let held = "SELECT EXISTS (SELECT 1 FROM held WHERE seq = ?)";
     let seq = seq.cast_signed();
-    if conn.prepare_cached(held)?.query_row([seq], |row| row.get(0))? {
+    if conn
+        .prepare_cached(held)?
+        .query_row([seq], |row| row.get(0))?
+    {
         return Ok(());
     }
     for table in ["event", "attempt"] {

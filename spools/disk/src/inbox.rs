@@ -150,7 +150,9 @@ impl Inbox {
         let deadline = Instant::now() + patience;
         let mut state = self.lock();
         while state.ops.is_empty() && state.stop == Stop::No {
-            let until = state.settled_at.map_or(deadline, |at| (at + LINGER).min(deadline));
+            let until = state
+                .settled_at
+                .map_or(deadline, |at| (at + LINGER).min(deadline));
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;

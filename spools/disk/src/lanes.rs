@@ -62,7 +62,10 @@ impl Lanes {
     }
 
     pub(crate) fn remove(&self, id: u32) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Arc<LaneCell>>> {
@@ -87,7 +90,10 @@ pub(crate) fn load(conn: &Connection, total: u64) -> Result<Vec<Arc<LaneCell>>, 
     let mut lanes = Vec::new();
     for (id, name, mut stored, crc) in rows {
         if lane_crc(stored.position, stored.read, &stored.outstanding) != crc {
-            tracing::error!(lane = name, "a lane's position is damaged; it begins with the oldest event");
+            tracing::error!(
+                lane = name,
+                "a lane's position is damaged; it begins with the oldest event"
+            );
             conn.execute("DELETE FROM held WHERE lane = ?", [id])?;
             stored.position = 0;
             stored.outstanding.clear();
@@ -101,7 +107,11 @@ pub(crate) fn load(conn: &Connection, total: u64) -> Result<Vec<Arc<LaneCell>>, 
         let mut device = conn.prepare("SELECT device, at FROM event WHERE seq = ?")?;
         let state = LaneState::load(stored, |seq| {
             let row = |row: &rusqlite::Row<'_>| Ok((get(row, 0)?, row.get(1)?));
-            device.query_row([seq.cast_signed()], row).optional().ok().flatten()
+            device
+                .query_row([seq.cast_signed()], row)
+                .optional()
+                .ok()
+                .flatten()
         });
         lanes.push(LaneCell::new(id, name, state));
     }
@@ -125,7 +135,9 @@ fn load_held(conn: &Connection) -> rusqlite::Result<BTreeMap<u32, Vec<(u64, Held
             routed: row.get(5)?,
             parked: parked_of(row.get(6)?, row.get(7)?),
         };
-        held.entry(row.get(1)?).or_default().push((get(row, 0)?, entry));
+        held.entry(row.get(1)?)
+            .or_default()
+            .push((get(row, 0)?, entry));
     }
     Ok(held)
 }
@@ -148,7 +160,12 @@ fn load_ranges(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Range>> {
 }
 
 /// Makes a lane's row. Gives its number.
-pub(crate) fn insert(conn: &Connection, name: &str, position: u64, read: u64) -> Result<u32, Trouble> {
+pub(crate) fn insert(
+    conn: &Connection,
+    name: &str,
+    position: u64,
+    read: u64,
+) -> Result<u32, Trouble> {
     let sql = "INSERT INTO lane (name, position, read, outstanding, crc) VALUES (?, ?, ?, x'', ?)";
     let crc = lane_crc(position, read, &[]);
     conn.execute(sql, (name, position.cast_signed(), read.cast_signed(), crc))?;
@@ -209,7 +226,9 @@ fn write_bury(conn: &Connection, lane: u32, bury: &BuryRow) -> Result<u64, Troub
     let sql = "INSERT INTO buried (lane, seq, buried, code, failures, at, id, device, images, crc, body) \
                SELECT ?, seq, ?, ?, ?, at, id, device, images, crc, body FROM event WHERE seq = ?";
     let code = bury.code.as_str();
-    let now = conn.prepare_cached(sql)?.execute((lane, bury.at, code, bury.failures, seq))?;
+    let now = conn
+        .prepare_cached(sql)?
+        .execute((lane, bury.at, code, bury.failures, seq))?;
     Ok((before + 1 - now) as u64)
 }
 
@@ -244,7 +263,8 @@ pub(crate) fn write_held(
 ) -> Result<(), Trouble> {
     let Some(row) = row else {
         let sql = "DELETE FROM held WHERE seq = ? AND lane = ?";
-        conn.prepare_cached(sql)?.execute((seq.cast_signed(), lane))?;
+        conn.prepare_cached(sql)?
+            .execute((seq.cast_signed(), lane))?;
         return Ok(());
     };
     let (due, why) = parked_number(row.parked);
@@ -264,8 +284,11 @@ pub(crate) fn write_held(
 }
 
 fn write_ranges(conn: &Connection, lane: u32, ranges: &[Range]) -> Result<(), Trouble> {
-    conn.prepare_cached("DELETE FROM range WHERE lane = ?")?.execute([lane])?;
-    ranges.iter().try_for_each(|range| write_range(conn, lane, range))
+    conn.prepare_cached("DELETE FROM range WHERE lane = ?")?
+        .execute([lane])?;
+    ranges
+        .iter()
+        .try_for_each(|range| write_range(conn, lane, range))
 }
 
 /// Writes a row of `range`.

@@ -53,7 +53,11 @@ impl Shared {
         }
         let id = cell.id;
         let read = self
-            .blocking(move |shared| shared.readers.with(|conn| shared.readers.stock(conn, id, &need)))
+            .blocking(move |shared| {
+                shared
+                    .readers
+                    .with(|conn| shared.readers.stock(conn, id, &need))
+            })
             .await?;
         stock.seqs.extend(read.seqs);
         stock.log = stock.log.or(read.log);

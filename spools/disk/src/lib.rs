@@ -24,12 +24,14 @@ mod packs;
 mod read;
 mod recent;
 mod repair;
+mod revive;
 mod row;
 mod seen;
 mod serve;
 mod settings;
 mod shared;
 mod store;
+mod story;
 mod writer;
 
 use std::sync::atomic::Ordering;
@@ -138,7 +140,9 @@ impl DiskSpool {
             return Ok(Vec::new());
         }
         let bytes = weight(&batch);
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(IN_FLIGHT_BYTES_MAX);
+        let permits = u32::try_from(bytes)
+            .unwrap_or(u32::MAX)
+            .min(IN_FLIGHT_BYTES_MAX);
         let semaphore = Arc::clone(&self.shared.permits);
         let permit = semaphore.acquire_many_owned(permits).await.ok();
         let ask = Ask::Append {
@@ -186,9 +190,19 @@ impl DiskSpool {
 fn weight(batch: &Batch) -> usize {
     const EACH: usize = 256;
     let events = batch.events.iter().map(|event| event.body.reveal().len());
-    let pictures = batch.pictures.iter().map(|picture| picture.bytes.reveal().len());
-    let unreadable = batch.unreadable.iter().map(|entry| entry.body.reveal().len());
-    events.chain(pictures).chain(unreadable).map(|bytes| bytes + EACH).sum()
+    let pictures = batch
+        .pictures
+        .iter()
+        .map(|picture| picture.bytes.reveal().len());
+    let unreadable = batch
+        .unreadable
+        .iter()
+        .map(|entry| entry.body.reveal().len());
+    events
+        .chain(pictures)
+        .chain(unreadable)
+        .map(|bytes| bytes + EACH)
+        .sum()
 }
 
 impl Spool for DiskSpool {
@@ -262,7 +276,10 @@ impl Ended {
         let flag = lock(&self.flag);
         // A poisoned lock means the same as an ended thread.
         match patience {
-            Some(patience) => drop(self.bell.wait_timeout_while(flag, patience, |ended| !*ended)),
+            Some(patience) => drop(
+                self.bell
+                    .wait_timeout_while(flag, patience, |ended| !*ended),
+            ),
             None => drop(self.bell.wait_while(flag, |ended| !*ended)),
         }
     }

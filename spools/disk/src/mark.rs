@@ -83,7 +83,10 @@ pub(crate) fn commits_in_wal(wal: &Path) -> std::io::Result<Vec<u64>> {
     let mut commits = Vec::new();
     let mut frame = [0; 24];
     let mut number = 0;
-    while file.read_exact_at(&mut frame, 32 + number * (24 + page)).is_ok() {
+    while file
+        .read_exact_at(&mut frame, 32 + number * (24 + page))
+        .is_ok()
+    {
         number += 1;
         // Frames of an earlier round of the log have other salts.
         if frame[8..16] == header[16..24] && word(&frame, 4) != 0 {

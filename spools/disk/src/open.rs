@@ -53,7 +53,12 @@ fn load(
     let limits = settings.limits();
     let mut meta = Meta::read(&conn)?;
     let seen = Seen::load(&conn, IDS_MAX)?;
-    let packs = Packs::load(&conn, shared.paths.images.clone(), limits.pack, settings.images)?;
+    let packs = Packs::load(
+        &conn,
+        shared.paths.images.clone(),
+        limits.pack,
+        settings.images,
+    )?;
     let mut needs = HashMap::new();
     for lane in lanes::load(&conn, meta.total)? {
         meta.next = meta.next.max(lane.lock().position());
@@ -63,13 +68,19 @@ fn load(
     let one = |sql: &str| conn.query_row(sql, [], |row| get(row, 0));
     let last = one("SELECT coalesce(max(seq), 0) FROM event")?;
     let held = one("SELECT coalesce(max(seq), 0) FROM held")?;
-    meta.next = [meta.next, last + 1, held + 1, seen.newest() + 1, reserved].into_iter().max().unwrap_or(1);
+    meta.next = [meta.next, last + 1, held + 1, seen.newest() + 1, reserved]
+        .into_iter()
+        .max()
+        .unwrap_or(1);
     shared.publish(Published {
         last,
         total: meta.total,
     });
     let quarantined = one("SELECT count(*) FROM quarantine")?;
-    shared.gauge.quarantined.store(quarantined, Ordering::Relaxed);
+    shared
+        .gauge
+        .quarantined
+        .store(quarantined, Ordering::Relaxed);
     let mut budget = Budget::new(settings);
     budget.measure(&conn, &shared.paths, packs.bytes(), &*shared.disk)?;
     budget.make_ballast(&shared.paths.ballast);

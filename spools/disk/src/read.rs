@@ -72,7 +72,12 @@ impl Readers {
     }
 
     /// Reads what a lane needs.
-    pub(crate) fn stock(&self, conn: &Connection, lane: u32, need: &Need) -> rusqlite::Result<Stock> {
+    pub(crate) fn stock(
+        &self,
+        conn: &Connection,
+        lane: u32,
+        need: &Need,
+    ) -> rusqlite::Result<Stock> {
         let mut stock = Stock::default();
         for &seq in &need.seqs {
             stock.seqs.push((seq, self.event(conn, seq)?));
@@ -206,7 +211,9 @@ pub(crate) fn first_at(conn: &Connection, at: i64, end: u64) -> rusqlite::Result
     while low < high {
         let middle = low + (high - low) / 2;
         let row = select
-            .query_row([middle.cast_signed()], |row| Ok((get(row, 0)?, row.get(1)?)))
+            .query_row([middle.cast_signed()], |row| {
+                Ok((get(row, 0)?, row.get(1)?))
+            })
             .optional()?;
         match row {
             Some((seq, time)) if seq < high && at > time => low = seq + 1,
@@ -214,6 +221,21 @@ pub(crate) fn first_at(conn: &Connection, at: i64, end: u64) -> rusqlite::Result
         }
     }
     Ok(low)
+}
+
+/// The first event from `from` to before `end` that was received in a span of time.
+pub(crate) fn first_within(
+    conn: &Connection,
+    (from, end): (u64, u64),
+    (since, until): (i64, i64),
+) -> rusqlite::Result<Option<u64>> {
+    let sql = "SELECT seq FROM event WHERE seq >= ? AND seq < ? AND at >= ? AND at < ? ORDER BY seq LIMIT 1";
+    (conn.prepare_cached(sql)?)
+        .query_row(
+            (from.cast_signed(), end.cast_signed(), since, until),
+            |row| get(row, 0),
+        )
+        .optional()
 }
 
 /// How many events from `from` to before `end` were received in a span of time.

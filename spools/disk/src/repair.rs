@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use faceway_core::{
-    AppendError, Attempt, BoxFuture, Buried, BuriedChoice, Code, EventId, Lane, LaneStory, Private,
-    Quarantined, QuarantinedBody, Repair, SpoolError, Standing, Story, Timestamp,
+    AppendError, BoxFuture, Buried, BuriedChoice, Code, EventId, Lane, Private, Quarantined,
+    QuarantinedBody, Repair, SpoolError, Story, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::DiskSpool;
 use crate::inbox::{Ask, BuriedWork, Done};
-use crate::lane::change::{Range, parked_of, stored_attempt};
-use crate::read::{count, first_at};
+use crate::lane::change::Range;
+use crate::read::{count, first_at, first_within};
 use crate::row::{event_crc, moment};
 use crate::serve::unreadable_crc;
 use crate::shared::Shared;
 use crate::store::get;
+use crate::story::story;
 
 /// Requests that overtook each other, and clocks that were set: so much may time go back in the log.
 const DISORDER_MS: i64 = 60_000;
@@ -45,7 +46,9 @@ impl Repair for DiskSpool {
         Box::pin(async move {
             self.shared.sync().await?;
             let read = move |shared: &Shared| {
-                shared.readers.with(|conn| list_buried(conn, lane.as_deref(), max))
+                shared
+                    .readers
+                    .with(|conn| list_buried(conn, lane.as_deref(), max))
             };
             self.shared.blocking(read).await
         })
@@ -75,29 +78,39 @@ impl Repair for DiskSpool {
                 Ok(Done::Found(found)) => found,
                 other => return Err(unexpected(other)),
             };
-            let read = move |shared: &Shared| shared.readers.with(|conn| story(shared, conn, id, found));
+            let read =
+                move |shared: &Shared| shared.readers.with(|conn| story(shared, conn, id, found));
             self.shared.blocking(read).await
         })
     }
 
     fn quarantine(&self, max: usize) -> BoxFuture<'_, Result<Vec<Quarantined>, SpoolError>> {
         Box::pin(async move {
-            let read = move |shared: &Shared| shared.readers.with(|conn| list_quarantine(conn, max));
+            let read =
+                move |shared: &Shared| shared.readers.with(|conn| list_quarantine(conn, max));
             self.shared.blocking(read).await
         })
     }
 
-    fn quarantined(&self, number: u64) -> BoxFuture<'_, Result<Option<QuarantinedBody>, SpoolError>> {
+    fn quarantined(
+        &self,
+        number: u64,
+    ) -> BoxFuture<'_, Result<Option<QuarantinedBody>, SpoolError>> {
         Box::pin(async move {
             let read = move |shared: &Shared| shared.readers.with(|conn| quarantined(conn, number));
             match self.shared.blocking(read).await? {
-                Some(None) => Err(SpoolError(format!("entry {number} in quarantine is damaged"))),
+                Some(None) => Err(SpoolError(format!(
+                    "entry {number} in quarantine is damaged"
+                ))),
                 entry => Ok(entry.flatten()),
             }
         })
     }
 
-    fn drop_quarantined(&self, numbers: Option<Vec<u64>>) -> BoxFuture<'_, Result<u64, SpoolError>> {
+    fn drop_quarantined(
+        &self,
+        numbers: Option<Vec<u64>>,
+    ) -> BoxFuture<'_, Result<u64, SpoolError>> {
         Box::pin(async {
             match self.shared.ask(Ask::DropQuarantined(numbers)).await {
                 Ok(Done::Count(count)) => Ok(count),
@@ -121,7 +134,12 @@ impl DiskSpool {
         }
     }
 
-    async fn hand_out_again(&self, lane: String, since: i64, until: i64) -> Result<Option<u64>, SpoolError> {
+    async fn hand_out_again(
+        &self,
+        lane: String,
+        since: i64,
+        until: i64,
+    ) -> Result<Option<u64>, SpoolError> {
         let Some(cell) = self.shared.lanes.named(&lane) else {
             return Ok(None);
         };
@@ -132,10 +150,11 @@ impl DiskSpool {
         let end = self.shared.published().last + 1;
         let read = move |shared: &Shared| {
             shared.readers.with(|conn| {
+                let span = (since, until);
                 let from = first_at(conn, since.saturating_sub(DISORDER_MS), end)?;
                 let to = first_at(conn, until.saturating_add(DISORDER_MS), end)?.max(from);
+                let from = first_within(conn, (from, to), span)?.unwrap_or(to);
                 let middle = position.clamp(from, to);
-                let span = (since, until);
                 let again = count(conn, (from, middle), span)?;
                 Ok((from, middle, again, count(conn, (middle, to), span)?))
             })
@@ -184,7 +203,7 @@ fn list_buried(conn: &Connection, lane: Option<&str>, max: usize) -> rusqlite::R
 }
 
 /// `None` when it is damaged.
-fn buried(row: &Row<'_>) -> rusqlite::Result<Option<Buried>> {
+pub(crate) fn buried(row: &Row<'_>) -> rusqlite::Result<Option<Buried>> {
     let id: [u8; 16] = row.get(0)?;
     let at = row.get(2)?;
     let body: Vec<u8> = row.get(6)?;
@@ -203,107 +222,6 @@ fn buried(row: &Row<'_>) -> rusqlite::Result<Option<Buried>> {
         failures: row.get(5)?,
         body: Private::new(body.into()),
     }))
-}
-
-fn story(
-    shared: &Shared,
-    conn: &Connection,
-    id: EventId,
-    found: Option<u64>,
-) -> rusqlite::Result<Option<Story>> {
-    let seq = match found {
-        Some(seq) => seq,
-        None => match find_old(conn, id)? {
-            Some(seq) => seq,
-            None => return Ok(None),
-        },
-    };
-    let event = shared.readers.event(conn, seq)?.filter(|row| row.id == id);
-    let (received_at, body) = match event {
-        Some(row) => (moment(row.at), row.body),
-        None => match buried_copy(conn, seq, id)? {
-            Some(entry) => (entry.received_at, entry.body),
-            None => return Ok(None),
-        },
-    };
-    let lanes = shared.lanes.all();
-    let stories = lanes.iter().map(|lane| {
-        let known = lane.lock().standing(seq);
-        let (standing, due) = match known {
-            Some(known) => known,
-            None => stored_standing(conn, lane.id, seq)?,
-        };
-        Ok(LaneStory {
-            lane: lane.name.clone(),
-            standing,
-            due: due.map(moment),
-            attempts: attempts(conn, lane.id, seq)?,
-        })
-    });
-    Ok(Some(Story {
-        received_at,
-        body,
-        lanes: stories.collect::<rusqlite::Result<_>>()?,
-    }))
-}
-
-/// An event that is older than the ids that are remembered, looked for in pieces: a person asks, and rarely.
-fn find_old(conn: &Connection, id: EventId) -> rusqlite::Result<Option<u64>> {
-    const PIECE: u64 = 16_384;
-    let id = &id.as_bytes()[..];
-    let buried = "SELECT seq FROM buried WHERE id = ? LIMIT 1";
-    let buried = conn.prepare_cached(buried)?.query_row([id], |row| get(row, 0)).optional()?;
-    if buried.is_some() {
-        return Ok(buried);
-    }
-    let bound = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
-    let known = bound("SELECT min(seq) FROM seen")?.unwrap_or(0).cast_unsigned();
-    let first = bound("SELECT min(seq) FROM event")?.unwrap_or(0).cast_unsigned();
-    let mut select = conn.prepare_cached("SELECT seq FROM event WHERE seq >= ? AND seq < ? AND id = ?")?;
-    for from in (first..known).step_by(PIECE as usize) {
-        let (from, to) = (from.cast_signed(), known.min(from + PIECE).cast_signed());
-        let found = select.query_row((from, to, id), |row| get(row, 0)).optional()?;
-        if found.is_some() {
-            return Ok(found);
-        }
-    }
-    Ok(None)
-}
-
-fn buried_copy(conn: &Connection, seq: u64, id: EventId) -> rusqlite::Result<Option<Buried>> {
-    let sql = "SELECT b.id, lane.name, b.at, b.buried, b.code, b.failures, b.body, b.seq, b.device, b.images, b.crc \
-               FROM buried b JOIN lane ON lane.id = b.lane WHERE b.id = ? AND b.seq = ? LIMIT 1";
-    let key = (&id.as_bytes()[..], seq.cast_signed());
-    let entry = conn.prepare_cached(sql)?.query_row(key, |row| buried(row)).optional()?;
-    Ok(entry.flatten())
-}
-
-fn stored_standing(conn: &Connection, lane: u32, seq: u64) -> rusqlite::Result<(Standing, Option<i64>)> {
-    let key = (seq.cast_signed(), lane);
-    let held = "SELECT due, why FROM held WHERE seq = ? AND lane = ?";
-    let held = (conn.prepare_cached(held)?)
-        .query_row(key, |row| Ok(parked_of(row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some(parked) = held {
-        return Ok(match parked {
-            Some((due, _)) => (Standing::Parked, Some(due)),
-            None => (Standing::Behind, None),
-        });
-    }
-    let buried = "SELECT EXISTS (SELECT 1 FROM buried WHERE seq = ? AND lane = ?)";
-    let is_buried = conn.prepare_cached(buried)?.query_row(key, |row| row.get(0))?;
-    let standing = if is_buried { Standing::Buried } else { Standing::Done };
-    Ok((standing, None))
-}
-
-fn attempts(conn: &Connection, lane: u32, seq: u64) -> rusqlite::Result<Vec<Attempt>> {
-    let sql = "SELECT at, took, result, code FROM attempt WHERE seq = ? AND lane = ? ORDER BY number";
-    let mut select = conn.prepare_cached(sql)?;
-    let rows = select.query_map((seq.cast_signed(), lane), |row| {
-        let (took, result, code) = (row.get(1)?, row.get(2)?, row.get(3)?);
-        Ok(stored_attempt(moment(row.get(0)?), took, result, code))
-    })?;
-    rows.collect()
 }
 
 fn list_quarantine(conn: &Connection, max: usize) -> rusqlite::Result<Vec<Quarantined>> {
@@ -326,7 +244,10 @@ fn quarantine_entry(row: &Row<'_>) -> rusqlite::Result<Quarantined> {
 }
 
 /// `Some(None)` when it is damaged.
-fn quarantined(conn: &Connection, number: u64) -> rusqlite::Result<Option<Option<QuarantinedBody>>> {
+fn quarantined(
+    conn: &Connection,
+    number: u64,
+) -> rusqlite::Result<Option<Option<QuarantinedBody>>> {
     let sql = "SELECT number, inbound, at, reason, bytes, headers, crc, body FROM quarantine WHERE number = ?";
     let entry = |row: &Row<'_>| {
         let entry = quarantine_entry(row)?;
@@ -338,7 +259,9 @@ fn quarantined(conn: &Connection, number: u64) -> rusqlite::Result<Option<Option
             body: Private::new(body.into()),
         }))
     };
-    (conn.prepare_cached(sql)?).query_row([number.cast_signed()], entry).optional()
+    (conn.prepare_cached(sql)?)
+        .query_row([number.cast_signed()], entry)
+        .optional()
 }
 
 impl Shared {
@@ -351,11 +274,15 @@ impl Shared {
             let place = shared.readers.with(|conn| {
                 let sql = "SELECT pack, start, length FROM image WHERE sha256 = ?";
                 (conn.prepare_cached(sql)?)
-                    .query_row([&sha256.0[..]], |row| Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?)))
+                    .query_row([&sha256.0[..]], |row| {
+                        Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?))
+                    })
                     .optional()
             })?;
             match place {
-                Some((pack, start, length)) => crate::packs::read(&shared.paths.images, pack, start, length, sha256),
+                Some((pack, start, length)) => {
+                    crate::packs::read(&shared.paths.images, pack, start, length, sha256)
+                }
                 None => Ok(None),
             }
         })

@@ -42,7 +42,14 @@ pub(crate) struct Published {
 }
 
 /// What a row of events is checked against: SQLite's pages have no checksums (spools/disk/README.md).
-pub(crate) fn event_crc(seq: u64, at: i64, id: &[u8], device: u64, images: &[u8], body: &[u8]) -> u32 {
+pub(crate) fn event_crc(
+    seq: u64,
+    at: i64,
+    id: &[u8],
+    device: u64,
+    images: &[u8],
+    body: &[u8],
+) -> u32 {
     let mut head = [0; 40];
     head[..8].copy_from_slice(&seq.to_le_bytes());
     head[8..16].copy_from_slice(&at.to_le_bytes());

@@ -149,7 +149,10 @@ impl Seen {
 
     fn remove(&mut self, seq: u64, id: &[u8]) {
         let slot = slot(seq, id);
-        if let Ok(entry) = self.table.find_entry(spread(slot.print), |other| *other == slot) {
+        if let Ok(entry) = self
+            .table
+            .find_entry(spread(slot.print), |other| *other == slot)
+        {
             entry.remove();
         }
     }
@@ -166,7 +169,11 @@ impl Seen {
         let sql = "SELECT seq, ids, crc FROM seen WHERE seq <= ? ORDER BY seq DESC LIMIT 1";
         let row = (conn.prepare_cached(sql)?)
             .query_row([seq.cast_signed()], |row| {
-                Ok((get(row, 0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?))
+                Ok((
+                    get(row, 0)?,
+                    row.get::<_, Vec<u8>>(1)?,
+                    row.get::<_, i64>(2)?,
+                ))
             })
             .optional()?;
         let sound = row.filter(|(first, ids, crc)| ids_crc(*first, ids) == *crc);
@@ -181,7 +188,9 @@ impl Seen {
 
 /// Whether `id` is the one at `seq` of the `ids` from `first` on; `None` when `seq` is not among them.
 fn compare(first: u64, ids: &[u8], seq: u64, id: EventId) -> Option<bool> {
-    let at = usize::try_from(seq.checked_sub(first)?).ok()?.checked_mul(16)?;
+    let at = usize::try_from(seq.checked_sub(first)?)
+        .ok()?
+        .checked_mul(16)?;
     let stored = ids.get(at..at + 16)?;
     Some(stored == id.as_bytes())
 }
@@ -199,11 +208,17 @@ fn slot(seq: u64, id: &[u8]) -> Slot {
 
 /// Ids are digests already; folding both halves makes ids that were made by hand good enough as well.
 fn fingerprint(id: &[u8]) -> u32 {
-    let half = |bytes: &[u8]| bytes.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    let half = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte))
+    };
     let (low, high) = id.split_at(id.len() / 2);
     let product = u128::from(half(low) ^ 0x9e37_79b9_7f4a_7c15)
         .wrapping_mul(u128::from(half(high) ^ 0xd6e8_feb8_6659_fd93));
-    ((product >> 64) as u64 ^ product as u64).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(32) as u32
+    ((product >> 64) as u64 ^ product as u64)
+        .wrapping_mul(0xff51_afd7_ed55_8ccd)
+        .rotate_left(32) as u32
 }
 
 fn spread(print: u32) -> u64 {
@@ -280,6 +295,9 @@ mod tests {
         let mut seen = Seen::load(&conn, 100).unwrap();
         let far = (1 << 33) - 5;
         add(&mut seen, &conn, far..far + 10);
-        assert_eq!(seen.find(&conn, id(u128::from(far) + 9)).unwrap(), Some(far + 9));
+        assert_eq!(
+            seen.find(&conn, id(u128::from(far) + 9)).unwrap(),
+            Some(far + 9)
+        );
     }
 }

@@ -3,24 +3,19 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use faceway_core::{
-    AppendError, Batch, Lane, NewEvent, NewUnreadable, Receipt, Sha256, Start,
-};
+use faceway_core::{AppendError, Batch, Lane, NewEvent, NewUnreadable, Receipt, Sha256, Start};
 use rusqlite::Connection;
 
 use crate::budget::Wanted;
 use crate::group::{Effect, Group};
-use crate::inbox::{Ask, BuriedWork, Done, Op};
-use crate::lane::change::{HeldRow, Range};
+use crate::inbox::{Ask, Done, Op};
+use crate::lane::change::Range;
 use crate::lane::{LaneState, Stored};
 use crate::lanes::{self, LaneCell};
 use crate::read::count;
 use crate::row::{Row, event_crc, fields_crc};
-use crate::store::{Trouble, get};
+use crate::store::Trouble;
 use crate::writer::Writer;
-
-/// Buried events that are revived or dropped in one group at most.
-const BURIED_AT_ONCE: usize = 512;
 
 impl Ask {
     /// The room that it needs.
@@ -34,7 +29,12 @@ impl Ask {
 
 impl Writer {
     /// Does what is asked and notes the answer for after the commit.
-    pub(crate) fn serve(&mut self, conn: &Connection, group: &mut Group, op: Op) -> Result<(), Trouble> {
+    pub(crate) fn serve(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+        op: Op,
+    ) -> Result<(), Trouble> {
         let Op { mut ask, answer } = op;
         let done = match &mut ask {
             Ask::Append { batch, permit, .. } => {
@@ -57,7 +57,11 @@ impl Writer {
             },
             Ask::Replay { lane, range } => self.replay(conn, group, *lane, range),
             Ask::DropQuarantined(numbers) => drop_quarantined(conn, group, numbers.as_deref()),
-            Ask::Find(id) => self.seen.find(conn, *id).map(Done::Found).map_err(Trouble::from),
+            Ask::Find(id) => self
+                .seen
+                .find(conn, *id)
+                .map(Done::Found)
+                .map_err(Trouble::from),
             Ask::Sync => Ok(Done::Nothing),
         };
         match done {
@@ -73,7 +77,12 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, conn: &Connection, group: &mut Group, batch: &Batch) -> Result<Done, Trouble> {
+    fn append(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+        batch: &Batch,
+    ) -> Result<Done, Trouble> {
         let wanted = group.wanted + batch_wanted(batch);
         if !self.budget.fits(wanted) {
             self.shared.gauge.set_accepting(Err(AppendError::Full));
@@ -110,7 +119,12 @@ impl Writer {
     }
 
     /// Keeps the pictures that new events name. Those of duplicates are there already, or were removed by age.
-    fn keep_pictures(&mut self, conn: &Connection, batch: &Batch, receipts: &[Receipt]) -> Result<(), Trouble> {
+    fn keep_pictures(
+        &mut self,
+        conn: &Connection,
+        batch: &Batch,
+        receipts: &[Receipt],
+    ) -> Result<(), Trouble> {
         let now = self.shared.clock.now().as_millis();
         let mut kept: HashSet<Sha256> = HashSet::new();
         for (event, receipt) in batch.events.iter().zip(receipts) {
@@ -118,9 +132,14 @@ impl Writer {
                 continue;
             };
             for sha256 in &event.images {
-                let picture = batch.pictures.iter().find(|picture| picture.sha256 == *sha256);
+                let picture = batch
+                    .pictures
+                    .iter()
+                    .find(|picture| picture.sha256 == *sha256);
                 match picture {
-                    Some(picture) if kept.insert(*sha256) => self.packs.keep(conn, picture, seq, now)?,
+                    Some(picture) if kept.insert(*sha256) => {
+                        self.packs.keep(conn, picture, seq, now)?
+                    }
                     _ => self.packs.name(conn, *sha256, seq)?,
                 }
             }
@@ -172,7 +191,12 @@ impl Writer {
         opened.or_else(|| self.shared.lanes.named(name))
     }
 
-    fn drop_lane(&mut self, conn: &Connection, group: &mut Group, name: &str) -> Result<Done, Trouble> {
+    fn drop_lane(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+        name: &str,
+    ) -> Result<Done, Trouble> {
         let Some(lane) = self.shared.lanes.named(name) else {
             return Ok(Done::Flag(false));
         };
@@ -183,7 +207,13 @@ impl Writer {
         Ok(Done::Flag(true))
     }
 
-    fn replay(&mut self, conn: &Connection, group: &mut Group, lane: Lane, range: &mut Range) -> Result<Done, Trouble> {
+    fn replay(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+        lane: Lane,
+        range: &mut Range,
+    ) -> Result<Done, Trouble> {
         let Some(cell) = self.shared.lanes.get(lane.0) else {
             return Ok(Done::Flag(false));
         };
@@ -197,38 +227,11 @@ impl Writer {
             let need = self.needs.entry(lane.0).or_insert(range.next);
             *need = range.next.min(*need);
             group.dirty = true;
-            group.effects.push(Effect::Replayed(cell, std::mem::take(range)));
+            group
+                .effects
+                .push(Effect::Replayed(cell, std::mem::take(range)));
         }
         Ok(Done::Flag(true))
-    }
-
-    /// One step of reviving or dropping. `true` when it was the last.
-    fn buried_step(&mut self, conn: &Connection, group: &mut Group, work: &mut BuriedWork) -> Result<bool, Trouble> {
-        let upto = match work.upto {
-            Some(upto) => upto,
-            None => {
-                let sql = "SELECT coalesce(max(number), 0) FROM buried";
-                let upto = conn.query_row(sql, [], |row| row.get(0))?;
-                *work.upto.insert(upto)
-            }
-        };
-        let entries = next_buried(conn, work, upto)?;
-        let is_last = match &work.choice.ids {
-            Some(ids) => ids.is_empty(),
-            None => entries.len() < BURIED_AT_ONCE,
-        };
-        for entry in entries {
-            group.dirty = true;
-            work.done += 1;
-            match self.shared.lanes.get(entry.lane) {
-                Some(lane) if work.revive => revive(conn, group, lane, &entry)?,
-                Some(lane) => group.effects.push(Effect::BuriedGone(lane, 1)),
-                None => {}
-            }
-            conn.prepare_cached("DELETE FROM buried WHERE number = ?")?
-                .execute([entry.number])?;
-        }
-        Ok(is_last)
     }
 }
 
@@ -248,73 +251,9 @@ fn batch_wanted(batch: &Batch) -> Wanted {
     wanted
 }
 
-struct BuriedEntry {
-    number: i64,
-    lane: u32,
-    seq: u64,
-    device: u64,
-    at: i64,
-}
-
-/// The next entries that a repair is about, oldest first.
-fn next_buried(conn: &Connection, work: &mut BuriedWork, upto: i64) -> Result<Vec<BuriedEntry>, Trouble> {
-    let sql = "SELECT b.number, b.lane, b.seq, b.device, b.at FROM buried b JOIN lane ON lane.id = b.lane \
-               WHERE b.number <= ?1 AND (?2 IS NULL OR lane.name = ?2) ORDER BY b.number LIMIT ?3";
-    let by_id = "SELECT b.number, b.lane, b.seq, b.device, b.at FROM buried b JOIN lane ON lane.id = b.lane \
-                 WHERE b.id = ?3 AND b.number <= ?1 AND (?2 IS NULL OR lane.name = ?2)";
-    let entry = |row: &rusqlite::Row<'_>| {
-        Ok(BuriedEntry {
-            number: row.get(0)?,
-            lane: row.get(1)?,
-            seq: get(row, 2)?,
-            device: get(row, 3)?,
-            at: row.get(4)?,
-        })
-    };
-    let lane = work.choice.lane.as_deref();
-    let mut entries = Vec::new();
-    match &mut work.choice.ids {
-        None => {
-            let mut select = conn.prepare_cached(sql)?;
-            for row in select.query_map((upto, lane, BURIED_AT_ONCE as i64), entry)? {
-                entries.push(row?);
-            }
-        }
-        Some(ids) => {
-            let mut select = conn.prepare_cached(by_id)?;
-            for id in ids.drain(..ids.len().min(BURIED_AT_ONCE)) {
-                for row in select.query_map((upto, lane, &id.as_bytes()[..]), entry)? {
-                    entries.push(row?);
-                }
-            }
-        }
-    }
-    Ok(entries)
-}
-
-/// The event comes back into the log if history has let it go, and the lane holds it.
-fn revive(conn: &Connection, group: &mut Group, lane: Arc<LaneCell>, entry: &BuriedEntry) -> Result<(), Trouble> {
-    let sql = "INSERT OR IGNORE INTO event (seq, at, id, device, images, crc, body) \
-               SELECT seq, at, id, device, images, crc, body FROM buried WHERE number = ?";
-    conn.prepare_cached(sql)?.execute([entry.number])?;
-    let row = HeldRow {
-        device: entry.device,
-        at: entry.at,
-        failures: 0,
-        routed: true,
-        parked: None,
-    };
-    lanes::write_held(conn, lane.id, entry.seq, Some(&row))?;
-    let event = (entry.seq, entry.device, entry.at);
-    match group.effects.last_mut() {
-        Some(Effect::Revived(last, events)) if last.id == lane.id => events.push(event),
-        _ => group.effects.push(Effect::Revived(lane, vec![event])),
-    }
-    Ok(())
-}
-
 fn insert_event(conn: &Connection, seq: u64, event: &NewEvent) -> Result<(), Trouble> {
-    let sql = "INSERT INTO event (seq, at, id, device, images, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let sql =
+        "INSERT INTO event (seq, at, id, device, images, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?)";
     // The fence is open for the disk only.
     let body: &[u8] = event.body.reveal();
     let at = event.received_at.as_millis();
@@ -367,7 +306,11 @@ pub(crate) fn unreadable_crc(at: i64, headers: &str, body: &[u8]) -> i64 {
     i64::from(fields_crc(&[&at.to_le_bytes(), headers.as_bytes(), body]))
 }
 
-fn drop_quarantined(conn: &Connection, group: &mut Group, numbers: Option<&[u64]>) -> Result<Done, Trouble> {
+fn drop_quarantined(
+    conn: &Connection,
+    group: &mut Group,
+    numbers: Option<&[u64]>,
+) -> Result<Done, Trouble> {
     let mut gone = 0;
     match numbers {
         None => gone += conn.execute("DELETE FROM quarantine", [])?,

@@ -73,7 +73,10 @@ impl Shared {
     /// See [`faceway_core::Spool::changed`].
     pub(crate) async fn changed(&self, seen: u64) -> u64 {
         let mut receiver = self.changed.subscribe();
-        let mark = receiver.wait_for(|mark| *mark > seen).await.map(|mark| *mark);
+        let mark = receiver
+            .wait_for(|mark| *mark > seen)
+            .await
+            .map(|mark| *mark);
         match mark {
             Ok(mark) => mark,
             // The sender lives in `self`, so this is never reached; nothing changes any more.
@@ -117,8 +120,12 @@ impl Gauge {
         if self.accepting.swap(number, Ordering::Relaxed) != number {
             match accepting {
                 Ok(()) => tracing::info!("the spool takes events"),
-                Err(AppendError::Full) => tracing::warn!("the spool is full; devices are told to wait"),
-                Err(AppendError::Failing) => tracing::error!("the spool fails; devices are told to wait"),
+                Err(AppendError::Full) => {
+                    tracing::warn!("the spool is full; devices are told to wait")
+                }
+                Err(AppendError::Failing) => {
+                    tracing::error!("the spool fails; devices are told to wait")
+                }
             }
         }
     }

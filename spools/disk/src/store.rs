@@ -123,7 +123,9 @@ pub(crate) fn open_reader(database: &Path) -> rusqlite::Result<Connection> {
 pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Result<(), OpenError> {
     let failed = |error: rusqlite::Error| database_error(settings, &error);
     let exists = "SELECT count(*) FROM sqlite_master WHERE name = 'meta'";
-    let tables: i64 = conn.query_row(exists, [], |row| row.get(0)).map_err(failed)?;
+    let tables: i64 = conn
+        .query_row(exists, [], |row| row.get(0))
+        .map_err(failed)?;
     if tables == 0 {
         let rows = format!("INSERT INTO meta VALUES ({VERSION}, 1, 0, 1, 0);");
         let schema = include_str!("schema.sql");

@@ -105,7 +105,7 @@ impl Writer {
             Ok(()) => match self.commit(&conn) {
                 Ok(()) => {
                     self.publish(group);
-                    if group.dirty && !self.budget.fits(self.budget.probe()) {
+                    if group.vacuumed && (!group.more || !self.budget.has_ballast()) {
                         // What was trimmed is given back to the disk only when it leaves the log.
                         let _ = fold_wal(&conn);
                     }
@@ -119,7 +119,8 @@ impl Writer {
     fn fill(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
         let disk = Arc::clone(&self.shared.disk);
         let paths = &self.shared.paths;
-        self.budget.measure(conn, paths, self.packs.bytes(), &*disk)?;
+        self.budget
+            .measure(conn, paths, self.packs.bytes(), &*disk)?;
         self.budget.make_ballast(&paths.ballast);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.write_lanes(conn, group)?;
@@ -176,7 +177,11 @@ impl Writer {
 
     /// Delivered history gives way when what waits would not fit.
     fn make_room(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
-        let wanted = group.ops.iter().map(|op| op.ask.wanted()).fold(self.budget.headroom(), |a, b| a + b);
+        let wanted = group
+            .ops
+            .iter()
+            .map(|op| op.ask.wanted())
+            .fold(self.budget.headroom(), |a, b| a + b);
         for _ in 0..STEPS_MAX {
             if self.budget.fits(wanted) || !self.give_way(conn, group)? {
                 break;
@@ -188,8 +193,10 @@ impl Writer {
         if self.budget.wants_vacuum() {
             let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
             conn.execute_batch(&sql)?;
-            group.dirty = true;
             self.budget.measure_pages(conn)?;
+            group.dirty = true;
+            group.vacuumed = true;
+            group.more |= self.budget.wants_vacuum();
         }
         Ok(())
     }
@@ -211,13 +218,21 @@ impl Writer {
         self.ticked = Some(Instant::now());
         let now = self.shared.clock.now().as_millis();
         let settings = &self.shared.settings;
-        let before = |age: Duration| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        let before =
+            |age: Duration| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         let need = self.need(group);
-        let trimmed = trim(conn, group.meta.trimmed, need, Some(before(settings.history)))?;
+        let trimmed = trim(
+            conn,
+            group.meta.trimmed,
+            need,
+            Some(before(settings.history)),
+        )?;
         group.meta.trimmed = trimmed.upto;
         let unread = trim_quarantine(conn, before(settings.quarantine))?;
         if unread > 0 {
-            group.effects.push(Effect::Quarantined(-unread.cast_signed()));
+            group
+                .effects
+                .push(Effect::Quarantined(-unread.cast_signed()));
         }
         let packs = self.packs.look(conn, now, need)?;
         group.dirty |= trimmed.passed > 0 || unread > 0 || packs;
@@ -230,8 +245,9 @@ impl Writer {
         self.more = group.more;
         self.seen.commit();
         self.packs.commit();
-        group.publish(&self.shared);
+        // Before anybody is answered, so that whoever was taken in does not read that nobody is.
         self.report();
+        group.publish(&self.shared);
     }
 
     /// Tells how much room there is, as the next append would find it.
@@ -311,7 +327,8 @@ impl Writer {
 
     fn drop_ballast_if_full(&mut self) {
         let shared = &self.shared;
-        self.budget.drop_ballast_if_full(&shared.paths, &*shared.disk);
+        self.budget
+            .drop_ballast_if_full(&shared.paths, &*shared.disk);
     }
 
     /// After a failure the lanes' memory says what may be trimmed: lanes of the group may be there or not.
@@ -320,7 +337,10 @@ impl Writer {
         self.packs.rollback();
         group.restore();
         let lanes = self.shared.lanes.all();
-        self.needs = lanes.iter().map(|lane| (lane.id, lane.lock().need_from())).collect();
+        self.needs = lanes
+            .iter()
+            .map(|lane| (lane.id, lane.lock().need_from()))
+            .collect();
     }
 
     /// The orderly end.

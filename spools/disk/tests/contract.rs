@@ -1,4 +1,10 @@
 //! The contract's own suite.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends by a panic"
+)]
 
 mod common;
 
@@ -28,7 +34,7 @@ async fn keeps_the_contract_on_one_thread() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn walks_at_random() {
-    for seed in 100..116 {
+    for seed in 100..106 {
         let walked = random_walk(&*factory(), seed, 600).await;
         walked.unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
     }

@@ -12,7 +12,7 @@ use super::{Bench, Open, bury, number, time};
 enum State {
     Waiting,
     Leased,
-    Parked(Timestamp),
+    Parked(Timestamp, Parked),
     Done,
     Buried,
     Revived,
@@ -75,12 +75,19 @@ impl Walk<'_> {
             10..=15 => self.settle(),
             16 => self.survey().await,
             17 => self.revive().await,
-            18 => {
-                self.bench.spool()?.wake(self.lane);
-                Ok(())
-            }
+            18 => self.wake(),
             _ => self.reopen().await,
         }
+    }
+
+    fn wake(&mut self) -> anyhow::Result<()> {
+        self.bench.spool()?.wake(self.lane);
+        for known in self.events.values_mut() {
+            if let State::Parked(due, Parked::Probe) = &mut known.state {
+                *due = time(0);
+            }
+        }
+        Ok(())
     }
 
     async fn append(&mut self) -> anyhow::Result<()> {
@@ -108,7 +115,7 @@ impl Walk<'_> {
             let known = self.events.get_mut(&number(lease.id)).context("an unknown event")?;
             let may = match known.state {
                 State::Waiting | State::Revived => true,
-                State::Parked(due) => due <= now,
+                State::Parked(due, _) => due <= now,
                 State::Leased | State::Done | State::Buried => false,
             };
             ensure!(may, "event {} is handed out but {known:?}", number(lease.id));
@@ -129,7 +136,7 @@ impl Walk<'_> {
     fn check_order(&self, n: u64) -> anyhow::Result<()> {
         let device = self.events.get(&n).context("known")?.device;
         for (earlier, known) in self.events.range(..n).filter(|(_, known)| known.device == device) {
-            let passed = !matches!(known.state, State::Waiting | State::Parked(_));
+            let passed = !matches!(known.state, State::Waiting | State::Parked(..));
             ensure!(passed, "event {n} is handed out before {earlier}, which is {known:?}");
         }
         Ok(())
@@ -145,9 +152,9 @@ impl Walk<'_> {
         for (n, known) in &self.events {
             let busy = in_hand.get(&known.device).is_some_and(|count| *count > 0);
             match known.state {
-                State::Parked(due) if due > now => blocked.push(known.device),
+                State::Parked(due, _) if due > now => blocked.push(known.device),
                 // An engine may keep the rest of a device back while one of it is in hand.
-                State::Waiting | State::Parked(_) | State::Revived if !blocked.contains(&known.device) && !busy => {
+                State::Waiting | State::Parked(..) | State::Revived if !blocked.contains(&known.device) && !busy => {
                     anyhow::bail!("event {n} is left behind: {known:?}");
                 }
                 _ => {}
@@ -184,8 +191,7 @@ impl Walk<'_> {
                 let why = if roll == 8 { Parked::Probe } else { Parked::Alone };
                 known.failures += u32::from(why == Parked::Alone);
                 known.routed = true;
-                // Probes may be woken at any time, so the model does not insist on their due time.
-                known.state = State::Parked(if why == Parked::Probe { time(0) } else { until });
+                known.state = State::Parked(until, why);
                 Settled::Park { until, why }
             }
         };

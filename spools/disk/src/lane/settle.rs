@@ -17,7 +17,9 @@ impl LaneState {
         if (self.entries.get(&seq)).is_none_or(|entry| entry.state != State::Leased) {
             return false;
         }
-        let at = attempt.as_ref().map_or(now, |attempt| attempt.at.as_millis());
+        let at = attempt
+            .as_ref()
+            .map_or(now, |attempt| attempt.at.as_millis());
         if let Some(attempt) = attempt {
             self.ticks += 1;
             self.pending.attempt(seq, attempt, self.ticks);

@@ -29,7 +29,12 @@ impl LaneState {
     pub(crate) fn counts(&self, log: Published) -> Counts {
         let remaining: u64 = self.ranges.iter().map(|range| range.remaining).sum();
         let unread = log.total.saturating_sub(self.read);
-        let known = || self.entries.values().map(|entry| entry.at).filter(|at| *at != 0);
+        let known = || {
+            self.entries
+                .values()
+                .map(|entry| entry.at)
+                .filter(|at| *at != 0)
+        };
         let mut counts = Counts {
             backlog: unread + self.entries.len() as u64 + self.queued + remaining,
             parked: self.dues.len() as u64,
@@ -44,8 +49,13 @@ impl LaneState {
         let remaining = self.ranges.iter().filter(|range| range.remaining > 0);
         counts.unread.extend(remaining.map(Range::position));
         let unknown = |(seq, entry): (&u64, &super::Entry)| (entry.at == 0).then_some(*seq);
-        counts.unread.extend(self.entries.iter().filter_map(unknown).min());
-        let queued = self.devices.values().filter_map(|device| device.queue.front());
+        counts
+            .unread
+            .extend(self.entries.iter().filter_map(unknown).min());
+        let queued = self
+            .devices
+            .values()
+            .filter_map(|device| device.queue.front());
         counts.unread.extend(queued.min());
         counts
     }

@@ -15,7 +15,9 @@ pub(crate) struct HandClock(AtomicI64);
 
 impl HandClock {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(faceway_testkit::spool::time(0).as_millis())))
+        Arc::new(Self(AtomicI64::new(
+            faceway_testkit::spool::time(0).as_millis(),
+        )))
     }
 
     pub(crate) fn forward(&self, by: Duration) {
@@ -64,7 +66,9 @@ impl FaultDisk {
 }
 
 fn fail(count: &AtomicU64) -> std::io::Result<()> {
-    let left = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    let left = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+        left.checked_sub(1)
+    });
     match left {
         Ok(_) => Err(std::io::Error::other("the test wants it")),
         Err(_) => Ok(()),

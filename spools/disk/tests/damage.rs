@@ -1,0 +1,248 @@
+//! Bits that flip: found, told by number, and never in anybody's way.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends by a panic"
+)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use common::{HandClock, batch, open, settings};
+use faceway_core::{Receipt, Spool as _, Start};
+use faceway_spool_disk::{DiskSpool, OpenError};
+use faceway_testkit::spool::{body, event, numbers, time};
+
+/// The directory as a power cut would leave it: the files, while the spool is open.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.metadata().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else if entry.file_name() != "spool.db-shm" {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn flip(file: &Path, at: usize) {
+    let mut bytes = std::fs::read(file).unwrap();
+    bytes[at] ^= 0x10;
+    std::fs::write(file, bytes).unwrap();
+}
+
+fn find(file: &Path, what: &[u8]) -> usize {
+    let bytes = std::fs::read(file).unwrap();
+    bytes
+        .windows(what.len())
+        .position(|window| window == what)
+        .unwrap()
+}
+
+/// A closed spool with so many events, each of its own device, of which nothing was delivered.
+async fn filled(dir: &Path, events: u64) -> PathBuf {
+    let spool = open(dir).await.unwrap();
+    spool.open_lane("erp", Start::Oldest).await.unwrap();
+    for n in 0..events / 50 {
+        let events = (n * 50..n * 50 + 50).map(|n| event(n, n)).collect();
+        spool.append(batch(events)).await.unwrap();
+    }
+    spool.close().await;
+    dir.join("spool.db")
+}
+
+async fn all(spool: &DiskSpool) -> Vec<u64> {
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut all = Vec::new();
+    loop {
+        let leases = spool.lease(lane, 100, time(0)).await.unwrap();
+        if leases.is_empty() {
+            break all;
+        }
+        all.extend(numbers(&leases));
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_byte_costs_one_event_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = filled(dir.path(), 1000).await;
+    let at = find(&database, body(321).as_bytes());
+    flip(&database, at + 20);
+    let spool = open(dir.path()).await.unwrap();
+    assert_eq!(
+        all(&spool).await,
+        (0..1000).filter(|n| *n != 321).collect::<Vec<_>>()
+    );
+    assert_eq!(spool.damage().rows, 1);
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn a_broken_page_costs_its_events_and_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = filled(dir.path(), 2000).await;
+    let page = find(&database, body(777).as_bytes()) / 4096;
+    let mut bytes = std::fs::read(&database).unwrap();
+    bytes[page * 4096..page * 4096 + 4096].fill(0xEE);
+    std::fs::write(&database, bytes).unwrap();
+    let spool = open(dir.path()).await.unwrap();
+    let got = all(&spool).await;
+    assert!(
+        got.len() >= 1900 && got.contains(&0) && got.contains(&1999),
+        "{} of 2000",
+        got.len()
+    );
+    assert!(got.is_sorted() && !got.contains(&777));
+    assert!(spool.damage().rows > 0);
+    let receipts = spool.append(batch(vec![event(5000, 1)])).await.unwrap();
+    assert!(matches!(receipts[..], [Receipt::Appended(_)]));
+    assert_eq!(all_new(&spool).await, [5000]);
+    spool.close().await;
+}
+
+async fn all_new(spool: &DiskSpool) -> Vec<u64> {
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let leases = spool.lease(lane, 10_000, time(0)).await.unwrap();
+    numbers(&leases)
+        .into_iter()
+        .filter(|n| *n >= 5000)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_flip_in_the_log_is_told_and_numbers_never_go_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(&dir.path().join("one")).await.unwrap();
+    let mut last = 0;
+    for n in 0..200 {
+        match spool.append(batch(vec![event(n, n)])).await.unwrap()[..] {
+            [Receipt::Appended(seq)] => last = seq,
+            ref other => panic!("{other:?}"),
+        }
+    }
+    let cut = dir.path().join("two");
+    copy(&dir.path().join("one"), &cut);
+    spool.close().await;
+    let wal = cut.join("spool.db-wal");
+    let size = std::fs::metadata(&wal).unwrap().len() as usize;
+    assert!(size > 100_000, "the log is folded already");
+    flip(&wal, size / 2);
+    let spool = open(&cut).await.unwrap();
+    assert!(spool.damage().groups > 10, "{:?}", spool.damage());
+    let lost = 200 - all(&spool).await.len();
+    assert!(lost > 10);
+    match spool.append(batch(vec![event(199, 199)])).await.unwrap()[..] {
+        [Receipt::Appended(seq)] => assert!(seq > last, "{seq} was given out before"),
+        ref other => panic!("{other:?}"),
+    }
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn a_clean_copy_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(&dir.path().join("one")).await.unwrap();
+    for n in 0..200 {
+        spool.append(batch(vec![event(n, n)])).await.unwrap();
+    }
+    let cut = dir.path().join("two");
+    copy(&dir.path().join("one"), &cut);
+    let copied = open(&cut).await.unwrap();
+    assert_eq!(copied.damage(), Default::default());
+    assert_eq!(all(&copied).await.len(), 200);
+    copied.close().await;
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_position_begins_with_the_oldest() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = filled(dir.path(), 100).await;
+    let spool = open(dir.path()).await.unwrap();
+    assert_eq!(all(&spool).await.len(), 100);
+    spool.close().await;
+    drop(spool);
+    let conn = rusqlite::Connection::open(&database).unwrap();
+    conn.execute("UPDATE lane SET position = 90", []).unwrap();
+    drop(conn);
+    let spool = open(dir.path()).await.unwrap();
+    assert_eq!(all(&spool).await, (0..100).collect::<Vec<_>>());
+    let lane = spool.open_lane("erp", Start::Now).await.unwrap();
+    assert_eq!(spool.survey(lane, time(0)).await.unwrap().backlog, 100);
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn a_directory_has_one_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(dir.path()).await.unwrap();
+    let second = open(dir.path()).await.map(|_| ());
+    assert!(matches!(second, Err(OpenError::InUse { .. })), "{second:?}");
+    spool.close().await;
+    drop(spool);
+    open(dir.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("spool");
+    let spool = open(&dir).await.unwrap();
+    spool.append(batch(vec![event(1, 1)])).await.unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        let entry = entry.unwrap();
+        let expected = if entry.metadata().unwrap().is_dir() {
+            0o700
+        } else {
+            0o600
+        };
+        assert_eq!(mode(&entry.path()), expected, "{:?}", entry.file_name());
+    }
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_with_advice() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = filled(dir.path(), 50).await;
+    let conn = rusqlite::Connection::open(&database).unwrap();
+    conn.execute("UPDATE meta SET version = 99", []).unwrap();
+    drop(conn);
+    let newer = open(dir.path()).await.map(|_| ()).unwrap_err();
+    assert!(
+        matches!(
+            newer,
+            OpenError::Newer {
+                found: 99,
+                known: 1,
+                ..
+            }
+        ),
+        "{newer}"
+    );
+    std::fs::write(
+        &database,
+        b"this is no database, and it is long enough to be looked at twice",
+    )
+    .unwrap();
+    let broken = open(dir.path()).await.map(|_| ()).unwrap_err();
+    assert!(
+        broken.to_string().contains("move the directory away"),
+        "{broken}"
+    );
+    let file = dir.path().join("lock");
+    let no_dir = DiskSpool::open(settings(&file), HandClock::new() as Arc<_>)
+        .await
+        .map(|_| ())
+        .unwrap_err();
+    assert!(matches!(no_dir, OpenError::Directory { .. }), "{no_dir}");
+}

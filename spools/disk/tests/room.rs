@@ -1,0 +1,515 @@
+//! Little room: history gives way, then devices are told, and nothing accepted is lost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends by a panic"
+)]
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{FaultDisk, HandClock, batch, big, settings};
+use faceway_core::{
+    AppendError, Batch, Lane, Picture, Private, Receipt, Repair as _, Settled, Settlement, Sha256,
+    Spool as _, Start,
+};
+use faceway_spool_disk::{DiskSettings, DiskSpool, RealDisk};
+use faceway_testkit::spool::{alone, event, number, time};
+
+fn small(dir: &Path, bytes_max: u64) -> DiskSettings {
+    DiskSettings {
+        bytes_max,
+        ..settings(dir)
+    }
+}
+
+fn occupied(dir: &Path) -> u64 {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let meta = entry.metadata().unwrap();
+        bytes += if meta.is_dir() {
+            occupied(&entry.path())
+        } else {
+            meta.len()
+        };
+    }
+    bytes
+}
+
+/// Delivers everything that is due. Gives the numbers.
+async fn deliver(spool: &DiskSpool, lane: Lane) -> Vec<u64> {
+    let mut all = Vec::new();
+    loop {
+        let leases = spool.lease(lane, 64, time(0)).await.unwrap();
+        if leases.is_empty() {
+            return all;
+        }
+        all.extend(leases.iter().map(|lease| number(lease.id)));
+        let done = |seq| Settlement {
+            seq,
+            outcome: Settled::Done,
+            attempt: None,
+        };
+        spool.settle(lane, leases.iter().map(|lease| done(lease.seq)).collect());
+    }
+}
+
+/// Appends until the spool is full. Gives the number of the first that was refused.
+async fn fill(spool: &DiskSpool, first: u64) -> u64 {
+    for n in first..first + 100_000 {
+        match spool.append(batch(vec![big(n, n % 5, 10_000)])).await {
+            Ok(receipts) => assert!(matches!(receipts[..], [Receipt::Appended(_)])),
+            Err(error) => {
+                assert_eq!(error, AppendError::Full);
+                return n;
+            }
+        }
+    }
+    panic!("never full");
+}
+
+/// Trimming may take a few groups; each refusal is one.
+async fn goes_on(spool: &DiskSpool, n: u64) {
+    for _ in 0..200 {
+        // Once it is taken in, it is a duplicate, and those need room as well.
+        let taken = spool.append(batch(vec![big(n, 1, 10_000)])).await;
+        if taken.is_ok() && spool.room().accepting.is_ok() {
+            return;
+        }
+    }
+    panic!(
+        "it does not go on although there is room: {:?}",
+        spool.room()
+    );
+}
+
+#[tokio::test]
+async fn a_full_budget_is_told_and_goes_on_after_delivery() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = DiskSpool::open(small(dir.path(), 8 << 20), HandClock::new())
+        .await
+        .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut first = 1;
+    for _ in 0..3 {
+        let refused = fill(&spool, first).await;
+        assert!(
+            refused - first > 200,
+            "full after {} events",
+            refused - first
+        );
+        assert_eq!(spool.room().accepting, Err(AppendError::Full));
+        assert!(
+            occupied(dir.path()) <= 8 << 20,
+            "{} bytes",
+            occupied(dir.path())
+        );
+        assert_eq!(
+            deliver(&spool, lane).await,
+            (first..refused).collect::<Vec<_>>()
+        );
+        goes_on(&spool, refused).await;
+        first = refused + 1;
+        assert_eq!(deliver(&spool, lane).await, [refused]);
+    }
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn delivered_history_gives_way_before_anybody_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = DiskSpool::open(small(dir.path(), 8 << 20), HandClock::new())
+        .await
+        .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    for n in 1..=4000_u64 {
+        spool
+            .append(batch(vec![big(n, n % 5, 10_000)]))
+            .await
+            .unwrap();
+        assert_eq!(deliver(&spool, lane).await, [n]);
+    }
+    assert!(
+        occupied(dir.path()) <= 8 << 20,
+        "{} bytes",
+        occupied(dir.path())
+    );
+    let kept = spool
+        .replay("erp".into(), time(0), time(9000))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!((100..3000).contains(&kept), "{kept} kept");
+    spool.close().await;
+}
+
+fn pictured(n: u64, bytes: usize) -> (Batch, Sha256) {
+    let bytes = Bytes::from([&n.to_le_bytes()[..], &vec![7; bytes]].concat());
+    let sha256 = Sha256::of(&bytes);
+    let mut event = event(n, n % 5);
+    event.images = vec![sha256];
+    let picture = Picture {
+        sha256,
+        media_type: None,
+        bytes: Private::new(bytes),
+    };
+    let batch = Batch {
+        events: vec![event],
+        pictures: vec![picture],
+        ..Batch::default()
+    };
+    (batch, sha256)
+}
+
+#[tokio::test]
+async fn delivered_pictures_give_way_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = DiskSpool::open(small(dir.path(), 16 << 20), HandClock::new())
+        .await
+        .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut first = None;
+    for n in 1..=1000_u64 {
+        let (batch, sha256) = pictured(n, 60_000);
+        spool
+            .append(batch)
+            .await
+            .unwrap_or_else(|error| panic!("{n}: {error} {:?}", spool.room()));
+        assert!(spool.picture(sha256).await.unwrap().is_some());
+        first.get_or_insert(sha256);
+        assert_eq!(deliver(&spool, lane).await, [n]);
+    }
+    assert!(
+        occupied(dir.path()) <= 16 << 20,
+        "{} bytes",
+        occupied(dir.path())
+    );
+    assert!(spool.picture(first.unwrap()).await.unwrap().is_none());
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn pictures_that_are_needed_stay_until_the_spool_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = DiskSpool::open(small(dir.path(), 8 << 20), HandClock::new())
+        .await
+        .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut kept = Vec::new();
+    let refused = loop {
+        let n = kept.len() as u64 + 1;
+        let (batch, sha256) = pictured(n, 60_000);
+        match spool.append(batch).await {
+            Ok(_) => kept.push(sha256),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, AppendError::Full);
+    for sha256 in &kept {
+        assert!(spool.picture(*sha256).await.unwrap().is_some());
+    }
+    assert_eq!(deliver(&spool, lane).await.len(), kept.len());
+    goes_on(&spool, 100_000).await;
+    spool.close().await;
+}
+
+/// Appends small events until something holds. Age is looked after once a second.
+async fn until(spool: &DiskSpool, lane: Lane, first: u64, holds: impl AsyncFn() -> bool) -> u64 {
+    let patience = Duration::from_secs(30);
+    let mut n = first;
+    let tried = tokio::time::timeout(patience, async {
+        while !holds().await {
+            spool.append(batch(vec![event(n, 99)])).await.unwrap();
+            deliver(spool, lane).await;
+            n += 1;
+        }
+    });
+    tried.await.expect("it does not come true");
+    n
+}
+
+#[tokio::test]
+async fn pictures_leave_by_age_unless_an_event_needs_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = HandClock::new();
+    let settings = DiskSettings {
+        images: Duration::from_secs(240),
+        ..settings(dir.path())
+    };
+    let spool = DiskSpool::open(settings, Arc::clone(&clock) as _)
+        .await
+        .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let (first, parked) = pictured(1, 1000);
+    spool.append(first).await.unwrap();
+    let leases = spool.lease(lane, 1, time(0)).await.unwrap();
+    let park = Settlement {
+        seq: leases[0].seq,
+        outcome: alone(time(5)),
+        attempt: None,
+    };
+    spool.settle(lane, vec![park]);
+    clock.forward(Duration::from_secs(20));
+    let (second, delivered) = pictured(2, 1000);
+    spool.append(second).await.unwrap();
+    assert_eq!(deliver(&spool, lane).await, [2]);
+    let gone = async |sha256| spool.picture(sha256).await.unwrap().is_none();
+    // The time of a picture begins when nobody needs it any more, so the clock goes on a few times.
+    let n = until(&spool, lane, 100, async || {
+        clock.forward(Duration::from_secs(30));
+        gone(delivered).await
+    });
+    let n = n.await;
+    assert!(!gone(parked).await, "a parked event has lost its picture");
+    let leases = spool.lease(lane, 1, time(9)).await.unwrap();
+    let done = Settlement {
+        seq: leases[0].seq,
+        outcome: Settled::Done,
+        attempt: None,
+    };
+    spool.settle(lane, vec![done]);
+    let left = until(&spool, lane, n, async || {
+        clock.forward(Duration::from_secs(30));
+        gone(parked).await
+    });
+    left.await;
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn history_and_quarantine_leave_by_age_and_held_events_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = HandClock::new();
+    let settings = DiskSettings {
+        history: Duration::from_secs(100),
+        quarantine: Duration::from_secs(100),
+        ..settings(dir.path())
+    };
+    let spool = DiskSpool::open(settings, Arc::clone(&clock) as _)
+        .await
+        .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut first = batch((1..=3000).map(|n| event(n % 3000 + 1, n)).collect());
+    first.unreadable = vec![faceway_core::NewUnreadable {
+        inbound: "gate".into(),
+        received_at: time(0),
+        reason: "not JSON".into(),
+        headers: Private::new("{}".into()),
+        body: Private::new(Bytes::from_static(b"{")),
+    }];
+    spool.append(first).await.unwrap();
+    let leases = spool.lease(lane, 1, time(0)).await.unwrap();
+    let held = leases[0].clone();
+    let park = Settlement {
+        seq: held.seq,
+        outcome: alone(time(5)),
+        attempt: None,
+    };
+    spool.settle(lane, vec![park]);
+    assert_eq!(deliver(&spool, lane).await.len(), 2999);
+    assert_eq!(
+        spool
+            .replay("erp".into(), time(0), time(3500))
+            .await
+            .unwrap(),
+        Some(3000)
+    );
+    assert_eq!(deliver(&spool, lane).await.len(), 2999);
+    clock.forward(Duration::from_secs(3200));
+    let rest = until(&spool, lane, 100_000, async || {
+        spool
+            .story(faceway_testkit::spool::id(3000))
+            .await
+            .unwrap()
+            .is_none()
+    });
+    rest.await;
+    assert_eq!(spool.room().quarantined, 0);
+    assert!(
+        spool.story(held.id).await.unwrap().is_some(),
+        "a parked event has left"
+    );
+    let again = spool.lease(lane, 1, time(5)).await.unwrap();
+    assert_eq!((again[0].seq, again[0].failures), (held.seq, 1));
+    let done = Settlement {
+        seq: held.seq,
+        outcome: Settled::Done,
+        attempt: None,
+    };
+    spool.settle(lane, vec![done]);
+    assert!(
+        spool.story(held.id).await.unwrap().is_none(),
+        "it stays behind"
+    );
+    // What has left is still recognised.
+    assert_eq!(
+        spool.append(batch(vec![event(7, 1)])).await.unwrap(),
+        [Receipt::Duplicate]
+    );
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn what_history_leaves_goes_back_to_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = HandClock::new();
+    let settings = DiskSettings {
+        history: Duration::from_secs(100),
+        ..settings(dir.path())
+    };
+    let spool = DiskSpool::open(settings, Arc::clone(&clock) as _)
+        .await
+        .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    for n in 1..=60_u64 {
+        let events = (0..50).map(|m| big(n * 50 + m, m, 10_000)).collect();
+        spool.append(batch(events)).await.unwrap();
+    }
+    deliver(&spool, lane).await;
+    let before = spool.room().bytes;
+    clock.forward(Duration::from_secs(9000));
+    let shrunk = until(&spool, lane, 100_000, async || {
+        spool.room().bytes < before - (20 << 20)
+    });
+    shrunk.await;
+    let database = std::fs::metadata(dir.path().join("spool.db"))
+        .unwrap()
+        .len();
+    assert!(database < 10 << 20, "{database} bytes");
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn too_little_left_on_the_disk_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultDisk::new();
+    let settings = DiskSettings {
+        free_min: 1 << 20,
+        ..settings(dir.path())
+    };
+    let spool = DiskSpool::open_on(settings, HandClock::new(), Arc::clone(&disk) as _)
+        .await
+        .unwrap();
+    spool.append(batch(vec![event(1, 1)])).await.unwrap();
+    disk.free.store((1 << 20) - 1, Ordering::SeqCst);
+    assert_eq!(
+        spool.append(batch(vec![event(2, 1)])).await,
+        Err(AppendError::Full)
+    );
+    assert_eq!(spool.room().accepting, Err(AppendError::Full));
+    disk.free.store(1 << 40, Ordering::SeqCst);
+    // Nobody asks; it is looked after once a second.
+    let accepting = async {
+        while spool.room().accepting.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), accepting)
+        .await
+        .unwrap();
+    spool.append(batch(vec![event(2, 1)])).await.unwrap();
+    spool.close().await;
+}
+
+/// A file system of its own, unmounted at the end.
+struct Loop(tempfile::TempDir);
+
+impl Loop {
+    fn mount(mebibytes: u64) -> Result<Self, String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let image = dir.path().join("image");
+        let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
+        file.set_len(mebibytes << 20)
+            .map_err(|error| error.to_string())?;
+        let at = dir.path().join("at");
+        std::fs::create_dir(&at).map_err(|error| error.to_string())?;
+        run(
+            "mkfs.ext4",
+            &["-q", "-m", "0", "-O", "^has_journal"],
+            &[&image],
+        )?;
+        run("mount", &["-o", "loop"], &[&image, &at])?;
+        Ok(Self(dir))
+    }
+
+    fn at(&self) -> std::path::PathBuf {
+        self.0.path().join("at")
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = run("umount", &[], &[&self.at()]);
+    }
+}
+
+fn run(program: &str, flags: &[&str], paths: &[&Path]) -> Result<(), String> {
+    let output = Command::new(program).args(flags).args(paths).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "{program}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_is_really_full_can_still_be_trimmed() {
+    let disk = match Loop::mount(48) {
+        Ok(disk) => disk,
+        Err(reason) => return println!("skipped: no file system can be mounted here ({reason})"),
+    };
+    let filler = disk.at().join("filler");
+    std::fs::write(&filler, vec![1; 8 << 20]).unwrap();
+    let dir = disk.at().join("spool");
+    let settings = small(&dir, 64 << 20);
+    let spool = DiskSpool::open_on(settings.clone(), HandClock::new(), Arc::new(Blind))
+        .await
+        .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let refused = fill(&spool, 1).await;
+    assert!(refused > 500, "full after {refused}");
+    assert_eq!(spool.room().accepting, Err(AppendError::Full));
+    assert_eq!(
+        spool.append(batch(vec![big(refused, 1, 10_000)])).await,
+        Err(AppendError::Full)
+    );
+    // Somebody else takes what the reserve has set free, but for a little.
+    let delivered = deliver(&spool, lane).await;
+    assert_eq!(delivered, (1..refused).collect::<Vec<_>>());
+    goes_on(&spool, refused).await;
+    assert_eq!(deliver(&spool, lane).await, [refused]);
+    let refused = fill(&spool, refused + 1).await;
+    std::fs::remove_file(&filler).unwrap();
+    goes_on(&spool, refused).await;
+    spool.close().await;
+    drop(spool);
+    let spool = DiskSpool::open(settings, HandClock::new()).await.unwrap();
+    assert_eq!(spool.damage(), Default::default());
+    spool.close().await;
+}
+
+/// Does not see how full the disk is, so that it is found out the hard way.
+struct Blind;
+
+impl faceway_spool_disk::Disk for Blind {
+    fn free(&self, dir: &Path) -> std::io::Result<u64> {
+        // The reserve is made again only when it fits, as on any disk.
+        let free = RealDisk.free(dir)?;
+        Ok(if dir.join("ballast").exists() {
+            u64::MAX
+        } else {
+            free
+        })
+    }
+}

@@ -3,6 +3,7 @@
 use clap::Args;
 use faceway::gateway::Gateway;
 use faceway::observe::{self, LogFormat};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::files::{GatewayFile, RoutesFile, settle};
 use super::signals::Signals;
@@ -36,6 +37,7 @@ impl Run {
         let metrics = observe::install_metrics()?;
         block_on(Box::pin(async {
             let mut signals = Signals::listen()?;
+            tokio::spawn(hang_ups(signal(SignalKind::hangup())?));
             let gateway = Gateway::start(config, routes, metrics).await?;
             tracing::info!(devices = %gateway.devices(), admin = %gateway.admin(), "running");
             signals.end().await;
@@ -45,5 +47,14 @@ impl Run {
             }
             Ok(())
         }))
+    }
+}
+
+/// SIGHUP is for reloading, which is not in this version yet. It must not end the gateway, as it would by default.
+async fn hang_ups(mut signal: Signal) {
+    while signal.recv().await.is_some() {
+        tracing::warn!(
+            "reloading is not in this version yet; restart the gateway, nothing is lost by that"
+        );
     }
 }

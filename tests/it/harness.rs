@@ -202,11 +202,15 @@ impl Gateway {
         self.child.kill().await.unwrap();
     }
 
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
     /// SIGTERM; waits for the end.
     pub(crate) async fn stop(mut self) -> ExitStatus {
-        let id = rustix::process::Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap())
-            .unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
         tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .expect("it drains and ends")

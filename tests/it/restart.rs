@@ -136,3 +136,19 @@ async fn a_graceful_stop_delivers_nothing_twice() {
         .collect();
     assert_eq!(received, sent, "in order, each once");
 }
+
+#[tokio::test]
+async fn a_hang_up_does_not_end_the_gateway() {
+    let gateway = Site::new("[inbound.nebula.lobby]\n").start().await;
+    gateway.signal(rustix::process::Signal::HUP);
+    let mut device = Device::connect(gateway.devices).await;
+    assert!(
+        device
+            .push(&recognition("PSC1", "u-1"))
+            .await
+            .unwrap()
+            .is_success()
+    );
+    let told = gateway.stop().await;
+    assert!(told.success(), "{told}");
+}

@@ -34,7 +34,18 @@ impl Hands {
 
     /// The next event that may leave. Its device's later events wait for [`Hands::returned`].
     pub(super) fn next(&mut self) -> Option<Lease> {
-        let (_, key) = self.ready.pop_first()?;
+        let first = *self.ready.first_key_value()?.0;
+        self.leave(first)
+    }
+
+    /// The same when only one may leave and it matters which: the one with the lowest `turn`.
+    pub(super) fn next_by(&mut self, turn: impl Fn(u64) -> usize) -> Option<Lease> {
+        let first = self.ready.keys().copied().min_by_key(|seq| turn(*seq))?;
+        self.leave(first)
+    }
+
+    fn leave(&mut self, seq: u64) -> Option<Lease> {
+        let key = self.ready.remove(&seq)?;
         let device = self.devices.get_mut(&key)?;
         let lease = device.waiting.pop_front()?;
         device.away = true;
@@ -118,6 +129,19 @@ mod tests {
         hands.returned(DeviceKey(7));
         assert_eq!(hands.next().unwrap().seq, 2);
         assert_eq!(hands.waiting(), 0);
+    }
+
+    #[test]
+    fn a_turn_counts_more_than_the_sequence() {
+        let mut hands = Hands::default();
+        [lease(1, 7), lease(2, 7), lease(3, 8), lease(4, 9)]
+            .into_iter()
+            .for_each(|lease| hands.take(lease));
+        let turn = |seq| usize::from(seq == 1);
+        assert_eq!(hands.next_by(turn).unwrap().seq, 3);
+        assert_eq!(hands.next_by(turn).unwrap().seq, 4);
+        assert_eq!(hands.next_by(turn).unwrap().seq, 1);
+        assert!(hands.next_by(turn).is_none(), "2 waits behind 1");
     }
 
     #[test]

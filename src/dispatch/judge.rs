@@ -107,11 +107,28 @@ impl Judge {
     }
 
     pub(super) fn permit(&self, now: Timestamp) -> Permit {
-        match &self.outage {
-            None => Permit::Open,
-            Some(outage) if outage.next_probe <= now => Permit::Probe,
-            Some(outage) => Permit::Wait(outage.next_probe),
+        let Some(Outage { next_probe, .. }) = self.outage else {
+            return Permit::Open;
+        };
+        // No pause is that long: somebody has set the clock back, and nobody waits for it to catch up.
+        let clock_was_set = next_probe.since(now) > self.retry.backoff_max;
+        if next_probe <= now || clock_was_set {
+            Permit::Probe
+        } else {
+            Permit::Wait(next_probe)
         }
+    }
+
+    /// Whose turn it is to probe: the lowest. An event that has probed in vain three times comes after all others, and
+    /// of several such the one that did so last comes last.
+    pub(super) fn turn(&self, seq: u64) -> usize {
+        let wearied = self.suspects.iter().position(|suspect| *suspect == seq);
+        wearied.map_or(0, |place| place + 1)
+    }
+
+    /// How many events come after all others in probing.
+    pub(super) fn wearied(&self) -> usize {
+        self.suspects.len()
     }
 
     /// Judges one attempt. `chance` is from 0 to 1 and spreads the pauses.
@@ -219,7 +236,9 @@ impl Judge {
             None if self.suspects.contains(&seq) => return self.park_or_bury(failed),
             None => (failed.now, 0, 0),
             // Attempts that were on their way when the outage began tell nothing new.
-            Some(outage) if outage.next_probe > failed.now => return released(false),
+            Some(_) if matches!(self.permit(failed.now), Permit::Wait(_)) => {
+                return released(false);
+            }
             Some(outage) => (
                 outage.since,
                 outage.probes.saturating_add(1),
@@ -421,6 +440,41 @@ mod tests {
             "now it is counted"
         );
         assert_eq!(judge.permit(now), Permit::Open, "and the others go on");
+    }
+
+    #[test]
+    fn who_has_probed_in_vain_comes_after_all_others() {
+        let mut judge = judge(0);
+        let mut now = at(0);
+        let mut probes = Vec::new();
+        // Three poisonous events of three devices; all of them can be leased whenever a probe may leave.
+        for _ in 0..13 {
+            let seq = (1..=3).min_by_key(|seq| judge.turn(*seq)).unwrap();
+            judge.judge(&lease(seq, seq, 0), down(None), now, 1.0);
+            probes.push(seq);
+            let Permit::Wait(until) = judge.permit(now) else {
+                panic!("an outage must wait")
+            };
+            now = until;
+        }
+        assert_eq!(probes, [1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 1, 1, 1]);
+        assert_eq!(judge.turn(4), 0, "one that has not probed is the next");
+        assert_eq!(judge.wearied(), 3);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_lengthens_no_pause() {
+        let mut judge = judge(0);
+        judge.judge(&lease(1, 1, 0), down(None), at(1_000_000), 1.0);
+        assert_eq!(
+            judge.permit(at(1_000_000)),
+            Permit::Wait(at(1_000_001)),
+            "before it was set"
+        );
+        assert_eq!(judge.permit(at(0)), Permit::Probe);
+        let probe = judge.judge(&lease(1, 1, 0), down(None), at(0), 1.0);
+        assert_eq!(probe.settled, Settled::Release);
+        assert_eq!(judge.permit(at(0)), Permit::Wait(at(2)), "no storm");
     }
 
     #[test]

@@ -143,7 +143,10 @@ impl LaneWork {
     async fn fill(&mut self) -> bool {
         let (low, most) = match self.judge.permit(self.now()) {
             Permit::Open => (HANDS_LOW, HANDS_MAX),
-            Permit::Probe if self.deliveries.is_empty() => (1, PROBE_HANDS_MAX),
+            Permit::Probe if self.deliveries.is_empty() => {
+                // Those that have probed in vain must not hide the others.
+                (1, PROBE_HANDS_MAX + self.judge.wearied())
+            }
             Permit::Probe | Permit::Wait(_) => return false,
         };
         for _ in 0..VISITS_MAX {
@@ -201,15 +204,16 @@ impl LaneWork {
     /// Sends on their way as many events as may be.
     fn start(&mut self) {
         loop {
-            let most = match self.judge.permit(self.now()) {
-                Permit::Open => self.tools.concurrency_max,
-                Permit::Probe => 1,
-                Permit::Wait(_) => 0,
+            let next = match self.judge.permit(self.now()) {
+                Permit::Open if self.deliveries.len() < self.tools.concurrency_max => {
+                    self.hands.next()
+                }
+                Permit::Probe if self.deliveries.is_empty() => {
+                    self.hands.next_by(|seq| self.judge.turn(seq))
+                }
+                Permit::Open | Permit::Probe | Permit::Wait(_) => None,
             };
-            if self.deliveries.len() >= most {
-                return;
-            }
-            let Some(lease) = self.hands.next() else {
+            let Some(lease) = next else {
                 return;
             };
             self.deliver(lease);

@@ -17,4 +17,5 @@ mod privacy;
 mod repair;
 mod restart;
 mod retry;
+mod review;
 mod tidy;

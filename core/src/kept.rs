@@ -142,7 +142,7 @@ pub enum Settled {
 pub enum Parked {
     /// It failed alone: one more failure is counted.
     Alone,
-    /// It was the probe of an outage too often: nothing is counted, and [`Spool::wake`] makes it due.
+    /// It was the probe of an outage too often: nothing is counted, and [`Spool::wake`](crate::Spool::wake) makes it due.
     Probe,
 }
 

@@ -44,7 +44,7 @@ pub trait Spool: Send + Sync + 'static {
     /// (with the next group that the engine writes); after a crash in between, the event is leased once more.
     fn settle(&self, lane: Lane, settlements: Vec<Settlement>);
 
-    /// The outage is over: what this lane parked with [`Parked::Probe`] is due now.
+    /// The outage is over: what this lane parked with [`Parked::Probe`](crate::Parked::Probe) is due now.
     fn wake(&self, lane: Lane);
 
     /// How a lane stands.

@@ -67,7 +67,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-struct Result_ {
+struct Outcome {
     per_second: f64,
     p50: Duration,
     p99: Duration,
@@ -75,7 +75,7 @@ struct Result_ {
     note: String,
 }
 
-impl std::fmt::Display for Result_ {
+impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             per_second,
@@ -108,7 +108,7 @@ fn cpu() -> Duration {
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
-fn summary(mut times: Vec<Duration>, took: Duration, used: Duration, note: String) -> Result_ {
+fn summary(mut times: Vec<Duration>, took: Duration, used: Duration, note: String) -> Outcome {
     times.sort_unstable();
     let at = |share: usize| {
         times
@@ -117,7 +117,7 @@ fn summary(mut times: Vec<Duration>, took: Duration, used: Duration, note: Strin
             .unwrap_or_default()
     };
     let count = times.len().max(1) as f64;
-    Result_ {
+    Outcome {
         per_second: count / took.as_secs_f64(),
         p50: at(50),
         p99: at(99),
@@ -127,7 +127,7 @@ fn summary(mut times: Vec<Duration>, took: Duration, used: Duration, note: Strin
 }
 
 /// The limit: one thread appends what waits to a file and syncs it once.
-async fn bare_log(dir: &Path, plan: &Plan) -> Result<Result_, Failure> {
+async fn bare_log(dir: &Path, plan: &Plan) -> Result<Outcome, Failure> {
     let (queue, mut inbox) = mpsc::channel::<(Vec<u8>, oneshot::Sender<()>)>(4096);
     let mut file = File::create(dir.join("log"))?;
     let writer = std::thread::spawn(move || {
@@ -178,7 +178,7 @@ async fn bare_log(dir: &Path, plan: &Plan) -> Result<Result_, Failure> {
     Ok(result)
 }
 
-async fn spool(dir: &Path, plan: &Plan) -> Result<Result_, Failure> {
+async fn spool(dir: &Path, plan: &Plan) -> Result<Outcome, Failure> {
     let settings = DiskSettings {
         dir: dir.join("spool"),
         bytes_max: 16 << 30,

@@ -14,7 +14,7 @@ pub trait Disk: Send + Sync + 'static {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// Called before a group is committed; an error is taken as one of the disk: nothing of the group is there.
+    /// Called before a group is committed; an error is taken as a commit that failed, and nothing of the group is there.
     ///
     /// # Errors
     /// When a test wants it.

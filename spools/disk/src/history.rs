@@ -4,8 +4,10 @@ use rusqlite::Connection;
 
 use crate::store::{Trouble, get};
 
-/// Events that leave in one group at most, so that no group takes long.
-const EVENTS_AT_ONCE: i64 = 1024;
+/// Events that leave by age in one group at most, so that no group takes long.
+pub(crate) const EVENTS_AT_ONCE: usize = 1024;
+/// Events that give way in one step when room is short; few, so that not more leaves than has to.
+pub(crate) const EVENTS_A_STEP: usize = 64;
 /// The same of unreadable bodies, which may be large.
 const BODIES_AT_ONCE: i64 = 64;
 
@@ -21,17 +23,19 @@ pub(crate) struct Trimmed {
 impl Trimmed {
     /// Whether there may be more to trim.
     pub(crate) fn is_full(self) -> bool {
-        self.passed >= EVENTS_AT_ONCE as usize
+        self.passed >= EVENTS_AT_ONCE
     }
 }
 
-/// Removes events from `from` on that are older than `cutoff` (all when `None`) and below `need`, with their attempts.
+/// Removes events from `from` on, at most `max`, that are older than `cutoff` (all when `None`) and below `need`, with
+/// their attempts.
 /// Events that a lane holds stay; they leave when they are settled ([`remove_straggler`]).
 pub(crate) fn trim(
     conn: &Connection,
     from: u64,
     need: u64,
     cutoff: Option<i64>,
+    max: usize,
 ) -> Result<Trimmed, Trouble> {
     let cutoff = cutoff.unwrap_or(i64::MAX);
     let mut trimmed = Trimmed {
@@ -40,7 +44,7 @@ pub(crate) fn trim(
     };
     let sql = "SELECT seq, at FROM event WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?";
     let mut select = conn.prepare_cached(sql)?;
-    let mut rows = select.query((from.cast_signed(), need.cast_signed(), EVENTS_AT_ONCE))?;
+    let mut rows = select.query((from.cast_signed(), need.cast_signed(), max as i64))?;
     while let Some(row) = rows.next()? {
         if row.get::<_, i64>(1)? >= cutoff {
             break;

@@ -175,7 +175,7 @@ pub(crate) fn insert(
 /// Removes all of a lane, but for its attempts, which leave with the history.
 pub(crate) fn delete(conn: &Connection, id: u32) -> Result<(), Trouble> {
     conn.execute("DELETE FROM lane WHERE id = ?", [id])?;
-    for table in ["held", "range", "buried", "attempt"] {
+    for table in ["held", "range", "buried"] {
         conn.execute(&format!("DELETE FROM {table} WHERE lane = ?"), [id])?;
     }
     Ok(())

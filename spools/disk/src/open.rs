@@ -18,6 +18,9 @@ use crate::shared::Shared;
 use crate::store::{Meta, Trouble, get, open_writer, prepare_schema, private_file};
 use crate::writer::Writer;
 
+/// SQLite needs a little space for the index of its log.
+const SPACE_TO_OPEN: u64 = 1 << 20;
+
 /// Opens everything and gives the writer, ready to run.
 pub(crate) fn open(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
     let dir = || shared.settings.dir.display().to_string();
@@ -28,6 +31,14 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { dir: dir() }),
         Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    if shared
+        .disk
+        .free(&shared.settings.dir)
+        .is_ok_and(|free| free < SPACE_TO_OPEN)
+    {
+        // A full disk must not keep the gateway from starting: it has to deliver to become less full.
+        let _ = std::fs::remove_file(&shared.paths.ballast);
     }
     let commits = commits_in_wal(&shared.paths.wal).map_err(failed)?;
     let (mark, reserved) = Mark::open(&shared.paths.mark).map_err(failed)?;

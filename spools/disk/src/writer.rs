@@ -18,7 +18,7 @@ use rusqlite::Connection;
 
 use crate::budget::Budget;
 use crate::group::{Effect, Group};
-use crate::history::{trim, trim_quarantine};
+use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim, trim_quarantine};
 use crate::inbox::Stop;
 use crate::lanes;
 use crate::mark::Mark;
@@ -30,9 +30,9 @@ use crate::store::{Meta, Trouble, open_writer};
 /// How often the writer looks after room and age when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 /// Steps of trimming in one group at most.
-const STEPS_MAX: usize = 4;
+const STEPS_MAX: usize = 16;
 /// Pages that are given back to the disk in one group at most.
-const VACUUM_PAGES: u32 = 1024;
+const VACUUM_PAGES: u32 = 256;
 
 /// See the module.
 pub(crate) struct Writer {
@@ -106,8 +106,7 @@ impl Writer {
                 Ok(()) => {
                     self.publish(group);
                     if group.vacuumed && (!group.more || !self.budget.has_ballast()) {
-                        // What was trimmed is given back to the disk only when it leaves the log.
-                        let _ = fold_wal(&conn);
+                        self.give_back(&conn);
                     }
                     self.conn = Some(conn);
                 }
@@ -138,12 +137,11 @@ impl Writer {
             group.meta.groups = self.meta.groups;
         }
         self.packs.end_sync()?;
-        self.mark.reserve(group.meta.next)?;
-        disk.before_commit()?;
-        Ok(())
+        Ok(self.mark.reserve(group.meta.next)?)
     }
 
     fn commit(&self, conn: &Connection) -> Result<(), Trouble> {
+        self.shared.disk.before_commit()?;
         conn.prepare_cached("COMMIT")?.execute([])?;
         self.shared.disk.after_commit()?;
         Ok(())
@@ -203,10 +201,14 @@ impl Writer {
 
     fn give_way(&mut self, conn: &Connection, group: &mut Group) -> Result<bool, Trouble> {
         let need = self.need(group);
-        let trimmed = trim(conn, group.meta.trimmed, need, None)?;
+        // Whatever takes up more goes first.
+        let pictures_first = self.packs.bytes() > self.budget.occupied() / 2;
+        if pictures_first && self.packs.give_way(conn, need)? {
+            return Ok(true);
+        }
+        let trimmed = trim(conn, group.meta.trimmed, need, None, EVENTS_A_STEP)?;
         group.meta.trimmed = trimmed.upto;
-        let packs = self.packs.give_way(conn, need)?;
-        Ok(trimmed.passed > 0 || packs)
+        Ok(trimmed.passed > 0 || (!pictures_first && self.packs.give_way(conn, need)?))
     }
 
     /// Once in a while, and as long as there is more of it: age.
@@ -226,6 +228,7 @@ impl Writer {
             group.meta.trimmed,
             need,
             Some(before(settings.history)),
+            EVENTS_AT_ONCE,
         )?;
         group.meta.trimmed = trimmed.upto;
         let unread = trim_quarantine(conn, before(settings.quarantine))?;
@@ -323,6 +326,20 @@ impl Writer {
             self.meta.next = next;
         }
         Ok(conn)
+    }
+
+    /// What was trimmed goes back to the disk only when the log is folded in. Waiting for readers, so that the log's
+    /// own bytes go back as well, is worth it only when room is short.
+    fn give_back(&self, conn: &Connection) {
+        let folded = if self.budget.fits(self.budget.probe()) {
+            let row = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            row.map_err(Trouble::from)
+        } else {
+            fold_wal(conn)
+        };
+        if let Err(trouble) = folded {
+            tracing::warn!(?trouble, "the write-ahead log cannot be folded in now");
+        }
     }
 
     fn drop_ballast_if_full(&mut self) {

@@ -374,16 +374,12 @@ async fn what_history_leaves_goes_back_to_the_disk() {
         spool.append(batch(events)).await.unwrap();
     }
     deliver(&spool, lane).await;
-    let before = spool.room().bytes;
     clock.forward(Duration::from_secs(9000));
-    let shrunk = until(&spool, lane, 100_000, async || {
-        spool.room().bytes < before - (20 << 20)
-    });
-    shrunk.await;
-    let database = std::fs::metadata(dir.path().join("spool.db"))
-        .unwrap()
-        .len();
-    assert!(database < 10 << 20, "{database} bytes");
+    let size = |file| std::fs::metadata(dir.path().join(file)).unwrap().len();
+    assert!(size("spool.db") + size("spool.db-wal") > 30 << 20);
+    // The log is not folded in when nothing happens, so the file may not have grown yet.
+    let shrunk = async || size("spool.db") < 8 << 20 && spool.room().bytes < 80 << 20;
+    until(&spool, lane, 100_000, shrunk).await;
     spool.close().await;
 }
 
@@ -484,7 +480,12 @@ async fn a_disk_that_is_really_full_can_still_be_trimmed() {
         spool.append(batch(vec![big(refused, 1, 10_000)])).await,
         Err(AppendError::Full)
     );
-    // Somebody else takes what the reserve has set free, but for a little.
+    spool.close().await;
+    drop(spool);
+    let spool = DiskSpool::open_on(settings.clone(), HandClock::new(), Arc::new(Blind))
+        .await
+        .unwrap();
+    assert_eq!(spool.open_lane("erp", Start::Now).await.unwrap(), lane);
     let delivered = deliver(&spool, lane).await;
     assert_eq!(delivered, (1..refused).collect::<Vec<_>>());
     goes_on(&spool, refused).await;

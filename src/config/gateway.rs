@@ -211,7 +211,7 @@ pub fn parse(
     root.finish();
     let (errors, warnings) = document.finish();
     if errors.is_empty() {
-        Ok(config)
+        Ok((config, warnings))
     } else {
         Err(errors)
     }

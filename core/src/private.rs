@@ -3,7 +3,7 @@
 /// Something about a person, or a secret. It has no text: no `Display`, no `Serialize`, and its `Debug` says nothing.
 ///
 /// It is revealed by name in two places only: the codec that writes an event for the spool, and the rendering of a
-/// message. `tests/it/privacy.rs` counts the callers.
+/// message. `tests/it/tidy.rs` lists the callers.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Private<T>(T);
 
@@ -26,6 +26,13 @@ impl<T> Private<T> {
     /// Changes what is inside without opening the fence.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Private<U> {
         Private(change(self.0))
+    }
+}
+
+impl<T: AsRef<[u8]>> Private<T> {
+    /// How many bytes are inside; that tells nothing of them.
+    pub fn size(&self) -> usize {
+        self.0.as_ref().len()
     }
 }
 
@@ -65,5 +72,6 @@ mod tests {
     #[test]
     fn debug_says_nothing() {
         assert_eq!(format!("{:?}", Private::new("Li Wei")), "(private)");
+        assert_eq!(Private::new("Li Wei").size(), 6);
     }
 }

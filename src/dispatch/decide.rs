@@ -1,5 +1,6 @@
 //! Whether an event is for this lane's outbound, by the rules as they are now.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use faceway_core::Lease;
@@ -31,14 +32,14 @@ pub(super) enum Routed {
 struct Counters {
     routed: Vec<Option<Counter>>,
     unrouted: Option<Counter>,
-    /// Events up to this one are counted: a released event comes again.
-    counted: u64,
+    /// Events that are counted and not through: a released event comes again.
+    counted: HashSet<u64>,
 }
 
 impl Decider {
     pub(super) fn new(name: &str, rules: Arc<RouteSet>) -> Self {
         let outbound = rules.outbound(name);
-        let counters = Counters::new(&rules, outbound, 0);
+        let counters = Counters::new(&rules, outbound, HashSet::new());
         Self {
             name: name.to_owned(),
             rules,
@@ -52,8 +53,14 @@ impl Decider {
     pub(super) fn replace(&mut self, rules: Arc<RouteSet>) {
         self.once.retain(&rules);
         self.outbound = rules.outbound(&self.name);
-        self.counters = Counters::new(&rules, self.outbound, self.counters.counted);
+        let counted = std::mem::take(&mut self.counters.counted);
+        self.counters = Counters::new(&rules, self.outbound, counted);
         self.rules = rules;
+    }
+
+    /// The rules will not be asked about this event again, unless it is replayed.
+    pub(super) fn through(&mut self, seq: u64) {
+        self.counters.counted.remove(&seq);
     }
 
     pub(super) fn decide(&mut self, lease: &Lease) -> Routed {
@@ -78,13 +85,14 @@ impl Decider {
         if admission.admitted {
             Routed::Here
         } else {
+            self.through(lease.seq);
             Routed::Elsewhere
         }
     }
 }
 
 impl Counters {
-    fn new(rules: &RouteSet, outbound: Option<usize>, counted: u64) -> Self {
+    fn new(rules: &RouteSet, outbound: Option<usize>, counted: HashSet<u64>) -> Self {
         let route = |route: &faceway_rules::Route| {
             let here = outbound.is_some() && route.to.first().copied() == outbound;
             here.then(|| counter!("faceway_routed_total", "route" => route.name.clone()))
@@ -98,10 +106,9 @@ impl Counters {
     }
 
     fn count(&mut self, seq: u64, matched: &[usize], event: &Value, rules: &RouteSet) {
-        if seq <= self.counted {
+        if !self.counted.insert(seq) {
             return;
         }
-        self.counted = seq;
         for route in matched {
             if let Some(Some(counter)) = self.routed.get(*route) {
                 counter.increment(1);

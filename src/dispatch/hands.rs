@@ -12,6 +12,8 @@ pub(super) struct Hands {
     /// Devices whose first event may leave, by its sequence number.
     ready: BTreeMap<u64, DeviceKey>,
     waiting: usize,
+    /// Size of the events that wait.
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -28,6 +30,7 @@ impl Hands {
         if !device.away && device.waiting.is_empty() {
             self.ready.insert(lease.seq, key);
         }
+        self.bytes += lease.body.size();
         device.waiting.push_back(lease);
         self.waiting += 1;
     }
@@ -50,6 +53,7 @@ impl Hands {
         let lease = device.waiting.pop_front()?;
         device.away = true;
         self.waiting -= 1;
+        self.bytes -= lease.body.size();
         Some(lease)
     }
 
@@ -74,7 +78,11 @@ impl Hands {
         let Some(device) = self.devices.get_mut(&key) else {
             return Vec::new();
         };
-        let seqs: Vec<u64> = device.waiting.drain(..).map(|lease| lease.seq).collect();
+        let mut seqs = Vec::with_capacity(device.waiting.len());
+        for lease in device.waiting.drain(..) {
+            self.bytes -= lease.body.size();
+            seqs.push(lease.seq);
+        }
         self.waiting -= seqs.len();
         if let Some(first) = seqs.first() {
             self.ready.remove(first);
@@ -97,10 +105,16 @@ impl Hands {
     pub(super) const fn waiting(&self) -> usize {
         self.waiting
     }
+
+    /// How many bytes they have together.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use faceway_core::{DeviceKey, EventId, Lease, Private, Timestamp};
 
     use super::Hands;
@@ -113,7 +127,7 @@ mod tests {
             received_at: Timestamp::from_millis(0).unwrap(),
             failures: 0,
             routed: false,
-            body: Private::default(),
+            body: Private::new(Bytes::from_static(b"{}")),
         }
     }
 
@@ -152,8 +166,9 @@ mod tests {
             .for_each(|lease| hands.take(lease));
         assert_eq!(hands.next().unwrap().seq, 1);
         assert_eq!(hands.give_back(DeviceKey(7)), [2]);
+        assert_eq!(hands.bytes(), 2);
         assert_eq!(hands.give_back_all(), [3]);
-        assert_eq!(hands.waiting(), 0);
+        assert_eq!((hands.waiting(), hands.bytes()), (0, 0));
         hands.take(lease(2, 7));
         assert!(
             hands.next().is_none(),

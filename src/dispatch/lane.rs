@@ -27,6 +27,8 @@ use crate::observe::LaneMetrics;
 const HANDS_MAX: usize = 256;
 /// Below so many it visits the spool again.
 const HANDS_LOW: usize = 64;
+/// With so many bytes in its hands it visits the spool no more: events may be as large as bodies.
+const HANDS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How many events it takes in to find one that can probe.
 const PROBE_HANDS_MAX: usize = 16;
 /// After so many visits to the spool in a row it looks after its deliveries again.
@@ -150,12 +152,16 @@ impl LaneWork {
             Permit::Probe | Permit::Wait(_) => return false,
         };
         for _ in 0..VISITS_MAX {
-            if self.dry || self.hands.waiting() >= low || self.tools.stop.is_cancelled() {
+            if self.dry || self.has_enough(low) || self.tools.stop.is_cancelled() {
                 return false;
             }
             self.lease(most - self.hands.waiting()).await;
         }
-        !self.dry && self.hands.waiting() < low
+        !self.dry && !self.has_enough(low)
+    }
+
+    const fn has_enough(&self, low: usize) -> bool {
+        self.hands.waiting() >= low || self.hands.bytes() >= HANDS_BYTES_MAX
     }
 
     async fn lease(&mut self, most: usize) {
@@ -294,6 +300,9 @@ impl LaneWork {
         if kept_waiting || lease.routed || judgement.outage_ended {
             // Something can be leased now that could not before.
             self.dry = false;
+        }
+        if judgement.settled != Settled::Release {
+            self.decider.through(lease.seq);
         }
         let settlement = Settlement {
             seq: lease.seq,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faceway_core::{AttemptResult, Code};
+use faceway_core::{AttemptResult, Code, Timestamp};
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     histogram,
@@ -231,7 +231,6 @@ impl InboundMetrics {
         receipts: &[faceway_core::Receipt],
         quarantined: usize,
         took: Duration,
-        now: f64,
     ) {
         let stored = receipts
             .iter()
@@ -241,9 +240,10 @@ impl InboundMetrics {
         self.duplicate.increment((receipts.len() - stored) as u64);
         self.quarantined.increment(quarantined as u64);
         self.append_seconds.record(took);
-        if !receipts.is_empty() {
-            self.last_event.set(now);
-        }
+    }
+
+    pub(crate) fn gave_event(&self, at: Timestamp) {
+        self.last_event.set(at.as_seconds());
     }
 
     pub(crate) fn refused(&self) {

@@ -44,6 +44,15 @@ impl Timestamp {
         self.0
     }
 
+    /// Seconds since 1970 with their fraction, as metrics count.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of the years 0 to 9999 are exact"
+    )]
+    pub const fn as_seconds(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
     /// This moment and `ms` milliseconds (which may be negative), held inside what RFC 3339 can write.
     #[must_use]
     pub const fn plus_millis(self, ms: i64) -> Self {

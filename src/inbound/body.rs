@@ -44,9 +44,13 @@ const PERMIT_BYTES: usize = 1024;
 const FREE_BYTES: usize = 16 * 1024;
 
 impl BodyMemory {
-    /// Room for bodies of `bytes` together.
-    pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes / PERMIT_BYTES)))
+    /// Room for bodies of `bytes` together, and for one of the largest in any case.
+    pub fn new(bytes: usize, body_bytes_max: u64) -> Self {
+        let one = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
+        let permits = bytes.max(one).div_ceil(PERMIT_BYTES);
+        Self(Arc::new(Semaphore::new(
+            permits.min(Semaphore::MAX_PERMITS),
+        )))
     }
 
     fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
@@ -96,6 +100,9 @@ async fn collect(
             bytes: first,
             _share: share,
         });
+    }
+    if first.len() > most {
+        return Err(BodyError::TooLarge);
     }
     let mut taken = share(None, first.len(), memory)?;
     // The announced size is only a promise: memory is taken as bytes come, doubling.
@@ -174,7 +181,7 @@ mod tests {
 
     #[test]
     fn memory_is_shared_and_given_back() {
-        let memory = BodyMemory::new(1024 * 1024);
+        let memory = BodyMemory::new(1024 * 1024, 1024 * 1024);
         let first = share(None, 600 * 1024, &memory).unwrap();
         assert_eq!(
             share(None, 600 * 1024, &memory).unwrap_err(),
@@ -192,6 +199,14 @@ mod tests {
         )
         .unwrap();
         assert_eq!(grown.unwrap().num_permits(), 900);
+    }
+
+    #[test]
+    fn the_largest_body_finds_room() {
+        let most = 2 * 1024 * 1024 + 1;
+        let memory = BodyMemory::new(1024 * 1024, most as u64);
+        assert!(share(None, most, &memory).unwrap().is_some());
+        BodyMemory::new(1024 * 1024, u64::MAX);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTI
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
-use super::receive::plain;
+use super::receive::{plain, wrong_method};
 use crate::link::{LinkError, Links};
 
 /// Serves a picture.
@@ -16,7 +16,7 @@ pub(super) async fn serve<B>(
     spool: &dyn Spool,
 ) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return plain(StatusCode::METHOD_NOT_ALLOWED, "GET pictures here\n");
+        return wrong_method("GET, HEAD", "GET pictures here\n");
     }
     let Some((sha256, expires, signature)) = parts(request.uri()) else {
         return plain(StatusCode::FORBIDDEN, "not a link to a picture\n");

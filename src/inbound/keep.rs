@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faceway_core::{
-    Adapter, AppendError, Arrival, Batch, Clock, DeviceKey, Element, NewEvent, NewUnreadable,
-    Outcome, Private, Reading, Receipt, Reject, Settings, Spool, Stamp, Timestamp, encode, stamp,
+    Adapter, Arrival, Batch, Clock, DeviceKey, Element, NewEvent, NewUnreadable, Outcome, Private,
+    Reading, Receipt, Reject, Settings, Spool, Stamp, Timestamp, encode, stamp,
 };
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 use tokio::time::Instant;
@@ -84,7 +84,14 @@ impl Inbound {
             self.batch(&arrival, received_at)
         };
         match batch {
-            Ok(batch) => self.append(batch, began, received_at).await,
+            Ok(batch) => {
+                let gives_events = !batch.events.is_empty();
+                let kept = self.append(batch, began).await;
+                if gives_events && kept.outcome == Outcome::Kept {
+                    self.metrics.gave_event(received_at);
+                }
+                kept
+            }
             Err(reason) => {
                 self.metrics.refused();
                 Kept {
@@ -118,31 +125,25 @@ impl Inbound {
             .map_err(|reason| reason.to_string())?;
         match batch.unreadable.first() {
             Some(unreadable) => Err(unreadable.reason.to_string()),
-            None => Ok(self.append(batch, began, received_at).await),
+            None => Ok(self.append(batch, began).await),
         }
     }
 
-    async fn append(&self, batch: Batch, began: Instant, received_at: Timestamp) -> Kept {
+    async fn append(&self, batch: Batch, began: Instant) -> Kept {
         let quarantined = batch.unreadable.len();
-        if quarantined > 0 {
-            // The reason names no value of the body.
-            let reason = batch
-                .unreadable
-                .first()
-                .map(|entry| entry.reason.to_string());
-            tracing::warn!(
-                inbound = self.name,
-                quarantined,
-                reason,
-                "a body could not be read; it is in quarantine"
-            );
-        }
+        let reason = batch.unreadable.first().map(|entry| entry.reason.clone());
         match self.spool.append(batch).await {
             Ok(receipts) => {
-                #[expect(clippy::cast_precision_loss, reason = "a metric's seconds")]
-                let now = received_at.as_millis() as f64 / 1000.0;
-                self.metrics
-                    .kept(&receipts, quarantined, began.elapsed(), now);
+                if let Some(reason) = reason {
+                    // The reason names no value of the body.
+                    tracing::warn!(
+                        inbound = self.name,
+                        quarantined,
+                        %reason,
+                        "a body could not be read; it is in quarantine"
+                    );
+                }
+                self.metrics.kept(&receipts, quarantined, began.elapsed());
                 let stored = receipts
                     .iter()
                     .filter(|receipt| matches!(receipt, Receipt::Appended(_)))
@@ -154,13 +155,21 @@ impl Inbound {
                     quarantined,
                 }
             }
-            Err(error) => self.busy(error),
+            Err(error) => {
+                tracing::debug!(inbound = self.name, %error, "the source must send again");
+                self.busy()
+            }
         }
     }
 
-    fn busy(&self, error: AppendError) -> Kept {
+    /// A record was not let in, or not read.
+    pub(super) fn turned_away(&self) {
+        self.metrics.refused();
+    }
+
+    /// A record cannot be kept now: its source must send it again.
+    pub(super) fn busy(&self) -> Kept {
         self.metrics.busy();
-        tracing::debug!(inbound = self.name, %error, "the source must send again");
         Kept {
             outcome: Outcome::Busy,
             stored: 0,

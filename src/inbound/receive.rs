@@ -59,14 +59,13 @@ impl Receiver {
     ) -> Response<Full<Bytes>> {
         match admission.check(peer, request.uri(), request.headers()) {
             Ok(()) => {}
-            Err(denied) => return denied_response(denied),
+            Err(denied) => {
+                inbound.turned_away();
+                return denied_response(denied);
+            }
         }
         if request.method() != Method::POST {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "POST records here\n");
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("POST"));
-            return response;
+            return wrong_method("POST", "POST records here\n");
         }
         let (head, body) = request.into_parts();
         let limits = BodyLimits {
@@ -78,8 +77,13 @@ impl Receiver {
                 let kept = inbound.keep(&head.headers, Some(peer), &body.bytes).await;
                 response_of(inbound, &kept.outcome)
             }
-            Err(BodyError::NoMemory) => response_of(inbound, &Outcome::Busy),
-            Err(error) => body_response(error),
+            Err(BodyError::NoMemory) => response_of(inbound, &inbound.busy().outcome),
+            Err(error) => {
+                if error == BodyError::TooLarge {
+                    inbound.turned_away();
+                }
+                body_response(error)
+            }
         }
     }
 }
@@ -149,6 +153,15 @@ fn body_response(error: BodyError) -> Response<Full<Bytes>> {
     response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// 405 with the methods that are allowed.
+pub(super) fn wrong_method(allowed: &'static str, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

@@ -4,15 +4,17 @@
 //! Stop, in the order of the flow: stop accepting → finish what was read → stop leasing → wait for deliveries up to the
 //! grace period → close outbounds → sync and close the spool.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, Outbound, Repair, Spool, SystemClock};
+use faceway_core::{Clock, Lane, Outbound, Repair, Spool, Start, SystemClock};
 use faceway_rules::{RouteSet, Routes};
 use faceway_spool_disk::DiskSpool;
+use hyper::service::service_fn;
+use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,10 @@ use crate::open::{self, Inbounds, Listeners};
 
 /// How long requests, and after them deliveries, may take to end once the gateway shuts down.
 const GRACE: Duration = Duration::from_secs(10);
+/// The same for requests to the admin listener.
+const ADMIN_GRACE: Duration = Duration::from_secs(1);
+/// Connections to the admin listener at a time, so that nobody there takes the file handles that devices need.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
 /// Memory for bodies that are being read, together.
 const BODY_MEMORY_BYTES: usize = 256 * 1024 * 1024;
 /// Prometheus' histograms are tidied this often; nobody else does it.
@@ -76,23 +82,23 @@ impl Gateway {
             clock,
             grace: GRACE,
         };
-        let dispatch = run_lanes(&routes, outbounds, &common).await?;
         let inbounds = open::inbounds(&routes, &common.spool, &common.clock)?;
+        let token = config.listen.admin_token.as_ref();
+        let token = token.map(secrets::resolve).transpose()?;
+        // Last, when nothing that the files name can be missing any more: from here on events leave.
+        let dispatch = run_lanes(&routes, outbounds, &common).await?;
+        let repair: Arc<dyn Repair> = Arc::clone(&spool) as _;
         let admin = Admin {
             spool: Arc::clone(&common.spool),
-            repair: Arc::clone(&spool) as Arc<dyn Repair>,
+            removed: removed_lanes(&*repair, &routes, &common).await?,
+            repair,
             lanes: dispatch.lanes().to_vec(),
             inbounds: by_name(&inbounds),
             shown_inbounds: open::shown(&routes),
             rules: common.rules.clone(),
             clock: Arc::clone(&common.clock),
             metrics: metrics.clone(),
-            token: config
-                .listen
-                .admin_token
-                .as_ref()
-                .map(secrets::resolve)
-                .transpose()?,
+            token,
             started_at: common.clock.now(),
         };
         loaded(&*common.clock);
@@ -106,7 +112,7 @@ impl Gateway {
                 receiver(inbounds, &common, &config.limits),
                 &config.limits,
             ),
-            admin_server: serve_admin(listeners.admin, admin),
+            admin_server: serve_admin(listeners.admin, admin, &config.limits),
             upkeep: tokio::spawn(upkeep(metrics)),
             _rules: rules_sender,
         })
@@ -130,8 +136,7 @@ impl Gateway {
         tracing::info!("stopping: waiting for deliveries that are on their way");
         self.dispatch.stop().await;
         self.admin_server.stop.cancel();
-        // A scraper that keeps its connection open must not keep the gateway.
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.admin_server.work).await;
+        let _ = self.admin_server.work.await;
         self.upkeep.abort();
         self.spool.close().await;
         tracing::info!("stopped; what is not delivered is on disk");
@@ -150,7 +155,31 @@ async fn run_lanes(
     Ok(dispatch)
 }
 
-fn by_name(inbounds: &Inbounds) -> std::collections::HashMap<String, Arc<inbound::Inbound>> {
+/// Lanes whose outbound is no longer in `routes.toml`. They are opened so that they can be shown; nothing leaves them.
+async fn removed_lanes(
+    repair: &dyn Repair,
+    routes: &Routes,
+    common: &Common,
+) -> anyhow::Result<HashMap<String, Lane>> {
+    let mut removed = HashMap::new();
+    for name in repair.lanes().await? {
+        if routes.outbounds.iter().any(|plan| plan.name == name) {
+            continue;
+        }
+        let lane = common.spool.open_lane(&name, Start::Now).await?;
+        let backlog = common.spool.survey(lane, common.clock.now()).await?.backlog;
+        tracing::warn!(
+            outbound = name,
+            backlog,
+            "this outbound is no longer in routes.toml; its events keep their room in the spool until it is there again, \
+             or its lane is forgotten: DELETE /api/v1/lanes/{name}"
+        );
+        removed.insert(name, lane);
+    }
+    Ok(removed)
+}
+
+fn by_name(inbounds: &Inbounds) -> HashMap<String, Arc<inbound::Inbound>> {
     let named = |(inbound, _): &(Arc<inbound::Inbound>, _)| {
         (inbound.name().to_owned(), Arc::clone(inbound))
     };
@@ -162,7 +191,7 @@ fn receiver(inbounds: Inbounds, common: &Common, limits: &Limits) -> Receiver {
         inbounds,
         links: Arc::clone(&common.links),
         spool: Arc::clone(&common.spool),
-        memory: BodyMemory::new(BODY_MEMORY_BYTES),
+        memory: BodyMemory::new(BODY_MEMORY_BYTES, limits.body_bytes_max),
         body_bytes_max: limits.body_bytes_max,
         body_timeout: limits.body_timeout,
     }
@@ -174,23 +203,38 @@ fn accept(listener: inbound::Listener, receiver: Receiver, limits: &Limits) -> T
         header_timeout: limits.header_timeout,
         grace: GRACE,
     };
-    let stop = CancellationToken::new();
-    let work = tokio::spawn(inbound::serve(
-        listener,
-        Arc::new(receiver),
-        limits,
-        stop.clone(),
-    ));
-    Task { stop, work }
-}
-
-fn serve_admin(listener: TcpListener, admin: Admin) -> Task {
+    let receiver = Arc::new(receiver);
+    let service = move |peer| {
+        let receiver = Arc::clone(&receiver);
+        service_fn(move |request| {
+            let receiver = Arc::clone(&receiver);
+            async move { receiver.answer(peer, request).await }
+        })
+    };
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let work = tokio::spawn(async move {
-        if let Err(error) = admin::serve(listener, Arc::new(admin), stopped).await {
-            tracing::error!(%error, "the admin listener broke off");
+        if !inbound::serve(listener, service, limits, stopped).await {
+            tracing::warn!(
+                "some requests did not end in time and were cut off; their senders will send again"
+            );
         }
+    });
+    Task { stop, work }
+}
+
+fn serve_admin(listener: inbound::Listener, admin: Admin, limits: &Limits) -> Task {
+    let limits = ServerLimits {
+        connections_max: ADMIN_CONNECTIONS_MAX,
+        header_timeout: limits.header_timeout,
+        grace: ADMIN_GRACE,
+    };
+    let router = admin::router(Arc::new(admin));
+    let service = move |_| TowerToHyperService::new(router.clone());
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let work = tokio::spawn(async move {
+        inbound::serve(listener, service, limits, stopped).await;
     });
     Task { stop, work }
 }
@@ -205,7 +249,5 @@ async fn upkeep(metrics: PrometheusHandle) {
 
 fn loaded(clock: &dyn Clock) {
     metrics::gauge!("faceway_reload_successful").set(1.0);
-    #[expect(clippy::cast_precision_loss, reason = "a metric's seconds")]
-    metrics::gauge!("faceway_reload_timestamp_seconds")
-        .set(clock.now().as_millis() as f64 / 1000.0);
+    metrics::gauge!("faceway_reload_timestamp_seconds").set(clock.now().as_seconds());
 }

@@ -12,7 +12,6 @@ use faceway_outbound_webhook::{TlsFiles, Webhook, WebhookSettings};
 use faceway_rules::{OutboundPlan, Protocol, Routes, TlsPlan, WebhookPlan};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 use http::{HeaderName, HeaderValue};
-use tokio::net::TcpListener;
 
 use crate::api;
 use crate::config::gateway::{Listen, SpoolConfig};
@@ -29,7 +28,7 @@ pub(crate) type Inbounds = HashMap<String, (Arc<Inbound>, Admission)>;
 /// Both listeners, bound.
 pub(crate) struct Listeners {
     pub(crate) devices: Listener,
-    pub(crate) admin: TcpListener,
+    pub(crate) admin: Listener,
 }
 
 impl Listeners {
@@ -38,7 +37,7 @@ impl Listeners {
         let cannot =
             |address, key| format!("cannot listen on {address} (listen.{key} of gateway.toml)");
         let devices = Listener::bind(listen.devices, tls).await;
-        let admin = TcpListener::bind(listen.admin).await;
+        let admin = Listener::bind(listen.admin, None).await;
         Ok(Self {
             devices: devices.with_context(|| cannot(listen.devices, "devices"))?,
             admin: admin.with_context(|| cannot(listen.admin, "admin"))?,
@@ -46,7 +45,7 @@ impl Listeners {
     }
 
     pub(crate) fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.devices.address()?, self.admin.local_addr()?))
+        Ok((self.devices.address()?, self.admin.address()?))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Repair: buried events, replays, and one event's story.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use faceway_core::{Attempt, BuriedChoice, EventId, LaneStory, Standing};
 use serde_json::Value;
 
-use super::problem::{Body, Problem};
+use super::problem::{Body, Path, Problem, Query};
 use super::{Admin, LISTED_MAX, Looking, Page};
 use crate::api;
 

@@ -1,11 +1,11 @@
 //! How the gateway stands: lanes and inbounds.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use faceway_core::{AppendError, Survey};
 
-use super::problem::Problem;
+use super::problem::{Path, Problem};
 use super::{Admin, Looking};
 use crate::api;
 use crate::dispatch::{LaneHandle, LaneState};
@@ -64,8 +64,9 @@ async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {
         lanes.push(shown(lane, &survey));
     }
     for name in admin.repair.lanes().await? {
-        if !lanes.iter().any(|lane| lane.name == name) {
-            lanes.push(removed(admin, name).await?);
+        if let Some(lane) = admin.removed.get(&name) {
+            let survey = admin.spool.survey(*lane, now).await?;
+            lanes.push(removed(name, &survey));
         }
     }
     Ok(lanes)
@@ -93,23 +94,19 @@ fn shown(lane: &LaneHandle, survey: &Survey) -> api::Lane {
     }
 }
 
-/// A lane whose outbound is no longer in `routes.toml`: what is buried there can still be looked at.
-async fn removed(admin: &Admin, name: String) -> Result<api::Lane, Problem> {
-    let buried = admin
-        .repair
-        .buried(Some(name.clone()), super::LISTED_MAX)
-        .await?
-        .len() as u64;
-    Ok(api::Lane {
+/// A lane whose outbound is no longer in `routes.toml`: what waits and is buried there keeps its room in the spool until
+/// the outbound comes back or the lane is forgotten.
+fn removed(name: String, survey: &Survey) -> api::Lane {
+    api::Lane {
         name,
         protocol: None,
         state: "removed".into(),
         since: None,
         next_probe: None,
-        backlog: 0,
-        oldest: None,
-        parked: 0,
-        buried,
+        backlog: survey.backlog,
+        oldest: survey.oldest,
+        parked: survey.parked,
+        buried: survey.buried,
         last_failure: None,
-    })
+    }
 }

@@ -12,13 +12,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::{get, post};
-use faceway_core::{Clock, Private, Repair, Spool, Timestamp};
+use faceway_core::{Clock, Lane, Private, Repair, Spool, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::api;
 use crate::dispatch::LaneHandle;
@@ -30,6 +29,8 @@ pub struct Admin {
     pub(crate) spool: Arc<dyn Spool>,
     pub(crate) repair: Arc<dyn Repair>,
     pub(crate) lanes: Vec<LaneHandle>,
+    /// Lanes in the spool whose outbound is no longer in `routes.toml`.
+    pub(crate) removed: HashMap<String, Lane>,
     pub(crate) inbounds: HashMap<String, Arc<Inbound>>,
     /// What the API tells of each inbound.
     pub(crate) shown_inbounds: Vec<api::Inbound>,
@@ -47,21 +48,8 @@ const LISTED_MAX: usize = 10_000;
 
 type Looking = axum::extract::State<Arc<Admin>>;
 
-/// Serves until `stop`.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    admin: Arc<Admin>,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(admin))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
-}
-
-fn router(admin: Arc<Admin>) -> Router {
+/// What the admin listener serves.
+pub fn router(admin: Arc<Admin>) -> Router {
     let api = Router::new()
         .route("/overview", get(lanes::overview))
         .route("/lanes", get(lanes::list))
@@ -91,13 +79,17 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/metrics", get(scrape::metrics))
         .route("/api/v1/openapi.json", get(openapi::document))
         .nest("/api/v1", api)
+        .method_not_allowed_fallback(async || {
+            let text = "another method is needed; the API is described by /api/v1/openapi.json";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, text)
+        })
         .fallback(async || {
             Problem::not_found("no such page; the API is described by /api/v1/openapi.json")
         })
         .with_state(admin)
 }
 
-/// `?max=` of a list.
+/// `?max=` and `?to=` of a list.
 #[derive(serde::Deserialize)]
 struct Page {
     max: Option<usize>,

@@ -1,13 +1,13 @@
 //! What could not be read: look at it, read it again after an upgrade, drop it.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faceway_core::{Private, QuarantinedBody};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::problem::{Body, Problem};
+use super::problem::{Body, Path, Problem, Query};
 use super::{Admin, LISTED_MAX, Looking, Page};
 use crate::api;
 

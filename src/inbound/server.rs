@@ -1,11 +1,15 @@
-//! The listener for devices: accepts within a limit of connections, with a deadline for headers, with or without TLS.
+//! A listener, for devices and for the admin: accepts within a limit of connections, with a deadline for headers, with
+//! or without TLS.
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,8 +17,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-
-use super::Receiver;
 
 /// A bound listener. Binding is eager, so that a port in use is told at the start and tests can ask for the address.
 pub struct Listener {
@@ -25,7 +27,7 @@ pub struct Listener {
 /// What a listener allows.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {
-    /// Connections at a time; further ones wait.
+    /// Connections at a time, at least 1; further ones wait.
     pub connections_max: usize,
     /// How long a request's headers, or a TLS handshake, may take.
     pub header_timeout: Duration,
@@ -35,7 +37,7 @@ pub struct ServerLimits {
 
 /// When the machine has no more file handles, accepting pauses this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A device's whole head must fit.
+/// A request's whole head must fit.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 impl Listener {
@@ -62,13 +64,19 @@ impl Listener {
     }
 }
 
-/// Serves until `stop`, then ends what was begun, up to the grace period.
-pub async fn serve(
+/// Serves until `stop`, then ends what was begun, up to the grace period. `service` makes what answers one connection;
+/// it is told who has connected. `false` when some requests were cut off in the end.
+pub async fn serve<S, B>(
     listener: Listener,
-    receiver: Arc<Receiver>,
+    service: impl Fn(IpAddr) -> S,
     limits: ServerLimits,
     stop: CancellationToken,
-) {
+) -> bool
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
     let connections = Arc::new(Semaphore::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
     loop {
@@ -85,9 +93,8 @@ pub async fn serve(
             }
         };
         let connection = Connection {
-            receiver: Arc::clone(&receiver),
-            peer,
-            limits,
+            service: service(peer.ip().to_canonical()),
+            header_timeout: limits.header_timeout,
         };
         let watcher = graceful.watcher();
         let tls = listener.tls.clone();
@@ -97,14 +104,8 @@ pub async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.grace, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            "some requests did not end in time and were cut off; their senders will send again"
-        );
-    }
+    let ended = tokio::time::timeout(limits.grace, graceful.shutdown());
+    ended.await.is_ok()
 }
 
 async fn accept(
@@ -120,13 +121,16 @@ async fn accept(
     Ok((stream, peer, permit))
 }
 
-struct Connection {
-    receiver: Arc<Receiver>,
-    peer: SocketAddr,
-    limits: ServerLimits,
+struct Connection<S> {
+    service: S,
+    header_timeout: Duration,
 }
 
-impl Connection {
+impl<S, B> Connection<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send,
+    B: Body<Error: std::error::Error + Send + Sync> + 'static,
+{
     async fn serve(
         self,
         stream: TcpStream,
@@ -136,31 +140,25 @@ impl Connection {
         let Some(tls) = tls else {
             return self.http(stream, watcher).await;
         };
-        match tokio::time::timeout(self.limits.header_timeout, tls.accept(stream)).await {
+        match tokio::time::timeout(self.header_timeout, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.http(stream, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake did not end in time"),
         }
     }
 
-    async fn http<S>(self, stream: S, watcher: hyper_util::server::graceful::Watcher)
+    async fn http<I>(self, stream: I, watcher: hyper_util::server::graceful::Watcher)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let peer = self.peer.ip().to_canonical();
-        let receiver = self.receiver;
-        let service = service_fn(move |request| {
-            let receiver = Arc::clone(&receiver);
-            async move { receiver.answer(peer, request).await }
-        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_timeout)
+            .header_read_timeout(self.header_timeout)
             .max_buf_size(HEAD_BYTES_MAX.max(8192))
             .half_close(false)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(stream), self.service);
         if let Err(error) = watcher.watch(connection).await {
-            // A device that hangs up is no trouble of ours.
+            // Somebody who hangs up is no trouble of ours.
             tracing::debug!(%error, "a connection ended early");
         }
     }

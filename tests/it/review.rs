@@ -1,7 +1,12 @@
 //! What a review found: each was a defect once.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+
 use faceway_core::{EventId, RecordKey};
 use faceway_testkit::receiver::{Behaviour, Receiver};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use crate::harness::{Device, Gateway, Site, recognition, routes_to, text, vendor_id};
 
@@ -270,4 +275,79 @@ async fn large_events_that_wait_fill_no_memory() {
         "{} MiB for a lane that waits",
         growth >> 20
     );
+}
+
+/// Everything at once: outages, events that fail alone, events that are given up, hanging, resets; several devices.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_destination_does_nothing_is_lost_nor_out_of_order() {
+    const DEVICES: usize = 6;
+    const EVENTS: usize = 60;
+    let receiver = Receiver::start().await;
+    let random = Mutex::new(StdRng::seed_from_u64(11));
+    receiver.script_with(move |_| match random.lock().unwrap().random_range(0..20) {
+        0 | 1 => Behaviour::status(500),
+        2 => Behaviour::status(503),
+        3 => Behaviour::status(422),
+        4 => Behaviour::Reset,
+        5 => Behaviour::Hang,
+        _ => Behaviour::status(200),
+    });
+    let more = "timeout = \"100ms\"\nretry.backoff_max = \"150ms\"\nretry.attempts_max = 3";
+    let mut site = Site::new(&routes_to(&receiver.url(), more));
+    site = site.set("FACEWAY_LOG", "warn,faceway=info");
+    let mut gateway = site.start().await;
+    for part in 0..3 {
+        for number in part * EVENTS / 3..(part + 1) * EVENTS / 3 {
+            for device in 0..DEVICES {
+                push(
+                    &gateway,
+                    &format!("PSC{device}"),
+                    &[&format!("{device}-{number}")],
+                )
+                .await;
+            }
+        }
+        if part == 1 {
+            gateway.kill().await;
+            gateway = site.start().await;
+        }
+    }
+    gateway
+        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
+            backlog == 0.0
+        })
+        .await;
+    let (_, buried) = gateway.get("/api/v1/buried?max=1000").await;
+    let buried: Vec<serde_json::Value> = serde_json::from_str(&buried).unwrap();
+    let is_buried = |uuid: &str| {
+        let id = id(uuid).to_string();
+        buried.iter().any(|entry| entry["id"] == id.as_str())
+    };
+    let mut confirmed: HashMap<String, Vec<usize>> = HashMap::new();
+    for one in receiver.confirmed() {
+        let uuid = vendor_id(&one.body);
+        let (device, number) = uuid.split_once('-').unwrap();
+        let numbers = confirmed.entry(device.to_owned()).or_default();
+        let number = number.parse().unwrap();
+        // What was on its way when the gateway was killed may come twice, or be given up when it comes again.
+        if !numbers.contains(&number) && !is_buried(&uuid) {
+            numbers.push(number);
+        }
+    }
+    for (device, numbers) in &confirmed {
+        let expected: Vec<usize> = (0..EVENTS)
+            .filter(|number| !is_buried(&format!("{device}-{number}")))
+            .collect();
+        assert_eq!(numbers, &expected, "of device {device}");
+    }
+    assert_eq!(confirmed.len(), DEVICES);
+    assert!(!buried.is_empty(), "some were given up");
+
+    receiver.script(Behaviour::status(200));
+    receiver.forget();
+    site.ask(&gateway, &["buried", "revive", "--all"]).await;
+    let revived = receiver
+        .wait_until(|received| received.len() >= buried.len())
+        .await;
+    assert_eq!(revived.len(), buried.len());
 }

@@ -201,6 +201,7 @@ fn accept(listener: inbound::Listener, receiver: Receiver, limits: &Limits) -> T
     let limits = ServerLimits {
         connections_max: limits.connections_max,
         header_timeout: limits.header_timeout,
+        answer_timeout: limits.body_timeout,
         grace: GRACE,
     };
     let receiver = Arc::new(receiver);
@@ -227,6 +228,7 @@ fn serve_admin(listener: inbound::Listener, admin: Admin, limits: &Limits) -> Ta
     let limits = ServerLimits {
         connections_max: ADMIN_CONNECTIONS_MAX,
         header_timeout: limits.header_timeout,
+        answer_timeout: limits.body_timeout,
         grace: ADMIN_GRACE,
     };
     let router = admin::router(Arc::new(admin));

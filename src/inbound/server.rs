@@ -31,6 +31,8 @@ pub struct ServerLimits {
     pub connections_max: usize,
     /// How long a request's headers, or a TLS handshake, may take.
     pub header_timeout: Duration,
+    /// How long an answer may wait for somebody who takes nothing of it.
+    pub answer_timeout: Duration,
     /// How long requests may take to end once the gateway shuts down.
     pub grace: Duration,
 }
@@ -82,7 +84,7 @@ where
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener.tcp, &connections) => accepted,
+            accepted = accept(&listener.tcp, &connections, limits.answer_timeout) => accepted,
         };
         let (stream, peer, permit) = match accepted {
             Ok(accepted) => accepted,
@@ -111,6 +113,7 @@ where
 async fn accept(
     tcp: &TcpListener,
     connections: &Arc<Semaphore>,
+    answer_timeout: Duration,
 ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections)
         .acquire_owned()
@@ -118,7 +121,22 @@ async fn accept(
         .map_err(std::io::Error::other)?;
     let (stream, peer) = tcp.accept().await?;
     stream.set_nodelay(true)?;
+    limit_waiting(&stream, answer_timeout)?;
     Ok((stream, peer, permit))
+}
+
+/// Lets the system end a connection whose other side is gone, or takes nothing of what it is sent: it would hold its
+/// place for ever.
+#[cfg(target_os = "linux")]
+fn limit_waiting(stream: &TcpStream, most: Duration) -> std::io::Result<()> {
+    let most = u32::try_from(most.as_millis()).unwrap_or(u32::MAX);
+    rustix::net::sockopt::set_tcp_user_timeout(stream, most)?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_waiting(_: &TcpStream, _: Duration) -> std::io::Result<()> {
+    Ok(())
 }
 
 struct Connection<S> {

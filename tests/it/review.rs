@@ -8,7 +8,7 @@ use faceway_testkit::receiver::{Behaviour, Receiver};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::harness::{Device, Gateway, Site, recognition, routes_to, text, vendor_id};
+use crate::harness::{Device, Gateway, PATIENCE, Site, recognition, routes_to, text, vendor_id};
 
 /// The id under which a record of `/in/lobby` is delivered.
 fn id(uuid: &str) -> EventId {
@@ -220,6 +220,22 @@ async fn slow_requests_to_the_admin_listener_are_cut_off() {
         "nothing came within a minute"
     );
     assert_eq!(gateway.get("/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn who_takes_no_answer_gives_way() {
+    let site = Site::new("[inbound.nebula.lobby]\n")
+        .set("FACEWAY_LIMITS__BODY_TIMEOUT", "500ms")
+        .set("FACEWAY_LIMITS__CONNECTIONS_MAX", "1");
+    let gateway = site.start().await;
+    let mut deaf = Device::connect(gateway.devices).await;
+    let requests = "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+    // Answers pile up until no more requests are taken, and then the connection is cut.
+    let asking = async { while deaf.write(requests.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, asking)
+        .await
+        .expect("it is cut off");
+    push(&gateway, "PSC1", &["u-1"]).await;
 }
 
 #[tokio::test]

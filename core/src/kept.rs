@@ -205,7 +205,7 @@ pub struct Room {
     pub free: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
-    /// `Ok` when an append would be taken now.
+    /// `Ok` when an append would be taken now; after a refusal, when what was refused would be.
     pub accepting: Result<(), AppendError>,
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Budget {
     ballast: bool,
     /// What the disk has left.
     free: u64,
+    /// What was refused since there was room for all that came.
+    refused: Wanted,
 }
 
 /// What somebody wants to add.
@@ -73,6 +75,7 @@ impl Budget {
             packs: 0,
             ballast: false,
             free: u64::MAX,
+            refused: Wanted::default(),
         }
     }
 
@@ -125,12 +128,27 @@ impl Budget {
         self.ballast && occupied + grow <= self.bytes_max && disk <= self.free
     }
 
-    /// What an append of ordinary size needs, to tell whether one would be taken.
+    /// What the next append may need, to tell whether it would be taken: one of ordinary size, or as much as was refused
+    /// last, so that a spool does not call itself ready between two refusals.
     pub(crate) fn probe(&self) -> Wanted {
         Wanted {
-            rows: 16 << 10,
-            pictures: 0,
+            rows: self.refused.rows.max(16 << 10),
+            pictures: self.refused.pictures,
         }
+    }
+
+    /// Takes note of what found no room. A batch that is larger than the headroom says nothing about others.
+    pub(crate) fn refuse(&mut self, wanted: Wanted) {
+        self.refused.rows = self.refused.rows.max(wanted.rows.min(self.limits.headroom));
+        self.refused.pictures = self
+            .refused
+            .pictures
+            .max(wanted.pictures.min(self.limits.headroom));
+    }
+
+    /// There is room for what was refused.
+    pub(crate) fn forget_refused(&mut self) {
+        self.refused = Wanted::default();
     }
 
     /// What should be left so that appends need not wait for trimming.

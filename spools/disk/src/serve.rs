@@ -85,6 +85,7 @@ impl Writer {
     ) -> Result<Done, Trouble> {
         let wanted = group.wanted + batch_wanted(batch);
         if !self.budget.fits(wanted) {
+            self.budget.refuse(batch_wanted(batch));
             self.shared.gauge.set_accepting(Err(AppendError::Full));
             return Ok(Done::Refused);
         }

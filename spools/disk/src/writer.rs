@@ -260,6 +260,7 @@ impl Writer {
         gauge.free.store(self.budget.free(), Ordering::Relaxed);
         // While history gives way, nobody is refused yet.
         if self.budget.fits(self.budget.probe()) {
+            self.budget.forget_refused();
             gauge.set_accepting(Ok(()));
         } else if !self.more || !self.budget.has_ballast() {
             gauge.set_accepting(Err(AppendError::Full));

@@ -65,6 +65,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/quarantine/{number}", get(quarantine::show))
         .route("/quarantine/retry", post(quarantine::retry))
         .route("/quarantine/drop", post(quarantine::drop_some))
+        // Before the layer, so that this too needs the token.
+        .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&admin),
             auth::guard,
@@ -79,14 +81,16 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/metrics", get(scrape::metrics))
         .route("/api/v1/openapi.json", get(openapi::document))
         .nest("/api/v1", api)
-        .method_not_allowed_fallback(async || {
-            let text = "another method is needed; the API is described by /api/v1/openapi.json";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, text)
-        })
+        .method_not_allowed_fallback(wrong_method)
         .fallback(async || {
             Problem::not_found("no such page; the API is described by /api/v1/openapi.json")
         })
         .with_state(admin)
+}
+
+async fn wrong_method() -> Problem {
+    let text = "another method is needed; the API is described by /api/v1/openapi.json";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
 /// `?max=` and `?to=` of a list.

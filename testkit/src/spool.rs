@@ -33,7 +33,8 @@ pub trait Engine: Spool + Repair {}
 impl<T: Spool + Repair> Engine for T {}
 
 /// Opens an engine on a directory, again with what an earlier one has left there.
-pub type Open = dyn Fn(PathBuf) -> BoxFuture<'static, anyhow::Result<Arc<dyn Engine>>> + Send + Sync;
+pub type Open =
+    dyn Fn(PathBuf) -> BoxFuture<'static, anyhow::Result<Arc<dyn Engine>>> + Send + Sync;
 
 /// Every promise, one after another.
 ///
@@ -77,7 +78,9 @@ pub async fn all(open: &Open) -> anyhow::Result<()> {
         repairs::lanes_are_dropped,
     }
     for seed in 1..=4 {
-        random_walk(open, seed, 400).await.with_context(|| format!("random walk {seed}"))?;
+        random_walk(open, seed, 400)
+            .await
+            .with_context(|| format!("random walk {seed}"))?;
     }
     Ok(())
 }
@@ -205,9 +208,17 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// When one is refused or taken for a duplicate.
     pub async fn fill(&self, events: &[(u64, u64)]) -> anyhow::Result<()> {
-        let events: Vec<NewEvent> = events.iter().map(|(n, device)| event(*n, *device)).collect();
+        let events: Vec<NewEvent> = events
+            .iter()
+            .map(|(n, device)| event(*n, *device))
+            .collect();
         let receipts = self.append(events).await?;
-        ensure!(receipts.iter().all(|receipt| matches!(receipt, Receipt::Appended(_))), "{receipts:?}");
+        ensure!(
+            receipts
+                .iter()
+                .all(|receipt| matches!(receipt, Receipt::Appended(_))),
+            "{receipts:?}"
+        );
         Ok(())
     }
 
@@ -223,14 +234,25 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// When the engine fails, or hands out something else or in another order.
-    pub async fn lease(&self, lane: Lane, max: usize, now: Timestamp) -> anyhow::Result<Vec<Lease>> {
+    pub async fn lease(
+        &self,
+        lane: Lane,
+        max: usize,
+        now: Timestamp,
+    ) -> anyhow::Result<Vec<Lease>> {
         let leases = self.spool()?.lease(lane, max, now).await?;
         ensure!(leases.len() <= max, "more than asked for");
-        ensure!(leases.is_sorted_by_key(|lease| lease.seq), "not the lowest first");
+        ensure!(
+            leases.is_sorted_by_key(|lease| lease.seq),
+            "not the lowest first"
+        );
         for lease in &leases {
             let n = number(lease.id);
             // The suite wrote it and there is nothing personal in it.
-            ensure!(lease.body.reveal()[..] == *body(n).as_bytes(), "event {n} has another body");
+            ensure!(
+                lease.body.reveal()[..] == *body(n).as_bytes(),
+                "event {n} has another body"
+            );
             ensure!(lease.received_at == time(n), "event {n} has another time");
         }
         Ok(leases)
@@ -277,6 +299,8 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// When the engine is not open.
     pub fn done(&self, lane: Lane, leases: &[Lease]) -> anyhow::Result<()> {
-        leases.iter().try_for_each(|lease| self.settle(lane, lease, Settled::Done))
+        leases
+            .iter()
+            .try_for_each(|lease| self.settle(lane, lease, Settled::Done))
     }
 }

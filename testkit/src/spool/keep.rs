@@ -37,22 +37,38 @@ pub async fn empty_batches_are_fine(bench: &mut Bench<'_>) -> anyhow::Result<()>
 /// A known id is not kept again: not in one batch, not later, not after opening again.
 pub async fn duplicates_are_kept_once(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let lane = bench.lane("erp").await?;
-    let receipts = bench.append(vec![event(1, 1), event(2, 1), event(1, 1)]).await?;
-    ensure!(matches!(receipts[..], [Receipt::Appended(_), Receipt::Appended(_), Receipt::Duplicate]));
+    let receipts = bench
+        .append(vec![event(1, 1), event(2, 1), event(1, 1)])
+        .await?;
+    ensure!(matches!(
+        receipts[..],
+        [
+            Receipt::Appended(_),
+            Receipt::Appended(_),
+            Receipt::Duplicate
+        ]
+    ));
     ensure!(bench.append(vec![event(2, 1)]).await? == [Receipt::Duplicate]);
     let leases = bench.lease(lane, 10, time(9)).await?;
     ensure!(leases.len() == 2);
     bench.done(lane, &leases)?;
     bench.reopen().await?;
-    let receipts = bench.append(vec![event(3, 1), event(1, 1), event(2, 1)]).await?;
-    ensure!(matches!(receipts[..], [Receipt::Appended(_), Receipt::Duplicate, Receipt::Duplicate]));
+    let receipts = bench
+        .append(vec![event(3, 1), event(1, 1), event(2, 1)])
+        .await?;
+    ensure!(matches!(
+        receipts[..],
+        [Receipt::Appended(_), Receipt::Duplicate, Receipt::Duplicate]
+    ));
     let lane = bench.lane("erp").await?;
     ensure!(bench.take(lane, 10, time(9)).await? == [3]);
     Ok(())
 }
 
 /// Of equal events that come at the same time exactly one is kept.
-pub async fn duplicates_at_the_same_time_are_kept_once(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+pub async fn duplicates_at_the_same_time_are_kept_once(
+    bench: &mut Bench<'_>,
+) -> anyhow::Result<()> {
     let mut tasks = Vec::new();
     for n in 0..40 {
         let spool = bench.spool()?.clone();
@@ -101,7 +117,12 @@ pub async fn unreadable_is_kept(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     ensure!((first.bytes, first.received_at, &*first.reason) == (50, time(4), "not JSON"));
     let whole = spool.quarantined(first.number).await?.context("kept")?;
     ensure!(whole.body.reveal()[..] == [4; 50] && whole.entry.headers.reveal().contains("sn"));
-    ensure!(spool.drop_quarantined(Some(vec![first.number, u64::MAX >> 1])).await? == 1);
+    ensure!(
+        spool
+            .drop_quarantined(Some(vec![first.number, u64::MAX >> 1]))
+            .await?
+            == 1
+    );
     ensure!(spool.quarantined(first.number).await?.is_none());
     ensure!(spool.drop_quarantined(None).await? == 4);
     ensure!(spool.room().quarantined == 0 && spool.quarantine(9).await?.is_empty());
@@ -135,7 +156,13 @@ pub async fn pictures_are_kept(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let kept = bench.spool()?.picture(Sha256::of(&bytes(n))).await?;
         ensure!(kept.is_some_and(|kept| kept.reveal()[..] == bytes(n)[..]));
     }
-    ensure!(bench.spool()?.picture(Sha256::of(b"never")).await?.is_none());
+    ensure!(
+        bench
+            .spool()?
+            .picture(Sha256::of(b"never"))
+            .await?
+            .is_none()
+    );
     Ok(())
 }
 
@@ -149,7 +176,11 @@ pub async fn changes_are_told(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.fill(&[(1, 1)]).await?;
     let seen = waiting.await;
     ensure!(seen > 0 && spool.changed(0).await >= seen);
-    let lease = bench.lease(lane, 1, time(5)).await?.pop().context("leased")?;
+    let lease = bench
+        .lease(lane, 1, time(5))
+        .await?
+        .pop()
+        .context("leased")?;
     bench.settle(lane, &lease, super::bury("422"))?;
     let seen = spool.changed(0).await;
     ensure!(spool.revive(Default::default()).await? == 1);
@@ -168,7 +199,10 @@ pub async fn room_is_told(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let spool = bench.spool()?;
     bench.fill(&[(1, 1)]).await?;
     let room = spool.room();
-    ensure!(room.accepting.is_ok() && room.bytes > 0 && room.free > 0, "{room:?}");
+    ensure!(
+        room.accepting.is_ok() && room.bytes > 0 && room.free > 0,
+        "{room:?}"
+    );
     let _ = (id(1), spool.open_lane("x", Start::Now).await?);
     Ok(())
 }

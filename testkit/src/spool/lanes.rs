@@ -40,7 +40,11 @@ pub async fn leases_last_until_settled(bench: &mut Bench<'_>) -> anyhow::Result<
             bench.done(lane, &leases)?;
         }
     }
-    ensure!(all == (0..1000).collect::<Vec<u64>>(), "{} handed out", all.len());
+    ensure!(
+        all == (0..1000).collect::<Vec<u64>>(),
+        "{} handed out",
+        all.len()
+    );
     Ok(())
 }
 
@@ -77,7 +81,11 @@ pub async fn what_was_not_settled_comes_again(bench: &mut Bench<'_>) -> anyhow::
     let events: Vec<(u64, u64)> = (0..600).map(|n| (n, n)).collect();
     bench.fill(&events).await?;
     let leases = bench.lease(lane, 100, time(900)).await?;
-    let odd: Vec<_> = leases.iter().filter(|lease| lease.seq % 2 == 1).cloned().collect();
+    let odd: Vec<_> = leases
+        .iter()
+        .filter(|lease| lease.seq % 2 == 1)
+        .cloned()
+        .collect();
     bench.done(lane, &odd)?;
     bench.reopen().await?;
     let lane = bench.lane("erp").await?;
@@ -86,7 +94,12 @@ pub async fn what_was_not_settled_comes_again(bench: &mut Bench<'_>) -> anyhow::
     let mut again = Vec::new();
     while again.len() < expected.len() {
         let taken = bench.take(lane, 64, time(900)).await?;
-        ensure!(!taken.is_empty(), "{} of {} came again", again.len(), expected.len());
+        ensure!(
+            !taken.is_empty(),
+            "{} of {} came again",
+            again.len(),
+            expected.len()
+        );
         again.extend(taken);
     }
     again.sort_unstable();
@@ -99,7 +112,11 @@ pub async fn what_was_not_settled_comes_again(bench: &mut Bench<'_>) -> anyhow::
 pub async fn settlements_of_others_are_void(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let lane = bench.lane("erp").await?;
     bench.fill(&[(1, 1), (2, 1)]).await?;
-    let lease = bench.lease(lane, 1, time(4)).await?.pop().context("leased")?;
+    let lease = bench
+        .lease(lane, 1, time(4))
+        .await?
+        .pop()
+        .context("leased")?;
     let void = [lease.seq + 1, lease.seq + 1000].map(|seq| Settlement {
         seq,
         outcome: Settled::Done,
@@ -118,7 +135,9 @@ pub async fn surveys_count(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let lane = bench.lane("erp").await?;
     let survey = bench.spool()?.survey(lane, time(0)).await?;
     ensure!(survey == Default::default(), "{survey:?}");
-    bench.fill(&[(1, 1), (2, 1), (3, 1), (4, 2), (5, 3), (6, 4)]).await?;
+    bench
+        .fill(&[(1, 1), (2, 1), (3, 1), (4, 2), (5, 3), (6, 4)])
+        .await?;
     let leases = bench.lease(lane, 5, time(9)).await?;
     bench.settle(lane, &leases[0], alone(time(50)))?;
     bench.settle(lane, &leases[1], Settled::Release)?;
@@ -128,16 +147,28 @@ pub async fn surveys_count(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for _ in 0..2 {
         let survey = bench.spool()?.survey(lane, time(9)).await?;
         // 1 parked, 2 and 3 behind it, 6 unread.
-        ensure!((survey.backlog, survey.parked, survey.buried) == (4, 1, 1), "{survey:?}");
-        ensure!(survey.oldest == Some(time(1)) && survey.next_due == Some(time(50)), "{survey:?}");
+        ensure!(
+            (survey.backlog, survey.parked, survey.buried) == (4, 1, 1),
+            "{survey:?}"
+        );
+        ensure!(
+            survey.oldest == Some(time(1)) && survey.next_due == Some(time(50)),
+            "{survey:?}"
+        );
         bench.reopen().await?;
-        ensure!(bench.lane("erp").await? == lane, "a lane has another handle after opening again");
+        ensure!(
+            bench.lane("erp").await? == lane,
+            "a lane has another handle after opening again"
+        );
     }
     let leases = bench.lease(lane, 9, time(50)).await?;
     bench.done(lane, &leases)?;
     let leases = bench.lease(lane, 9, time(50)).await?;
     bench.done(lane, &leases)?;
     let survey = bench.spool()?.survey(lane, time(9)).await?;
-    ensure!((survey.backlog, survey.oldest, survey.next_due) == (0, None, None), "{survey:?}");
+    ensure!(
+        (survey.backlog, survey.oldest, survey.next_due) == (0, None, None),
+        "{survey:?}"
+    );
     Ok(())
 }

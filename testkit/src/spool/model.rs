@@ -112,14 +112,24 @@ impl Walk<'_> {
         let now = time(self.now);
         let leases = self.bench.lease(self.lane, max, now).await?;
         for lease in &leases {
-            let known = self.events.get_mut(&number(lease.id)).context("an unknown event")?;
+            let known = self
+                .events
+                .get_mut(&number(lease.id))
+                .context("an unknown event")?;
             let may = match known.state {
                 State::Waiting | State::Revived => true,
                 State::Parked(due, _) => due <= now,
                 State::Leased | State::Done | State::Buried => false,
             };
-            ensure!(may, "event {} is handed out but {known:?}", number(lease.id));
-            ensure!((lease.failures, lease.routed) == (known.failures, known.routed), "{known:?}");
+            ensure!(
+                may,
+                "event {} is handed out but {known:?}",
+                number(lease.id)
+            );
+            ensure!(
+                (lease.failures, lease.routed) == (known.failures, known.routed),
+                "{known:?}"
+            );
             known.state = State::Leased;
         }
         for lease in &leases {
@@ -135,9 +145,16 @@ impl Walk<'_> {
     /// Everything earlier of its device is in hand or through.
     fn check_order(&self, n: u64) -> anyhow::Result<()> {
         let device = self.events.get(&n).context("known")?.device;
-        for (earlier, known) in self.events.range(..n).filter(|(_, known)| known.device == device) {
+        for (earlier, known) in self
+            .events
+            .range(..n)
+            .filter(|(_, known)| known.device == device)
+        {
             let passed = !matches!(known.state, State::Waiting | State::Parked(..));
-            ensure!(passed, "event {n} is handed out before {earlier}, which is {known:?}");
+            ensure!(
+                passed,
+                "event {n} is handed out before {earlier}, which is {known:?}"
+            );
         }
         Ok(())
     }
@@ -154,7 +171,9 @@ impl Walk<'_> {
             match known.state {
                 State::Parked(due, _) if due > now => blocked.push(known.device),
                 // An engine may keep the rest of a device back while one of it is in hand.
-                State::Waiting | State::Parked(..) | State::Revived if !blocked.contains(&known.device) && !busy => {
+                State::Waiting | State::Parked(..) | State::Revived
+                    if !blocked.contains(&known.device) && !busy =>
+                {
                     anyhow::bail!("event {n} is left behind: {known:?}");
                 }
                 _ => {}
@@ -188,7 +207,11 @@ impl Walk<'_> {
                 Settled::Release
             }
             _ => {
-                let why = if roll == 8 { Parked::Probe } else { Parked::Alone };
+                let why = if roll == 8 {
+                    Parked::Probe
+                } else {
+                    Parked::Alone
+                };
                 known.failures += u32::from(why == Parked::Alone);
                 known.routed = true;
                 known.state = State::Parked(until, why);
@@ -211,32 +234,61 @@ impl Walk<'_> {
         for lease in behind {
             self.bench.settle(self.lane, &lease, Settled::Release)?;
             let known = self.events.get_mut(&number(lease.id)).context("known")?;
-            known.state = if known.routed && known.failures == 0 { State::Revived } else { State::Waiting };
+            known.state = if known.routed && known.failures == 0 {
+                State::Revived
+            } else {
+                State::Waiting
+            };
         }
         Ok(())
     }
 
     async fn survey(&mut self) -> anyhow::Result<()> {
-        let survey = self.bench.spool()?.survey(self.lane, time(self.now)).await?;
-        let count = |wanted: fn(State) -> bool| self.events.values().filter(|known| wanted(known.state)).count() as u64;
+        let survey = self
+            .bench
+            .spool()?
+            .survey(self.lane, time(self.now))
+            .await?;
+        let count = |wanted: fn(State) -> bool| {
+            self.events
+                .values()
+                .filter(|known| wanted(known.state))
+                .count() as u64
+        };
         let backlog = count(|state| !matches!(state, State::Done | State::Buried));
         let buried = count(|state| state == State::Buried);
-        ensure!((survey.backlog, survey.buried) == (backlog, buried), "{survey:?}, expected {backlog} and {buried}");
-        let mut left = self.events.iter().filter(|(_, known)| !matches!(known.state, State::Done | State::Buried));
-        ensure!(survey.oldest == left.next().map(|(n, _)| time(*n)), "{survey:?}");
+        ensure!(
+            (survey.backlog, survey.buried) == (backlog, buried),
+            "{survey:?}, expected {backlog} and {buried}"
+        );
+        let mut left = self
+            .events
+            .iter()
+            .filter(|(_, known)| !matches!(known.state, State::Done | State::Buried));
+        ensure!(
+            survey.oldest == left.next().map(|(n, _)| time(*n)),
+            "{survey:?}"
+        );
         Ok(())
     }
 
     async fn revive(&mut self) -> anyhow::Result<()> {
         let revived = self.bench.spool()?.revive(Default::default()).await?;
         let mut expected = 0;
-        for known in self.events.values_mut().filter(|known| known.state == State::Buried) {
+        for known in self
+            .events
+            .values_mut()
+            .filter(|known| known.state == State::Buried)
+        {
             known.state = State::Revived;
             known.failures = 0;
             known.routed = true;
             expected += 1;
         }
-        ensure!(revived == expected, "{revived} revived, expected {expected}");
+        ensure!(
+            revived == expected,
+            "{revived} revived, expected {expected}"
+        );
         Ok(())
     }
 
@@ -244,8 +296,16 @@ impl Walk<'_> {
         self.bench.reopen().await?;
         self.lane = self.bench.lane("erp").await?;
         self.hands.clear();
-        for known in self.events.values_mut().filter(|known| known.state == State::Leased) {
-            known.state = if known.routed && known.failures == 0 { State::Revived } else { State::Waiting };
+        for known in self
+            .events
+            .values_mut()
+            .filter(|known| known.state == State::Leased)
+        {
+            known.state = if known.routed && known.failures == 0 {
+                State::Revived
+            } else {
+                State::Waiting
+            };
         }
         Ok(())
     }
@@ -261,10 +321,16 @@ impl Walk<'_> {
             }
             for lease in std::mem::take(&mut self.hands) {
                 self.bench.settle(self.lane, &lease, Settled::Done)?;
-                self.events.get_mut(&number(lease.id)).context("known")?.state = State::Done;
+                self.events
+                    .get_mut(&number(lease.id))
+                    .context("known")?
+                    .state = State::Done;
             }
         }
-        let left = self.events.values().filter(|known| !matches!(known.state, State::Done | State::Buried));
+        let left = self
+            .events
+            .values()
+            .filter(|known| !matches!(known.state, State::Done | State::Buried));
         ensure!(left.count() == 0, "events are lost");
         self.survey().await
     }

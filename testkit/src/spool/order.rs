@@ -49,7 +49,11 @@ pub async fn behind_follow_in_order(bench: &mut Bench<'_>) -> anyhow::Result<()>
     let events: Vec<(u64, u64)> = (2..500).map(|n| (n, n % 2)).collect();
     bench.fill(&events).await?;
     while !bench.take(lane, 64, time(600)).await?.is_empty() {}
-    let head = bench.lease(lane, 1, time(5000)).await?.pop().context("due")?;
+    let head = bench
+        .lease(lane, 1, time(5000))
+        .await?
+        .pop()
+        .context("due")?;
     bench.settle(lane, &head, Settled::Done)?;
     bench.fill(&[(501, 1)]).await?;
     let mut got = Vec::new();
@@ -69,7 +73,9 @@ pub async fn behind_follow_in_order(bench: &mut Bench<'_>) -> anyhow::Result<()>
 /// Events of one device that were leased together: one parks, those behind are released, and wait.
 pub async fn parked_again_sends_back(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let lane = bench.lane("erp").await?;
-    bench.fill(&[(1, 1), (2, 1), (3, 1), (4, 1), (5, 2)]).await?;
+    bench
+        .fill(&[(1, 1), (2, 1), (3, 1), (4, 1), (5, 2)])
+        .await?;
     let leases = bench.lease(lane, 5, time(9)).await?;
     bench.settle(lane, &leases[0], Settled::Done)?;
     // Released before the one in front of them is parked: the order of settlements is the holder's.
@@ -151,7 +157,9 @@ pub async fn a_blocked_device_holds_up_nobody(bench: &mut Bench<'_>) -> anyhow::
     let mut others = Vec::new();
     for group in 0..20_u64 {
         let numbers = 1 + group * 500..501 + group * 500;
-        let events: Vec<(u64, u64)> = numbers.map(|n| (n, if n % 100 == 0 { 2 } else { 1 })).collect();
+        let events: Vec<(u64, u64)> = numbers
+            .map(|n| (n, if n % 100 == 0 { 2 } else { 1 }))
+            .collect();
         bench.fill(&events).await?;
     }
     loop {
@@ -162,7 +170,10 @@ pub async fn a_blocked_device_holds_up_nobody(bench: &mut Bench<'_>) -> anyhow::
         others.extend(numbers(&leases));
         bench.done(lane, &leases)?;
     }
-    ensure!(others == (1..=100).map(|n| n * 100).collect::<Vec<u64>>(), "{others:?}");
+    ensure!(
+        others == (1..=100).map(|n| n * 100).collect::<Vec<u64>>(),
+        "{others:?}"
+    );
     let survey = bench.spool()?.survey(lane, time(20_000)).await?;
     ensure!((survey.backlog, survey.parked) == (9901, 1), "{survey:?}");
     Ok(())

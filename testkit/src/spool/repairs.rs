@@ -36,7 +36,13 @@ pub async fn buried_are_listed(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         ensure!((last.received_at, last.buried_at) == (time(3), time(13)));
         ensure!(last.body.reveal()[..] == *body(3).as_bytes());
         ensure!(bench.spool()?.buried(None, 99).await?.len() == 6);
-        ensure!(bench.spool()?.buried(Some("nobody".into()), 99).await?.is_empty());
+        ensure!(
+            bench
+                .spool()?
+                .buried(Some("nobody".into()), 99)
+                .await?
+                .is_empty()
+        );
         bench.reopen().await?;
     }
     Ok(())
@@ -68,7 +74,16 @@ pub async fn revived_come_again(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.settle(lane, &head[0], alone(time(10)))?;
     let head = bench.lease(lane, 1, time(10)).await?;
     bench.settle(lane, &head[0], bury("500"))?;
-    ensure!(bench.spool()?.buried(None, 1).await?.first().context("buried")?.failures == 1);
+    ensure!(
+        bench
+            .spool()?
+            .buried(None, 1)
+            .await?
+            .first()
+            .context("buried")?
+            .failures
+            == 1
+    );
     ensure!(bench.spool()?.revive(of("bus")).await? == 0);
     let chosen = BuriedChoice {
         lane: Some("erp".into()),
@@ -104,14 +119,23 @@ pub async fn replay_hands_out_once_more(bench: &mut Bench<'_>) -> anyhow::Result
         bench.done(lane, &leases)?;
     }
     let spool = bench.spool()?.clone();
-    ensure!(spool.replay("nobody".into(), time(0), time(9)).await?.is_none());
+    ensure!(
+        spool
+            .replay("nobody".into(), time(0), time(9))
+            .await?
+            .is_none()
+    );
     ensure!(spool.replay("erp".into(), time(5000), time(6000)).await? == Some(0));
     ensure!(spool.replay("erp".into(), time(100), time(700)).await? == Some(600));
     ensure!(spool.survey(lane, time(900)).await?.backlog == 600);
     ensure!(spool.survey(lane, time(900)).await?.oldest == Some(time(100)));
     let first = bench.lease(lane, 50, time(900)).await?;
     ensure!(numbers(&first) == (100..150).collect::<Vec<_>>());
-    ensure!(first.iter().all(|lease| !lease.routed && lease.failures == 0));
+    ensure!(
+        first
+            .iter()
+            .all(|lease| !lease.routed && lease.failures == 0)
+    );
     bench.done(lane, &first[..40])?;
     drop(spool);
     bench.reopen().await?;
@@ -126,7 +150,11 @@ pub async fn replay_hands_out_once_more(bench: &mut Bench<'_>) -> anyhow::Result
         rest.extend(numbers(&leases));
         bench.done(lane, &leases)?;
     }
-    ensure!(rest == (140..700).collect::<Vec<_>>(), "{} of 560", rest.len());
+    ensure!(
+        rest == (140..700).collect::<Vec<_>>(),
+        "{} of 560",
+        rest.len()
+    );
     ensure!(bench.spool()?.survey(lane, time(900)).await?.backlog == 0);
     Ok(())
 }
@@ -142,11 +170,28 @@ pub async fn stories_tell_everything(bench: &mut Bench<'_>) -> anyhow::Result<()
     let delivered = attempt(time(11), AttemptResult::Delivered, "200");
     bench.tell(bus, &taken[0], Settled::Done, Some(delivered.clone()))?;
     ensure!(bench.take(erp, 9, time(9)).await? == [3]);
-    for told in [(1, Standing::Parked, Standing::Done), (2, Standing::Behind, Standing::Leased), (3, Standing::Leased, Standing::Waiting)] {
+    for told in [
+        (1, Standing::Parked, Standing::Done),
+        (2, Standing::Behind, Standing::Leased),
+        (3, Standing::Leased, Standing::Waiting),
+    ] {
         let story = bench.spool()?.story(id(told.0)).await?.context("known")?;
-        ensure!(story.received_at == time(told.0) && story.body.reveal()[..] == *body(told.0).as_bytes());
-        let standing = |name: &str| story.lanes.iter().find(|lane| lane.lane == name).map(|lane| lane.standing);
-        ensure!(standing("erp") == Some(told.1) && standing("bus") == Some(told.2), "{told:?} {:?}", story.lanes);
+        ensure!(
+            story.received_at == time(told.0)
+                && story.body.reveal()[..] == *body(told.0).as_bytes()
+        );
+        let standing = |name: &str| {
+            story
+                .lanes
+                .iter()
+                .find(|lane| lane.lane == name)
+                .map(|lane| lane.standing)
+        };
+        ensure!(
+            standing("erp") == Some(told.1) && standing("bus") == Some(told.2),
+            "{told:?} {:?}",
+            story.lanes
+        );
     }
     ensure!(bench.spool()?.story(id(99)).await?.is_none());
     let head = bench.lease(erp, 1, time(20)).await?;
@@ -154,8 +199,16 @@ pub async fn stories_tell_everything(bench: &mut Bench<'_>) -> anyhow::Result<()
     bench.tell(erp, &head[0], bury("422"), Some(given_up.clone()))?;
     bench.reopen().await?;
     let story = bench.spool()?.story(id(1)).await?.context("known")?;
-    let lane = |name: &str| story.lanes.iter().find(|lane| lane.lane == name).context("lane");
-    ensure!(lane("erp")?.standing == Standing::Buried && lane("erp")?.attempts == [failed, given_up]);
+    let lane = |name: &str| {
+        story
+            .lanes
+            .iter()
+            .find(|lane| lane.lane == name)
+            .context("lane")
+    };
+    ensure!(
+        lane("erp")?.standing == Standing::Buried && lane("erp")?.attempts == [failed, given_up]
+    );
     ensure!(lane("bus")?.standing == Standing::Done && lane("bus")?.attempts == [delivered]);
     Ok(())
 }

@@ -22,6 +22,7 @@ mod outbound;
 mod picture;
 mod private;
 pub mod schema;
+mod scrub;
 mod spool;
 mod time;
 
@@ -37,6 +38,7 @@ pub use members::{DEPTH_MAX, Malformed, Members, Rest, document};
 pub use outbound::{Code, Message, Outbound, Scope, Verdict};
 pub use picture::{Picture, PictureError, Sha256, decode_picture, media_type};
 pub use private::Private;
+pub use scrub::{Scrub, is_secret_name, scrub_urls};
 pub use spool::*;
 pub use time::{Clock, SystemClock, Timestamp, TimestampError};
 

@@ -1,0 +1,113 @@
+//! FindFace Security 2.x to 4.x and FindFace Multi 1.x to 2.x.
+//!
+//! The vendor's documents are the pages "Webhooks" of both products and the API document of FindFace Multi: the platform
+//! posts an **array** of events, and takes HTTP **200** for success, nothing else. It sends a batch again as a whole. Read
+//! here: face, body and car events, episodes, counter records and area activations; ids where the verbose mode puts
+//! whole objects, and the names of either product.
+//!
+//! **Shape of `vendor`:** what is left of an event, in its own names. Of the objects `camera`, `camera_group`, the card,
+//! `features`, `scores` and `detector_params` only what was not mapped is left; lists that say more than ids and names
+//! stay whole.
+
+mod attributes;
+mod camera;
+mod counts;
+mod episode;
+mod fields;
+mod person;
+mod recognition;
+pub mod simulate;
+mod wire;
+
+use faceway_core::{
+    Adapter, Answer, Arrival, Element, Facts, Kind, Outcome, Reach, Reading, Reject, Settings,
+    Unreadable, document,
+};
+use serde_json::value::RawValue;
+
+use crate::wire::Record;
+
+/// The adapter of FindFace Security and FindFace Multi.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Findface;
+
+impl Adapter for Findface {
+    fn name(&self) -> &'static str {
+        "findface"
+    }
+
+    fn reach(&self) -> &'static [Reach] {
+        &[Reach::Pushed]
+    }
+
+    fn read<'a>(&self, arrival: &Arrival<'a>, _: &Settings) -> Result<Vec<Element<'a>>, Reject> {
+        let elements = wire::elements(document(arrival.body)?)?;
+        Ok(elements.into_iter().map(element).collect())
+    }
+
+    /// The page asks for 200 and no other status of success. Nothing is said of the body, so it is empty.
+    fn answer(&self, outcome: &Outcome) -> Answer {
+        match outcome {
+            Outcome::Kept => Answer {
+                status: 200,
+                content_type: None,
+                body: b"".as_slice().into(),
+            },
+            Outcome::Busy => Answer {
+                status: 503,
+                content_type: TEXT,
+                body: b"cannot keep it now, send it again\n".as_slice().into(),
+            },
+            Outcome::Refused(reason) => Answer {
+                status: 400,
+                content_type: TEXT,
+                body: format!("{reason}\n").into_bytes().into(),
+            },
+        }
+    }
+}
+
+const TEXT: Option<&str> = Some("text/plain; charset=utf-8");
+
+fn element(raw: &RawValue) -> Element<'_> {
+    let mut record = Record::parse(raw).map_err(|reason| Unreadable {
+        reason,
+        raw: raw.get().as_bytes(),
+    })?;
+    let mut facts = Facts {
+        kind: record.kind(),
+        vendor_id: record.fields.identifier("id"),
+        vendor_type: record.vendor_type(),
+        ..Facts::default()
+    };
+    let key = record.key(raw, facts.vendor_id.as_deref());
+    match facts.kind {
+        Kind::Recognition => recognition::read(&mut record, &mut facts),
+        Kind::Episode => episode::read(&mut record, &mut facts),
+        Kind::Counter => counts::counter(&mut record, &mut facts),
+        Kind::Area => counts::area(&mut record, &mut facts),
+        Kind::Alarm | Kind::Other => recognition::read_envelope(&mut record.fields, &mut facts),
+    }
+    record.leave(&mut facts);
+    Ok(Reading {
+        key,
+        facts,
+        pictures: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use faceway_core::{Adapter as _, Outcome};
+
+    use super::Findface;
+
+    #[test]
+    fn success_is_200_and_nothing_else_is() {
+        assert_eq!(Findface.answer(&Outcome::Kept).status, 200);
+        assert_eq!(Findface.answer(&Outcome::Busy).status, 503);
+        let refused = Findface.answer(&Outcome::Refused("send it elsewhere".into()));
+        assert_eq!(refused.status, 400);
+        assert_eq!(refused.body.as_ref(), b"send it elsewhere\n");
+    }
+}

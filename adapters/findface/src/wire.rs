@@ -1,0 +1,254 @@
+//! The batch, its elements, and what type each is of.
+
+use std::borrow::Cow;
+
+use faceway_core::{
+    EpisodeObject, Facts, Kind, Members, ObjectType, Private, RecordKey, Reject, Scrub, Text,
+};
+use serde_json::value::RawValue;
+
+use crate::fields::{Fields, MEMBERS_MAX};
+
+/// More elements than this are no batch: each would have 160 bytes in the largest body, and the least event has 500.
+const ELEMENTS_MAX: usize = 100_000;
+
+/// Face templates have these names in the vendor's API; webhooks are not documented to hold any.
+const SCRUB: Scrub = Scrub {
+    pictures: &[],
+    drops: |name| matches!(name, "facen" | "emben" | "bodyemben" | "caremben"),
+};
+
+/// Takes a body apart. A single object, which no product is documented to send, counts as a batch of one.
+pub(crate) fn elements(text: &str) -> Result<Vec<&RawValue>, Reject> {
+    if text.trim_ascii_start().starts_with('[') {
+        let elements: Result<Vec<&RawValue>, _> = serde_json::from_str(text);
+        return match elements {
+            Ok(elements) if elements.len() <= ELEMENTS_MAX => Ok(elements),
+            Ok(_) => {
+                let reason = format!("more than {ELEMENTS_MAX} elements in one batch");
+                Err(Reject::Unreadable(reason.into()))
+            }
+            Err(_) => Err(why_not_json(text)),
+        };
+    }
+    // Asked first for what is wrong with it, in words that repeat nothing of the body.
+    Members::parse(text)?;
+    let element = serde_json::from_str(text).map_err(|_| why_not_json(text))?;
+    Ok(vec![element])
+}
+
+/// Core words the error of a text that is no JSON; it asks for an object, so the array is put into one, on its first line.
+fn why_not_json(text: &str) -> Reject {
+    match Members::parse(&format!("{{\"\":{text}}}")) {
+        Err(faceway_core::Malformed::NotJson { line, column, what }) => {
+            let column = column - if line == 1 { 4.min(column) } else { 0 };
+            faceway_core::Malformed::NotJson { line, column, what }.into()
+        }
+        Err(malformed) => malformed.into(),
+        Ok(_) => Reject::Unreadable("not JSON".into()),
+    }
+}
+
+/// What an element is about, by its tag, else by its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topic {
+    /// The object's type is told by the tag, or has to be found.
+    Seen(Option<ObjectType>),
+    Episode(EpisodeObject),
+    Counter,
+    Area,
+    Unknown,
+}
+
+/// One element, taken apart.
+pub(crate) struct Record<'a> {
+    pub(crate) topic: Topic,
+    /// `webhook_type`; products before FindFace Security 4.2 send none.
+    tag: Option<Text<'a>>,
+    /// `event_model_class`, or `event_type` in FindFace Security.
+    pub(crate) class: Option<Text<'a>>,
+    /// What was not taken yet.
+    pub(crate) fields: Fields<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// Reads an element, or says why not.
+    pub(crate) fn parse(raw: &'a RawValue) -> Result<Self, Cow<'static, str>> {
+        let members = Members::of(raw).ok_or("the element is not an object")?;
+        if members.iter().nth(MEMBERS_MAX).is_some() {
+            return Err(format!("more than {MEMBERS_MAX} members in one object").into());
+        }
+        let mut fields = Fields::new(members, "");
+        let tag = fields.text("webhook_type");
+        let topic = match &tag {
+            Some(tag) => by_tag(tag),
+            None => {
+                by_shape(&fields).ok_or("no `webhook_type`, and no member that tells the type")?
+            }
+        };
+        let class = fields
+            .text("event_model_class")
+            .or_else(|| fields.text("event_type"));
+        Ok(Self {
+            topic,
+            tag,
+            class,
+            fields,
+        })
+    }
+
+    pub(crate) const fn kind(&self) -> Kind {
+        match self.topic {
+            Topic::Seen(_) => Kind::Recognition,
+            Topic::Episode(_) => Kind::Episode,
+            Topic::Counter => Kind::Counter,
+            Topic::Area => Kind::Area,
+            Topic::Unknown => Kind::Other,
+        }
+    }
+
+    pub(crate) fn vendor_type(&self) -> Option<Text<'a>> {
+        match (&self.tag, &self.class) {
+            (Some(tag), Some(class)) => Some(format!("{tag}:{class}").into()),
+            (tag, class) => tag.clone().or_else(|| class.clone()),
+        }
+    }
+
+    /// An id is unique within its type only. An episode's repeats with every event of it, and an area's activation has
+    /// the same id while it lasts and when it ends.
+    pub(crate) fn key(&self, raw: &RawValue, id: Option<&str>) -> RecordKey {
+        let Some(id) = id else {
+            return RecordKey::digest(raw.get().as_bytes());
+        };
+        let tag = self.tag.as_deref().unwrap_or_default();
+        let class = self.class.as_deref().unwrap_or_default();
+        let as_sent = |name| self.fields.members.peek(name).map_or("", RawValue::get);
+        match self.topic {
+            Topic::Episode(_) => {
+                // Without a class only `open` tells the end from what was before it.
+                let class = if class.is_empty() {
+                    as_sent("open")
+                } else {
+                    class
+                };
+                RecordKey::of(&["episode", tag, class, id, as_sent("events_count")])
+            }
+            Topic::Area => RecordKey::of(&["area", tag, class, id, as_sent("active")]),
+            _ => RecordKey::of(&["id", tag, class, id]),
+        }
+    }
+
+    /// Whether this comes from a product whose `quality` is documented as 0 to 1: FindFace Multi, and FindFace Security
+    /// since it sends tags. In 2019 it was about 0, and negative.
+    pub(crate) fn has_quality_of_0_to_1(&self) -> bool {
+        let names = [
+            "bs_type",
+            "thumbnail",
+            "fullframe",
+            "detector_params",
+            "matched_card",
+            "matched_object",
+        ];
+        self.tag.is_some() || names.iter().any(|name| self.fields.members.has(name))
+    }
+
+    /// Leaves what has no canonical word under `vendor`, without secrets, and hands over the warnings.
+    pub(crate) fn leave(self, facts: &mut Facts<'a>) {
+        facts.warnings.extend(self.fields.warnings);
+        let vendor = SCRUB.members(self.fields.members, &mut facts.warnings);
+        facts.vendor = Private::new(vendor);
+    }
+}
+
+/// `episodes` is what FindFace Security 4.2 to 4.4, which knows faces only, calls its section.
+fn by_tag(tag: &str) -> Topic {
+    match tag {
+        "events" => Topic::Seen(None),
+        "face_events" => Topic::Seen(Some(ObjectType::Face)),
+        "body_events" => Topic::Seen(Some(ObjectType::Body)),
+        "car_events" => Topic::Seen(Some(ObjectType::Vehicle)),
+        "human_episodes" | "episodes" => Topic::Episode(EpisodeObject::Human),
+        "car_episodes" => Topic::Episode(EpisodeObject::Vehicle),
+        "counters" => Topic::Counter,
+        "areas" => Topic::Area,
+        _ => Topic::Unknown,
+    }
+}
+
+/// An element without a tag: FindFace Security before 4.2, or one that somebody between has cut.
+fn by_shape(fields: &Fields<'_>) -> Option<Topic> {
+    let has = |names: &[&str]| names.iter().any(|name| fields.members.has(name));
+    Some(if has(&["events_count"]) {
+        let car = has(&["last_car_event", "best_car_event", "car_features"]);
+        Topic::Episode(if car {
+            EpisodeObject::Vehicle
+        } else {
+            EpisodeObject::Human
+        })
+    } else if has(&["faces_count", "silhouettes_count", "cars_count"]) {
+        Topic::Counter
+    } else if has(&["area"]) {
+        Topic::Area
+    } else if has(&SEEN) {
+        Topic::Seen(None)
+    } else {
+        return None;
+    })
+}
+
+/// Members of recognition events only.
+const SEEN: [&str; 15] = [
+    "face",
+    "frame",
+    "thumbnail",
+    "fullframe",
+    "normalized_photo",
+    "license_plate_thumbnail",
+    "features",
+    "matched",
+    "matched_face",
+    "matched_object",
+    "matched_dossier",
+    "matched_card",
+    "confidence",
+    "frame_coords_left",
+    "camera",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::elements;
+
+    fn reason(body: &str) -> String {
+        elements(body).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn says_why_it_cannot_be_read() {
+        assert_eq!(reason(""), "not JSON at line 1 column 1: empty");
+        assert_eq!(reason("7"), "expected an object");
+        assert_eq!(
+            reason("[{]"),
+            "not JSON at line 1 column 3: unexpected text"
+        );
+        assert_eq!(
+            reason("[{}"),
+            "not JSON at line 1 column 4: unexpected text"
+        );
+        assert_eq!(
+            reason("[\n{},\n]"),
+            "not JSON at line 3 column 1: unexpected text"
+        );
+        let many = format!("[{}0]", "0,".repeat(100_000));
+        assert_eq!(reason(&many), "more than 100000 elements in one batch");
+    }
+
+    #[test]
+    fn an_object_is_a_batch_of_one() {
+        assert_eq!(
+            elements(" {\"id\":\"1\"}\n").unwrap()[0].get(),
+            "{\"id\":\"1\"}"
+        );
+        assert!(elements("[]").unwrap().is_empty());
+    }
+}

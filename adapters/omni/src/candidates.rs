@@ -1,0 +1,191 @@
+//! Who it may have been. The order in which the platform sends candidates is not documented.
+
+use faceway_core::{Candidate, Group, Members, Person, Private, Rest, Text};
+use serde_json::value::RawValue;
+
+use crate::fields::Fields;
+
+/// More than this is no list of candidates or of groups; the list then stays as sent.
+const ITEMS_MAX: usize = 1000;
+
+/// `candidates`, best first.
+#[derive(Default)]
+pub(crate) struct Candidates<'a> {
+    entries: Vec<Entry<'a>>,
+    /// What stands among them and is no object.
+    odd: Vec<&'a RawValue>,
+}
+
+/// One of them.
+pub(crate) struct Entry<'a> {
+    pub(crate) id: Option<Text<'a>>,
+    pub(crate) groups: Vec<Group<'a>>,
+    pub(crate) score: Option<f64>,
+    pub(crate) profile: Fields<'a>,
+    beside: Fields<'a>,
+}
+
+impl<'a> Candidates<'a> {
+    /// Takes them out of the message.
+    pub(crate) fn take(top: &mut Fields<'a>) -> Self {
+        let Some(items) = top.read("candidates", items) else {
+            return Self::default();
+        };
+        top.members.drop("candidates");
+        let mut candidates = Self::default();
+        for item in items {
+            match Members::of(item) {
+                Some(members) => candidates.entries.push(Entry::read(members)),
+                None => {
+                    top.warn("candidates", "one is not an object");
+                    candidates.odd.push(item);
+                }
+            }
+        }
+        // A stable sort: of equals the first that was sent stays first. Without a confidence comes last.
+        let order = |entry: &Entry<'_>| entry.score.unwrap_or(-1.0);
+        let by_score = |one: &Entry<'_>, other: &Entry<'_>| order(other).total_cmp(&order(one));
+        candidates.entries.sort_by(by_score);
+        candidates
+    }
+
+    /// The one with the highest confidence. He may name nobody: then nobody is named, and not the next best.
+    pub(crate) fn best(&mut self) -> Option<&mut Entry<'a>> {
+        self.entries.first_mut()
+    }
+
+    /// Those that name somebody.
+    pub(crate) fn named(&self) -> Vec<Candidate<'a>> {
+        let named = self.entries.iter().filter(|entry| entry.is_named());
+        named.map(Entry::candidate).collect()
+    }
+
+    /// What is left of each: of those that name somebody first, in their order, then the others.
+    pub(crate) fn leave(self, warnings: &mut Vec<Text<'a>>) -> Vec<Rest<'a>> {
+        let (named, unnamed): (Vec<_>, Vec<_>) =
+            self.entries.into_iter().partition(Entry::is_named);
+        let mut rest: Vec<Rest<'a>> = named
+            .into_iter()
+            .chain(unnamed)
+            .map(|entry| Rest::Object(entry.leave(warnings)))
+            .collect();
+        rest.extend(self.odd.into_iter().map(Rest::Raw));
+        rest
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn read(members: Members<'a>) -> Self {
+        let mut beside = Fields::new(members, "candidates.");
+        let mut profile = beside.object("profile", "candidates.profile.");
+        Self {
+            id: profile.identifier("id"),
+            groups: groups(&mut beside),
+            score: beside.peek_number("confidence", 0.0..=1.0),
+            profile,
+            beside,
+        }
+    }
+
+    pub(crate) fn is_named(&self) -> bool {
+        self.id.is_some() || !self.groups.is_empty()
+    }
+
+    /// No category: only who was identified is known.
+    fn candidate(&self) -> Candidate<'a> {
+        Candidate {
+            person: Person {
+                id: self.id.clone().map(Private::new),
+                groups: self.groups.clone(),
+                ..Person::default()
+            },
+            score: self.score,
+        }
+    }
+
+    fn leave(mut self, warnings: &mut Vec<Text<'a>>) -> Members<'a> {
+        let is_named = self.is_named();
+        for warning in self.beside.warnings.drain(..).chain(self.profile.warnings) {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        let mut rest = self.beside.members;
+        if is_named && self.score.is_some() {
+            rest.drop("confidence");
+        }
+        if !self.profile.members.is_empty() {
+            rest.put("profile", Rest::Object(self.profile.members));
+        }
+        rest
+    }
+}
+
+/// The watch lists that he is in. They stay as well when more is said than their ids, as the platform does with a colour.
+fn groups<'a>(candidate: &mut Fields<'a>) -> Vec<Group<'a>> {
+    let objects = |raw| items(raw)?.into_iter().map(Members::of).collect();
+    let Some(items): Option<Vec<Members<'a>>> = candidate.read("profile_groups", objects) else {
+        return Vec::new();
+    };
+    let mut whole = true;
+    let mut groups = Vec::with_capacity(items.len());
+    for item in items {
+        let mut item = Fields::new(item, "");
+        let id = item.identifier("id");
+        whole &= item.members.is_empty();
+        if id.is_some() {
+            groups.push(Group { id, name: None });
+        }
+    }
+    if whole {
+        candidate.members.drop("profile_groups");
+    }
+    groups
+}
+
+fn items(raw: &RawValue) -> Option<Vec<&RawValue>> {
+    let items: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+    (items.len() <= ITEMS_MAX).then_some(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use faceway_core::Members;
+
+    use super::Candidates;
+    use crate::fields::Fields;
+
+    /// Ids in order, the best one's id, and what is left.
+    fn read(list: &str) -> (Vec<String>, Option<String>, String) {
+        let json = format!(r#"{{"candidates":{list}}}"#);
+        let mut top = Fields::new(Members::parse(&json).unwrap(), "");
+        let mut candidates = Candidates::take(&mut top);
+        let best = candidates.best().and_then(|best| best.id.clone());
+        let ids = candidates
+            .named()
+            .into_iter()
+            .map(|candidate| candidate.person.id.unwrap().into_revealed().into_owned())
+            .collect();
+        let rest = serde_json::to_string(&candidates.leave(&mut Vec::new())).unwrap();
+        (ids, best.map(Into::into), rest)
+    }
+
+    #[test]
+    fn the_highest_confidence_comes_first() {
+        let (ids, best, rest) = read(
+            r#"[{"profile":{"id":"a"},"confidence":0.2},{"profile":{"id":"b"}},
+                {"profile":{"id":"c","avatar_id":"x"},"confidence":0.9},{"profile":{"id":"d"},"confidence":0.9}]"#,
+        );
+        assert_eq!(ids, ["c", "d", "a", "b"]);
+        assert_eq!(best.as_deref(), Some("c"));
+        assert_eq!(rest, r#"[{"profile":{"avatar_id":"x"}},{},{},{}]"#);
+    }
+
+    #[test]
+    fn the_next_best_is_not_named_in_place_of_nobody() {
+        let (ids, best, rest) =
+            read(r#"[{"profile":{"id":"a"},"confidence":0.7},{"profile":null,"confidence":0.9}]"#);
+        assert_eq!((ids, best), (vec!["a".to_owned()], None));
+        assert_eq!(rest, r#"[{},{"confidence":0.9}]"#);
+    }
+}

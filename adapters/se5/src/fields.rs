@@ -1,0 +1,394 @@
+//! Reads single members, leniently: what is not of the documented type stays where it is, with a warning.
+//!
+//! `null`, and a blank text, are how this vendor says "nothing": they become absence without a warning.
+
+use std::fmt::Display;
+
+use faceway_core::{Bounds, Members, Picture, PictureError, Text, Timestamp, decode_picture};
+use serde_json::value::RawValue;
+
+use crate::url::without_credentials;
+
+/// The members of one object of a message. What is read of them is owned: it is little beside the pictures, and a form
+/// has no text to borrow from.
+pub(crate) struct Fields<'t> {
+    /// What was not taken yet.
+    pub(crate) members: Members<'t>,
+    /// What could not be read, or had to be guessed.
+    pub(crate) warnings: Vec<Text<'static>>,
+    /// How warnings name this object: nothing, or `ext_data.`.
+    at: &'static str,
+}
+
+impl<'t> Fields<'t> {
+    pub(crate) fn new(members: Members<'t>, at: &'static str) -> Self {
+        Self {
+            members,
+            warnings: Vec::new(),
+            at,
+        }
+    }
+
+    /// Adds a warning about a member. `what` must not hold a value that says something about a person.
+    pub(crate) fn warn(&mut self, name: &str, what: impl Display) {
+        let warning = format!("{}{name}: {what}", self.at);
+        self.warnings.push(warning.into());
+    }
+
+    /// A member that is told; a `null` is taken out and not told.
+    pub(crate) fn told(&mut self, name: &str) -> Option<&'t RawValue> {
+        let raw = self.members.peek(name)?;
+        if raw.get() == "null" {
+            self.members.drop(name);
+            return None;
+        }
+        Some(raw)
+    }
+
+    pub(crate) fn read<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'t RawValue) -> Option<T>,
+    ) -> Option<T> {
+        let raw = self.told(name)?;
+        let value = read(raw);
+        if value.is_none() {
+            self.warn(name, "not of the documented type");
+        }
+        value
+    }
+
+    fn take<T>(&mut self, name: &str, read: impl FnOnce(&'t RawValue) -> Option<T>) -> Option<T> {
+        let value = self.read(name, read)?;
+        self.members.drop(name);
+        Some(value)
+    }
+
+    /// A text that is not blank. A blank one is taken out.
+    pub(crate) fn text(&mut self, name: &str) -> Option<Text<'static>> {
+        self.take(name, text).filter(is_told).map(Text::Owned)
+    }
+
+    /// A text about a device. Boxes name cameras by their URL, which may hold credentials.
+    pub(crate) fn scrubbed(&mut self, name: &str) -> Option<Text<'static>> {
+        self.identifier(name)
+            .map(|text| Text::Owned(without_credentials(&text).into_owned()))
+    }
+
+    /// An identifier: a text, or a whole number, whose digits become the text.
+    pub(crate) fn identifier(&mut self, name: &str) -> Option<Text<'static>> {
+        self.take(name, |raw| text(raw).or_else(|| digits(raw)))
+            .filter(is_told)
+            .map(Text::Owned)
+    }
+
+    /// An identifier or a text, which stays; nothing when it is blank or something else.
+    pub(crate) fn peek(&self, name: &str) -> Option<String> {
+        let raw = self.members.peek(name)?;
+        text(raw).or_else(|| digits(raw)).filter(is_told)
+    }
+
+    /// The word for a number, sent as a number or as its text, by the vendor's table. A number that is not in it stays.
+    pub(crate) fn code<T>(&mut self, name: &str, table: impl FnOnce(i64) -> Option<T>) -> Told<T> {
+        if self.told(name).is_none() || self.is_blank(name) {
+            self.members.drop(name);
+            return Told::Nothing;
+        }
+        let Some(number) = self.read(name, code) else {
+            return Told::Unknown;
+        };
+        match table(number) {
+            Some(word) => {
+                self.members.drop(name);
+                return Told::Word(word);
+            }
+            // The vendor's codes have one digit. A long number may be somebody's, in the wrong place.
+            None if number.unsigned_abs() > 99_999 => self.warn(name, "unknown value"),
+            None => self.warn(name, format_args!("unknown value {number}")),
+        }
+        Told::Unknown
+    }
+
+    /// The canonical word for the vendor's. One that is not in the table stays.
+    pub(crate) fn word<T>(&mut self, name: &str, table: impl FnOnce(&str) -> Option<T>) -> Told<T> {
+        if self.told(name).is_none() || self.is_blank(name) {
+            self.members.drop(name);
+            return Told::Nothing;
+        }
+        let Some(sent) = self.read(name, text) else {
+            return Told::Unknown;
+        };
+        match table(sent.trim()) {
+            Some(word) => {
+                self.members.drop(name);
+                Told::Word(word)
+            }
+            None => {
+                self.warn(name, "unknown value");
+                Told::Unknown
+            }
+        }
+    }
+
+    fn is_blank(&self, name: &str) -> bool {
+        let raw = self.members.peek(name);
+        raw.and_then(text).is_some_and(|text| !is_told(&text))
+    }
+
+    /// A time in milliseconds; `0` is none. Seconds, whole or with a fraction as the box's database has them, are told by
+    /// their size.
+    pub(crate) fn time(&mut self, name: &str) -> Option<Timestamp> {
+        let (whole, thousandths) = self.read(name, decimal)?;
+        if whole == 0 {
+            self.members.drop(name);
+            return None;
+        }
+        // Ten or eleven digits are too small for the milliseconds of any box's life (before 1973).
+        let seconds = (1_000_000_000..100_000_000_000).contains(&whole);
+        let ms = match seconds {
+            true => whole * 1000 + thousandths,
+            false => whole,
+        };
+        match Timestamp::from_millis(ms) {
+            Ok(time) if whole > 0 => {
+                if seconds {
+                    self.warn(name, "seconds where milliseconds are documented");
+                }
+                self.members.drop(name);
+                Some(time)
+            }
+            _ => {
+                self.warn(name, "not a time");
+                None
+            }
+        }
+    }
+
+    /// `[left, top, right, bottom]`; an empty list is none.
+    pub(crate) fn bounds(&mut self, name: &str) -> Option<Bounds> {
+        let raw = self.told(name)?;
+        let sides: Option<Vec<f64>> = (raw.get().len() < 400)
+            .then(|| serde_json::from_str(raw.get()).ok())
+            .flatten();
+        match sides.as_deref() {
+            Some([]) => {
+                self.members.drop(name);
+                None
+            }
+            Some(&[left, top, right, bottom]) if left <= right && top <= bottom => {
+                self.members.drop(name);
+                Some(Bounds {
+                    left,
+                    top,
+                    right,
+                    bottom,
+                })
+            }
+            _ => {
+                self.warn(name, "not of the documented type");
+                None
+            }
+        }
+    }
+
+    /// An object, taken out. One that is not an object, or has too many members, stays.
+    pub(crate) fn object(&mut self, name: &str, at: &'static str) -> Self {
+        let members = self.take(name, |raw| {
+            Members::of(raw).filter(|members| members.iter().nth(MEMBERS_MAX).is_none())
+        });
+        Self::new(members.unwrap_or_default(), at)
+    }
+
+    /// A picture, decoded. Its text goes, whatever it is: no picture stays under `vendor`.
+    pub(crate) fn picture(&mut self, name: &str) -> Option<Picture> {
+        let raw = self.told(name)?;
+        self.members.drop(name);
+        match decoded(raw) {
+            Ok(picture) => picture,
+            Err(error) => {
+                self.warn(name, format_args!("no picture, {error}"));
+                None
+            }
+        }
+    }
+}
+
+const MEMBERS_MAX: usize = 1000;
+
+/// What a member with a table of values says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told<T> {
+    Nothing,
+    Word(T),
+    /// Something, but not what the table knows.
+    Unknown,
+}
+
+impl<T> Told<T> {
+    pub(crate) fn word(self) -> Option<T> {
+        match self {
+            Self::Word(word) => Some(word),
+            Self::Nothing | Self::Unknown => None,
+        }
+    }
+
+    pub(crate) fn or_else(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Nothing => other(),
+            told => told,
+        }
+    }
+}
+
+#[expect(clippy::ptr_arg, reason = "the shape that Option::filter asks for")]
+fn is_told(text: &String) -> bool {
+    !text.trim().is_empty()
+}
+
+pub(crate) fn text(raw: &RawValue) -> Option<String> {
+    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str(raw.get()).ok();
+    }
+    Some(inner.to_owned())
+}
+
+/// A whole number as sent, so that 64 bits never pass through a float.
+fn digits(raw: &RawValue) -> Option<String> {
+    let text = raw.get();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let whole = digits.len() <= 40 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    whole.then(|| text.to_owned())
+}
+
+/// A whole number, or the text of one.
+fn code(raw: &RawValue) -> Option<i64> {
+    let text = raw.get();
+    let text = text.trim_matches('"').trim();
+    text.strip_suffix(".0").unwrap_or(text).parse().ok()
+}
+
+/// The whole part and the thousandths of a number that is written without an exponent.
+fn decimal(raw: &RawValue) -> Option<(i64, i64)> {
+    let (whole, fraction) = raw.get().split_once('.').unwrap_or((raw.get(), ""));
+    if !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
+    Some((whole.parse().ok()?, thousandths.parse().ok()?))
+}
+
+/// Base64 has no backslash, so a text that decodes needs no unescaping and no copy. Writers that escape `/` are rare.
+fn decoded(raw: &RawValue) -> Result<Option<Picture>, PictureError> {
+    let inner = raw
+        .get()
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .ok_or(PictureError::NotBase64)?;
+    match decode_picture(inner) {
+        Err(_) if inner.contains('\\') => {
+            decode_picture(&text(raw).ok_or(PictureError::NotBase64)?)
+        }
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faceway_core::Members;
+
+    use super::{Fields, Told};
+
+    fn fields(json: &str) -> Fields<'_> {
+        Fields::new(Members::parse(json).unwrap(), "ext_data.")
+    }
+
+    fn time(number: &str) -> (Option<String>, Vec<String>, bool) {
+        let json = format!(r#"{{"t":{number}}}"#);
+        let mut fields = fields(&json);
+        let time = fields.time("t").map(|time| time.to_string());
+        let warnings = fields.warnings.iter().map(ToString::to_string).collect();
+        (time, warnings, fields.members.has("t"))
+    }
+
+    #[test]
+    fn times_are_read_by_their_size() {
+        let none = Vec::<String>::new();
+        let told = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            time("1767250800123"),
+            (told("2026-01-01T07:00:00.123Z"), none.clone(), false)
+        );
+        let seconds = vec!["ext_data.t: seconds where milliseconds are documented".to_owned()];
+        assert_eq!(
+            time("1767250800"),
+            (told("2026-01-01T07:00:00.000Z"), seconds.clone(), false)
+        );
+        assert_eq!(
+            time("1767250800.608026"),
+            (told("2026-01-01T07:00:00.608Z"), seconds, false)
+        );
+        for nothing in ["0", "0.0", "null"] {
+            assert_eq!(time(nothing), (None, none.clone(), false));
+        }
+        for nonsense in ["-1", "9223372036854775807"] {
+            let expected = vec!["ext_data.t: not a time".to_owned()];
+            assert_eq!(time(nonsense), (None, expected, true));
+        }
+        for wrong in ["1e400", "\"1767250800123\"", "{}", "true", "1.5e9"] {
+            let expected = vec!["ext_data.t: not of the documented type".to_owned()];
+            assert_eq!(time(wrong), (None, expected, true));
+        }
+    }
+
+    #[test]
+    fn identifiers_keep_every_digit() {
+        let mut fields = fields(
+            r#"{"a":9007199254740993,"b":"007","c":5.5,"d":" ","e":"\u674e\n","f":"\"","g":-3}"#,
+        );
+        assert_eq!(fields.identifier("a").unwrap(), "9007199254740993");
+        assert_eq!(fields.identifier("b").unwrap(), "007");
+        assert_eq!(fields.identifier("c"), None);
+        assert_eq!(fields.identifier("d"), None);
+        assert_eq!(fields.identifier("e").unwrap(), "李\n");
+        assert_eq!(fields.identifier("f").unwrap(), "\"");
+        assert_eq!(fields.identifier("g").unwrap(), "-3");
+        assert_eq!(fields.warnings, ["ext_data.c: not of the documented type"]);
+        assert!(fields.members.has("c") && !fields.members.has("d"));
+    }
+
+    #[test]
+    fn codes_come_as_numbers_and_as_texts() {
+        let mut fields = fields(r#"{"a":4,"b":"4","c":"","d":9,"e":"x","f":123456,"g":"\""}"#);
+        let mut code = |name| fields.code(name, |number| (number == 4).then_some("four"));
+        assert_eq!(code("a"), Told::Word("four"));
+        assert_eq!(code("b"), Told::Word("four"));
+        assert_eq!(code("c"), Told::Nothing);
+        assert_eq!(code("none"), Told::Nothing);
+        for name in ["d", "e", "f", "g"] {
+            assert_eq!(code(name), Told::Unknown);
+        }
+        assert_eq!(
+            fields.warnings,
+            [
+                "ext_data.d: unknown value 9",
+                "ext_data.e: not of the documented type",
+                "ext_data.f: unknown value",
+                "ext_data.g: not of the documented type"
+            ]
+        );
+    }
+
+    #[test]
+    fn boxes_have_four_sides() {
+        let mut fields = fields(
+            r#"{"a":[1261,31,1375.5,176],"b":[],"c":[1,2,3],"d":[9,2,3,4],"e":null,"f":[1,2,3,1e999]}"#,
+        );
+        assert_eq!(fields.bounds("a").unwrap().right, 1375.5);
+        for name in ["b", "c", "d", "e", "f"] {
+            assert_eq!(fields.bounds(name), None);
+        }
+        assert_eq!(fields.warnings.len(), 3);
+        assert!(fields.members.has("c") && fields.members.has("d") && fields.members.has("f"));
+    }
+}

@@ -1,0 +1,379 @@
+//! One message of a box: somebody was seen, or how its cameras are. The names of all firmware are read wherever they
+//! stand; which of them belongs to which is in the README beside this crate.
+
+use faceway_core::{
+    AgeGroup, Attribute, Attributes, Device, DeviceType, Facts, Gender, Image, ImageRole, Kind,
+    Mask, Match, Members, Object, ObjectType, Picture, Private, Reading, RecordKey, Rest, Text,
+};
+
+use crate::connect::{Protocol, wanted};
+use crate::fields::Fields;
+use crate::person;
+use crate::scrub::{scrub, without_licences};
+use crate::wire::Around;
+
+/// Where pictures stand, in the order in which an event names them.
+pub(crate) const PICTURES: [(&str, ImageRole); 9] = [
+    ("recognize_face", ImageRole::Face),
+    ("recognize_face_image", ImageRole::Face),
+    ("spot_pic", ImageRole::Scene),
+    ("spot_image", ImageRole::Scene),
+    ("reg_pic", ImageRole::Enrolled),
+    ("register_image", ImageRole::Enrolled),
+    ("reg_image", ImageRole::Enrolled),
+    ("ir_pic", ImageRole::Infrared),
+    ("ir_image", ImageRole::Infrared),
+];
+
+/// What only a message about a person has, in v1 and in v2.
+const V1: [&str; 6] = [
+    "ext_data",
+    "ep_info",
+    "device_id",
+    "person_type",
+    "want_action",
+    "recognize_face",
+];
+const V2: [&str; 7] = [
+    "media_device_info",
+    "media_device_id",
+    "user_type",
+    "post_action",
+    "recognize_face_image",
+    "register_image",
+    "event_id",
+];
+const EITHER: [&str; 4] = [
+    "identity_id",
+    "identity_name",
+    "recognize_face_attr",
+    "score",
+];
+
+/// A message, taken apart.
+pub(crate) struct Message<'t> {
+    /// The top level.
+    pub(crate) top: Fields<'t>,
+    /// `ext_data`, of v1 and the SE3.
+    pub(crate) ext: Fields<'t>,
+    /// `identity_info`, of v1.
+    pub(crate) info: Fields<'t>,
+    /// `ep_info`, of v1's history.
+    endpoint: Fields<'t>,
+    /// `media_device_info`, of v2's history.
+    media: Fields<'t>,
+    /// `recognize_face_attr`, of the history.
+    face: Fields<'t>,
+}
+
+/// Reads a message whose text is `text`.
+pub(crate) fn read_message(
+    members: Members<'_>,
+    text: &str,
+    around: &Around<'_>,
+) -> Reading<'static> {
+    let has = |names: &[&str]| names.iter().any(|name| members.has(name));
+    let is_report = has(&["sub_devices", "media_devices", "gateway_sn"]);
+    let is_recognition = !is_report && (has(&V1) || has(&V2) || has(&EITHER));
+    let names_of = (has(&V1), has(&V2));
+    let mut message = Message::new(members);
+    let mut facts = Facts::default();
+    let mut key = None;
+    if is_recognition {
+        key = message.recognition(&mut facts, around);
+        message.check_protocol(names_of, around);
+    } else if is_report {
+        facts.device = message.reporting_box(around);
+    }
+    let pictures = message.pictures(&mut facts, around);
+    message.leave(&mut facts);
+    Reading {
+        key: key.unwrap_or_else(|| RecordKey::digest(text.as_bytes())),
+        facts,
+        pictures,
+    }
+}
+
+impl<'t> Message<'t> {
+    fn new(members: Members<'t>) -> Self {
+        let mut top = Fields::new(members, "");
+        Self {
+            ext: top.object("ext_data", "ext_data."),
+            info: top.object("identity_info", "identity_info."),
+            endpoint: top.object("ep_info", "ep_info."),
+            media: top.object("media_device_info", "media_device_info."),
+            face: top.object("recognize_face_attr", "recognize_face_attr."),
+            top,
+        }
+    }
+
+    /// Gives the record's key unless too little of it is told.
+    fn recognition(
+        &mut self,
+        facts: &mut Facts<'static>,
+        around: &Around<'_>,
+    ) -> Option<RecordKey> {
+        let identity = self.top.peek("identity_id").unwrap_or_default();
+        let score = self.score_sent();
+        facts.kind = Kind::Recognition;
+        facts.vendor_id = self.top.identifier("event_id");
+        facts.occurred_at = self.top.time("timestamp");
+        facts.device = self.device(around);
+        let (person, status) = person::read(self);
+        facts.person = person;
+        facts.matched = Match {
+            status,
+            score: self.score(around),
+            candidates: Vec::new(),
+        };
+        facts.object = self.object();
+        if let Some(id) = &facts.vendor_id {
+            return Some(RecordKey::of(&["event", id]));
+        }
+        // Without a time the other fields would make one record of a person's whole day.
+        let time = facts.occurred_at?.as_millis().to_string();
+        let device = facts.device.id.as_deref().map(comparable);
+        Some(RecordKey::of(&[
+            "record",
+            &device.unwrap_or_default(),
+            &time,
+            &identity,
+            &score,
+        ]))
+    }
+
+    /// `94.8` and `94.80` are the same score.
+    fn score_sent(&self) -> String {
+        let raw = self.top.members.peek("score");
+        raw.and_then(|raw| serde_json::from_str::<f64>(raw.get()).ok())
+            .map(|score| score.to_string())
+            .unwrap_or_default()
+    }
+
+    fn device(&mut self, around: &Around<'_>) -> Device<'static> {
+        let told = self.top.scrubbed("device_id");
+        let told = told.or_else(|| self.top.scrubbed("media_device_id"));
+        let told = told.or_else(|| self.media.scrubbed("media_device_id"));
+        let told = told.or_else(|| self.endpoint.scrubbed("device_id"));
+        Device {
+            id: told.or_else(|| self.endpoint_id()),
+            device_type: self.device_type(),
+            name: (self.endpoint.scrubbed("ep_name"))
+                .or_else(|| self.media.scrubbed("media_device_name"))
+                .or_else(|| self.top.scrubbed("media_device_name")),
+            address: (self.ext.scrubbed("device_ip"))
+                .or_else(|| self.top.scrubbed("device_ip"))
+                .or_else(|| self.top.scrubbed("media_device_ip"))
+                .or_else(|| self.media.scrubbed("media_device_ip"))
+                .or_else(|| self.endpoint.scrubbed("ep_ip")),
+            stream: self.stream(),
+            parent: around.peer.clone().map(Text::Owned),
+            groups: Vec::new(),
+        }
+    }
+
+    /// `ep_id` is the box's licence (`dev_sno`) and the camera's address or URL.
+    fn endpoint_id(&mut self) -> Option<Text<'static>> {
+        let licences = self.licences();
+        let id = without_licences(&self.endpoint.scrubbed("ep_id")?, &licences);
+        (!id.trim().is_empty()).then_some(Text::Owned(id))
+    }
+
+    /// Shorter ones may stand in any text by chance.
+    fn licences(&self) -> Vec<String> {
+        ["dev_sno", "mq_license_key"]
+            .iter()
+            .filter_map(|name| self.top.peek(name))
+            .filter(|licence| licence.len() >= 6)
+            .collect()
+    }
+
+    fn device_type(&mut self) -> Option<DeviceType> {
+        let told = self.ext.code("device_type", device_type);
+        let told = told.or_else(|| self.top.code("device_type", device_type));
+        // What is a file, or a reader of identity cards, has no canonical word, and stays.
+        let mut word = |name: &str, fields: fn(&mut Self) -> &mut Fields<'t>| {
+            let fields = fields(self);
+            match fields.peek(name).as_deref() {
+                Some("file" | "card") => None,
+                _ => fields.word(name, media_type).word(),
+            }
+        };
+        told.word()
+            .or_else(|| word("media_device_type", |message| &mut message.top))
+            .or_else(|| word("media_device_type", |message| &mut message.media))
+            .or_else(|| word("ep_type", |message| &mut message.endpoint))
+    }
+
+    fn stream(&mut self) -> Option<Text<'static>> {
+        for fields in [&mut self.media, &mut self.top] {
+            if fields
+                .peek("media_device_url")
+                .is_some_and(|url| url.contains("://"))
+            {
+                return fields.scrubbed("media_device_url");
+            }
+        }
+        None
+    }
+
+    /// Of 0 to 1. Which scale the firmware has is a setting; a score above 1 cannot be of the smaller one.
+    fn score(&mut self, around: &Around<'_>) -> Option<f64> {
+        let raw = self.top.read("score", |raw| {
+            serde_json::from_str::<f64>(raw.get()).ok().map(|_| raw)
+        })?;
+        let sent: f64 = serde_json::from_str(raw.get()).ok()?;
+        let of_100 = around.settings.number("score_scale") == Some(100);
+        if !(0.0..=100.0).contains(&sent) {
+            self.top.warn("score", "not in 0 to 100");
+            return None;
+        }
+        self.top.members.drop("score");
+        if !of_100 && sent <= 1.0 {
+            return Some(sent);
+        }
+        if !of_100 {
+            self.top.warn(
+                "score",
+                "above 1, read as one of 0 to 100; set `score_scale = 100` if the firmware's are",
+            );
+        }
+        // Moving the point in the text keeps 94.8 from becoming 0.9480000000000001.
+        let moved = format!("{}e-2", raw.get()).parse();
+        Some(moved.unwrap_or(sent / 100.0))
+    }
+
+    fn object(&mut self) -> Object<'static> {
+        if self.face.members.is_empty() {
+            self.face = self
+                .ext
+                .object("recognize_face_attr", "ext_data.recognize_face_attr.");
+        }
+        let face = &mut self.face;
+        Object {
+            object_type: Some(ObjectType::Face),
+            bounds: face.bounds("box"),
+            attributes: Attributes {
+                mask: face.word("mask", mask).word().map(Attribute::plain),
+                gender: face.word("gender", gender).word().map(Attribute::plain),
+                age_group: face.word("age", age_group).word().map(Attribute::plain),
+                ..Attributes::default()
+            },
+            ..Object::default()
+        }
+    }
+
+    /// The SE3 reports itself before its cameras; the SE5 reports its cameras only.
+    fn reporting_box(&mut self, around: &Around<'_>) -> Device<'static> {
+        Device {
+            id: self.top.scrubbed("gateway_sn"),
+            device_type: Some(DeviceType::Box),
+            name: self.top.scrubbed("gateway_name"),
+            address: (self.top.scrubbed("gateway_ip"))
+                .or_else(|| around.peer.clone().map(Text::Owned)),
+            ..Device::default()
+        }
+    }
+
+    fn check_protocol(&mut self, names_of: (bool, bool), around: &Around<'_>) {
+        let other = match (Protocol::of(around.settings), names_of) {
+            (Some(Protocol::V1), (false, true)) => "v2",
+            (Some(Protocol::V2), (true, false)) => "v1",
+            _ => return,
+        };
+        let warning =
+            format!("protocol: the names are those of {other}; set `protocol = \"{other}\"`");
+        self.top.warnings.push(warning.into());
+    }
+
+    /// Takes the pictures out of the text, and names those that are wanted in `facts.images`.
+    fn pictures(&mut self, facts: &mut Facts<'static>, around: &Around<'_>) -> Vec<Picture> {
+        let mut pictures: Vec<Picture> = Vec::new();
+        for (name, role) in PICTURES {
+            for fields in [&mut self.top, &mut self.ext] {
+                if !wanted(around.settings, role) {
+                    fields.members.drop(name);
+                } else if let Some(picture) = fields.picture(name) {
+                    let image = Image::kept(role, &picture);
+                    if !facts.images.contains(&image) {
+                        facts.images.push(image);
+                        pictures.push(picture);
+                    }
+                }
+            }
+        }
+        pictures
+    }
+
+    /// Leaves what has no canonical word under `vendor`, without secrets, and hands over the warnings.
+    fn leave(mut self, facts: &mut Facts<'static>) {
+        let licences = self.licences();
+        let mut vendor = scrub(&self.top.members, &licences, &mut facts.warnings);
+        facts.warnings.append(&mut self.top.warnings);
+        for (name, mut fields) in [
+            ("ext_data", self.ext),
+            ("identity_info", self.info),
+            ("ep_info", self.endpoint),
+            ("media_device_info", self.media),
+            ("recognize_face_attr", self.face),
+        ] {
+            facts.warnings.append(&mut fields.warnings);
+            let left = scrub(&fields.members, &licences, &mut facts.warnings);
+            if !left.is_empty() && !vendor.has(name) {
+                vendor.put(name, Rest::Object(left));
+            }
+        }
+        facts.vendor = Private::new(vendor);
+    }
+}
+
+/// The same camera with and without dashes in its UUID: the realtime stream writes them, v2's history does not.
+fn comparable(id: &str) -> String {
+    let plain: String = id.chars().filter(|sign| *sign != '-').collect();
+    let is_uuid = plain.len() == 32 && plain.bytes().all(|digit| digit.is_ascii_hexdigit());
+    match is_uuid {
+        true => plain.to_ascii_lowercase(),
+        false => id.to_owned(),
+    }
+}
+
+/// 2, a still IP camera, stands in the SE3's status report only.
+const fn device_type(number: i64) -> Option<DeviceType> {
+    match number {
+        0 => Some(DeviceType::Gate),
+        1..=3 => Some(DeviceType::Camera),
+        4 => Some(DeviceType::Door),
+        _ => None,
+    }
+}
+
+fn media_type(word: &str) -> Option<DeviceType> {
+    matches!(word, "rtsp" | "gb28181" | "photo").then_some(DeviceType::Camera)
+}
+
+fn mask(word: &str) -> Option<Mask> {
+    match word {
+        "yes" => Some(Mask::Worn),
+        "no" => Some(Mask::NotWorn),
+        _ => None,
+    }
+}
+
+fn gender(word: &str) -> Option<Gender> {
+    match word {
+        "male" => Some(Gender::Male),
+        "female" => Some(Gender::Female),
+        _ => None,
+    }
+}
+
+fn age_group(word: &str) -> Option<AgeGroup> {
+    match word {
+        "child" => Some(AgeGroup::Child),
+        "juvenile" => Some(AgeGroup::Juvenile),
+        "youth" => Some(AgeGroup::Youth),
+        "middle-aged" => Some(AgeGroup::MiddleAged),
+        "aged" => Some(AgeGroup::Aged),
+        _ => None,
+    }
+}

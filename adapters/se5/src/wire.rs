@@ -1,0 +1,161 @@
+//! From a body to its records: an object or a list of them, as JSON or as a form.
+
+use std::borrow::Cow;
+
+use faceway_core::{Arrival, Element, Members, Reading, Reject, Settings, Unreadable, document};
+use serde_json::value::RawValue;
+
+use crate::form;
+use crate::message::read_message;
+
+/// More members than this in one object are no message of a box: the documents have 20.
+const MEMBERS_MAX: usize = 1000;
+
+/// A cycle of the history has at most 100 records.
+const ELEMENTS_MAX: usize = 10_000;
+
+/// What the messages of one arrival have in common.
+pub(crate) struct Around<'s> {
+    /// Who sent it: the box.
+    pub(crate) peer: Option<String>,
+    pub(crate) settings: &'s Settings,
+}
+
+/// Reads all records of an arrival.
+pub(crate) fn read<'a>(
+    arrival: &Arrival<'a>,
+    settings: &Settings,
+) -> Result<Vec<Element<'a>>, Reject> {
+    let around = Around {
+        peer: arrival.peer.map(|peer| peer.to_canonical().to_string()),
+        settings,
+    };
+    let elements = match form::of(arrival)? {
+        None => records(document(arrival.body)?, &around)?
+            .into_iter()
+            .map(|record| {
+                let raw = record.text.as_bytes();
+                record.element(raw)
+            })
+            .collect(),
+        // The text of a form is not what came, so an element of it that cannot be read is kept as the whole form.
+        Some(text) => records(document(text.as_bytes())?, &around)?
+            .into_iter()
+            .map(|record| record.element(arrival.body))
+            .collect(),
+    };
+    Ok(elements)
+}
+
+/// One record: its text, and what was read of it or why it cannot be.
+struct Record<'t> {
+    text: &'t str,
+    read: Result<Reading<'static>, Cow<'static, str>>,
+}
+
+impl Record<'_> {
+    fn element<'a>(self, raw: &'a [u8]) -> Element<'a> {
+        self.read.map_err(|reason| Unreadable { reason, raw })
+    }
+}
+
+fn records<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Reject> {
+    if text.trim_start().starts_with('[') {
+        return list(text, around);
+    }
+    let members = Members::parse(text)?;
+    let read = Ok(read_one(members, text, around).map_err(Reject::Unreadable)?);
+    Ok(vec![Record { text, read }])
+}
+
+/// Whether the history comes as objects or as lists is not documented, so either is read.
+fn list<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Reject> {
+    let items: Vec<&'t RawValue> = serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Reject::Unreadable(format!("not JSON at line {line} column {column}, in a list").into())
+    })?;
+    if items.len() > ELEMENTS_MAX {
+        let reason = format!("more than {ELEMENTS_MAX} records in one list");
+        return Err(Reject::Unreadable(reason.into()));
+    }
+    let read = |item: &'t RawValue| Record {
+        text: item.get(),
+        read: match Members::of(item) {
+            Some(members) => read_one(members, item.get(), around),
+            None => Err("expected an object".into()),
+        },
+    };
+    Ok(items.into_iter().map(read).collect())
+}
+
+fn read_one(
+    members: Members<'_>,
+    text: &str,
+    around: &Around<'_>,
+) -> Result<Reading<'static>, Cow<'static, str>> {
+    if members.is_empty() {
+        return Err("an object without members".into());
+    }
+    if members.iter().nth(MEMBERS_MAX).is_some() {
+        return Err(format!("more than {MEMBERS_MAX} members in one object").into());
+    }
+    Ok(read_message(members, text, around))
+}
+
+#[cfg(test)]
+mod tests {
+    use faceway_core::{Adapter as _, Arrival, Settings};
+
+    use crate::Se5;
+
+    fn read(body: &str) -> Result<Vec<Result<(), String>>, String> {
+        let arrival = Arrival {
+            headers: &http::HeaderMap::new(),
+            peer: None,
+            body: body.as_bytes(),
+        };
+        let elements = Se5.read(&arrival, &Settings::default());
+        let elements = elements.map_err(|reject| reject.to_string())?;
+        let tell = |element: faceway_core::Element<'_>| {
+            element.map(|_| ()).map_err(|unreadable| {
+                let raw = std::str::from_utf8(unreadable.raw).unwrap();
+                format!("{}: {raw}", unreadable.reason)
+            })
+        };
+        Ok(elements.into_iter().map(tell).collect())
+    }
+
+    #[test]
+    fn says_why_it_cannot_be_read() {
+        let reason = |body| read(body).unwrap_err();
+        assert_eq!(reason(""), "not JSON at line 1 column 1: empty");
+        assert_eq!(reason("7"), "expected an object");
+        assert_eq!(reason("{}"), "an object without members");
+        assert_eq!(reason("[1,"), "not JSON at line 1 column 3, in a list");
+        assert_eq!(
+            reason("{'score':1}"),
+            "not JSON at line 1 column 2: unexpected text"
+        );
+        let members: Vec<String> = (0..=1000).map(|n| format!("\"{n}\":0")).collect();
+        assert_eq!(
+            read(&format!("{{{}}}", members.join(","))).unwrap_err(),
+            "more than 1000 members in one object"
+        );
+        let list = format!("[{}0]", "0,".repeat(10_000));
+        assert_eq!(read(&list).unwrap_err(), "more than 10000 records in one list");
+    }
+
+    #[test]
+    fn an_unreadable_element_leaves_the_others() {
+        assert_eq!(read("[]"), Ok(vec![]));
+        assert_eq!(
+            read(r#"[{"score":1}, 7 ,{},{"score":2}]"#),
+            Ok(vec![
+                Ok(()),
+                Err("expected an object: 7".into()),
+                Err("an object without members: {}".into()),
+                Ok(())
+            ])
+        );
+    }
+}

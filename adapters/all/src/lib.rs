@@ -4,7 +4,10 @@ use faceway_core::Adapter;
 
 /// Every adapter that an inbound can name, in the order in which they are shown.
 pub fn all() -> Vec<Box<dyn Adapter>> {
-    vec![Box::new(faceway_adapter_nebula::Nebula)]
+    vec![
+        Box::new(faceway_adapter_nebula::Nebula),
+        Box::new(faceway_adapter_omni::Omni),
+    ]
 }
 
 #[cfg(test)]

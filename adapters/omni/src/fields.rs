@@ -133,7 +133,7 @@ impl<'a> Fields<'a> {
         name: &str,
         range: std::ops::RangeInclusive<f64>,
     ) -> Option<f64> {
-        let number = self.read(name, |raw| serde_json::from_str(raw.get()).ok())?;
+        let number = self.read(name, float)?;
         if !range.contains(&number) {
             let (low, high) = range.into_inner();
             self.warn(name, format_args!("not in {low} to {high}"));
@@ -201,6 +201,14 @@ fn digits(raw: &RawValue) -> Option<Text<'_>> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let whole = digits.len() <= 40 && digits.bytes().all(|digit| digit.is_ascii_digit());
     whole.then_some(Cow::Borrowed(text))
+}
+
+/// The nearest number, as the standard library reads it: serde_json may be one bit off, unless a feature of it is on.
+fn float(raw: &RawValue) -> Option<f64> {
+    let text = raw.get();
+    let is_number = text.starts_with(|sign: char| sign == '-' || sign.is_ascii_digit());
+    let number: f64 = is_number.then(|| text.parse().ok())??;
+    number.is_finite().then_some(number)
 }
 
 #[cfg(test)]
@@ -271,6 +279,15 @@ mod tests {
         assert_eq!(fields.identifier("f"), None);
         assert_eq!(fields.warnings, ["camera.c: not of the documented type"]);
         assert_eq!(fields.members.iter().count(), 1);
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        for written in ["0.9312784671783447", "0.9436722993850708", "1e-1", "0", "1"] {
+            let json = format!(r#"{{"a":{written}}}"#);
+            let number: f64 = written.parse().unwrap();
+            assert_eq!(fields(&json).number("a", 0.0..=1.0), Some(number));
+        }
     }
 
     #[test]

@@ -9,10 +9,14 @@ use crate::fields::{Fields, items, scrubbed};
 pub(crate) fn device<'a>(fields: &mut Fields<'a>) -> Device<'a> {
     let mut device = Device::default();
     // `url` is the video's, and may hold the camera's password.
-    let camera = fields.named("camera", "camera.", |camera| {
-        device.stream = camera.text("url").map(scrubbed);
-    });
-    let group = fields.named("camera_group", "camera_group.", |_| {});
+    let (camera, stream) = fields.verbose(
+        "camera",
+        "camera.",
+        |id| (Group { id, name: None }, None),
+        |camera| (camera.id_and_name(), camera.text("url").map(scrubbed)),
+    );
+    device.stream = stream;
+    let group = fields.named("camera_group", "camera_group.");
     let camera = match camera == Group::default() {
         true => only_camera(fields),
         false => camera,

@@ -15,7 +15,7 @@ pub(crate) fn counter<'a>(record: &mut Record<'a>, facts: &mut Facts<'a>) {
         max: fields.number("proximity_max"),
     };
     let counter = Counter {
-        id: fields.named("counter", "counter.", |_| {}).id,
+        id: fields.id_of("counter", "counter."),
         faces: fields.count("faces_count"),
         bodies: fields.count("silhouettes_count"),
         vehicles: fields.count("cars_count"),
@@ -32,7 +32,7 @@ pub(crate) fn area<'a>(record: &mut Record<'a>, facts: &mut Facts<'a>) {
     let fields = &mut record.fields;
     read_envelope(fields, facts);
     let area = Area {
-        id: fields.named("area", "area.", |_| {}).id,
+        id: fields.id_of("area", "area."),
         state: fields.flag("active").map(|active| match active {
             true => AreaState::Active,
             false => AreaState::Inactive,

@@ -1,9 +1,9 @@
 //! Episodes: the visit of a person or a vehicle, when it opens, with every event of it, and when it closes.
 
-use faceway_core::{Episode, EpisodeState, Facts, Members, Timestamp};
+use faceway_core::{Episode, EpisodeState, Facts, Members, Rest, Timestamp};
 use serde_json::value::RawValue;
 
-use crate::fields::{Fields, items, members, text};
+use crate::fields::{items, members, text};
 use crate::wire::{Record, Topic};
 use crate::{camera, person};
 
@@ -14,6 +14,7 @@ pub(crate) fn read<'a>(record: &mut Record<'a>, facts: &mut Facts<'a>) {
     };
     let state = state(record);
     let fields = &mut record.fields;
+    let times = ["created_date", "closed_date"].map(|name| (name, fields.members.peek(name)));
     let opened_at = fields.time("created_date");
     let closed_at = fields.time("closed_date");
     facts.occurred_at = match state {
@@ -34,7 +35,13 @@ pub(crate) fn read<'a>(record: &mut Record<'a>, facts: &mut Facts<'a>) {
     };
     facts.episode = facts.vendor_id.clone().map(episode);
     if facts.episode.is_none() {
-        keep_times(fields, opened_at, closed_at);
+        fields.warn("id", "missing, so there is no episode");
+        // No word is left for them, so they stay.
+        for (name, raw) in times {
+            if let Some(raw) = raw.filter(|_| !fields.members.has(name)) {
+                fields.members.put(name, Rest::Raw(raw));
+            }
+        }
     }
 }
 
@@ -77,15 +84,4 @@ fn created(event: &RawValue) -> Option<Timestamp> {
 fn created_of_one(event: &RawValue) -> Option<Timestamp> {
     let event = members(event)?;
     text(event.peek("created_date")?)?.trim().parse().ok()
-}
-
-/// Without an id there is no episode to hold them.
-fn keep_times(fields: &mut Fields<'_>, opened_at: Option<Timestamp>, closed_at: Option<Timestamp>) {
-    fields.warn("id", "missing, so there is no episode");
-    for (name, time) in [("created_date", opened_at), ("closed_date", closed_at)] {
-        let json = time.map(|time| format!("\"{time}\""));
-        if let Some(raw) = json.and_then(|json| RawValue::from_string(json).ok()) {
-            fields.members.put(name, faceway_core::Rest::Owned(raw));
-        }
-    }
 }

@@ -164,30 +164,37 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An id, or the object with this id that the verbose mode puts in its place. What is left of the object is given
-    /// back after `more` had it.
-    pub(crate) fn named(
+    /// An id, or the object that the verbose mode puts in its place, of which `read` takes what has a canonical word.
+    /// What is left of the object is given back.
+    pub(crate) fn verbose<T>(
         &mut self,
         name: &'static str,
         at: &'static str,
-        more: impl FnOnce(&mut Self),
-    ) -> Group<'a> {
+        of_id: impl FnOnce(Option<Text<'a>>) -> T,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
         let object = self
             .told(name)
             .is_some_and(|raw| raw.get().starts_with('{'));
         if !object {
-            return Group {
-                id: self.identifier(name),
-                name: None,
-            };
+            return of_id(self.identifier(name));
         }
         let Some(mut object) = self.object(name, at) else {
-            return Group::default();
+            return of_id(None);
         };
-        let group = object.id_and_name();
-        more(&mut object);
+        let read = read(&mut object);
         self.give_back(name, object);
-        group
+        read
+    }
+
+    /// An id, or an object with an id and a name.
+    pub(crate) fn named(&mut self, name: &'static str, at: &'static str) -> Group<'a> {
+        self.verbose(name, at, just_id, Self::id_and_name)
+    }
+
+    /// An id, or an object with an id.
+    pub(crate) fn id_of(&mut self, name: &'static str, at: &'static str) -> Option<Text<'a>> {
+        self.verbose(name, at, |id| id, |object| object.identifier("id"))
     }
 
     pub(crate) fn id_and_name(&mut self) -> Group<'a> {
@@ -216,10 +223,7 @@ impl<'a> Fields<'a> {
                     whole &= item.members.is_empty();
                     group
                 }
-                None => Group {
-                    id: identifier(item).filter(is_told),
-                    name: None,
-                },
+                None => just_id(identifier(item).filter(is_told)),
             };
             if group == Group::default() {
                 whole = false;
@@ -232,6 +236,10 @@ impl<'a> Fields<'a> {
         }
         groups
     }
+}
+
+const fn just_id(id: Option<Text<'_>>) -> Group<'_> {
+    Group { id, name: None }
 }
 
 /// The items of a list that is not too long.
@@ -338,7 +346,7 @@ mod tests {
     fn an_object_stands_wherever_an_id_may() {
         let mut fields = fields(r#"{"a":7,"b":{"id":8,"name":"Gate","x":1},"c":{},"d":[1]}"#);
         let mut named = |name| {
-            let group = fields.named(name, "b.", |_| {});
+            let group = fields.named(name, "b.");
             (group.id.map(String::from), group.name.map(String::from))
         };
         assert_eq!(named("a"), (Some("7".into()), None));

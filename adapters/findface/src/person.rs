@@ -40,7 +40,7 @@ fn card<'a>(fields: &mut Fields<'a>) -> Group<'a> {
     let mut card = Group::default();
     for name in CARDS {
         if card == Group::default() {
-            card = fields.named(name, "matched_card.", |_| {});
+            card = fields.named(name, "matched_card.");
         }
     }
     dossier(fields, card)

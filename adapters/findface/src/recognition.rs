@@ -122,14 +122,17 @@ fn bounds(fields: &mut Fields<'_>) -> Option<Bounds> {
 fn track_id<'a>(fields: &mut Fields<'a>) -> Option<Text<'a>> {
     let mut found = None;
     for (name, at) in [
-        ("detector_params", "detector_params.track."),
-        ("scores", "scores.track."),
+        (
+            "detector_params",
+            ["detector_params.", "detector_params.track."],
+        ),
+        ("scores", ["scores.", "scores.track."]),
     ] {
-        let Some(mut detector) = fields.object(name, at) else {
+        let Some(mut detector) = fields.object(name, at[0]) else {
             continue;
         };
         if found.is_none()
-            && let Some(mut track) = detector.object("track", at)
+            && let Some(mut track) = detector.object("track", at[1])
         {
             found = track.identifier("id");
             detector.give_back("track", track);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use faceway_core::{
-    EpisodeObject, Facts, Kind, Members, ObjectType, Private, RecordKey, Reject, Scrub, Text,
+    EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, RecordKey, Reject, Scrub, Text,
 };
 use serde_json::value::RawValue;
 
@@ -32,7 +32,10 @@ pub(crate) fn elements(text: &str) -> Result<Vec<&RawValue>, Reject> {
         };
     }
     // Asked first for what is wrong with it, in words that repeat nothing of the body.
-    Members::parse(text)?;
+    Members::parse(text).map_err(|malformed| match malformed {
+        Malformed::Shape(_) => Malformed::Shape("a list of objects"),
+        malformed => malformed,
+    })?;
     let element = serde_json::from_str(text).map_err(|_| why_not_json(text))?;
     Ok(vec![element])
 }
@@ -40,9 +43,9 @@ pub(crate) fn elements(text: &str) -> Result<Vec<&RawValue>, Reject> {
 /// Core words the error of a text that is no JSON; it asks for an object, so the array is put into one, on its first line.
 fn why_not_json(text: &str) -> Reject {
     match Members::parse(&format!("{{\"\":{text}}}")) {
-        Err(faceway_core::Malformed::NotJson { line, column, what }) => {
+        Err(Malformed::NotJson { line, column, what }) => {
             let column = column - if line == 1 { 4.min(column) } else { 0 };
-            faceway_core::Malformed::NotJson { line, column, what }.into()
+            Malformed::NotJson { line, column, what }.into()
         }
         Err(malformed) => malformed.into(),
         Ok(_) => Reject::Unreadable("not JSON".into()),
@@ -226,7 +229,7 @@ mod tests {
     #[test]
     fn says_why_it_cannot_be_read() {
         assert_eq!(reason(""), "not JSON at line 1 column 1: empty");
-        assert_eq!(reason("7"), "expected an object");
+        assert_eq!(reason("7"), "expected a list of objects");
         assert_eq!(
             reason("[{]"),
             "not JSON at line 1 column 3: unexpected text"

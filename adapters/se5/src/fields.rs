@@ -4,10 +4,10 @@
 
 use std::fmt::Display;
 
-use faceway_core::{Bounds, Members, Picture, PictureError, Text, Timestamp, decode_picture};
+use faceway_core::{
+    Bounds, Members, Picture, PictureError, Text, Timestamp, decode_picture, scrub_urls,
+};
 use serde_json::value::RawValue;
-
-use crate::url::without_credentials;
 
 /// The members of one object of a message. What is read of them is owned: it is little beside the pictures, and a form
 /// has no text to borrow from.
@@ -72,7 +72,7 @@ impl<'t> Fields<'t> {
     /// A text about a device. Boxes name cameras by their URL, which may hold credentials.
     pub(crate) fn scrubbed(&mut self, name: &str) -> Option<Text<'static>> {
         self.identifier(name)
-            .map(|text| Text::Owned(without_credentials(&text).into_owned()))
+            .map(|text| Text::Owned(scrub_urls(&text).into_owned()))
     }
 
     /// An identifier: a text, or a whole number, whose digits become the text.

@@ -17,7 +17,6 @@ mod message;
 mod person;
 mod scrub;
 pub mod simulate;
-mod url;
 mod wire;
 
 use faceway_core::{

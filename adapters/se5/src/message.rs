@@ -9,7 +9,7 @@ use faceway_core::{
 use crate::connect::{Protocol, wanted};
 use crate::fields::Fields;
 use crate::person;
-use crate::scrub::{scrub, without_licences};
+use crate::scrub::scrub;
 use crate::wire::Around;
 
 /// Where pictures stand, in the order in which an event names them.
@@ -132,7 +132,10 @@ impl<'t> Message<'t> {
         }
         // Without a time the other fields would make one record of a person's whole day.
         let time = facts.occurred_at?.as_millis().to_string();
-        let device = facts.device.id.as_deref().map(comparable);
+        // The SE3 names no camera's id.
+        let device = &facts.device;
+        let device = device.id.as_deref().or(device.address.as_deref());
+        let device = device.map(comparable);
         Some(RecordKey::of(&[
             "record",
             &device.unwrap_or_default(),
@@ -175,16 +178,22 @@ impl<'t> Message<'t> {
     /// `ep_id` is the box's licence (`dev_sno`) and the camera's address or URL.
     fn endpoint_id(&mut self) -> Option<Text<'static>> {
         let licences = self.licences();
-        let id = without_licences(&self.endpoint.scrubbed("ep_id")?, &licences);
-        (!id.trim().is_empty()).then_some(Text::Owned(id))
+        let id = self.endpoint.scrubbed("ep_id")?;
+        let behind = licences
+            .iter()
+            .find_map(|licence| id.strip_prefix(licence.as_str())?.strip_prefix("__"));
+        match behind {
+            Some(behind) => (!behind.trim().is_empty()).then(|| Text::Owned(behind.to_owned())),
+            None => Some(id),
+        }
     }
 
-    /// Shorter ones may stand in any text by chance.
+    /// As they stand in JSON: none needs an escape.
     fn licences(&self) -> Vec<String> {
         ["dev_sno", "mq_license_key"]
             .iter()
             .filter_map(|name| self.top.peek(name))
-            .filter(|licence| licence.len() >= 6)
+            .filter(|licence| licence.bytes().all(|sign| sign.is_ascii_alphanumeric()))
             .collect()
     }
 

@@ -142,7 +142,10 @@ mod tests {
             "more than 1000 members in one object"
         );
         let list = format!("[{}0]", "0,".repeat(10_000));
-        assert_eq!(read(&list).unwrap_err(), "more than 10000 records in one list");
+        assert_eq!(
+            read(&list).unwrap_err(),
+            "more than 10000 records in one list"
+        );
     }
 
     #[test]

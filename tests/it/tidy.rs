@@ -203,3 +203,19 @@ fn the_architecture_can_be_read_in_one_sitting() {
         "ARCHITECTURE.md has {lines} lines: keep stable facts only"
     );
 }
+
+/// Test builds get the feature through other crates, so no test of behaviour can miss it; the shipped binary would.
+#[test]
+fn scores_are_read_to_the_last_bit() {
+    let manifest = std::fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
+    let line = manifest
+        .lines()
+        .find(|line| line.starts_with("serde_json = "))
+        .unwrap();
+    for feature in ["float_roundtrip", "arbitrary_precision", "raw_value"] {
+        assert!(
+            line.contains(feature),
+            "serde_json needs the feature {feature}: numbers would silently change"
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 use faceway_core::{Device, DeviceType, Group};
 
-use crate::fields::{Fields, items, scrubbed};
+use crate::fields::{Fields, items};
 
 /// `camera` and `camera_group`. An episode has `cameras` and `camera_groups`: more than one camera is no one device, and
 /// stays under `vendor`.
@@ -13,7 +13,7 @@ pub(crate) fn device<'a>(fields: &mut Fields<'a>) -> Device<'a> {
         "camera",
         "camera.",
         |id| (Group { id, name: None }, None),
-        |camera| (camera.id_and_name(), camera.text("url").map(scrubbed)),
+        |camera| (camera.id_and_name(), camera.text("url")),
     );
     device.stream = stream;
     let group = fields.named("camera_group", "camera_group.");

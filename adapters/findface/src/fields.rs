@@ -61,14 +61,14 @@ impl<'a> Fields<'a> {
         value
     }
 
-    /// A text that is not blank.
+    /// A text that is not blank, without credentials of URLs in it.
     pub(crate) fn text(&mut self, name: &str) -> Option<Text<'a>> {
-        self.take(name, text).filter(is_told)
+        self.take(name, text).filter(is_told).map(scrubbed)
     }
 
     /// An identifier: a text, or a whole number, whose digits become the text.
     pub(crate) fn identifier(&mut self, name: &str) -> Option<Text<'a>> {
-        self.take(name, identifier).filter(is_told)
+        self.take(name, identifier).filter(is_told).map(scrubbed)
     }
 
     /// Yes or no.
@@ -200,7 +200,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn id_and_name(&mut self) -> Group<'a> {
         Group {
             id: self.identifier("id"),
-            name: self.text("name").map(scrubbed),
+            name: self.text("name"),
         }
     }
 
@@ -223,7 +223,7 @@ impl<'a> Fields<'a> {
                     whole &= item.members.is_empty();
                     group
                 }
-                None => just_id(identifier(item).filter(is_told)),
+                None => just_id(identifier(item).filter(is_told).map(scrubbed)),
             };
             if group == Group::default() {
                 whole = false;
@@ -257,8 +257,8 @@ pub(crate) fn is_told(text: &Text<'_>) -> bool {
     !text.trim().is_empty()
 }
 
-/// Names of cameras may hold their URL.
-pub(crate) fn scrubbed(text: Text<'_>) -> Text<'_> {
+/// Names of cameras, too, may hold their URL.
+fn scrubbed(text: Text<'_>) -> Text<'_> {
     match text {
         Cow::Borrowed(text) => scrub_urls(text),
         Cow::Owned(text) => Cow::Owned(scrub_urls(&text).into_owned()),

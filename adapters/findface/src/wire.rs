@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use faceway_core::{
-    EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, RecordKey, Reject, Scrub, Text,
+    EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, RecordKey, Reject, Scrub,
+    Text,
 };
 use serde_json::value::RawValue;
 

@@ -6,7 +6,9 @@ use faceway_core::Adapter;
 pub fn all() -> Vec<Box<dyn Adapter>> {
     vec![
         Box::new(faceway_adapter_nebula::Nebula),
+        Box::new(faceway_adapter_findface::Findface),
         Box::new(faceway_adapter_omni::Omni),
+        Box::new(faceway_adapter_se5::Se5),
     ]
 }
 

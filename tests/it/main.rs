@@ -19,3 +19,4 @@ mod restart;
 mod retry;
 mod review;
 mod tidy;
+mod tls;

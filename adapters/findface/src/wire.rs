@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use faceway_core::{
-    EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, RecordKey, Reject, Scrub,
-    Text,
+    EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, RecordKey, Reject, Rest,
+    Scrub, Text,
 };
 use serde_json::value::RawValue;
 
@@ -90,6 +90,9 @@ impl<'a> Record<'a> {
                 by_shape(&fields).ok_or("no `webhook_type`, and no member that tells the type")?
             }
         };
+        if matches!(topic, Topic::Episode(_)) {
+            unwrap_episode(&mut fields);
+        }
         let class = fields
             .text("event_model_class")
             .or_else(|| fields.text("event_type"));
@@ -162,6 +165,29 @@ impl<'a> Record<'a> {
         let vendor = SCRUB.members(self.fields.members, &mut facts.warnings);
         facts.vendor = Private::new(vendor);
     }
+}
+
+/// The platform's own screens get the members of an episode as an object `episode`; no document says that webhooks do not.
+fn unwrap_episode(fields: &mut Fields<'_>) {
+    if fields.members.has("id") {
+        return;
+    }
+    let Some(mut episode) = fields.object("episode", "episode.") else {
+        return;
+    };
+    let names: Vec<String> = episode
+        .members
+        .iter()
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    for name in names {
+        if !fields.members.has(&name)
+            && let Some(raw) = episode.members.take(&name)
+        {
+            fields.members.put(name, Rest::Raw(raw));
+        }
+    }
+    fields.give_back("episode", episode);
 }
 
 /// `episodes` is what FindFace Security 4.2 to 4.4, which knows faces only, calls its section.

@@ -286,6 +286,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn many_urls_take_no_quadratic_time() {
+        for part in [
+            "//",
+            "//a",
+            "//a:b",
+            "//a@",
+            "//a:b@c/",
+            "http://a:b@c/?x=%2F%2Fd:e@f&user=1 ",
+            "//a:b ",
+            "?a",
+            "//h/?a",
+        ] {
+            let text = part.repeat(30_000);
+            assert!(scrub_urls(&text).len() <= text.len());
+            // One sign at the end keeps every part of it searching.
+            assert!(scrub_urls(&(text + "@")).len() <= part.len() * 30_000 + 1);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_credentials_survive(

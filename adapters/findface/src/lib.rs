@@ -98,9 +98,57 @@ fn element(raw: &RawValue) -> Element<'_> {
 
 #[cfg(test)]
 mod tests {
-    use faceway_core::{Adapter as _, Outcome};
+    use std::collections::HashSet;
+
+    use faceway_core::{Adapter as _, Arrival, EventId, Outcome, Settings};
 
     use super::Findface;
+
+    fn ids(body: &str) -> Vec<EventId> {
+        let headers = http::HeaderMap::new();
+        let arrival = Arrival {
+            headers: &headers,
+            peer: None,
+            body: body.as_bytes(),
+        };
+        let read = Findface.read(&arrival, &Settings::default()).unwrap();
+        let id = |element: faceway_core::Element<'_>| EventId::new("city", &element.unwrap().key);
+        read.into_iter().map(id).collect()
+    }
+
+    #[test]
+    fn records_are_known_by_more_than_their_id() {
+        let batch = r#"[
+            {"webhook_type":"face_events","event_model_class":"event_created","id":"7"},
+            {"webhook_type":"body_events","event_model_class":"event_created","id":"7"},
+            {"webhook_type":"face_events","event_model_class":"event_updated","id":"7"},
+            {"webhook_type":"human_episodes","event_model_class":"episode_open","id":7,"events_count":1},
+            {"webhook_type":"human_episodes","event_model_class":"episode_event","id":7,"events_count":1},
+            {"webhook_type":"human_episodes","event_model_class":"episode_event","id":7,"events_count":2},
+            {"webhook_type":"human_episodes","event_model_class":"episode_close","id":7,"events_count":2},
+            {"webhook_type":"human_episodes","id":7,"events_count":2,"open":true},
+            {"webhook_type":"human_episodes","id":7,"events_count":2,"open":false},
+            {"webhook_type":"areas","event_model_class":"activation","id":7,"active":true},
+            {"webhook_type":"areas","event_model_class":"activation","id":7,"active":false},
+            {"webhook_type":"doors","id":7},
+            {"webhook_type":"doors","x":7},
+            {"face":"","id":"7"}
+        ]"#;
+        let ids = ids(batch);
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 14);
+        assert_eq!(ids, self::ids(batch));
+    }
+
+    #[test]
+    fn the_same_record_is_known_however_it_is_written() {
+        let written = [
+            r#"[{"webhook_type":"face_events","event_model_class":"event_created","id":"7","camera":1}]"#,
+            r#"[{"id":7,"camera":{"id":1},"event_type":"event_created","webhook_type":"face_events"}]"#,
+            r#"{"webhook_type":"face_events","event_model_class":"event_created","id":"7"}"#,
+        ];
+        assert_eq!(ids(written[0]), ids(written[1]));
+        assert_eq!(ids(written[0]), ids(written[2]));
+    }
 
     #[test]
     fn success_is_200_and_nothing_else_is() {

@@ -13,7 +13,6 @@
 mod alarm;
 mod fields;
 mod recognition;
-mod scrub;
 pub mod simulate;
 mod wire;
 

@@ -4,23 +4,28 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use faceway_core::{Facts, ImageRole, Kind, Members, Picture, Private, Reject, Rest, Text};
+use faceway_core::{Facts, ImageRole, Kind, Members, Picture, Private, Reject, Rest, Scrub, Text};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::fields::Fields;
-use crate::scrub::scrub;
 
 /// More members than this in one object are no push of a terminal: the document has 26.
 const MEMBERS_MAX: usize = 1000;
 
 /// Where pictures stand. `rgb_image` belongs to recognitions and `alarm_photo` to alarms, but either is a picture
 /// wherever it stands and must not stay under `vendor`.
-pub(crate) const PICTURES: [(&str, ImageRole); 2] = [
+const PICTURES: [(&str, ImageRole); 2] = [
     ("rgb_image", ImageRole::Face),
     ("alarm_photo", ImageRole::Alarm),
 ];
+
+/// Face features are in no document of pushes, but in the vendor's other ones.
+const SCRUB: Scrub = Scrub {
+    pictures: &[PICTURES[0].0, PICTURES[1].0],
+    drops: |name| name.contains("feature"),
+};
 
 const REMOTE_AUTHENTICATION: &str = "this is a request for remote door authentication: Faceway records, it opens no \
     doors; point the terminal's `remote_authentication_address` elsewhere and only its `event_dest` here";
@@ -99,12 +104,12 @@ impl<'a> Push<'a> {
         facts.warnings.extend(data.warnings);
         facts.warnings.extend(user.warnings);
         facts.warnings.extend(beside.warnings);
-        let mut vendor = scrub(data.members, &mut facts.warnings);
-        let user = scrub(user.members, &mut facts.warnings);
+        let mut vendor = SCRUB.members(data.members, &mut facts.warnings);
+        let user = SCRUB.members(user.members, &mut facts.warnings);
         if !user.is_empty() {
             vendor.put("user", Rest::Object(user));
         }
-        let beside = scrub(beside.members, &mut facts.warnings);
+        let beside = SCRUB.members(beside.members, &mut facts.warnings);
         if !beside.is_empty() {
             let mut name = "envelope".to_owned();
             while vendor.has(&name) {

@@ -32,8 +32,10 @@ impl<'a> Fields<'a> {
 
     /// Adds a warning about a member. `what` must not hold a value that says something about a person.
     pub(crate) fn warn(&mut self, name: &str, what: impl Display) {
-        self.warnings
-            .push(format!("{}{name}: {what}", self.at).into());
+        let warning = format!("{}{name}: {what}", self.at);
+        if !self.warnings.iter().any(|known| *known == warning) {
+            self.warnings.push(warning.into());
+        }
     }
 
     /// A member that is told; a `null` is taken out and not told.

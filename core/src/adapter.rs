@@ -157,6 +157,8 @@ pub enum SettingKind {
     Number(&'static [i64]),
     /// A list of texts.
     Texts,
+    /// A list of these words.
+    Words(&'static [&'static str]),
 }
 
 /// The value of a setting.
@@ -166,7 +168,7 @@ pub enum SettingValue {
     Text(String),
     /// Of [`SettingKind::Number`].
     Number(i64),
-    /// Of [`SettingKind::Texts`].
+    /// Of [`SettingKind::Texts`] and [`SettingKind::Words`].
     Texts(Vec<String>),
 }
 
@@ -199,6 +201,10 @@ impl SettingKind {
             Self::Texts => Ok(SettingValue::Texts(
                 text.split(',').map(str::to_owned).collect(),
             )),
+            Self::Words(words) if text.split(',').all(|word| words.contains(&word)) => {
+                Self::Texts.parse(text)
+            }
+            Self::Words(words) => Err(format!("any of {}, separated by commas", words.join(", "))),
         }
     }
 }

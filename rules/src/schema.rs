@@ -77,6 +77,9 @@ fn shape(shape: &Shape) -> Value {
         Shape::Texts => {
             json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "uniqueItems": true })
         }
+        Shape::Words(words) => {
+            json!({ "type": "array", "items": { "enum": words }, "uniqueItems": true })
+        }
         Shape::Secret => own::secret(),
         Shape::Secrets => json!({ "type": "array", "items": own::secret(), "minItems": 1 }),
         Shape::Table(keys) => schema_of(keys),

@@ -43,6 +43,18 @@ to = [\"epr\"]
 }
 
 #[tokio::test]
+async fn a_word_of_an_adapter_is_checked() {
+    let routes = "[inbound.se5.hall]\nimages = [\"face\", \"scenes\"]\n";
+    let output = Site::new(routes).run(&["check"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("routes.toml:2:19") && told.contains("did you mean `scene`"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn tests_of_the_rules_are_run() {
     let routes = "\
 [inbound.nebula.lobby]

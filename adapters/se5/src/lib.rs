@@ -75,7 +75,7 @@ const SCORE_SCALE: Setting = Setting {
 
 const IMAGES: Setting = Setting {
     name: "images",
-    kind: SettingKind::Texts,
+    kind: SettingKind::Words(&["face", "scene", "enrolled"]),
     about: "the pictures that are asked for and kept, of face (and infrared), scene, enrolled; default all",
 };
 

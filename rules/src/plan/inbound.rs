@@ -223,6 +223,7 @@ fn settings(table: &Table<'_>, declared: &'static [Setting]) -> Settings {
             SettingKind::Texts => table.texts(setting.name).map(|texts| {
                 SettingValue::Texts(texts.iter().map(|(text, _)| (*text).into()).collect())
             }),
+            SettingKind::Words(_) => table.words(setting.name).map(SettingValue::Texts),
         };
         if let Some(value) = value {
             settings.set(setting.name, value);

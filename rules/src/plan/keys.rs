@@ -65,6 +65,7 @@ pub(crate) fn inbound_keys(settings: &[Setting]) -> Vec<Key> {
             SettingKind::Word(words) => Shape::Word(words),
             SettingKind::Number(numbers) => Shape::Numbers(numbers),
             SettingKind::Texts => Shape::Texts,
+            SettingKind::Words(words) => Shape::Words(words),
         };
         Key::new(setting.name, shape, setting.about)
     };

@@ -78,6 +78,8 @@ pub enum Shape {
     },
     /// A list of texts.
     Texts,
+    /// A list of these words.
+    Words(&'static [&'static str]),
     /// The name of a secret.
     Secret,
     /// A list of names of secrets.

@@ -179,6 +179,20 @@ impl<'d> Table<'d> {
         (texts.len() == items.len()).then_some(texts)
     }
 
+    /// A list of the words of the key ([`Shape::Words`]).
+    pub fn words(&self, key: &'static str) -> Option<Vec<String>> {
+        let Shape::Words(words) = self.shape(key) else {
+            return None;
+        };
+        let texts = self.texts(key)?;
+        for (text, span) in texts.iter().filter(|(text, _)| !words.contains(text)) {
+            let help = suggest::help(text, "allowed", words);
+            self.reporter
+                .error(*span, format!("`{key}` cannot be `{text}`"), help);
+        }
+        Some(texts.into_iter().map(|(text, _)| text.to_owned()).collect())
+    }
+
     /// The name of a secret ([`Shape::Secret`]).
     pub fn secret(&self, key: &'static str) -> Option<Secret> {
         secret::read(self.reporter, key, self.get(key)?)

@@ -66,7 +66,7 @@ fn set(
         .find(|setting| setting.name == name)
         .ok_or_else(|| format!("the adapter has no setting {name}"))?;
     let value = match (setting.kind, value) {
-        (SettingKind::Texts, Value::Array(items)) => SettingValue::Texts(
+        (SettingKind::Texts | SettingKind::Words(_), Value::Array(items)) => SettingValue::Texts(
             items
                 .iter()
                 .filter_map(Value::as_str)

@@ -10,6 +10,8 @@ use metrics::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+use crate::inbound::Kept;
+
 /// Seconds; from a tenth of a millisecond, which a good disk needs, to the longest timeout that anybody sets.
 const BUCKETS: [f64; 16] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
@@ -226,19 +228,10 @@ impl InboundMetrics {
         }
     }
 
-    pub(crate) fn kept(
-        &self,
-        receipts: &[faceway_core::Receipt],
-        quarantined: usize,
-        took: Duration,
-    ) {
-        let stored = receipts
-            .iter()
-            .filter(|receipt| matches!(receipt, faceway_core::Receipt::Appended(_)))
-            .count();
-        self.stored.increment(stored as u64);
-        self.duplicate.increment((receipts.len() - stored) as u64);
-        self.quarantined.increment(quarantined as u64);
+    pub(crate) fn kept(&self, kept: &Kept, took: Duration) {
+        self.stored.increment(kept.stored as u64);
+        self.duplicate.increment(kept.duplicates as u64);
+        self.quarantined.increment(kept.quarantined as u64);
         self.append_seconds.record(took);
     }
 

@@ -143,17 +143,18 @@ impl Inbound {
                         "a body could not be read; it is in quarantine"
                     );
                 }
-                self.metrics.kept(&receipts, quarantined, began.elapsed());
                 let stored = receipts
                     .iter()
                     .filter(|receipt| matches!(receipt, Receipt::Appended(_)))
                     .count();
-                Kept {
+                let kept = Kept {
                     outcome: Outcome::Kept,
                     stored,
                     duplicates: receipts.len() - stored,
                     quarantined,
-                }
+                };
+                self.metrics.kept(&kept, began.elapsed());
+                kept
             }
             Err(error) => {
                 tracing::debug!(inbound = self.name, %error, "the source must send again");

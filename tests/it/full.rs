@@ -6,7 +6,7 @@ use std::process::Command;
 use base64::Engine as _;
 use faceway_testkit::receiver::Receiver;
 
-use crate::harness::{Device, Gateway, Site, recognition_with, routes_to, vendor_id};
+use crate::harness::{Device, Gateway, Site, recognition_with, routes_to, vendor_ids};
 
 /// Pushes records with pictures until the gateway says that it is full; gives what was accepted.
 async fn push_until_full(gateway: &Gateway, prefix: &str) -> Vec<String> {
@@ -84,16 +84,8 @@ async fn a_spool_that_is_full_says_so_and_goes_on_by_itself() {
     receiver.listen().await;
     push_until_taken(&gateway, "after").await;
     accepted.push("after".into());
-    gateway
-        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
-            backlog == 0.0
-        })
-        .await;
-    let received: Vec<String> = receiver
-        .confirmed()
-        .iter()
-        .map(|one| vendor_id(&one.body))
-        .collect();
+    gateway.delivered_all("erp").await;
+    let received = vendor_ids(&receiver.confirmed());
     assert_eq!(received, accepted, "what was accepted, in order, each once");
 }
 
@@ -165,16 +157,8 @@ async fn a_disk_that_is_full_loses_nothing_and_goes_on_by_itself() {
     gateway.kill().await;
     let gateway = site.start().await;
     receiver.listen().await;
-    gateway
-        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
-            backlog == 0.0
-        })
-        .await;
-    let received: Vec<String> = receiver
-        .confirmed()
-        .iter()
-        .map(|one| vendor_id(&one.body))
-        .collect();
+    gateway.delivered_all("erp").await;
+    let received = vendor_ids(&receiver.confirmed());
     let missing: Vec<_> = accepted
         .iter()
         .filter(|uuid| !received.contains(uuid))

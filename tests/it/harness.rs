@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use faceway_testkit::receiver::Received;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -236,6 +237,12 @@ impl Gateway {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Waits until an outbound's lane has nothing left to deliver.
+    pub(crate) async fn delivered_all(&self, outbound: &str) {
+        let backlog = format!("faceway_lane_backlog{{outbound=\"{outbound}\"}}");
+        self.wait_for_metric(&backlog, |count| count == 0.0).await;
+    }
+
     /// Waits until a series has a value that `holds`.
     pub(crate) async fn wait_for_metric(&self, series: &str, holds: impl Fn(f64) -> bool) {
         let waiting = async {
@@ -413,6 +420,11 @@ pub(crate) fn recognition_with(device: &str, uuid: &str, picture: &str) -> Vec<u
 pub(crate) fn vendor_id(body: &[u8]) -> String {
     let event: Value = serde_json::from_slice(body).unwrap();
     event["vendor_id"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The vendor's record ids of what arrived, in order.
+pub(crate) fn vendor_ids(received: &[Received]) -> Vec<String> {
+    received.iter().map(|one| vendor_id(&one.body)).collect()
 }
 
 /// The device in a delivered event.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use faceway_testkit::receiver::Receiver;
 use rand::RngExt as _;
 
-use crate::harness::{Device, Gateway, Site, recognition, recognition_with, routes_to, vendor_id};
+use crate::harness::{
+    Device, Gateway, Site, recognition, recognition_with, routes_to, vendor_id, vendor_ids,
+};
 
 const ROUNDS: usize = 20;
 const CONNECTIONS: usize = 64;
@@ -88,11 +90,7 @@ async fn killed_under_load_nothing_that_was_answered_is_missing() {
 }
 
 async fn wait_until_all_are_there(gateway: &Gateway, receiver: &Receiver, kept: &HashSet<String>) {
-    gateway
-        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
-            backlog == 0.0
-        })
-        .await;
+    gateway.delivered_all("erp").await;
     let there: HashSet<String> = receiver
         .confirmed()
         .iter()
@@ -124,16 +122,8 @@ async fn a_graceful_stop_delivers_nothing_twice() {
         assert!(gateway.stop().await.success());
     }
     let gateway = site.start().await;
-    gateway
-        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
-            backlog == 0.0
-        })
-        .await;
-    let received: Vec<String> = receiver
-        .confirmed()
-        .iter()
-        .map(|one| vendor_id(&one.body))
-        .collect();
+    gateway.delivered_all("erp").await;
+    let received = vendor_ids(&receiver.confirmed());
     assert_eq!(received, sent, "in order, each once");
 }
 

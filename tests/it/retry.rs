@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use faceway_testkit::receiver::{Behaviour, Received, Receiver, Reply};
 
-use crate::harness::{Device, Gateway, Site, device_id, recognition, routes_to, vendor_id};
+use crate::harness::{
+    Device, Gateway, Site, device_id, recognition, routes_to, vendor_id, vendor_ids,
+};
 
 const QUICK: &str = "retry.backoff_max = \"1s\"\ntimeout = \"500ms\"";
 
@@ -41,11 +43,7 @@ fn by_device(confirmed: &[Received]) -> HashMap<String, Vec<String>> {
 }
 
 async fn settled(gateway: &Gateway) {
-    gateway
-        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
-            backlog == 0.0
-        })
-        .await;
+    gateway.delivered_all("erp").await;
 }
 
 #[tokio::test]
@@ -134,11 +132,7 @@ async fn an_event_that_no_retry_can_cure_is_buried_and_its_device_goes_on() {
     push(&gateway, "PSC1", &uuids("bad", 1)).await;
     push(&gateway, "PSC1", &uuids("later", 2)).await;
     settled(&gateway).await;
-    let confirmed: Vec<String> = receiver
-        .confirmed()
-        .iter()
-        .map(|one| vendor_id(&one.body))
-        .collect();
+    let confirmed = vendor_ids(&receiver.confirmed());
     assert_eq!(confirmed, ["good-0", "later-0", "later-1"]);
     assert_eq!(
         gateway.metric("faceway_buried{outbound=\"erp\"}").await,

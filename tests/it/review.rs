@@ -65,11 +65,7 @@ async fn events_that_waited_behind_another_are_counted_by_their_route() {
         .await;
     push(&gateway, "PSC1", &["behind-1", "behind-2"]).await;
     push(&gateway, "PSC2", &["other"]).await;
-    gateway
-        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
-            backlog == 0.0
-        })
-        .await;
+    gateway.delivered_all("erp").await;
     assert_eq!(routed(&gateway).await, 4.0, "each once");
 }
 
@@ -328,11 +324,7 @@ async fn whatever_the_destination_does_nothing_is_lost_nor_out_of_order() {
             gateway = site.start().await;
         }
     }
-    gateway
-        .wait_for_metric("faceway_lane_backlog{outbound=\"erp\"}", |backlog| {
-            backlog == 0.0
-        })
-        .await;
+    gateway.delivered_all("erp").await;
     let (_, buried) = gateway.get("/api/v1/buried?max=1000").await;
     let buried: Vec<serde_json::Value> = serde_json::from_str(&buried).unwrap();
     let is_buried = |uuid: &str| {

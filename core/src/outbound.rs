@@ -30,6 +30,12 @@ pub struct Message {
     pub device: DeviceKey,
     /// When the gateway had the event.
     pub received_at: Timestamp,
+    /// Where in the destination it goes, with the event's fields filled in: a topic, a routing key. Empty where the
+    /// protocol knows no such thing.
+    pub address: Private<String>,
+    /// What goes beside the payload, by lower-case name, with the event's fields filled in. Names and values are what an
+    /// HTTP header may be.
+    pub headers: Vec<(Cow<'static, str>, Private<String>)>,
     /// Media type of `body`.
     pub content_type: &'static str,
     /// The payload.

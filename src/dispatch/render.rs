@@ -49,6 +49,8 @@ impl Renderer {
             })?,
             device: lease.device,
             received_at: lease.received_at,
+            address: Private::default(),
+            headers: Vec::new(),
             content_type: "application/json",
             body: Private::new(body),
         })

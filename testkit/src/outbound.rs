@@ -73,6 +73,8 @@ pub fn message(text: &str) -> Message {
         kind: "recognition".into(),
         device: DeviceKey::new("suite", "device"),
         received_at: Timestamp::from_seconds(1_795_334_400).expect("a time"),
+        address: "suite/device/recognition".to_owned().into(),
+        headers: vec![("x-site".into(), "suite".to_owned().into())],
         content_type: "application/json",
         body: Bytes::from(body).into(),
     }

@@ -93,6 +93,15 @@ impl Webhook {
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(message.content_type));
         headers.extend(self.headers.clone());
+        for (name, value) in &message.headers {
+            // Rendering has made them what a header may be; what is not all the same is left out rather than sent broken.
+            if let (Ok(name), Ok(value)) = (
+                name.parse::<HeaderName>(),
+                HeaderValue::from_str(value.reveal()),
+            ) {
+                headers.insert(name, value);
+            }
+        }
         for (name, value) in self.signer.headers(message.id, self.clock.now(), body) {
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -139,7 +139,10 @@ pub(crate) fn inbounds(
             Arc::clone(clock),
         );
         let admission = Admission::new(plan.allow.clone(), token.as_ref());
-        inbounds.insert(plan.path.clone(), (Arc::new(inbound), admission));
+        inbounds.insert(
+            plan.path.clone().unwrap_or_default(),
+            (Arc::new(inbound), admission),
+        );
     }
     Ok(inbounds)
 }
@@ -148,7 +151,7 @@ pub(crate) fn shown(routes: &Routes) -> Vec<api::Inbound> {
     let inbound = |plan: &faceway_rules::InboundPlan| api::Inbound {
         name: plan.name.clone(),
         adapter: plan.adapter.to_owned(),
-        path: plan.path.clone(),
+        path: plan.path.clone().unwrap_or_default(),
         token: plan.token.is_some(),
     };
     routes.inbounds.iter().map(inbound).collect()

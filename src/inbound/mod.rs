@@ -4,6 +4,7 @@
 
 mod admission;
 mod body;
+mod converse;
 mod images;
 mod keep;
 mod receive;
@@ -12,6 +13,7 @@ mod server;
 pub use admission::Admission;
 pub(crate) use admission::bearer;
 pub use body::BodyMemory;
+pub(crate) use converse::Api;
 pub use keep::{Inbound, Kept};
 pub use receive::Receiver;
 pub use server::{Listener, ServerLimits, serve};

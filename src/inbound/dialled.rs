@@ -11,6 +11,8 @@ mod keeper;
 mod pause;
 mod status;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::{Clock, Lane, Outbound, Repair, Spool, Start, SystemClock};
-use faceway_rules::{RouteSet, Routes};
+use faceway_rules::Routes;
 use faceway_spool_disk::DiskSpool;
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::config::gateway::Limits;
 use crate::config::{GatewayConfig, secrets};
-use crate::dispatch::{Common, Dispatch};
+use crate::dispatch::{Common, Dispatch, RuleBook};
 use crate::inbound::{self, BodyMemory, Receiver, ServerLimits, Source, Sources, Status};
 use crate::open::{self, Listeners, Paths};
 
@@ -48,7 +48,7 @@ pub struct Gateway {
     admin_server: Task,
     upkeep: JoinHandle<()>,
     /// Keeps the rules alive; a reload would send new ones.
-    _rules: watch::Sender<Arc<RouteSet>>,
+    _rules: watch::Sender<Arc<RuleBook>>,
 }
 
 /// A server, and how to stop it.
@@ -74,7 +74,8 @@ impl Gateway {
         let listeners = Listeners::bind(&config.listen).await?;
         let (devices, admin_address) = listeners.addresses()?;
 
-        let (rules_sender, rules) = watch::channel(Arc::new(routes.routes.clone()));
+        let (rules_sender, rules) =
+            watch::channel(Arc::new(RuleBook::new(Arc::new(routes.routes.clone()))));
         let store: Arc<dyn Spool> = Arc::clone(&spool) as _;
         let common = Common {
             spool: store,

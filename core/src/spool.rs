@@ -54,6 +54,10 @@ pub trait Spool: Send + Sync + 'static {
     /// pass next time. Begin with 0. The mark counts changes, nothing else.
     fn changed(&self, seen: u64) -> BoxFuture<'_, u64>;
 
+    /// The highest sequence number of all events that can be leased; 0 when there is none. What is kept from now on gets
+    /// a higher one. Cheap.
+    fn newest(&self) -> u64;
+
     /// How much room there is. Cheap: asked for every scrape.
     fn room(&self) -> Room;
 

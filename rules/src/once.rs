@@ -1,6 +1,6 @@
 //! `once`: the first of each, then silence.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use faceway_core::{EventId, Timestamp};
 
@@ -49,10 +49,11 @@ impl OnceState {
         openers.admits(rule, key, asked, KEYS_MAX)
     }
 
-    /// Forgets routes that are no longer in the file.
-    pub fn retain(&mut self, routes: &crate::RouteSet) {
-        let names = |name: &String| routes.routes().iter().any(|route| route.name == *name);
-        self.0.retain(|name, _| names(name));
+    /// Forgets routes that are in none of these any more.
+    pub fn retain<'r>(&mut self, sets: impl IntoIterator<Item = &'r crate::RouteSet>) {
+        let routes = sets.into_iter().flat_map(crate::RouteSet::routes);
+        let names: HashSet<&str> = routes.map(|route| route.name.as_str()).collect();
+        self.0.retain(|name, _| names.contains(name.as_str()));
     }
 }
 

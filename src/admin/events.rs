@@ -150,7 +150,7 @@ pub(super) async fn why(
 }
 
 fn routes(admin: &Admin, event: &Value) -> Vec<api::RouteWhy> {
-    let rules = admin.rules.borrow().clone();
+    let rules = std::sync::Arc::clone(admin.rules.borrow().newest());
     let names = |route: &faceway_rules::Route| {
         route
             .to

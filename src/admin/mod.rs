@@ -21,7 +21,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
 use crate::api;
-use crate::dispatch::LaneHandle;
+use crate::dispatch::{LaneHandle, RuleBook};
 use crate::inbound::{Inbound, Status};
 use problem::Problem;
 
@@ -37,7 +37,7 @@ pub struct Admin {
     pub(crate) sources: HashMap<String, Arc<Status>>,
     /// What the API tells of each inbound.
     pub(crate) shown_inbounds: Vec<api::Inbound>,
-    pub(crate) rules: watch::Receiver<Arc<faceway_rules::RouteSet>>,
+    pub(crate) rules: watch::Receiver<Arc<RuleBook>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) token: Option<Private<String>>,

@@ -20,6 +20,7 @@ use super::decide::{Decider, Routed};
 use super::hands::Hands;
 use super::judge::{Judge, Judgement, Permit};
 use super::render::Renderer;
+use super::rulebook::RuleBook;
 use super::status::{LaneState, LaneStatus};
 use crate::observe::LaneMetrics;
 
@@ -46,7 +47,7 @@ pub(super) struct Tools {
     pub(super) status: Arc<LaneStatus>,
     pub(super) metrics: LaneMetrics,
     pub(super) concurrency_max: usize,
-    pub(super) rules: watch::Receiver<Arc<faceway_rules::RouteSet>>,
+    pub(super) rules: watch::Receiver<Arc<RuleBook>>,
     pub(super) stop: CancellationToken,
     /// How long deliveries that are on their way may take once `stop` is set.
     pub(super) grace: Duration,

@@ -7,13 +7,15 @@ mod hands;
 mod judge;
 mod lane;
 mod render;
+mod rulebook;
 mod status;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use faceway_core::{Clock, Lane, Outbound, Spool, SpoolError, Start};
-use faceway_rules::{OutboundPlan, Protocol, RouteSet, Since};
+use faceway_rules::{OutboundPlan, Protocol, Since};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +26,7 @@ use decide::Decider;
 use judge::Judge;
 use lane::{LaneWork, Tools};
 use render::Renderer;
+pub use rulebook::{Edition, RuleBook};
 pub use status::{LaneState, LaneStatus, LastFailure};
 
 /// When a lane's work ends by a defect of ours, it begins anew after this.
@@ -34,8 +37,8 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 pub struct Common {
     /// Where events come from.
     pub spool: Arc<dyn Spool>,
-    /// The rules, as they are now.
-    pub rules: watch::Receiver<Arc<RouteSet>>,
+    /// The rules.
+    pub rules: watch::Receiver<Arc<RuleBook>>,
     /// Signs links to pictures.
     pub links: Arc<Links>,
     /// The time.
@@ -51,6 +54,7 @@ pub struct LaneHandle {
     protocol: &'static str,
     lane: Lane,
     status: Arc<LaneStatus>,
+    floor: Arc<AtomicU64>,
 }
 
 impl LaneHandle {
@@ -67,6 +71,11 @@ impl LaneHandle {
     /// Its lane in the spool.
     pub const fn lane(&self) -> Lane {
         self.lane
+    }
+
+    /// Events up to `seq` go by the rules in force behind it: the lane is asked to go through them anew.
+    pub fn go_by_rules_behind(&self, seq: u64) {
+        self.floor.fetch_max(seq, Ordering::Relaxed);
     }
 
     /// How it is.
@@ -113,7 +122,9 @@ impl Dispatch {
             protocol: protocol(plan),
             lane,
             status: Arc::clone(&status),
+            floor: Arc::new(AtomicU64::new(common.spool.newest())),
         };
+        let floor = Arc::clone(&handle.floor);
         self.lanes.push(handle);
         let seat = Seat {
             plan: plan.clone(),
@@ -121,6 +132,7 @@ impl Dispatch {
             common: common.clone(),
             lane,
             status,
+            floor,
             stop: self.stop.clone(),
         };
         self.work.spawn(seat.keep_working());
@@ -159,6 +171,7 @@ struct Seat {
     common: Common,
     lane: Lane,
     status: Arc<LaneStatus>,
+    floor: Arc<AtomicU64>,
     stop: CancellationToken,
 }
 
@@ -190,7 +203,11 @@ impl Seat {
     fn work(&self) -> LaneWork {
         let common = &self.plan.common;
         let rules = self.common.rules.clone();
-        let decider = Decider::new(&self.plan.name, rules.borrow().clone());
+        let decider = Decider::new(
+            &self.plan.name,
+            rules.borrow().clone(),
+            Arc::clone(&self.floor),
+        );
         let renderer = Renderer {
             images: common.images,
             projection: common.projection.clone(),

@@ -55,6 +55,7 @@ pub async fn all(open: &Open) -> anyhow::Result<()> {
         keep::pictures_are_kept,
         keep::changes_are_told,
         keep::room_is_told,
+        keep::newest_divides_earlier_from_later,
         lanes::lanes_begin_where_they_are_told,
         lanes::leases_last_until_settled,
         lanes::lanes_are_independent,

@@ -240,6 +240,10 @@ impl Spool for DiskSpool {
         Box::pin(self.shared.changed(seen))
     }
 
+    fn newest(&self) -> u64 {
+        self.shared.published().last
+    }
+
     fn room(&self) -> Room {
         self.shared.gauge.room()
     }

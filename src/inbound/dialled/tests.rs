@@ -71,6 +71,10 @@ impl Spool for SometimesFull {
         self.disk.changed(seen)
     }
 
+    fn newest(&self) -> u64 {
+        self.disk.newest()
+    }
+
     fn room(&self) -> Room {
         self.disk.room()
     }

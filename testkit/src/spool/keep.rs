@@ -194,6 +194,21 @@ pub async fn changes_are_told(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is kept later has a higher number than all that could be leased before.
+pub async fn newest_divides_earlier_from_later(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let spool = bench.spool()?;
+    ensure!(spool.newest() == 0, "nothing is kept yet");
+    let lane = spool.open_lane("erp", Start::Oldest).await?;
+    bench.fill(&[(1, 1), (2, 1)]).await?;
+    let newest = spool.newest();
+    bench.fill(&[(3, 1)]).await?;
+    ensure!(spool.newest() > newest);
+    let leases = spool.lease(lane, 10, time(5)).await?;
+    let earlier = leases.iter().filter(|lease| lease.seq <= newest).count();
+    ensure!((leases.len(), earlier) == (3, 2), "{leases:?}");
+    Ok(())
+}
+
 /// An engine with room says so.
 pub async fn room_is_told(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let spool = bench.spool()?;

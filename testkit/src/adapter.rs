@@ -13,6 +13,7 @@ mod discreet;
 mod fuzz;
 mod garbage;
 mod seed;
+pub mod shape;
 
 use std::fs;
 use std::net::IpAddr;

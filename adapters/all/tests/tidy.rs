@@ -11,7 +11,7 @@ fn folders(path: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().into_string().unwrap())
+        .filter_map(|entry| entry.file_name().into_string().ok())
         .collect()
 }
 

@@ -18,6 +18,7 @@ mod dialogue;
 mod event;
 mod id;
 mod kept;
+pub mod lenient;
 mod members;
 mod outbound;
 mod picture;

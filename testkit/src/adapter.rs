@@ -9,7 +9,11 @@
 
 mod case;
 mod check;
+mod discreet;
+mod fuzz;
 mod garbage;
+mod seed;
+pub mod shape;
 
 use std::fs;
 use std::net::IpAddr;
@@ -24,8 +28,11 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use case::{Case, folders, read, text};
-use check::{check_event, discreet};
+use check::check_event;
+use discreet::{check_reason, check_warnings};
+pub use fuzz::{converse_bytes, read_bytes};
 pub use garbage::{damaged, garbage};
+pub use seed::seeds;
 
 /// All of it: the golden cases, their bodies cut off and damaged, garbage, and the answers.
 ///
@@ -40,6 +47,7 @@ pub fn contract(adapter: &dyn Adapter, fixtures: &Path) {
             never_panics(adapter, damaged(&case.sent.body));
         }
     }
+    seed::can_be_seeds(adapter, fixtures);
 }
 
 /// Reads every case, checks what the contract asks of any reading, and compares with `out.json`.
@@ -171,14 +179,24 @@ pub fn validator() -> &'static Validator {
 }
 
 fn outcome(adapter: &dyn Adapter, sent: &Sent) -> Result<Value, String> {
-    match adapter.read(&sent.arrival(), &sent.settings) {
-        Ok(elements) => elements
-            .into_iter()
-            .map(|element| element_as_value(adapter, sent, element))
-            .collect(),
-        Err(Reject::Unreadable(reason)) => Ok(json!({ "unreadable": discreet(&reason, sent)? })),
-        Err(Reject::Refused(reason)) => Ok(json!({ "refused": discreet(&reason, sent)? })),
+    let elements = match adapter.read(&sent.arrival(), &sent.settings) {
+        Ok(elements) => elements,
+        Err(Reject::Unreadable(reason)) => {
+            check_reason(adapter, sent, &reason)?;
+            return Ok(json!({ "unreadable": reason }));
+        }
+        Err(Reject::Refused(reason)) => {
+            check_reason(adapter, sent, &reason)?;
+            return Ok(json!({ "refused": reason }));
+        }
+    };
+    if elements.len() > sent.body.trim_ascii().len() {
+        return Err("more records than the body has letters".into());
     }
+    elements
+        .into_iter()
+        .map(|element| element_as_value(adapter, sent, element))
+        .collect()
 }
 
 fn element_as_value(
@@ -188,7 +206,14 @@ fn element_as_value(
 ) -> Result<Value, String> {
     let mut reading = match element {
         Ok(reading) => reading,
-        Err(unreadable) => return Ok(json!({ "unreadable": discreet(&unreadable.reason, sent)? })),
+        Err(unreadable) => {
+            check_reason(adapter, sent, &unreadable.reason)?;
+            // Anything else could not be read again from the quarantine.
+            if !sent.body.as_ptr_range().contains(&unreadable.raw.as_ptr()) {
+                return Err("an unreadable element that is no part of the body".into());
+            }
+            return Ok(json!({ "unreadable": unreadable.reason }));
+        }
     };
     let pictures = std::mem::take(&mut reading.pictures);
     let around = Stamp {
@@ -200,6 +225,7 @@ fn element_as_value(
     let event: Value = serde_json::from_slice(encoded.reveal())
         .map_err(|error| format!("the event cannot be read again: {error}"))?;
     check_event(&event, &pictures)?;
+    check_warnings(adapter, sent, &event)?;
     Ok(event)
 }
 

@@ -2,10 +2,11 @@
 //!
 //! `null`, and a blank text, are how this vendor says "nothing": they become absence without a warning.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 
-use faceway_core::{Group, Members, Rest, Text, Timestamp, scrub_urls};
+use faceway_core::lenient::{identifier, told, without_credentials};
+pub(crate) use faceway_core::lenient::{is_told, number, text};
+use faceway_core::{Group, Members, Rest, Text, Timestamp};
 use serde_json::value::RawValue;
 
 /// More members than this in one object, or items in one list of ids, are none of this vendor's: the documents have 60.
@@ -40,12 +41,7 @@ impl<'a> Fields<'a> {
 
     /// A member that is told; a `null` is taken out and not told.
     pub(crate) fn told(&mut self, name: &str) -> Option<&'a RawValue> {
-        let raw = self.members.peek(name)?;
-        if raw.get() == "null" {
-            self.members.drop(name);
-            return None;
-        }
-        Some(raw)
+        told(&mut self.members, name)
     }
 
     /// Takes a member out. One that `read` cannot read stays.
@@ -63,14 +59,18 @@ impl<'a> Fields<'a> {
         value
     }
 
-    /// A text that is not blank, without credentials of URLs in it.
+    /// A text that is not blank, without credentials of URLs in it: names of cameras, too, may hold their URL.
     pub(crate) fn text(&mut self, name: &str) -> Option<Text<'a>> {
-        self.take(name, text).filter(is_told).map(scrubbed)
+        self.take(name, text)
+            .filter(is_told)
+            .map(without_credentials)
     }
 
     /// An identifier: a text, or a whole number, whose digits become the text.
     pub(crate) fn identifier(&mut self, name: &str) -> Option<Text<'a>> {
-        self.take(name, identifier).filter(is_told).map(scrubbed)
+        self.take(name, identifier)
+            .filter(is_told)
+            .map(without_credentials)
     }
 
     /// Yes or no.
@@ -149,7 +149,7 @@ impl<'a> Fields<'a> {
         let link = self.take(name, |raw| {
             text(raw).filter(|text| !is_told(text) || is_link(text))
         });
-        link.filter(is_told).map(scrubbed)
+        link.filter(is_told).map(without_credentials)
     }
 
     /// An object, taken out; what is left of it is given back. One that is not an object stays.
@@ -225,7 +225,7 @@ impl<'a> Fields<'a> {
                     whole &= item.members.is_empty();
                     group
                 }
-                None => just_id(identifier(item).filter(is_told).map(scrubbed)),
+                None => just_id(identifier(item).filter(is_told).map(without_credentials)),
             };
             if group == Group::default() {
                 whole = false;
@@ -255,45 +255,10 @@ pub(crate) fn members(raw: &RawValue) -> Option<Members<'_>> {
     Members::of(raw).filter(|members| members.iter().nth(MEMBERS_MAX).is_none())
 }
 
-pub(crate) fn is_told(text: &Text<'_>) -> bool {
-    !text.trim().is_empty()
-}
-
-/// Names of cameras, too, may hold their URL.
-fn scrubbed(text: Text<'_>) -> Text<'_> {
-    match text {
-        Cow::Borrowed(text) => scrub_urls(text),
-        Cow::Owned(text) => Cow::Owned(scrub_urls(&text).into_owned()),
-    }
-}
-
 fn is_link(text: &str) -> bool {
     ["http://", "https://"]
         .iter()
         .any(|scheme| text.trim_start().starts_with(scheme))
-}
-
-pub(crate) fn text(raw: &RawValue) -> Option<Text<'_>> {
-    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        return serde_json::from_str(raw.get()).ok().map(Cow::Owned);
-    }
-    Some(Cow::Borrowed(inner))
-}
-
-/// A text, or a whole number as sent, so that 64 bits never pass through a float.
-fn identifier(raw: &RawValue) -> Option<Text<'_>> {
-    text(raw).or_else(|| {
-        let text = raw.get();
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        let whole = digits.len() <= 40 && digits.bytes().all(|digit| digit.is_ascii_digit());
-        whole.then_some(Cow::Borrowed(text))
-    })
-}
-
-pub(crate) fn number(raw: &RawValue) -> Option<f64> {
-    let number: f64 = serde_json::from_str(raw.get()).ok()?;
-    number.is_finite().then_some(number)
 }
 
 #[cfg(test)]

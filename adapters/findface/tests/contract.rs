@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use faceway_adapter_findface::Findface;
-use faceway_testkit::adapter::{Sent, contract, examine};
+use faceway_testkit::adapter::{Sent, contract, examine, shape};
 use proptest::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 #[test]
 fn holds_the_contract() {
@@ -133,27 +133,11 @@ const WORDS: [&str; 34] = [
 ];
 
 fn leaf() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        2 => Just(Value::Null),
-        2 => any::<bool>().prop_map(Value::from),
-        2 => (-2_i64..100).prop_map(Value::from),
-        1 => any::<i64>().prop_map(Value::from),
-        2 => any::<f64>().prop_map(Value::from),
-        2 => (0.0..1.0_f64).prop_map(Value::from),
-        6 => prop::sample::select(&WORDS[..]).prop_map(Value::from),
-        1 => "[a\\u{0}\\u{7}林😀 \"\\\\/9j=@:?&]{0,8}".prop_map(Value::from),
-    ]
+    shape::leaf(&WORDS, &[1_755_764_183])
 }
 
 fn members(value: impl Strategy<Value = Value>, count_max: usize) -> impl Strategy<Value = Value> {
-    prop::collection::vec((prop::sample::select(&NAMES[..]), value), 0..=count_max).prop_map(
-        |members| {
-            let members = members
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value));
-            Value::Object(members.collect::<Map<_, _>>())
-        },
-    )
+    shape::members(&NAMES, value, count_max)
 }
 
 fn batch() -> impl Strategy<Value = Value> {

@@ -2,10 +2,10 @@
 //!
 //! `null`, and a blank text, are how this vendor says "nothing": they become absence without a warning.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 
-use faceway_core::{Group, Members, Picture, PictureError, Text, Timestamp, decode_picture};
+use faceway_core::lenient::{self, identifier, is_told, number, text, told};
+use faceway_core::{Group, Members, Picture, Text, Timestamp};
 use serde_json::value::RawValue;
 
 /// The members of one object of the push.
@@ -51,12 +51,7 @@ impl<'a> Fields<'a> {
 
     /// A member that is told; a `null` is taken out and not told.
     pub(crate) fn told(&mut self, name: &str) -> Option<&'a RawValue> {
-        let raw = self.members.peek(name)?;
-        if raw.get() == "null" {
-            self.members.drop(name);
-            return None;
-        }
-        Some(raw)
+        told(&mut self.members, name)
     }
 
     fn read<T>(&mut self, name: &str, read: impl FnOnce(&'a RawValue) -> Option<T>) -> Option<T> {
@@ -81,8 +76,7 @@ impl<'a> Fields<'a> {
 
     /// An identifier: a text, or a whole number, whose digits become the text.
     pub(crate) fn identifier(&mut self, name: &str) -> Option<Text<'a>> {
-        self.take(name, |raw| text(raw).or_else(|| digits(raw)))
-            .filter(is_told)
+        self.take(name, identifier).filter(is_told)
     }
 
     /// Yes or no.
@@ -114,12 +108,12 @@ impl<'a> Fields<'a> {
 
     /// A number. `0` is how the vendor says "not measured".
     pub(crate) fn measured(&mut self, name: &str) -> Option<f64> {
-        self.take(name, float).filter(|value| *value != 0.0)
+        self.take(name, number).filter(|value| *value != 0.0)
     }
 
     /// A number of 0 to 1. One outside stays.
     pub(crate) fn score(&mut self, name: &str) -> Option<f64> {
-        let score = self.read(name, float)?;
+        let score = self.read(name, number)?;
         if !(0.0..=1.0).contains(&score) {
             self.warn(name, "not in 0 to 1");
             return None;
@@ -196,7 +190,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn picture(&mut self, name: &str) -> Option<Picture> {
         let raw = self.told(name)?;
         self.members.drop(name);
-        match decoded(raw) {
+        match lenient::picture(raw) {
             Ok(picture) => picture,
             Err(error) => {
                 self.warn(name, format_args!("no picture, {error}"));
@@ -223,52 +217,12 @@ const fn unit_warning(unit: Unit) -> &'static str {
     }
 }
 
-fn is_told(text: &Text<'_>) -> bool {
-    !text.trim().is_empty()
-}
-
-/// The text between the quotes of a JSON string, still escaped.
-fn between_quotes(raw: &RawValue) -> Option<&str> {
-    raw.get().strip_prefix('"')?.strip_suffix('"')
-}
-
-fn text(raw: &RawValue) -> Option<Text<'_>> {
-    let inner = between_quotes(raw)?;
-    if inner.contains('\\') {
-        return serde_json::from_str(raw.get()).ok().map(Cow::Owned);
-    }
-    Some(Cow::Borrowed(inner))
-}
-
-/// A whole number as sent, so that 64 bits never pass through a float.
-fn digits(raw: &RawValue) -> Option<Text<'_>> {
-    let text = raw.get();
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let whole = digits.len() <= 40 && digits.bytes().all(|digit| digit.is_ascii_digit());
-    whole.then_some(Cow::Borrowed(text))
-}
-
 /// A whole number; `5.0` is one.
 fn integer(raw: &RawValue) -> Option<i64> {
     let text = raw.get();
     text.parse()
         .ok()
         .or_else(|| text.strip_suffix(".0")?.parse().ok())
-}
-
-fn float(raw: &RawValue) -> Option<f64> {
-    serde_json::from_str(raw.get()).ok()
-}
-
-/// Base64 has no backslash, so a text that decodes needs no unescaping and no copy. Writers that escape `/` are rare.
-fn decoded(raw: &RawValue) -> Result<Option<Picture>, PictureError> {
-    let inner = between_quotes(raw).ok_or(PictureError::NotBase64)?;
-    match decode_picture(inner) {
-        Err(_) if inner.contains('\\') => {
-            decode_picture(&text(raw).ok_or(PictureError::NotBase64)?)
-        }
-        result => result,
-    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use faceway_adapter_nebula::Nebula;
-use faceway_testkit::adapter::{Sent, contract, examine};
+use faceway_testkit::adapter::{Sent, contract, examine, shape};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 #[test]
 fn holds_the_contract() {
@@ -56,37 +56,22 @@ const NAMES: [&str; 37] = [
     "password",
 ];
 
+/// Texts that it looks at.
+const WORDS: [&str; 6] = [
+    "",
+    " ",
+    "/9j/4A==",
+    "data:image/png;base64,AA",
+    "\u{0}",
+    "5",
+];
+
 fn leaf() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        (-2_i64..13).prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        prop::sample::select(vec![10001_i64, 20002, 1_685_343_715, 1_685_343_715_000])
-            .prop_map(Value::from),
-        prop::sample::select(vec![
-            "",
-            " ",
-            "/9j/4A==",
-            "data:image/png;base64,AA",
-            "\u{0}",
-            "5"
-        ])
-        .prop_map(Value::from),
-        "[a\\u{0}\\u{7}林😀 \"\\\\/9j=]{0,8}".prop_map(Value::from),
-    ]
+    shape::leaf(&WORDS, &[10_001, 20_002, 1_685_343_715, 1_685_343_715_000])
 }
 
 fn members(value: impl Strategy<Value = Value>, count_max: usize) -> impl Strategy<Value = Value> {
-    prop::collection::vec((prop::sample::select(&NAMES[..]), value), 0..=count_max).prop_map(
-        |members| {
-            let members = members
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value));
-            Value::Object(members.collect::<Map<_, _>>())
-        },
-    )
+    shape::members(&NAMES, value, count_max)
 }
 
 fn push() -> impl Strategy<Value = Value> {

@@ -2,10 +2,10 @@
 //!
 //! `null` (the document shows it for `real_name`) and a blank text say nothing: they become absence without a warning.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 
-use faceway_core::{Members, Text, Timestamp, scrub_urls};
+use faceway_core::lenient::{self, identifier, is_told, text, told, without_credentials};
+use faceway_core::{Members, Text, Timestamp};
 use serde_json::value::RawValue;
 
 /// The members of one object of the message.
@@ -43,12 +43,7 @@ impl<'a> Fields<'a> {
 
     /// A member that is told; a `null` is taken out and not told.
     pub(crate) fn told(&mut self, name: &str) -> Option<&'a RawValue> {
-        let raw = self.members.peek(name)?;
-        if raw.get() == "null" {
-            self.members.drop(name);
-            return None;
-        }
-        Some(raw)
+        told(&mut self.members, name)
     }
 
     /// Reads a member, which stays.
@@ -80,7 +75,7 @@ impl<'a> Fields<'a> {
 
     /// An identifier: a text, or a whole number, whose digits become the text.
     pub(crate) fn identifier(&mut self, name: &str) -> Option<Text<'a>> {
-        self.take(name, |raw| text(raw).or_else(|| digits(raw)))
+        self.take(name, identifier)
             .filter(is_told)
             .map(without_credentials)
     }
@@ -133,7 +128,7 @@ impl<'a> Fields<'a> {
         name: &str,
         range: std::ops::RangeInclusive<f64>,
     ) -> Option<f64> {
-        let number = self.read(name, float)?;
+        let number = self.read(name, lenient::number)?;
         if !range.contains(&number) {
             let (low, high) = range.into_inner();
             self.warn(name, format_args!("not in {low} to {high}"));
@@ -168,47 +163,11 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn is_told(text: &Text<'_>) -> bool {
-    !text.trim().is_empty()
-}
-
-fn without_credentials(text: Text<'_>) -> Text<'_> {
-    match text {
-        Cow::Borrowed(text) => scrub_urls(text),
-        Cow::Owned(text) => Cow::Owned(scrub_urls(&text).into_owned()),
-    }
-}
-
 /// Whether a text begins as a picture in base64 does: JPEG, PNG, or any as a URL.
 fn is_picture(text: &str) -> bool {
     ["/9j/", "iVBORw0KGgo", "data:"]
         .iter()
         .any(|start| text.trim_start().starts_with(start))
-}
-
-/// A text, borrowed where it has no escapes.
-pub(crate) fn text(raw: &RawValue) -> Option<Text<'_>> {
-    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        return serde_json::from_str(raw.get()).ok().map(Cow::Owned);
-    }
-    Some(Cow::Borrowed(inner))
-}
-
-/// A whole number as sent, so that 64 bits never pass through a float.
-fn digits(raw: &RawValue) -> Option<Text<'_>> {
-    let text = raw.get();
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let whole = digits.len() <= 40 && digits.bytes().all(|digit| digit.is_ascii_digit());
-    whole.then_some(Cow::Borrowed(text))
-}
-
-/// The nearest number, as the standard library reads it: serde_json may be one bit off, unless a feature of it is on.
-fn float(raw: &RawValue) -> Option<f64> {
-    let text = raw.get();
-    let is_number = text.starts_with(|sign: char| sign == '-' || sign.is_ascii_digit());
-    let number: f64 = is_number.then(|| text.parse().ok())??;
-    number.is_finite().then_some(number)
 }
 
 #[cfg(test)]

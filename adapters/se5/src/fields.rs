@@ -4,9 +4,8 @@
 
 use std::fmt::Display;
 
-use faceway_core::{
-    Bounds, Members, Picture, PictureError, Text, Timestamp, decode_picture, scrub_urls,
-};
+use faceway_core::lenient::{self, identifier, is_told, text, told, without_credentials};
+use faceway_core::{Bounds, Members, Picture, Text, Timestamp};
 use serde_json::value::RawValue;
 
 /// The members of one object of a message. What is read of them is owned: it is little beside the pictures, and a form
@@ -37,12 +36,7 @@ impl<'t> Fields<'t> {
 
     /// A member that is told; a `null` is taken out and not told.
     pub(crate) fn told(&mut self, name: &str) -> Option<&'t RawValue> {
-        let raw = self.members.peek(name)?;
-        if raw.get() == "null" {
-            self.members.drop(name);
-            return None;
-        }
-        Some(raw)
+        told(&mut self.members, name)
     }
 
     pub(crate) fn read<T>(
@@ -66,26 +60,23 @@ impl<'t> Fields<'t> {
 
     /// A text that is not blank. A blank one is taken out.
     pub(crate) fn text(&mut self, name: &str) -> Option<Text<'static>> {
-        self.take(name, text).filter(is_told).map(Text::Owned)
+        self.take(name, text).filter(is_told).map(owned)
     }
 
     /// A text about a device. Boxes name cameras by their URL, which may hold credentials.
     pub(crate) fn scrubbed(&mut self, name: &str) -> Option<Text<'static>> {
-        self.identifier(name)
-            .map(|text| Text::Owned(scrub_urls(&text).into_owned()))
+        self.identifier(name).map(without_credentials)
     }
 
     /// An identifier: a text, or a whole number, whose digits become the text.
     pub(crate) fn identifier(&mut self, name: &str) -> Option<Text<'static>> {
-        self.take(name, |raw| text(raw).or_else(|| digits(raw)))
-            .filter(is_told)
-            .map(Text::Owned)
+        self.take(name, identifier).filter(is_told).map(owned)
     }
 
     /// An identifier or a text, which stays; nothing when it is blank or something else.
     pub(crate) fn peek(&self, name: &str) -> Option<String> {
         let raw = self.members.peek(name)?;
-        text(raw).or_else(|| digits(raw)).filter(is_told)
+        identifier(raw).filter(is_told).map(Text::into_owned)
     }
 
     /// The word for a number, sent as a number or as its text, by the vendor's table. A number that is not in it stays.
@@ -203,7 +194,7 @@ impl<'t> Fields<'t> {
     pub(crate) fn picture(&mut self, name: &str) -> Option<Picture> {
         let raw = self.told(name)?;
         self.members.drop(name);
-        match decoded(raw) {
+        match lenient::picture(raw) {
             Ok(picture) => picture,
             Err(error) => {
                 self.warn(name, format_args!("no picture, {error}"));
@@ -240,25 +231,8 @@ impl<T> Told<T> {
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "the shape that Option::filter asks for")]
-fn is_told(text: &String) -> bool {
-    !text.trim().is_empty()
-}
-
-pub(crate) fn text(raw: &RawValue) -> Option<String> {
-    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        return serde_json::from_str(raw.get()).ok();
-    }
-    Some(inner.to_owned())
-}
-
-/// A whole number as sent, so that 64 bits never pass through a float.
-fn digits(raw: &RawValue) -> Option<String> {
-    let text = raw.get();
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let whole = digits.len() <= 40 && digits.bytes().all(|digit| digit.is_ascii_digit());
-    whole.then(|| text.to_owned())
+fn owned(text: Text<'_>) -> Text<'static> {
+    Text::Owned(text.into_owned())
 }
 
 /// A whole number, or the text of one.
@@ -276,21 +250,6 @@ fn decimal(raw: &RawValue) -> Option<(i64, i64)> {
     }
     let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
     Some((whole.parse().ok()?, thousandths.parse().ok()?))
-}
-
-/// Base64 has no backslash, so a text that decodes needs no unescaping and no copy. Writers that escape `/` are rare.
-fn decoded(raw: &RawValue) -> Result<Option<Picture>, PictureError> {
-    let inner = raw
-        .get()
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-        .ok_or(PictureError::NotBase64)?;
-    match decode_picture(inner) {
-        Err(_) if inner.contains('\\') => {
-            decode_picture(&text(raw).ok_or(PictureError::NotBase64)?)
-        }
-        result => result,
-    }
 }
 
 #[cfg(test)]

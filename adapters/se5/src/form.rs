@@ -132,7 +132,7 @@ fn quoted(text: &str) -> String {
 
 fn urlencoded(body: &[u8]) -> Vec<Field> {
     body.split(|byte| *byte == b'&')
-        .filter(|pair| !pair.is_empty())
+        .filter(|pair| !pair.trim_ascii().is_empty())
         .take(FIELDS_MAX + 1)
         .map(|pair| {
             let equals = pair.iter().position(|byte| *byte == b'=');

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use faceway_adapter_se5::Se5;
-use faceway_testkit::adapter::{Sent, contract, examine};
+use faceway_testkit::adapter::{Sent, contract, examine, shape};
 use proptest::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 #[test]
 fn holds_the_contract() {
@@ -102,45 +102,30 @@ const NAMES: [&str; 61] = [
     "$serde_json::private::Number",
 ];
 
+/// Texts that it looks at.
+const WORDS: [&str; 14] = [
+    "",
+    " ",
+    "/9j/4A==",
+    "data:image/jpeg;base64,/9j/4A==",
+    "\u{0}",
+    "4",
+    "stranger",
+    "vip",
+    "rtsp",
+    "male",
+    "middle-aged",
+    "1767250800.3828533",
+    "rtsp://admin:x@10.0.0.1/1",
+    "0xe0__rtsp://u:p@h",
+];
+
 fn leaf() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        (-2_i64..7).prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        (0.0..150.0).prop_map(Value::from),
-        prop::sample::select(vec![1_767_250_800_i64, 1_767_250_800_123]).prop_map(Value::from),
-        prop::sample::select(vec![
-            "",
-            " ",
-            "/9j/4A==",
-            "data:image/jpeg;base64,/9j/4A==",
-            "\u{0}",
-            "4",
-            "stranger",
-            "vip",
-            "rtsp",
-            "male",
-            "middle-aged",
-            "1767250800.3828533",
-            "rtsp://admin:x@10.0.0.1/1",
-            "0xe0__rtsp://u:p@h",
-        ])
-        .prop_map(Value::from),
-        "[a\\u{0}\\u{7}林😀 \"\\\\/9j=:@_]{0,8}".prop_map(Value::from),
-    ]
+    shape::leaf(&WORDS, &[1_767_250_800, 1_767_250_800_123])
 }
 
 fn members(value: impl Strategy<Value = Value>, count_max: usize) -> impl Strategy<Value = Value> {
-    prop::collection::vec((prop::sample::select(&NAMES[..]), value), 0..=count_max).prop_map(
-        |members| {
-            let members = members
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value));
-            Value::Object(members.collect::<Map<_, _>>())
-        },
-    )
+    shape::members(&NAMES, value, count_max)
 }
 
 fn message() -> impl Strategy<Value = Value> {

@@ -1,33 +1,10 @@
-//! What must hold of every event and every reason, whatever the vendor.
+//! What must hold of every event, whatever the vendor.
 
 use faceway_core::Picture;
 use serde_json::Value;
 
-use super::garbage::MARKER;
-use super::{Sent, validator};
-
-/// A reason goes into logs: it must not repeat what was sent.
-pub(super) fn discreet<'r>(reason: &'r str, sent: &Sent) -> Result<&'r str, String> {
-    if reason.trim().is_empty() {
-        return Err("a reason is blank".into());
-    }
-    let body: Value = serde_json::from_slice(&sent.body).unwrap_or_default();
-    let mut values = Vec::new();
-    texts(&body, &mut values);
-    values.push(MARKER);
-    repeats_none(reason, &values)?;
-    Ok(reason)
-}
-
-fn repeats_none(text: &str, values: &[&str]) -> Result<(), String> {
-    let repeated = values
-        .iter()
-        .find(|value| value.chars().count() > 1 && text.contains(**value));
-    match repeated {
-        Some(value) => Err(format!("{text:?} repeats the value {value:?}")),
-        None => Ok(()),
-    }
-}
+use super::discreet::texts;
+use super::validator;
 
 pub(super) fn check_event(event: &Value, pictures: &[Picture]) -> Result<(), String> {
     let breaches: Vec<String> = validator()
@@ -40,8 +17,7 @@ pub(super) fn check_event(event: &Value, pictures: &[Picture]) -> Result<(), Str
     check_no_secrets(event)?;
     check_no_picture_text(event)?;
     check_absence(event)?;
-    check_pictures(event, pictures)?;
-    check_warnings(event)
+    check_pictures(event, pictures)
 }
 
 /// Secrets never enter the event.
@@ -115,34 +91,4 @@ fn check_pictures(event: &Value, pictures: &[Picture]) -> Result<(), String> {
         return Err(format!("images name {named:?}, pictures are {kept:?}"));
     }
     Ok(())
-}
-
-/// Warnings are shown and logged: they must not repeat what is said about a person.
-fn check_warnings(event: &Value) -> Result<(), String> {
-    let mut values = Vec::new();
-    texts(&event["person"], &mut values);
-    // Words such as `stranger` are no personal values.
-    values.retain(|value| Some(*value) != event["person"]["category"].as_str());
-    values.push(MARKER);
-    let mut warnings = Vec::new();
-    texts(&event["warnings"], &mut warnings);
-    warnings
-        .iter()
-        .filter(|_| !values.is_empty())
-        .try_for_each(|warning| repeats_none(warning, &values))
-}
-
-fn texts<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
-    match value {
-        Value::String(text) if is_telling(text) => found.push(text),
-        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-        Value::Object(members) => members.values().for_each(|value| texts(value, found)),
-        _ => {}
-    }
-}
-
-/// Two letters, or the digits of a vendor's code, stand in many a text by chance.
-fn is_telling(text: &str) -> bool {
-    let length = text.trim().chars().count();
-    length > 5 || length > 2 && !text.trim().bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -1,0 +1,158 @@
+//! Reads single values leniently: what every adapter does alike with a member that may be anything.
+//!
+//! Each function gives `None` for what is of another type, and then the adapter leaves the member where it is, with a
+//! warning. Which member has which type, and what its words mean, stays with the vendor's adapter.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::{Members, Picture, PictureError, Text, decode_picture, scrub_urls};
+
+/// Longer numbers are nobody's id.
+const DIGITS_MAX: usize = 40;
+
+/// A member that is told. A `null` says nothing, so it is taken out.
+pub fn told<'a>(members: &mut Members<'a>, name: &str) -> Option<&'a RawValue> {
+    let raw = members.peek(name)?;
+    if raw.get() == "null" {
+        members.drop(name);
+        return None;
+    }
+    Some(raw)
+}
+
+/// Whether a text says anything: a blank one is how vendors say "nothing".
+pub fn is_told(text: &Text<'_>) -> bool {
+    !text.trim().is_empty()
+}
+
+/// A text, borrowed where it has no escapes.
+pub fn text(raw: &RawValue) -> Option<Text<'_>> {
+    let inner = between_quotes(raw)?;
+    if inner.contains('\\') {
+        return serde_json::from_str(raw.get()).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
+/// A text, or a whole number as sent, so that 64 bits never pass through a float.
+pub fn identifier(raw: &RawValue) -> Option<Text<'_>> {
+    text(raw).or_else(|| {
+        let text = raw.get();
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let whole =
+            digits.len() <= DIGITS_MAX && digits.bytes().all(|digit| digit.is_ascii_digit());
+        whole.then_some(Cow::Borrowed(text))
+    })
+}
+
+/// A number that is not beyond all floats. The standard library gives the nearest one, whatever serde_json was built with.
+pub fn number(raw: &RawValue) -> Option<f64> {
+    let text = raw.get();
+    let is_number = text.starts_with(|sign: char| sign == '-' || sign.is_ascii_digit());
+    let number: f64 = is_number.then(|| text.parse().ok())??;
+    number.is_finite().then_some(number)
+}
+
+/// The same text without the credentials of the URLs in it; still borrowed where there are none.
+pub fn without_credentials(text: Text<'_>) -> Text<'_> {
+    match text {
+        Cow::Borrowed(text) => scrub_urls(text),
+        Cow::Owned(text) => Cow::Owned(scrub_urls(&text).into_owned()),
+    }
+}
+
+/// A picture in base64, bare or as a `data:` URL; `None` for a blank text.
+///
+/// # Errors
+/// When it is something else, or no picture.
+pub fn picture(raw: &RawValue) -> Result<Option<Picture>, PictureError> {
+    let inner = between_quotes(raw).ok_or(PictureError::NotBase64)?;
+    match decode_picture(inner) {
+        // Base64 has no backslash, so a text that decodes needs no unescaping and no copy. Writers that escape `/` are rare.
+        Err(_) if inner.contains('\\') => {
+            decode_picture(&text(raw).ok_or(PictureError::NotBase64)?)
+        }
+        result => result,
+    }
+}
+
+/// The text between the quotes of a JSON string, still escaped.
+fn between_quotes(raw: &RawValue) -> Option<&str> {
+    raw.get().strip_prefix('"')?.strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::{identifier, is_told, number, picture, text, told, without_credentials};
+    use crate::Members;
+
+    fn raw(json: &str) -> &RawValue {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_null_is_taken_out_and_not_told() {
+        let mut members = Members::parse(r#"{"a":null,"b":" ","c":1}"#).unwrap();
+        assert!(told(&mut members, "a").is_none() && !members.has("a"));
+        assert_eq!(told(&mut members, "b").unwrap().get(), "\" \"");
+        assert!(told(&mut members, "c").is_some() && members.has("c"));
+        assert!(told(&mut members, "d").is_none());
+    }
+
+    #[test]
+    fn texts_are_unescaped() {
+        assert_eq!(text(raw(r#""a\"b""#)).unwrap(), "a\"b");
+        assert_eq!(text(raw(r#""\u674e""#)).unwrap(), "李");
+        let plain = text(raw(r#""plain""#)).unwrap();
+        assert!(matches!(plain, std::borrow::Cow::Borrowed("plain")));
+        for other in ["1", "null", "true", "{}", "[\"a\"]"] {
+            assert_eq!(text(raw(other)), None);
+        }
+        assert!(is_told(&"a".into()) && !is_told(&" \n".into()) && !is_told(&"".into()));
+    }
+
+    #[test]
+    fn identifiers_keep_every_digit() {
+        assert_eq!(
+            identifier(raw("9007199254740993")).unwrap(),
+            "9007199254740993"
+        );
+        assert_eq!(identifier(raw("-3")).unwrap(), "-3");
+        assert_eq!(identifier(raw("\"007\"")).unwrap(), "007");
+        assert!(identifier(raw(&"9".repeat(40))).is_some());
+        for other in ["5.5", "1e3", "true", "null", "[]", &"9".repeat(41)] {
+            assert_eq!(identifier(raw(other)), None);
+        }
+    }
+
+    #[test]
+    fn numbers_are_the_nearest_floats() {
+        for written in ["0.9312784671783447", "0.9436722993850708", "1e-1", "-0.0"] {
+            assert_eq!(number(raw(written)), Some(written.parse().unwrap()));
+        }
+        for other in ["1e999", "\"1\"", "null", "true", "{}"] {
+            assert_eq!(number(raw(other)), None);
+        }
+    }
+
+    #[test]
+    fn credentials_leave_escaped_texts_too() {
+        let clean = |json| without_credentials(text(raw(json)).unwrap()).into_owned();
+        assert_eq!(clean(r#""rtsp://a:b@h/1""#), "rtsp://h/1");
+        assert_eq!(clean(r#""rtsp:\/\/a:b@h\/1""#), "rtsp://h/1");
+        assert_eq!(clean(r#""Gate 1""#), "Gate 1");
+    }
+
+    #[test]
+    fn a_picture_is_found_behind_escapes() {
+        let plain = picture(raw(r#""/9j/4A==""#)).unwrap().unwrap();
+        let escaped = picture(raw(r#""\/9j\/4A==""#)).unwrap().unwrap();
+        assert_eq!(plain.sha256, escaped.sha256);
+        assert!(picture(raw(r#""\u0020""#)).unwrap().is_none());
+        assert!(picture(raw(r#"["/9j/4A=="]"#)).is_err());
+    }
+}

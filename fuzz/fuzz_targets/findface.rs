@@ -1,0 +1,7 @@
+//! What the adapter `findface` reads, whatever is sent to it.
+#![no_main]
+
+use faceway_adapter_findface::Findface;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| faceway_testkit::adapter::read_bytes(&Findface, bytes));

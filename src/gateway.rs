@@ -23,7 +23,7 @@ use crate::admin::{self, Admin};
 use crate::config::gateway::Limits;
 use crate::config::{GatewayConfig, secrets};
 use crate::dispatch::{Common, Dispatch};
-use crate::inbound::{self, BodyMemory, Receiver, ServerLimits};
+use crate::inbound::{self, BodyMemory, Receiver, ServerLimits, Terminals};
 use crate::open::{self, Inbounds, Listeners};
 
 /// How long requests, and after them deliveries, may take to end once the gateway shuts down.
@@ -46,6 +46,7 @@ pub struct Gateway {
     intake: Task,
     admin_server: Task,
     upkeep: JoinHandle<()>,
+    terminals: Terminals,
     /// Keeps the rules alive; a reload would send new ones.
     _rules: watch::Sender<Arc<RouteSet>>,
 }
@@ -83,6 +84,7 @@ impl Gateway {
             grace: GRACE,
         };
         let inbounds = open::inbounds(&routes, &common.spool, &common.clock)?;
+        let terminals = open::terminals(&routes, &config.listen, &*common.clock)?;
         let token = config.listen.admin_token.as_ref();
         let token = token.map(secrets::resolve).transpose()?;
         // Last, when nothing that the files name can be missing any more: from here on events leave.
@@ -95,6 +97,7 @@ impl Gateway {
             lanes: dispatch.lanes().to_vec(),
             inbounds: by_name(&inbounds),
             shown_inbounds: open::shown(&routes),
+            terminals: terminals.clone(),
             rules: common.rules.clone(),
             clock: Arc::clone(&common.clock),
             metrics: metrics.clone(),
@@ -114,6 +117,8 @@ impl Gateway {
             ),
             admin_server: serve_admin(listeners.admin, admin, &config.limits),
             upkeep: tokio::spawn(upkeep(metrics)),
+            // After the listener accepts: terminals push as soon as they know where to.
+            terminals: Terminals::keep(terminals.into_values().flatten(), &common.clock),
             _rules: rules_sender,
         })
     }
@@ -130,6 +135,7 @@ impl Gateway {
 
     /// Stops in the order of the flow. What was accepted and is not delivered stays in the spool.
     pub async fn stop(self) {
+        self.terminals.stop().await;
         tracing::info!("stopping: no new records");
         self.intake.stop.cancel();
         let _ = self.intake.work.await;

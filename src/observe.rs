@@ -81,6 +81,10 @@ fn describe() {
             "When an inbound last gave an event.",
         ),
         (
+            "faceway_terminals",
+            "Terminals whose subscription is kept, by the state that they are in.",
+        ),
+        (
             "faceway_lane_backlog",
             "Events that are not through a lane.",
         ),

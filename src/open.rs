@@ -1,6 +1,8 @@
 //! Everything that the two files name, opened: a spool, links, inbounds, outbounds, listeners.
 
-use std::collections::HashMap;
+mod terminals;
+
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use crate::config::gateway::{Listen, SpoolConfig};
 use crate::config::{GatewayConfig, secrets, tls};
 use crate::inbound::{Admission, Inbound, Listener};
 use crate::link::Links;
+
+pub(crate) use terminals::terminals;
 
 /// Links to pictures live as long as pictures do, but no longer than this.
 const LINK_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -153,6 +157,8 @@ pub(crate) fn shown(routes: &Routes) -> Vec<api::Inbound> {
         adapter: plan.adapter.to_owned(),
         path: plan.path.clone().unwrap_or_default(),
         token: plan.token.is_some(),
+        terminals: Vec::new(),
+        terminal_states: BTreeMap::new(),
     };
     routes.inbounds.iter().map(inbound).collect()
 }

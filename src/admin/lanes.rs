@@ -6,9 +6,12 @@ use axum::http::StatusCode;
 use faceway_core::{AppendError, Survey};
 
 use super::problem::{Path, Problem};
-use super::{Admin, Looking};
+use super::{Admin, Looking, terminals};
 use crate::api;
 use crate::dispatch::{LaneHandle, LaneState};
+
+/// Terminals of one inbound in the overview, which the console asks for again and again.
+const OVERVIEW_TERMINALS_MAX: usize = 100;
 
 /// `GET /api/v1/overview`.
 pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview>, Problem> {
@@ -24,7 +27,7 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
         spool_bytes: room.bytes,
         free_bytes: room.free,
         quarantined: room.quarantined,
-        inbounds: admin.shown_inbounds.clone(),
+        inbounds: terminals::with(&admin, admin.shown_inbounds.clone(), OVERVIEW_TERMINALS_MAX),
         lanes: all(&admin).await?,
     }))
 }
@@ -36,7 +39,8 @@ pub(super) async fn list(State(admin): Looking) -> Result<Json<Vec<api::Lane>>, 
 
 /// `GET /api/v1/inbounds`.
 pub(super) async fn inbounds(State(admin): Looking) -> Json<Vec<api::Inbound>> {
-    Json(admin.shown_inbounds.clone())
+    let inbounds = admin.shown_inbounds.clone();
+    Json(terminals::with(&admin, inbounds, usize::MAX))
 }
 
 /// `DELETE /api/v1/lanes/{name}`: forgets the lane of an outbound that is no longer configured, with its backlog.

@@ -7,6 +7,7 @@ mod openapi;
 mod problem;
 mod quarantine;
 mod scrape;
+mod terminals;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::api;
 use crate::dispatch::LaneHandle;
-use crate::inbound::Inbound;
+use crate::inbound::{Inbound, Terminal};
 use problem::Problem;
 
 /// What the admin listener looks at and repairs.
@@ -34,6 +35,8 @@ pub struct Admin {
     pub(crate) inbounds: HashMap<String, Arc<Inbound>>,
     /// What the API tells of each inbound.
     pub(crate) shown_inbounds: Vec<api::Inbound>,
+    /// Terminals whose subscription is kept, by the name of their inbound.
+    pub(crate) terminals: HashMap<String, Vec<Arc<Terminal>>>,
     pub(crate) rules: watch::Receiver<Arc<faceway_rules::RouteSet>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: PrometheusHandle,

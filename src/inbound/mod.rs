@@ -9,6 +9,7 @@ mod images;
 mod keep;
 mod receive;
 mod server;
+mod terminals;
 
 pub use admission::Admission;
 pub(crate) use admission::bearer;
@@ -17,3 +18,4 @@ pub(crate) use converse::Api;
 pub use keep::{Inbound, Kept};
 pub use receive::Receiver;
 pub use server::{Listener, ServerLimits, serve};
+pub(crate) use terminals::{Terminal, TerminalState, Terminals, address};

@@ -75,7 +75,9 @@ fn told(untrusted: Untrusted) -> Error {
 fn reason(why: &CertificateError) -> String {
     match why {
         // A signature is bad also when another authority of the same name has made it.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => "no authority that is trusted has signed it".into(),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "no authority that is trusted has signed it".into()
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "it has expired".into()
         }

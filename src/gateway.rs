@@ -135,8 +135,8 @@ impl Gateway {
 
     /// Stops in the order of the flow. What was accepted and is not delivered stays in the spool.
     pub async fn stop(self) {
-        self.terminals.stop().await;
         tracing::info!("stopping: no new records");
+        self.terminals.stop().await;
         self.intake.stop.cancel();
         let _ = self.intake.work.await;
         tracing::info!("stopping: waiting for deliveries that are on their way");

@@ -1,5 +1,7 @@
 //! Which certificates are trusted, by real handshakes.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 use std::sync::Arc;
 
 use faceway_testkit::receiver::{Authority, Issued};

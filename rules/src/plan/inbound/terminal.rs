@@ -52,7 +52,10 @@ impl Terminals {
         let (inbound, first) = *self.known.entry(url).or_insert((self.inbounds, span));
         if inbound != self.inbounds {
             let message = "another inbound has this terminal too, but it posts to one address only";
-            let help = format!("keep one of them; the other is at {}", reporter.place(first));
+            let help = format!(
+                "keep one of them; the other is at {}",
+                reporter.place(first)
+            );
             reporter.error(span, message, help);
         } else if first != span {
             let message = "this terminal is in the list twice";

@@ -42,6 +42,12 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 }
 
 fn describe() {
+    describe_counters();
+    describe_histograms();
+    describe_gauges();
+}
+
+fn describe_counters() {
     let counters = [
         (
             "faceway_received_total",
@@ -65,6 +71,9 @@ fn describe() {
     counters
         .into_iter()
         .for_each(|(name, about)| describe_counter!(name, about));
+}
+
+fn describe_histograms() {
     let histograms = [
         (
             "faceway_append_seconds",
@@ -79,6 +88,9 @@ fn describe() {
     histograms
         .into_iter()
         .for_each(|(name, about)| describe_histogram!(name, Unit::Seconds, about));
+}
+
+fn describe_gauges() {
     let gauges = [
         (
             "faceway_inbound_connected",

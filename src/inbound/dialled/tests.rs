@@ -89,7 +89,7 @@ struct Site {
     spool: Arc<SometimesFull>,
     lane: Lane,
     status: Arc<Status>,
-    sources: Sources,
+    sources: Option<Sources>,
     _dir: tempfile::TempDir,
 }
 
@@ -134,13 +134,17 @@ impl Site {
             spool,
             lane,
             status,
-            sources: Sources::run(vec![source]),
+            sources: Some(Sources::run(vec![source])),
             _dir: dir,
         }
     }
 
     async fn omni(url: &str) -> Self {
         Self::dial("omni", Settings::default(), url, None).await
+    }
+
+    async fn stop(mut self) {
+        self.sources.take().unwrap().stop().await;
     }
 
     fn full(&self, full: bool) {
@@ -220,7 +224,7 @@ async fn who_is_silent_for_two_periods_is_given_up() {
     let error = site.status.look().last_error.unwrap();
     assert!(error.contains("not even an answer to our pings"), "{error}");
     drop(connection);
-    site.sources.stop().await;
+    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,7 +242,7 @@ async fn a_pulled_cable_is_noticed_and_what_was_read_is_kept() {
     let mut connection = platform.connection().await;
     say(&mut connection, 100..101).await;
     assert_eq!(site.kept(101).await, (0..101).collect::<Vec<_>>());
-    site.sources.stop().await;
+    site.stop().await;
 }
 
 /// A message that is longer on its way than anybody may be silent.
@@ -261,7 +265,7 @@ async fn a_slow_message_is_no_silence() {
     assert!(began.elapsed() > TIMING.ping * 4, "it was slow");
     assert_eq!(site.kept(1).await, [7]);
     assert_eq!(platform.accepted(), 1);
-    site.sources.stop().await;
+    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,7 +286,8 @@ async fn a_full_spool_is_waited_for_in_order_and_without_loss() {
                 "the source is not given up for our own slowness"
             );
         }
-        connection
+        // Until it is stopped.
+        connection.hear().await
     });
     site.wait_until(|status| status.state == SourceState::Blocked)
         .await;
@@ -292,11 +297,11 @@ async fn a_full_spool_is_waited_for_in_order_and_without_loss() {
     assert_eq!(platform.accepted(), 1);
     site.full(false);
     assert_eq!(site.kept(200).await, (0..200).collect::<Vec<_>>());
-    rest.await.unwrap();
     assert_eq!(platform.accepted(), 1);
     let status = site.status.look();
     assert_eq!((status.state, status.gaps), (SourceState::Connected, 1));
-    site.sources.stop().await;
+    site.stop().await;
+    assert_eq!(rest.await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,8 +313,26 @@ async fn stopping_does_not_wait_for_a_full_spool() {
     say(&mut connection, 0..10).await;
     site.wait_until(|status| status.state == SourceState::Blocked)
         .await;
-    let stopped = tokio::time::timeout(PATIENCE, site.sources.stop()).await;
+    let stopped = tokio::time::timeout(PATIENCE, site.stop()).await;
     assert!(stopped.is_ok());
+}
+
+/// What a source says before it hears that we go is still read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_its_way_at_a_stop_is_kept() {
+    let platform = Platform::start().await;
+    let mut site = Site::omni(&platform.url()).await;
+    let mut connection = platform.connection().await;
+    say(&mut connection, 0..1).await;
+    connection.read_by_client().await;
+    let sources = site.sources.take().unwrap();
+    let stop = sources.stop.clone();
+    let stopping = tokio::spawn(sources.stop());
+    stop.cancelled().await;
+    say(&mut connection, 1..300).await;
+    assert_eq!(connection.hear().await, None, "then it hears the closing");
+    stopping.await.unwrap();
+    assert_eq!(site.kept(300).await, (0..300).collect::<Vec<_>>());
 }
 
 fn cameras(ids: &[&str]) -> Behaviour {
@@ -348,5 +371,5 @@ async fn a_camera_that_is_added_later_is_included() {
     connection.reset();
     let mut connection = platform.connection().await;
     assert_eq!(watched(&mut connection).await, json!(["3f1a", "77c2"]));
-    site.sources.stop().await;
+    site.stop().await;
 }

@@ -180,6 +180,9 @@ async fn body(mut response: Response) -> Result<Vec<u8>, String> {
 
 /// The innermost cause, which says it shortest, and names no address.
 pub(super) fn why(error: &(dyn Error + 'static)) -> String {
+    if let Some(untrusted) = Untrusted::among(error) {
+        return untrusted.to_string();
+    }
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
         innermost = cause;

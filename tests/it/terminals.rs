@@ -433,11 +433,8 @@ async fn terminals_that_hang_keep_neither_others_nor_the_end_waiting() {
     let log = gateway.log_handle();
     assert!(gateway.stop().await.success());
     let log = wait_for_log(&log, "stopped; what is not delivered", 1).await;
-    let (_, after) = log.split_once("stopping: no new records").unwrap();
-    assert!(
-        !after.contains("is not kept"),
-        "the end waited for an answer:\n{after}"
-    );
+    // They are given up after ten seconds each, and everything else was done long before.
+    assert!(!log.contains("is not kept"), "something waited for them:\n{log}");
 }
 
 #[tokio::test]

@@ -434,7 +434,10 @@ async fn terminals_that_hang_keep_neither_others_nor_the_end_waiting() {
     assert!(gateway.stop().await.success());
     let log = wait_for_log(&log, "stopped; what is not delivered", 1).await;
     // They are given up after ten seconds each, and everything else was done long before.
-    assert!(!log.contains("is not kept"), "something waited for them:\n{log}");
+    assert!(
+        !log.contains("is not kept"),
+        "something waited for them:\n{log}"
+    );
 }
 
 #[tokio::test]

@@ -423,6 +423,7 @@ mod tests {
                 &[(200, r#"{"code":500,"msg":"","data":null}"#)],
                 "it is asked again",
             ),
+            (&[(500, TOKEN)], "status 500"),
             (&[(418, "")], "status 418"),
             (&[(200, no_token)], "gives no token"),
             (&[(200, bad_token)], "gives no token"),

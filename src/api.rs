@@ -1,6 +1,8 @@
 //! The shapes of the admin API, one set for the server and for the commands that talk to it. `/api/v1/openapi.json`
 //! is made from these types.
 
+use std::collections::BTreeMap;
+
 use faceway_core::{EventId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,6 +62,27 @@ pub struct Inbound {
     /// How the source stands that is dialled for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// Terminals whose subscription is kept pointing here, those with trouble first; in the overview 100 at the most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terminals: Vec<Terminal>,
+    /// How many of all its terminals are in which state.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub terminal_states: BTreeMap<String, u64>,
+}
+
+/// A terminal whose subscription is kept.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Terminal {
+    /// Its own API.
+    pub url: String,
+    /// `subscribed` (it posts here), `refused` (somebody must put something right), `unreachable`, or `unchecked` (its
+    /// turn has not come).
+    pub state: String,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    /// What is wrong and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A source that is dialled.

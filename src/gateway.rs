@@ -23,7 +23,9 @@ use crate::admin::{self, Admin};
 use crate::config::gateway::Limits;
 use crate::config::{GatewayConfig, secrets};
 use crate::dispatch::{Common, Dispatch, RuleBook};
-use crate::inbound::{self, BodyMemory, Receiver, ServerLimits, Source, Sources, Status};
+use crate::inbound::{
+    self, BodyMemory, Receiver, ServerLimits, Source, Sources, Status, Terminals,
+};
 use crate::open::{self, Listeners, Paths};
 
 /// How long requests, and after them deliveries, may take to end once the gateway shuts down.
@@ -47,6 +49,7 @@ pub struct Gateway {
     sources: Sources,
     admin_server: Task,
     upkeep: JoinHandle<()>,
+    terminals: Terminals,
     /// Keeps the rules alive; a reload would send new ones.
     _rules: watch::Sender<Arc<RuleBook>>,
 }
@@ -88,6 +91,7 @@ impl Gateway {
         let inbounds = open::inbounds(&routes, &common.spool, &common.clock)?;
         let paths = open::paths(&routes, &inbounds)?;
         let sources = open::sources(&routes, &inbounds, &common.clock, &memory, &config.limits)?;
+        let terminals = open::terminals(&routes, &config.listen, &*common.clock)?;
         let token = config.listen.admin_token.as_ref();
         let token = token.map(secrets::resolve).transpose()?;
         // Last, when nothing that the files name can be missing any more: from here on events leave.
@@ -101,6 +105,7 @@ impl Gateway {
             inbounds: by_name(&inbounds),
             sources: statuses(&sources),
             shown_inbounds: open::shown(&routes),
+            terminals: terminals.clone(),
             rules: common.rules.clone(),
             clock: Arc::clone(&common.clock),
             metrics: metrics.clone(),
@@ -121,6 +126,8 @@ impl Gateway {
             sources: Sources::run(sources),
             admin_server: serve_admin(listeners.admin, admin, &config.limits),
             upkeep: tokio::spawn(upkeep(metrics)),
+            // After the listener accepts: terminals push as soon as they know where to.
+            terminals: Terminals::keep(terminals.into_values().flatten(), &common.clock),
             _rules: rules_sender,
         })
     }
@@ -138,6 +145,7 @@ impl Gateway {
     /// Stops in the order of the flow. What was accepted and is not delivered stays in the spool.
     pub async fn stop(self) {
         tracing::info!("stopping: no new records");
+        self.terminals.stop().await;
         self.intake.stop.cancel();
         let _ = tokio::join!(self.intake.work, self.sources.stop());
         tracing::info!("stopping: waiting for deliveries that are on their way");

@@ -42,6 +42,12 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 }
 
 fn describe() {
+    describe_counters();
+    describe_histograms();
+    describe_gauges();
+}
+
+fn describe_counters() {
     let counters = [
         (
             "faceway_received_total",
@@ -65,6 +71,9 @@ fn describe() {
     counters
         .into_iter()
         .for_each(|(name, about)| describe_counter!(name, about));
+}
+
+fn describe_histograms() {
     let histograms = [
         (
             "faceway_append_seconds",
@@ -79,6 +88,9 @@ fn describe() {
     histograms
         .into_iter()
         .for_each(|(name, about)| describe_histogram!(name, Unit::Seconds, about));
+}
+
+fn describe_gauges() {
     let gauges = [
         (
             "faceway_inbound_connected",
@@ -87,6 +99,10 @@ fn describe() {
         (
             "faceway_inbound_last_event_timestamp_seconds",
             "When an inbound last gave an event.",
+        ),
+        (
+            "faceway_terminals",
+            "Terminals whose subscription is kept, by the state that they are in.",
         ),
         (
             "faceway_lane_backlog",

@@ -1,6 +1,8 @@
 //! Everything that the two files name, opened: a spool, links, inbounds, outbounds, listeners.
 
-use std::collections::HashMap;
+mod terminals;
+
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use crate::inbound::{
     Admission, Api, BodyMemory, Inbound, Listener, Source, Status, Target, Timing,
 };
 use crate::link::Links;
+
+pub(crate) use terminals::terminals;
 
 /// Links to pictures live as long as pictures do, but no longer than this.
 const LINK_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -206,6 +210,8 @@ pub(crate) fn shown(routes: &Routes) -> Vec<api::Inbound> {
         path: plan.path.clone(),
         token: plan.token.is_some(),
         source: None,
+        terminals: Vec::new(),
+        terminal_states: BTreeMap::new(),
     };
     routes.inbounds.iter().map(inbound).collect()
 }

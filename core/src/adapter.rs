@@ -77,8 +77,10 @@ pub struct Subscription {
 pub enum Subscribed {
     /// It posts to us already.
     Already,
-    /// It has just been told to.
+    /// It posted elsewhere or nowhere, and has just been told to post to us.
     Now,
+    /// It does not tell where it posts to, so it has just been told to post to us, for the first time or once more.
+    Untold,
 }
 
 /// What came in: one request's body, or one message of a stream.

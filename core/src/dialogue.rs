@@ -24,6 +24,8 @@ pub enum Step<T> {
     Done(T),
     /// It is over, in vain: what is wrong and what to do, in words, without any value of an answer.
     Failed(Cow<'static, str>),
+    /// The same, and the device does not accept who we say we are: asked again soon, it might lock the account.
+    Denied(Cow<'static, str>),
 }
 
 /// A request to a device's API.

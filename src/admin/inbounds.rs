@@ -3,16 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::{Admin, Looking};
+use super::{Admin, Looking, terminals};
 use crate::api;
 use crate::inbound::{SourceState, SourceStatus};
 
 /// `GET /api/v1/inbounds`.
 pub(super) async fn list(State(admin): Looking) -> Json<Vec<api::Inbound>> {
-    Json(all(&admin))
+    Json(terminals::with(&admin, all(&admin), usize::MAX))
 }
 
-/// Every inbound, with how it stands now.
+/// Every inbound, with how its source stands now.
 pub(super) fn all(admin: &Admin) -> Vec<api::Inbound> {
     let mut inbounds = admin.shown_inbounds.clone();
     for inbound in &mut inbounds {

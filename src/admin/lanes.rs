@@ -6,9 +6,12 @@ use axum::http::StatusCode;
 use faceway_core::{AppendError, Survey};
 
 use super::problem::{Path, Problem};
-use super::{Admin, Looking, inbounds};
+use super::{Admin, Looking, inbounds, terminals};
 use crate::api;
 use crate::dispatch::{LaneHandle, LaneState};
+
+/// Terminals of one inbound in the overview, which the console asks for again and again.
+const OVERVIEW_TERMINALS_MAX: usize = 100;
 
 /// `GET /api/v1/overview`.
 pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview>, Problem> {
@@ -24,7 +27,7 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
         spool_bytes: room.bytes,
         free_bytes: room.free,
         quarantined: room.quarantined,
-        inbounds: inbounds::all(&admin),
+        inbounds: terminals::with(&admin, inbounds::all(&admin), OVERVIEW_TERMINALS_MAX),
         lanes: all(&admin).await?,
     }))
 }

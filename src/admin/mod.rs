@@ -8,6 +8,7 @@ mod openapi;
 mod problem;
 mod quarantine;
 mod scrape;
+mod terminals;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 
 use crate::api;
 use crate::dispatch::{LaneHandle, RuleBook};
-use crate::inbound::{Inbound, Status};
+use crate::inbound::{Inbound, Status, Terminal};
 use problem::Problem;
 
 /// What the admin listener looks at and repairs.
@@ -37,6 +38,8 @@ pub struct Admin {
     pub(crate) sources: HashMap<String, Arc<Status>>,
     /// What the API tells of each inbound.
     pub(crate) shown_inbounds: Vec<api::Inbound>,
+    /// Terminals whose subscription is kept, by the name of their inbound.
+    pub(crate) terminals: HashMap<String, Vec<Arc<Terminal>>>,
     pub(crate) rules: watch::Receiver<Arc<RuleBook>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: PrometheusHandle,

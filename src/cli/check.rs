@@ -4,7 +4,7 @@ use clap::Args;
 use faceway::config::GatewayConfig;
 use faceway_rules::{Routes, Secret, TestFailure};
 
-use super::files::{GatewayFile, RoutesFile, settle};
+use super::files::{GatewayFile, RoutesFile, settle, settle_together};
 use super::words::counted;
 use super::{Ended, Failure, Streams};
 
@@ -28,6 +28,7 @@ impl Check {
             tell_failures(&routes.run_tests(), streams);
         }
         let (config, routes) = (config?, routes?);
+        settle_together(&config, &routes, streams)?;
         tell_absent_secrets(&config, &routes, streams);
         if !routes.run_tests().is_empty() {
             return Err(Failure::InputTold);

@@ -66,8 +66,23 @@ pub(crate) fn settle<T>(
     Ok(loaded.value)
 }
 
+/// Tells in which points two files that are right do not fit each other.
+pub(crate) fn settle_together(
+    config: &GatewayConfig,
+    routes: &Routes,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
+    config::together(config, routes).map_err(|error| {
+        tell_wrong(&error, streams);
+        Failure::InputTold
+    })
+}
+
 fn tell_wrong(error: &ConfigError, streams: &mut Streams<'_>) {
     let _ = match error {
+        ConfigError::Apart(errors) => errors
+            .iter()
+            .try_for_each(|text| writeln!(streams.talk, "error: {text}")),
         ConfigError::Unreadable(text) => writeln!(streams.talk, "error: {text}"),
         ConfigError::Wrong(diagnostics) => writeln!(streams.talk, "{diagnostics}"),
     };

@@ -5,7 +5,7 @@ use faceway::gateway::Gateway;
 use faceway::observe::{self, LogFormat};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::files::{GatewayFile, RoutesFile, settle};
+use super::files::{GatewayFile, RoutesFile, settle, settle_together};
 use super::signals::Signals;
 use super::{Ended, Streams, block_on};
 
@@ -33,6 +33,7 @@ impl Run {
         let config = settle(self.gateway.load(), streams);
         let routes = settle(self.routes.load(), streams);
         let (config, routes) = (config?, routes?);
+        settle_together(&config, &routes, streams)?;
         observe::install_logs(self.log_format)?;
         let metrics = observe::install_metrics()?;
         block_on(Box::pin(async {

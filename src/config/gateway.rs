@@ -30,6 +30,8 @@ pub struct Listen {
     pub admin: SocketAddr,
     /// How devices and subscribers reach `devices`.
     pub public_url: String,
+    /// Whether nobody has said so: then it is only good for this machine.
+    pub public_url_is_default: bool,
     /// For `devices`; plain HTTP without.
     pub tls: Option<ServerTls>,
     /// Who may use the API.
@@ -101,7 +103,7 @@ const LISTEN: &[Key] = &[
     Key::new(
         "public_url",
         Shape::Url(&["http", "https"]),
-        "How devices and subscribers reach `devices`, for picture links. Default http://localhost:<port of devices>.",
+        "How devices and subscribers reach `devices`, for picture links and terminals' subscriptions. Default http://localhost:<port of devices>.",
     ),
     Key::new(
         "tls",
@@ -252,12 +254,12 @@ fn listen(table: Option<Table<'_>>) -> Listen {
         table.finish();
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let public_url =
-        public_url.unwrap_or_else(|| format!("{scheme}://localhost:{}", devices.port()));
     Listen {
         devices,
         admin,
-        public_url,
+        public_url_is_default: public_url.is_none(),
+        public_url: public_url
+            .unwrap_or_else(|| format!("{scheme}://localhost:{}", devices.port())),
         tls,
         admin_token,
     }

@@ -3,12 +3,14 @@
 pub mod gateway;
 pub mod secrets;
 pub mod tls;
+mod together;
 
 use std::path::{Path, PathBuf};
 
 use faceway_rules::{AdapterGrammar, Diagnostics, Routes};
 
 pub use gateway::GatewayConfig;
+pub use together::together;
 
 /// Where the files are when nobody says.
 pub const GATEWAY_FILE: &str = "gateway.toml";
@@ -22,6 +24,8 @@ pub enum ConfigError {
     Unreadable(String),
     /// Everything that is wrong in a file, to be printed as it is.
     Wrong(Diagnostics),
+    /// Each file is right, but they do not fit each other: what is wrong and what to write instead.
+    Apart(Vec<String>),
 }
 
 impl std::fmt::Display for ConfigError {
@@ -29,6 +33,7 @@ impl std::fmt::Display for ConfigError {
         match self {
             Self::Unreadable(text) => f.write_str(text),
             Self::Wrong(diagnostics) => diagnostics.fmt(f),
+            Self::Apart(errors) => f.write_str(&errors.join("\n")),
         }
     }
 }

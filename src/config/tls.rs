@@ -61,6 +61,18 @@ pub fn client(plan: Option<&TlsPlan>) -> anyhow::Result<ClientTls> {
     Ok(ClientTls { trust, identity })
 }
 
+/// Whom to trust as one of the `terminals` of an inbound.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn terminal(trust: &faceway_rules::Trust) -> anyhow::Result<Trust> {
+    Ok(match trust {
+        faceway_rules::Trust::System => Trust::System,
+        faceway_rules::Trust::Authorities(path) => Trust::Authorities(pem(path, "ca")?),
+        faceway_rules::Trust::Fingerprint(sha256) => Trust::Fingerprint(*sha256),
+    })
+}
+
 /// The contents of a PEM file that `routes.toml` names.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use faceway_core::{ApiAnswer, ApiRequest, Dialogue, Step};
-use faceway_tls::ClientTls;
+use faceway_tls::{ClientTls, Untrusted};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, Request, Response, Url};
 
@@ -24,6 +24,28 @@ pub(crate) struct Led<T> {
     pub(crate) asked: bool,
 }
 
+/// Why a dialogue came to no result, by what is to be done.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// Nobody answers as it should: it may pass.
+    Unreachable(String),
+    /// Its certificate is not trusted, so it was told nothing.
+    Untrusted(Untrusted),
+    /// It refuses: somebody must put something right.
+    Refused(String),
+    /// It does not accept who we say we are: it must not be asked again soon.
+    Denied(String),
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable(text) | Self::Refused(text) | Self::Denied(text) => f.write_str(text),
+            Self::Untrusted(untrusted) => untrusted.fmt(f),
+        }
+    }
+}
+
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// For one request, its answer's body included.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -37,8 +59,15 @@ impl Api {
     /// # Errors
     /// When the URL or a certificate cannot be used.
     pub(crate) fn new(url: &str, tls: &ClientTls) -> anyhow::Result<Self> {
+        Self::with(url, tls.config(url.starts_with("https://"))?)
+    }
+
+    /// The same with what many devices may share.
+    ///
+    /// # Errors
+    /// When the URL cannot be used.
+    pub(crate) fn with(url: &str, tls: rustls::ClientConfig) -> anyhow::Result<Self> {
         let base: Url = url.parse().context("the URL of the API cannot be used")?;
-        let tls = tls.config(base.scheme() == "https")?;
         let client = Client::builder()
             .user_agent(concat!("faceway/", env!("CARGO_PKG_VERSION")))
             .http1_only()
@@ -57,6 +86,12 @@ impl Api {
 
     /// Leads a dialogue to its end; why it failed is told in words that name neither secret nor answer.
     pub(crate) async fn lead<T>(&self, dialogue: &mut dyn Dialogue<T>) -> Result<Led<T>, String> {
+        let led = self.converse(dialogue).await;
+        led.map_err(|lost| lost.to_string())
+    }
+
+    /// The same, with what is to be done when it failed.
+    pub(crate) async fn converse<T>(&self, dialogue: &mut dyn Dialogue<T>) -> Result<Led<T>, Lost> {
         let mut step = dialogue.begin();
         for asked in 0..=REQUESTS_MAX {
             match step {
@@ -66,7 +101,8 @@ impl Api {
                         asked: asked > 0,
                     });
                 }
-                Step::Failed(reason) => return Err(reason.into_owned()),
+                Step::Failed(reason) => return Err(Lost::Refused(reason.into_owned())),
+                Step::Denied(reason) => return Err(Lost::Denied(reason.into_owned())),
                 Step::Ask(request) => {
                     let (status, body) = self.ask(request).await?;
                     let body = &body;
@@ -74,16 +110,26 @@ impl Api {
                 }
             }
         }
-        Err("the device's API gives answers that lead nowhere".into())
+        let text = "the device's API gives answers that lead nowhere";
+        Err(Lost::Refused(text.into()))
     }
 
-    async fn ask(&self, request: ApiRequest) -> Result<(u16, Vec<u8>), String> {
-        let request = self.request(request)?;
-        let response = self.client.execute(request).await;
-        let response = response
-            .map_err(|error| format!("the device's API cannot be asked: {}", why(&error)))?;
+    async fn ask(&self, request: ApiRequest) -> Result<(u16, Vec<u8>), Lost> {
+        let request = self.request(request).map_err(Lost::Refused)?;
+        let response =
+            self.client
+                .execute(request)
+                .await
+                .map_err(|error| match Untrusted::among(&error) {
+                    Some(untrusted) => Lost::Untrusted(untrusted.clone()),
+                    None => Lost::Unreachable(format!(
+                        "the device's API cannot be asked: {}",
+                        why(&error)
+                    )),
+                })?;
         let status = response.status().as_u16();
-        Ok((status, body(response).await?))
+        let body = body(response).await.map_err(Lost::Unreachable)?;
+        Ok((status, body))
     }
 
     fn request(&self, asked: ApiRequest) -> Result<Request, String> {
@@ -134,6 +180,9 @@ async fn body(mut response: Response) -> Result<Vec<u8>, String> {
 
 /// The innermost cause, which says it shortest, and names no address.
 pub(super) fn why(error: &(dyn Error + 'static)) -> String {
+    if let Some(untrusted) = Untrusted::among(error) {
+        return untrusted.to_string();
+    }
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
         innermost = cause;

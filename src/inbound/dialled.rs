@@ -224,7 +224,9 @@ fn said(dialogue: &mut dyn faceway_core::Dialogue<Vec<String>>) -> Result<Greeti
             messages,
             asked: false,
         }),
-        faceway_core::Step::Failed(reason) => Err(reason.into_owned()),
+        faceway_core::Step::Failed(reason) | faceway_core::Step::Denied(reason) => {
+            Err(reason.into_owned())
+        }
         faceway_core::Step::Ask(_) => Err("its API has to be asked: add `api_url`".into()),
     }
 }

@@ -11,6 +11,7 @@ mod images;
 mod keep;
 mod receive;
 mod server;
+mod terminals;
 
 pub use admission::Admission;
 pub(crate) use admission::bearer;
@@ -20,3 +21,4 @@ pub(crate) use dialled::{Source, SourceState, SourceStatus, Sources, Status, Tar
 pub use keep::{Inbound, Kept};
 pub use receive::Receiver;
 pub use server::{Listener, ServerLimits, serve};
+pub(crate) use terminals::{Terminal, TerminalState, Terminals, address};

@@ -60,6 +60,12 @@ impl Site {
         self
     }
 
+    /// Without a variable.
+    pub(crate) fn unset(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
     /// With its spool elsewhere.
     pub(crate) fn spool_in(mut self, path: &Path) -> Self {
         self.spool = path.to_owned();
@@ -175,6 +181,11 @@ impl Gateway {
     /// Everything that it has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The same, to be read when it is gone.
+    pub(crate) fn log_handle(&self) -> Arc<Mutex<String>> {
+        Arc::clone(&self.log)
     }
 
     /// Everything that it has printed on standard output.

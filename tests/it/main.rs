@@ -19,5 +19,6 @@ mod repair;
 mod restart;
 mod retry;
 mod review;
+mod terminals;
 mod tidy;
 mod tls;

@@ -1,6 +1,7 @@
 //! TLS as a client, for everything that is dialled: whom to trust, and who we are. Made from the contents of PEM files;
 //! nothing is read or dialled here.
 
+mod untrusted;
 mod verify;
 
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use faceway_core::Private;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+
+pub use untrusted::Untrusted;
 
 /// Whom to trust, and who we are.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +23,7 @@ pub struct ClientTls {
 }
 
 /// Whom to trust.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Trust {
     /// The system's authorities, as administrators keep their company's there; in an image that has none, Mozilla's as of
     /// this build.
@@ -64,7 +67,13 @@ impl ClientTls {
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::new("ca", error.to_string()))?;
         let builder = match &self.trust {
-            Trust::System => builder.with_root_certificates(system_roots(encrypted)),
+            Trust::System if !encrypted => builder.with_root_certificates(RootCertStore::empty()),
+            Trust::System => {
+                let verifier = verify::usual(system_roots(), provider)?;
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
+            }
             Trust::Authorities(pem) => {
                 let verifier = verify::authorities(certificates("ca", pem)?, provider)?;
                 builder
@@ -88,13 +97,11 @@ impl ClientTls {
     }
 }
 
-fn system_roots(encrypted: bool) -> RootCertStore {
+fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    if encrypted {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     roots
 }

@@ -7,13 +7,14 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 
-use crate::TlsError;
+use crate::{TlsError, Untrusted};
 
 /// Trusts the certificates that it knows, whatever name or age they have, and beside them those that `others` trusts.
-/// That the other side holds the certificate's key is proven in the handshake either way.
+/// That the other side holds the certificate's key is proven in the handshake either way. What it does not trust it
+/// describes, so that who reads the error can compare.
 #[derive(Debug)]
 pub(crate) struct Known {
     fingerprints: Vec<[u8; 32]>,
@@ -29,6 +30,22 @@ pub(crate) fn fingerprint(sha256: [u8; 32], provider: Arc<CryptoProvider>) -> Kn
     }
 }
 
+/// Trusts what these authorities have signed, as usual.
+pub(crate) fn usual(
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+) -> Result<Known, TlsError> {
+    let others =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|error| TlsError::new("ca", error.to_string()))?;
+    Ok(Known {
+        fingerprints: Vec::new(),
+        others: Some(others),
+        provider,
+    })
+}
+
 pub(crate) fn authorities(
     certificates: Vec<CertificateDer<'static>>,
     provider: Arc<CryptoProvider>,
@@ -41,19 +58,37 @@ pub(crate) fn authorities(
             TlsError::new("ca", format!("holds what is no certificate: {error}"))
         })?;
     }
-    let others =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .map_err(|error| TlsError::new("ca", error.to_string()))?;
     Ok(Known {
         fingerprints,
-        others: Some(others),
-        provider,
+        ..usual(roots, provider)?
     })
 }
 
 fn digest(certificate: &[u8]) -> [u8; 32] {
     Sha256::digest(certificate).into()
+}
+
+fn told(untrusted: Untrusted) -> Error {
+    CertificateError::Other(OtherError(Arc::new(untrusted))).into()
+}
+
+fn reason(why: &CertificateError) -> String {
+    match why {
+        // A signature is bad also when another authority of the same name has made it.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "no authority that is trusted has signed it".into()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "it has expired".into()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet".into()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another name or address".into()
+        }
+        other => format!("{other}"),
+    }
 }
 
 impl ServerCertVerifier for Known {
@@ -65,19 +100,23 @@ impl ServerCertVerifier for Known {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.fingerprints.contains(&digest(end_entity)) {
+        let sha256 = digest(end_entity);
+        if self.fingerprints.contains(&sha256) {
             return Ok(ServerCertVerified::assertion());
         }
-        match &self.others {
-            Some(others) => others.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
-            None => Err(CertificateError::ApplicationVerificationFailure.into()),
-        }
+        let Some(others) = &self.others else {
+            let reason = "it is not the one that was named".to_owned();
+            return Err(told(Untrusted { sha256, reason }));
+        };
+        others
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            .map_err(|error| match error {
+                Error::InvalidCertificate(why) => told(Untrusted {
+                    sha256,
+                    reason: reason(&why),
+                }),
+                other => other,
+            })
     }
 
     fn verify_tls12_signature(

@@ -1,9 +1,11 @@
 //! Which certificates are trusted, by real handshakes.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 use std::sync::Arc;
 
 use faceway_testkit::receiver::{Authority, Issued};
-use faceway_tls::{ClientTls, Trust};
+use faceway_tls::{ClientTls, Trust, Untrusted};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -25,6 +27,11 @@ fn server(issued: &Issued) -> TlsAcceptor {
 
 /// Whether a client that trusts so shakes hands with this server, which it calls `terminal.example`.
 async fn trusts(trust: Trust, issued: &Issued) -> bool {
+    shakes(trust, issued).await.is_ok()
+}
+
+/// Ends with the error that a client gets.
+async fn shakes(trust: Trust, issued: &Issued) -> std::io::Result<()> {
     let tls = ClientTls {
         trust,
         identity: None,
@@ -34,7 +41,7 @@ async fn trusts(trust: Trust, issued: &Issued) -> bool {
     let (here, there) = tokio::io::duplex(64 * 1024);
     let name = ServerName::try_from("terminal.example").unwrap();
     let (client, _) = tokio::join!(connector.connect(name, here), acceptor.accept(there));
-    client.is_ok()
+    client.map(drop)
 }
 
 fn fingerprint(issued: &Issued) -> [u8; 32] {
@@ -69,6 +76,25 @@ async fn a_fingerprint_is_trusted_under_any_name_and_no_other() {
     );
     assert!(trusts(Trust::Fingerprint(fingerprint(&issued)), &issued).await);
     assert!(!trusts(Trust::Fingerprint(fingerprint(&issued)), &other).await);
+}
+
+#[tokio::test]
+async fn what_is_not_trusted_is_described() {
+    let issued = Authority::new().issue("terminal.example");
+    let pem = |authority: Authority| Trust::Authorities(authority.pem().into_bytes());
+    for (trust, reason) in [
+        (Trust::System, "no authority that is trusted"),
+        (pem(Authority::new()), "no authority that is trusted"),
+        (Trust::Fingerprint([7; 32]), "not the one that was named"),
+    ] {
+        let error = shakes(trust, &issued).await.unwrap_err();
+        // As it lies in the errors of clients for HTTP and websockets.
+        let error = std::io::Error::other(std::io::Error::other(error));
+        let untrusted = Untrusted::among(&error).expect("it is described");
+        assert_eq!(untrusted.sha256, fingerprint(&issued));
+        assert!(untrusted.reason.contains(reason), "{untrusted}");
+    }
+    assert_eq!(Untrusted::among(&std::io::Error::other("else")), None);
 }
 
 #[tokio::test]

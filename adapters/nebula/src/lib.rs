@@ -14,13 +14,15 @@ mod alarm;
 mod fields;
 mod recognition;
 pub mod simulate;
+mod subscription;
 mod wire;
 
 use std::borrow::Cow;
 
 use faceway_core::{
-    Adapter, Answer, Arrival, Device, DeviceType, Element, Facts, Kind, Outcome, Reach, Reading,
-    RecordKey, Reject, Setting, SettingKind, Settings, Text, document,
+    Adapter, Answer, Arrival, Device, DeviceType, Dialogue, Element, Facts, Kind, Outcome, Reach,
+    Reading, RecordKey, Reject, Setting, SettingKind, Settings, Subscribed, Subscription, Text,
+    document,
 };
 
 use crate::fields::Fields;
@@ -80,6 +82,10 @@ impl Adapter for Nebula {
                 Answer::json(400, body.to_string().into_bytes())
             }
         }
+    }
+
+    fn subscribe(&self, subscription: Subscription) -> Option<Box<dyn Dialogue<Subscribed>>> {
+        Some(Box::new(subscription::Keeper::new(subscription)))
     }
 }
 

@@ -103,7 +103,7 @@ mod tests {
         loop {
             match step {
                 Step::Done(said) => return (asked, said.join("\n")),
-                Step::Failed(text) => return (asked, text.into_owned()),
+                Step::Failed(text) | Step::Denied(text) => return (asked, text.into_owned()),
                 Step::Ask(request) => asked.push(request.path),
             }
             let (status, body) = answers.next().expect("an answer");

@@ -131,7 +131,7 @@ fn one(
         allow: allow(&table),
         settings,
         dial,
-        terminals: terminal::all(&table, grammar),
+        terminals: terminal::all(&table, grammar, &mut seen.terminals),
     };
     if plan.path.is_none() {
         check_nobody_pushes(&table);
@@ -145,6 +145,7 @@ fn one(
 struct Seen {
     paths: Paths,
     dials: dial::Dials,
+    terminals: terminal::Terminals,
 }
 
 /// Without a path nobody can post, so what is said about who may is a slip.

@@ -1,10 +1,12 @@
 //! `terminals`: devices whose subscription is kept pointing at an inbound.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use faceway_core::Reach;
 
 use crate::Secret;
+use crate::diagnostic::{Reporter, Span};
 use crate::plan::{AdapterGrammar, TERMINAL};
 use crate::read::{Node, Table, Value};
 
@@ -36,7 +38,37 @@ pub enum Trust {
 /// How many one inbound may have.
 const TERMINALS_MAX: usize = 10_000;
 
-pub(super) fn all(table: &Table<'_>, grammar: &AdapterGrammar) -> Vec<TerminalPlan> {
+/// The terminals of all inbounds: each posts to one address only.
+#[derive(Default)]
+pub(super) struct Terminals {
+    inbounds: usize,
+    /// By URL: which inbound has it, and where.
+    known: HashMap<String, (usize, Span)>,
+}
+
+impl Terminals {
+    fn add(&mut self, reporter: &Reporter, url: &str, span: Span) {
+        let url = url.trim_end_matches('/').to_ascii_lowercase();
+        let (inbound, first) = *self.known.entry(url).or_insert((self.inbounds, span));
+        if inbound != self.inbounds {
+            let message = "another inbound has this terminal too, but it posts to one address only";
+            let help = format!(
+                "keep one of them; the other is at {}",
+                reporter.place(first)
+            );
+            reporter.error(span, message, help);
+        } else if first != span {
+            let message = "this terminal is in the list twice";
+            reporter.error(span, message, "keep one of them");
+        }
+    }
+}
+
+pub(super) fn all(
+    table: &Table<'_>,
+    grammar: &AdapterGrammar,
+    seen: &mut Terminals,
+) -> Vec<TerminalPlan> {
     if !grammar.reach.contains(&Reach::Subscribed) {
         return Vec::new();
     }
@@ -54,21 +86,13 @@ pub(super) fn all(table: &Table<'_>, grammar: &AdapterGrammar) -> Vec<TerminalPl
             return Vec::new();
         }
     };
-    let terminals: Vec<_> = items.iter().map(|item| (item, one(table, item))).collect();
-    for (at, (item, terminal)) in terminals.iter().enumerate() {
-        let url = terminal.as_ref().map(|terminal| &terminal.url);
-        let same = |(_, other): &(&Node, Option<TerminalPlan>)| {
-            url.is_some() && other.as_ref().map(|other| &other.url) == url
-        };
-        if terminals[..at].iter().any(same) {
-            let message = "this terminal is in the list twice";
-            reporter.error(item.span, message, "keep one of them");
-        }
-    }
-    terminals
-        .into_iter()
-        .filter_map(|(_, terminal)| terminal)
-        .collect()
+    seen.inbounds += 1;
+    let one = |item: &Node| {
+        let terminal = one(table, item)?;
+        seen.add(reporter, &terminal.url, item.span);
+        Some(terminal)
+    };
+    items.iter().filter_map(one).collect()
 }
 
 fn one(table: &Table<'_>, item: &Node) -> Option<TerminalPlan> {

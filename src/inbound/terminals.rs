@@ -1,0 +1,208 @@
+//! Keeps the subscriptions of terminals: each is asked over its own API whether it posts to us, and told to.
+//!
+//! A site may have thousands of them, so few are asked at a time; those that do not answer wait in a queue of their own
+//! and keep nobody else waiting. A user that a terminal refuses is not tried again soon, or it would be locked out.
+
+mod address;
+mod pace;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faceway_core::{Adapter, Clock, Subscribed, Subscription, Timestamp};
+use faceway_rules::{TerminalPlan, Trust};
+use faceway_tls::Untrusted;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+pub(crate) use self::address::address;
+use self::pace::Pace;
+pub(crate) use self::status::TerminalState;
+use self::status::{Change, TerminalStatus};
+use super::converse::{Api, Lost};
+
+/// Terminals that are asked at a time, of those whose last dialogue came to its end or that were never asked.
+const SOUND_MAX: usize = 12;
+/// The same of those that failed: each of them may take its whole time.
+const AILING_MAX: usize = 4;
+/// For the whole dialogue with one.
+const DIALOGUE_MAX: Duration = Duration::from_secs(30);
+
+/// A terminal, and how it stands.
+pub(crate) struct Terminal {
+    inbound: String,
+    url: String,
+    trust: Trust,
+    adapter: Arc<dyn Adapter>,
+    subscription: Subscription,
+    api: Api,
+    status: TerminalStatus,
+}
+
+/// The tasks that keep all subscriptions.
+pub(crate) struct Terminals(JoinSet<()>);
+
+impl Terminals {
+    /// Begins.
+    pub(crate) fn keep(
+        terminals: impl IntoIterator<Item = Arc<Terminal>>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let turns = Arc::new(Turns {
+            sound: Semaphore::new(SOUND_MAX),
+            ailing: Semaphore::new(AILING_MAX),
+        });
+        let mut tasks = JoinSet::new();
+        for terminal in terminals {
+            let (turns, clock) = (Arc::clone(&turns), Arc::clone(clock));
+            tasks.spawn(async move { terminal.keep(&turns, &*clock).await });
+        }
+        Self(tasks)
+    }
+
+    /// Ends at once. A dialogue that breaks off does no harm: it sets what it was going to set, or does not.
+    pub(crate) async fn stop(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// Who may be asked now.
+struct Turns {
+    sound: Semaphore,
+    ailing: Semaphore,
+}
+
+impl Terminal {
+    pub(crate) fn new(
+        inbound: &str,
+        plan: &TerminalPlan,
+        (adapter, subscription): (Arc<dyn Adapter>, Subscription),
+        api: Api,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            inbound: inbound.to_owned(),
+            url: plan.url.clone(),
+            trust: plan.trust.clone(),
+            adapter,
+            subscription,
+            api,
+            status: TerminalStatus::new(now),
+        }
+    }
+
+    /// Its own API.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How it stands, since when, and what is to be done.
+    pub(crate) fn status(&self) -> (TerminalState, Timestamp, Option<String>) {
+        self.status.get()
+    }
+
+    async fn keep(&self, turns: &Turns, clock: &dyn Clock) {
+        let mut pace = Pace::default();
+        loop {
+            let queue = if pace.is_sound() {
+                &turns.sound
+            } else {
+                &turns.ailing
+            };
+            let turn = queue.acquire().await;
+            let found = self.ask().await;
+            drop(turn);
+            let pause = pace.after(&found, rand::random());
+            self.note(found, clock.now());
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn ask(&self) -> Result<Subscribed, Lost> {
+        let Some(mut dialogue) = self.adapter.subscribe(self.subscription.clone()) else {
+            let text =
+                "devices of this adapter cannot be told where to post to: leave `terminals` out";
+            return Err(Lost::Refused(text.into()));
+        };
+        let led = tokio::time::timeout(DIALOGUE_MAX, self.api.converse(&mut *dialogue)).await;
+        let late = |_| Lost::Unreachable("the device's API takes too long to answer".into());
+        Ok(led.map_err(late)??.result)
+    }
+
+    /// Shows and logs how it stands; what has not changed is not logged again.
+    fn note(&self, found: Result<Subscribed, Lost>, now: Timestamp) {
+        let (inbound, terminal) = (&self.inbound, &self.url);
+        let (state, message) = match &found {
+            Ok(_) => (TerminalState::Subscribed, None),
+            Err(lost) => {
+                let (state, message) = self.wrong(lost);
+                (state, Some(message))
+            }
+        };
+        let change = self.status.set(state, message.clone(), now);
+        match (found, message) {
+            (Ok(Subscribed::Now), _) if change == Change::Nothing => tracing::warn!(
+                inbound,
+                terminal,
+                "the terminal posted elsewhere again and was told to post here: another system sets its subscription too"
+            ),
+            (Ok(_), _) if change == Change::Nothing => {}
+            (Ok(Subscribed::Already), _) => {
+                tracing::info!(inbound, terminal, "the terminal posts here")
+            }
+            (Ok(Subscribed::Now), _) => tracing::info!(
+                inbound,
+                terminal,
+                "subscription set: the terminal posted elsewhere or nowhere, and posts here now"
+            ),
+            (Ok(Subscribed::Untold), _) => tracing::info!(
+                inbound,
+                terminal,
+                "subscription set: the terminal does not tell where it posts to, so it is told at every check"
+            ),
+            (Err(_), Some(message)) if change != Change::Nothing => {
+                tracing::warn!(
+                    inbound,
+                    terminal,
+                    "the terminal's subscription is not kept: {message}"
+                );
+            }
+            (Err(_), _) => {}
+        }
+    }
+
+    /// What is wrong, and what to do.
+    fn wrong(&self, lost: &Lost) -> (TerminalState, String) {
+        match lost {
+            Lost::Unreachable(text) => (
+                TerminalState::Unreachable,
+                format!(
+                    "{text}; it is tried again: check `url`, and that the terminal is on and can be reached from here"
+                ),
+            ),
+            Lost::Untrusted(untrusted) => (TerminalState::Refused, self.distrust(untrusted)),
+            Lost::Refused(text) | Lost::Denied(text) => (TerminalState::Refused, text.clone()),
+        }
+    }
+
+    fn distrust(&self, untrusted: &Untrusted) -> String {
+        let key = format!("fingerprint = \"{}\"", untrusted.fingerprint());
+        let reason = &untrusted.reason;
+        match &self.trust {
+            Trust::System => format!(
+                "its certificate is not trusted, so it was told nothing: {reason}. If the SHA-256 is the one of the \
+                 terminal's own certificate, write `{key}` beside its `url`, or name the file of its authority by `ca`"
+            ),
+            Trust::Authorities(_) => format!(
+                "its certificate is not trusted, so it was told nothing: {reason}. Put the certificate itself or its \
+                 authority into the file that `ca` names, or, if the SHA-256 is the one of the terminal's own \
+                 certificate, write `{key}` in place of `ca`"
+            ),
+            Trust::Fingerprint(_) => format!(
+                "it shows another certificate than the one in `fingerprint`, so it was told nothing. If the terminal was \
+                 given a new one, write `{key}`; if not, somebody else answers there"
+            ),
+        }
+    }
+}

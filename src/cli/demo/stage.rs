@@ -1,4 +1,4 @@
-//! What the demo is played on: a temporary directory with the two files, free ports, terminals.
+//! What the demo is played on: a temporary directory with the two files, free ports, a source of every vendor.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -6,22 +6,32 @@ use std::time::Duration;
 
 use faceway::config::{self, GatewayConfig};
 use faceway::gateway::Gateway;
-use faceway_adapter_nebula::simulate::{Picture, Simulation};
+use faceway_adapter_findface::simulate as findface;
+use faceway_adapter_nebula::simulate as nebula;
+use faceway_adapter_omni::simulate as omni;
+use faceway_adapter_se5::{connect, simulate as se5};
 use faceway_core::{Clock as _, SystemClock};
 use faceway_rules::Routes;
+use reqwest::{Client, Url};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use super::screen;
-use crate::cli::simulate::{Pace, Site};
+use crate::cli::simulate::{
+    ANSWER_MAX, Cameras, FindfacePlatform, OMNI_PICTURES, OmniPlatform, Pace, Play, Site,
+};
 use crate::cli::words::span;
 use crate::cli::{Ended, Failure, Streams, http};
 
-/// Records a second, of all terminals together.
-const RATE: f64 = 2.5;
-const TERMINALS: u64 = 3;
+/// Records a second, of each source.
+const NEBULA_RATE: f64 = 1.3;
+const FINDFACE_RATE: f64 = 0.7;
+const OMNI_RATE: f64 = 0.5;
+const SE5_RATE: f64 = 0.6;
+/// Terminals and cameras of each source.
+const DEVICES: u64 = 2;
 /// Every so many records are sent twice, as by a terminal that missed its answer.
 const TWICE: u64 = 8;
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// A drawing of nobody.
 const FACE: &[u8] = include_bytes!("face.jpg");
 
@@ -62,20 +72,65 @@ impl Stage {
         })
     }
 
-    /// The terminals.
-    pub(super) fn site(&self) -> Result<Site, Failure> {
-        let to = format!("http://{}/in/lobby", self.config.listen.devices);
+    /// Sets a source of every vendor to work. They all push; the inbounds in [`routes_text`] are their other ends.
+    pub(super) fn sources(&self) -> Result<Vec<Play>, Failure> {
+        let client = http::client(ANSWER_MAX)?;
+        Ok(vec![
+            self.terminals(client.clone())?.start(),
+            self.findface(client.clone())?.start(),
+            self.omni().start(self.inbound("mall")?, client.clone()),
+            self.se5().start(self.inbound("hall")?, client),
+        ])
+    }
+
+    fn inbound(&self, name: &str) -> Result<Url, Failure> {
+        let url = format!("http://{}/in/{name}", self.config.listen.devices);
+        url.parse()
+            .map_err(|_| Failure::trouble("the demo's own address is no URL"))
+    }
+
+    fn terminals(&self, client: Client) -> Result<Site, Failure> {
+        let picture = nebula::Picture::Jpeg(FACE);
         Ok(Site {
-            simulation: Simulation::new(rand::random(), TERMINALS, Picture::Jpeg(FACE)),
-            terminals: TERMINALS,
-            to: to
-                .parse()
-                .map_err(|_| Failure::trouble("the demo's own address is no URL"))?,
-            pace: Pace::new(RATE, None),
+            simulation: nebula::Simulation::new(rand::random(), DEVICES, picture),
+            terminals: DEVICES,
+            to: watch::Sender::new(Some(self.inbound("lobby")?)),
+            pace: Pace::new(NEBULA_RATE, None),
             twice: Some(TWICE),
             began_at: SystemClock.now(),
-            client: http::client(ANSWER_MAX)?,
+            client,
         })
+    }
+
+    fn findface(&self, client: Client) -> Result<FindfacePlatform, Failure> {
+        Ok(FindfacePlatform {
+            simulation: findface::Simulation::new(rand::random(), DEVICES, 1).verbose(),
+            to: self.inbound("city")?,
+            batch: 1,
+            attempts: 0,
+            pace: Pace::new(FINDFACE_RATE, None),
+            began_at: SystemClock.now(),
+            client,
+        })
+    }
+
+    fn omni(&self) -> OmniPlatform {
+        OmniPlatform {
+            simulation: omni::Simulation::new(rand::random(), DEVICES, OMNI_PICTURES),
+            pace: Pace::new(OMNI_RATE, None),
+            began_at: SystemClock.now(),
+        }
+    }
+
+    fn se5(&self) -> Cameras {
+        let protocol = connect::Protocol::V1;
+        let picture = se5::Picture::Jpeg(FACE);
+        Cameras {
+            simulation: se5::Simulation::new(rand::random(), protocol, DEVICES, picture),
+            protocol,
+            pace: Pace::new(SE5_RATE, None),
+            began_at: SystemClock.now(),
+        }
     }
 
     /// Says what there is to see.
@@ -98,7 +153,7 @@ impl Stage {
         }
         writeln!(
             out,
-            "\n{TERMINALS} invented terminals push to  http://{}/in/lobby",
+            "\nInvented sources push to    http://{}/in/…",
             gateway.devices()
         )?;
         writeln!(
@@ -136,9 +191,13 @@ fn gateway_text(dir: &Path, port: u16) -> String {
     )
 }
 
+/// The inbounds are the other ends of [`Stage::sources`].
 fn routes_text(receiver: SocketAddr) -> String {
     format!(
-        r#"[inbound.nebula.lobby]
+        r#"[inbound.nebula.lobby]      # SenseNebula terminals
+[inbound.findface.city]     # a FindFace platform
+[inbound.omni.mall]         # an OMNI Platform
+[inbound.se5.hall]          # a Sophon SE5 box
 
 [outbound.webhook.erp]
 url = "http://{receiver}/erp"
@@ -171,6 +230,9 @@ mod tests {
         assert!(stage.dir.path().join("routes.toml").exists());
         assert_ne!(stage.config.listen.devices.port(), 0);
         assert!(stage.config.spool.dir.starts_with(stage.dir.path()));
-        stage.site().unwrap();
+        let inbounds: Vec<&str> = (stage.routes.inbounds.iter())
+            .map(|inbound| inbound.name.as_str())
+            .collect();
+        assert_eq!(inbounds, ["lobby", "city", "mall", "hall"]);
     }
 }

@@ -1,0 +1,285 @@
+//! A vendor's websocket server: live only. Who is not connected hears nothing, and who does not read loses what has no
+//! room in his buffer.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::http::{StatusCode, Uri};
+use faceway_core::Timestamp;
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+use tokio_util::sync::CancellationToken;
+
+use super::{Pace, Tally, until};
+
+/// Messages that wait for a client; what comes then is dropped. What real ones keep is not documented.
+const CLIENT_MESSAGES_MAX: usize = 64;
+const CLIENTS_MAX: usize = 64;
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long clients may read what is left when all was sent.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// What a client sends is a list of cameras at most.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+/// What one vendor's server says to whom.
+pub(super) trait Vendor: Send + Sync + 'static {
+    /// What a client wants to hear.
+    type Wish: Send + 'static;
+
+    /// Lets a client in that asked for `uri`, or says why not.
+    fn admit(&self, uri: &Uri) -> Result<Self::Wish, (StatusCode, &'static str)>;
+
+    /// A client sent a text. An error says what it should have been.
+    fn hear(&self, wish: &mut Self::Wish, text: &str) -> Result<(), &'static str>;
+
+    /// The record with this number as this client gets it; `None` when it does not.
+    fn tell(&self, wish: &Self::Wish, number: u64, at: Timestamp) -> Option<String>;
+}
+
+/// When a server has sent enough.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Enough {
+    /// When so many records have happened, whoever heard of them.
+    Made(u64),
+    /// When somebody was sent so many.
+    Sent(u64),
+    Never,
+}
+
+/// What happens at a server, and when.
+pub(super) struct Show {
+    /// Without an end.
+    pub(super) pace: Pace,
+    pub(super) enough: Enough,
+    pub(super) began: Instant,
+    /// When the first record happens.
+    pub(super) began_at: Timestamp,
+}
+
+/// A vendor's server.
+pub(super) struct Server<V: Vendor> {
+    vendor: V,
+    clients: Mutex<Vec<Client<V::Wish>>>,
+    tally: Arc<Tally>,
+    /// A record has left, or is lost.
+    settled: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+/// A client, as the server knows it.
+struct Client<W> {
+    wish: Arc<Mutex<W>>,
+    queue: mpsc::Sender<Telling>,
+}
+
+/// A record on its way to one client.
+struct Telling {
+    text: Utf8Bytes,
+    record: Arc<Record>,
+}
+
+/// A record on its way to all who want to hear of it. When the last of them is done with it, it is counted.
+struct Record {
+    heard: AtomicBool,
+    tally: Arc<Tally>,
+    settled: Arc<Notify>,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !*self.heard.get_mut() {
+            self.tally.saw_lost(1);
+        }
+        self.settled.notify_one();
+    }
+}
+
+impl Record {
+    fn was_heard(&self) {
+        if !self.heard.swap(true, Ordering::Relaxed) {
+            self.tally.saw_taken(1);
+        }
+    }
+}
+
+impl<V: Vendor> Server<V> {
+    pub(super) fn new(vendor: V, tally: Arc<Tally>, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            vendor,
+            clients: Mutex::default(),
+            tally,
+            settled: Arc::default(),
+            stop,
+        })
+    }
+
+    /// Plays `show` to whoever connects.
+    pub(super) async fn play(self: Arc<Self>, listener: TcpListener, show: Show) {
+        let mut clients = JoinSet::new();
+        let show = self.show(show);
+        tokio::pin!(show);
+        loop {
+            tokio::select! {
+                () = &mut show => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) if clients.len() < CLIENTS_MAX => {
+                        clients.spawn(Arc::clone(&self).meet(stream));
+                    }
+                    // Without room, or while the process has too many files open.
+                    Ok(_) => {}
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                },
+                Some(_) = clients.join_next() => {}
+            }
+        }
+        // Their queues end, and so they say goodbye when they have read the rest.
+        self.clients().clear();
+        let gone = async { while clients.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN_MAX, gone).await;
+    }
+
+    /// Lets records happen, and tells them, until there were enough.
+    async fn show(&self, show: Show) {
+        for number in 0.. {
+            loop {
+                let settled = self.settled.notified();
+                let (made, taken) = (self.tally.made(), self.tally.taken());
+                match show.enough {
+                    Enough::Made(enough) if made >= enough => return,
+                    Enough::Sent(enough) if taken >= enough => return,
+                    // All that are left to be sent are on their way, and may yet be lost.
+                    Enough::Sent(enough) if made - self.tally.lost() >= enough => {}
+                    _ => break,
+                }
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = settled => {}
+                }
+            }
+            let at = show.pace.at(number).unwrap_or(Duration::MAX);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = until(show.began.checked_add(at)) => {}
+            }
+            self.tally.saw_made(1);
+            self.tell(number, show.began_at.plus(at));
+        }
+    }
+
+    /// Puts a record into the queue of everybody who wants it.
+    fn tell(&self, number: u64, at: Timestamp) {
+        let record = Arc::new(Record {
+            heard: AtomicBool::new(false),
+            tally: Arc::clone(&self.tally),
+            settled: Arc::clone(&self.settled),
+        });
+        let mut clients = self.clients();
+        clients.retain(|client| !client.queue.is_closed());
+        for client in clients.iter() {
+            let text = self.vendor.tell(&lock(&client.wish), number, at);
+            let telling = text.map(|text| Telling {
+                text: text.into(),
+                record: Arc::clone(&record),
+            });
+            if let Some(telling) = telling
+                && let Err(mpsc::error::TrySendError::Full(_)) = client.queue.try_send(telling)
+            {
+                self.tally.saw_dropped();
+            }
+        }
+    }
+
+    /// From the handshake to the end of a client.
+    async fn meet(self: Arc<Self>, stream: TcpStream) {
+        let mut wish = None;
+        let admit = |request: &Request, response: Response| match self.vendor.admit(request.uri()) {
+            Ok(wished) => {
+                wish = Some(wished);
+                Ok(response)
+            }
+            Err((status, why)) => {
+                self.tally.saw_failed(format!("HTTP {}", status.as_u16()));
+                Err(refusal(status, why))
+            }
+        };
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        let shaken = accept_hdr_async_with_config(stream, admit, Some(config));
+        let shaken = tokio::time::timeout(HANDSHAKE_MAX, shaken).await;
+        if let Ok(Ok(socket)) = shaken
+            && let Some(wish) = wish
+        {
+            let (queue, tellings) = mpsc::channel(CLIENT_MESSAGES_MAX);
+            let wish = Arc::new(Mutex::new(wish));
+            self.clients().push(Client {
+                wish: Arc::clone(&wish),
+                queue,
+            });
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = self.serve(socket, &wish, tellings) => {}
+            }
+        }
+    }
+
+    async fn serve(
+        &self,
+        socket: WebSocketStream<TcpStream>,
+        wish: &Mutex<V::Wish>,
+        mut tellings: mpsc::Receiver<Telling>,
+    ) {
+        let (mut sink, mut source) = socket.split();
+        loop {
+            tokio::select! {
+                said = source.next() => match said {
+                    Some(Ok(Message::Text(text))) => self.hear(wish, &text),
+                    // The answer is queued by the library, and leaves with the next flush.
+                    Some(Ok(Message::Ping(_))) => if sink.flush().await.is_err() { return },
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                    Some(Ok(_)) => {}
+                },
+                telling = tellings.recv() => {
+                    let Some(Telling { text, record }) = telling else { break };
+                    if sink.send(Message::Text(text)).await.is_err() {
+                        return;
+                    }
+                    record.was_heard();
+                }
+            }
+        }
+        let _ = sink.close().await;
+    }
+
+    fn hear(&self, wish: &Mutex<V::Wish>, text: &str) {
+        if let Err(expected) = self.vendor.hear(&mut lock(wish), text) {
+            self.tally
+                .saw_failed(format!("a message that is not {expected}"));
+        }
+    }
+
+    fn clients(&self) -> std::sync::MutexGuard<'_, Vec<Client<V::Wish>>> {
+        lock(&self.clients)
+    }
+}
+
+fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(Some(why.to_owned()));
+    *refusal.status_mut() = status;
+    refusal
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -18,5 +18,6 @@ mod repair;
 mod restart;
 mod retry;
 mod review;
+mod simulators;
 mod tidy;
 mod tls;

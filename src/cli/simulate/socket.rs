@@ -200,6 +200,10 @@ impl<V: Vendor> Server<V> {
     }
 
     /// From the handshake to the end of a client.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the library wants the refusal as it is sent"
+    )]
     async fn meet(self: Arc<Self>, stream: TcpStream) {
         let mut wish = None;
         let admit = |request: &Request, response: Response| match self.vendor.admit(request.uri()) {

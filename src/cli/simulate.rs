@@ -23,7 +23,7 @@ use super::{Ended, Streams, block_on};
 pub(super) use findface::Platform as FindfacePlatform;
 pub(super) use omni::{PICTURES as OMNI_PICTURES, Platform as OmniPlatform};
 pub(super) use pace::Pace;
-pub(super) use play::Play;
+pub(super) use play::{Play, Ways};
 pub(super) use se5::Cameras;
 pub(super) use tally::Tally;
 pub(super) use terminal::Site;

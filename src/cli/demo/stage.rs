@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::screen;
 use crate::cli::simulate::{
-    ANSWER_MAX, Cameras, FindfacePlatform, OMNI_PICTURES, OmniPlatform, Pace, Play, Site,
+    ANSWER_MAX, Cameras, FindfacePlatform, OMNI_PICTURES, OmniPlatform, Pace, Play, Site, Ways,
 };
 use crate::cli::words::span;
 use crate::cli::{Ended, Failure, Streams, http};
@@ -72,14 +72,16 @@ impl Stage {
         })
     }
 
-    /// Sets a source of every vendor to work. They all push; the inbounds in [`routes_text`] are their other ends.
+    /// Sets a source of every vendor to work. They all push; the inbounds in [`routes_text`] are their other ends. OMNI and
+    /// SE5 serve their websockets instead when their [`Ways`] have a listener.
     pub(super) fn sources(&self) -> Result<Vec<Play>, Failure> {
         let client = http::client(ANSWER_MAX)?;
         Ok(vec![
             self.terminals(client.clone())?.start(),
             self.findface(client.clone())?.start(),
-            self.omni().start(self.inbound("mall")?, client.clone()),
-            self.se5().start(self.inbound("hall")?, client),
+            self.omni()
+                .start(Ways::push(self.inbound("mall")?, client.clone())),
+            self.se5().start(Ways::push(self.inbound("hall")?, client)),
         ])
     }
 

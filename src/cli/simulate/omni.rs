@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::post::{post, refused};
-use super::socket::{Enough, Server, Show, Vendor};
-use super::{ANSWER_MAX, Common, Pace, Play, Tally, note_links, play, target};
-use crate::cli::{Failure, Streams, http};
+use super::socket::{Server, Show, Vendor};
+use super::{Common, Pace, Play, Tally, Ways, note_links, target};
+use crate::cli::{Failure, Streams};
 
 /// Where its pictures would be. Nobody serves them.
 pub(crate) const PICTURES: &str = "http://omni.invalid";
@@ -61,23 +61,13 @@ pub(super) struct Omni {
 impl Omni {
     pub(super) async fn start(&self, streams: &mut Streams<'_>) -> Result<Play, Failure> {
         note_links(&self.common, streams)?;
-        let listener = match self.listen {
-            Some(address) => Some(play::bind(address, "websocket", "ws", streams).await?),
-            None => None,
-        };
+        let ways = Ways::asked(self.listen, self.to.as_ref(), streams).await?;
         let platform = Platform {
             simulation: Simulation::new(self.common.seed(), self.cameras, PICTURES),
             pace: self.common.pace(),
             began_at: SystemClock.now(),
         };
-        let mut play = Play::new();
-        if let Some(listener) = listener {
-            platform.serve(listener, self.to.is_some(), &mut play);
-        }
-        if let Some(to) = self.to.clone() {
-            platform.push(to, http::client(ANSWER_MAX)?, &mut play);
-        }
-        Ok(play)
+        Ok(platform.start(ways))
     }
 }
 
@@ -91,19 +81,22 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// It posts webhooks.
-    pub(crate) fn start(self, to: Url, client: Client) -> Play {
+    /// Sets it to work: posts webhooks, serves its websocket, or both.
+    pub(crate) fn start(self, ways: Ways) -> Play {
         let mut play = Play::new();
-        self.push(to, client, &mut play);
+        if let Some(listener) = ways.listener {
+            let tally = play.counted(Tally::streamed());
+            let show = Show::new(self.pace, ways.to.is_some(), play.began, self.began_at);
+            let server = Server::new(self.simulation.clone(), tally, play.stop.clone());
+            play.tasks.spawn(server.play(listener, show));
+        }
+        if let Some((to, client)) = ways.to {
+            let tally = play.counted(Tally::pushed("no page tells of a second attempt"));
+            let (began, stop) = (play.began, play.stop.clone());
+            play.tasks
+                .spawn(self.post_all(to, client, began, tally, stop));
+        }
         play
-    }
-
-    fn push(&self, to: Url, client: Client, play: &mut Play) {
-        let why_lost = "no page tells of a second attempt";
-        let tally = play.counted(Tally::pushed(why_lost));
-        let (platform, began, stop) = (self.clone(), play.began, play.stop.clone());
-        play.tasks
-            .spawn(async move { platform.post_all(to, client, began, tally, stop).await });
     }
 
     async fn post_all(
@@ -135,23 +128,6 @@ impl Platform {
             tally.saw_failed(why);
             tally.saw_lost(1);
         }
-    }
-
-    /// `pushes`: whether it posts the same records.
-    fn serve(&self, listener: tokio::net::TcpListener, pushes: bool, play: &mut Play) {
-        let tally = play.counted(Tally::streamed());
-        let show = Show {
-            pace: self.pace.endless(),
-            enough: match self.pace.count() {
-                Some(count) if pushes => Enough::Made(count),
-                Some(count) => Enough::Sent(count),
-                None => Enough::Never,
-            },
-            began: play.began,
-            began_at: self.began_at,
-        };
-        let server = Server::new(self.simulation.clone(), tally, play.stop.clone());
-        play.tasks.spawn(server.play(listener, show));
     }
 }
 

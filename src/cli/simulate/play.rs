@@ -1,17 +1,54 @@
 //! A simulated source at work: its tasks, what they have done, and who watches.
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::{Client, Url};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Tally;
+use super::{ANSWER_MAX, Tally};
 use crate::cli::signals::Signals;
-use crate::cli::{Ended, Failure, Streams};
+use crate::cli::{Ended, Failure, Streams, http};
+
+/// How records leave a source that has a websocket and can post too: by one of both, or by both.
+pub(crate) struct Ways {
+    /// Clients come here.
+    pub(crate) listener: Option<TcpListener>,
+    /// Requests go there.
+    pub(crate) to: Option<(Url, Client)>,
+}
+
+impl Ways {
+    /// By requests only.
+    pub(crate) const fn push(to: Url, client: Client) -> Self {
+        Self {
+            listener: None,
+            to: Some((to, client)),
+        }
+    }
+
+    /// As the command line has it; tells where it listens.
+    pub(super) async fn asked(
+        listen: Option<SocketAddr>,
+        to: Option<&Url>,
+        streams: &mut Streams<'_>,
+    ) -> Result<Self, Failure> {
+        let listener = match listen {
+            Some(address) => Some(bind(address, "websocket", "ws", streams).await?),
+            None => None,
+        };
+        let to = match to {
+            Some(to) => Some((to.clone(), http::client(ANSWER_MAX)?)),
+            None => None,
+        };
+        Ok(Self { listener, to })
+    }
+}
 
 /// A source at work. Its tasks end when all was sent, or on `stop`.
 pub(crate) struct Play {
@@ -82,7 +119,7 @@ impl Play {
 
 /// Takes `address` and tells where it is, as `<what> at <scheme>://<address>/`.
 pub(super) async fn bind(
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     what: &str,
     scheme: &str,
     streams: &mut Streams<'_>,

@@ -16,9 +16,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::post::{post, refused};
-use super::socket::{Enough, Server, Show, Vendor};
-use super::{ANSWER_MAX, Common, Pace, Play, Tally, play, target};
-use crate::cli::{Failure, Streams, http};
+use super::socket::{Server, Show, Vendor};
+use super::{Common, Pace, Play, Tally, Ways, play, target};
+use crate::cli::{Failure, Streams};
 
 /// How often the history is reported, and how much of it at once (documented).
 const HISTORY_PERIOD: Duration = Duration::from_secs(1);
@@ -73,28 +73,17 @@ impl Se5 {
         };
         let picture = (self.common.picture_bytes()).map_or(Picture::None, Picture::Bytes);
         let simulation = Simulation::new(self.common.seed(), protocol, self.cameras, picture);
-        let listener = match self.listen {
-            Some(address) => Some(play::bind(address, "websocket", "ws", streams).await?),
-            None => None,
-        };
-        if let Some(address) = self.api_listen {
-            let listener = play::bind(address, "API", "http", streams).await?;
-            serve_api(listener, protocol, simulation.device_list());
-        }
+        let ways = Ways::asked(self.listen, self.to.as_ref(), streams).await?;
         let cameras = Cameras {
             simulation,
             protocol,
             pace: self.common.pace(),
             began_at: SystemClock.now(),
         };
-        let mut play = Play::new();
-        if let Some(listener) = listener {
-            cameras.serve(listener, self.to.is_some(), &mut play);
+        if let Some(address) = self.api_listen {
+            cameras.serve_api(play::bind(address, "API", "http", streams).await?);
         }
-        if let Some(to) = self.to.clone() {
-            cameras.report(to, http::client(ANSWER_MAX)?, &mut play);
-        }
-        Ok(play)
+        Ok(cameras.start(ways))
     }
 }
 
@@ -109,41 +98,46 @@ pub(crate) struct Cameras {
 }
 
 impl Cameras {
-    /// The box reports its history.
-    pub(crate) fn start(self, to: Url, client: Client) -> Play {
+    /// Sets the box to work: serves its websocket, reports its history, or both.
+    pub(crate) fn start(self, ways: Ways) -> Play {
         let mut play = Play::new();
-        self.report(to, client, &mut play);
+        if let Some(listener) = ways.listener {
+            let tally = play.counted(Tally::streamed());
+            let show = Show::new(self.pace, ways.to.is_some(), play.began, self.began_at);
+            let server = Server::new(self.clone(), tally, play.stop.clone());
+            play.tasks.spawn(server.play(listener, show));
+        }
+        if let Some((to, client)) = ways.to {
+            let history = History {
+                cameras: self,
+                to,
+                client,
+                tally: play.counted(Tally::pushed("")),
+                made: 0,
+                cursor: 0,
+            };
+            let (began, stop) = (play.began, play.stop.clone());
+            play.tasks.spawn(history.play(began, stop));
+        }
         play
     }
 
-    /// `reports`: whether the box reports its history too.
-    fn serve(&self, listener: TcpListener, reports: bool, play: &mut Play) {
-        let tally = play.counted(Tally::streamed());
-        let show = Show {
-            pace: self.pace.endless(),
-            enough: match self.pace.count() {
-                Some(count) if reports => Enough::Made(count),
-                Some(count) => Enough::Sent(count),
-                None => Enough::Never,
-            },
-            began: play.began,
-            began_at: self.began_at,
+    /// Tells the box's cameras to whoever asks its API, until the process ends.
+    pub(crate) fn serve_api(&self, listener: TcpListener) {
+        let asked = device_list(self.protocol);
+        let cameras = self.simulation.device_list();
+        let answer = async move || {
+            (
+                [(header::CONTENT_TYPE, "application/json")],
+                cameras.clone(),
+            )
         };
-        let server = Server::new(self.clone(), tally, play.stop.clone());
-        play.tasks.spawn(server.play(listener, show));
-    }
-
-    fn report(&self, to: Url, client: Client, play: &mut Play) {
-        let history = History {
-            cameras: self.clone(),
-            to,
-            client,
-            tally: play.counted(Tally::pushed("")),
-            made: 0,
-            cursor: 0,
+        let route: MethodRouter = match asked.method {
+            "GET" => get(answer),
+            _ => posted(answer),
         };
-        let (began, stop) = (play.began, play.stop.clone());
-        play.tasks.spawn(history.play(began, stop));
+        let router = axum::Router::new().route(asked.path, route);
+        tokio::spawn(async move { axum::serve(listener, router).await });
     }
 }
 
@@ -213,21 +207,4 @@ impl History {
         }
         Ok(())
     }
-}
-
-/// Tells the box's cameras to whoever asks, until the process ends.
-fn serve_api(listener: TcpListener, protocol: Protocol, cameras: String) {
-    let asked = device_list(protocol);
-    let answer = async move || {
-        (
-            [(header::CONTENT_TYPE, "application/json")],
-            cameras.clone(),
-        )
-    };
-    let route: MethodRouter = match asked.method {
-        "GET" => get(answer),
-        _ => posted(answer),
-    };
-    let router = axum::Router::new().route(asked.path, route);
-    tokio::spawn(async move { axum::serve(listener, router).await });
 }

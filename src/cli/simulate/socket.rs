@@ -47,7 +47,7 @@ pub(super) trait Vendor: Send + Sync + 'static {
 
 /// When a server has sent enough.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Enough {
+enum Enough {
     /// When so many records have happened, whoever heard of them.
     Made(u64),
     /// When somebody was sent so many.
@@ -58,11 +58,29 @@ pub(super) enum Enough {
 /// What happens at a server, and when.
 pub(super) struct Show {
     /// Without an end.
-    pub(super) pace: Pace,
-    pub(super) enough: Enough,
-    pub(super) began: Instant,
+    pace: Pace,
+    enough: Enough,
+    began: Instant,
     /// When the first record happens.
-    pub(super) began_at: Timestamp,
+    began_at: Timestamp,
+}
+
+impl Show {
+    /// At this pace. Its count is of the records that somebody was sent; or, where the source `pushes` the same ones, of
+    /// those that happen.
+    pub(super) fn new(pace: Pace, pushes: bool, began: Instant, began_at: Timestamp) -> Self {
+        let enough = match pace.count() {
+            Some(count) if pushes => Enough::Made(count),
+            Some(count) => Enough::Sent(count),
+            None => Enough::Never,
+        };
+        Self {
+            pace: pace.endless(),
+            enough,
+            began,
+            began_at,
+        }
+    }
 }
 
 /// A vendor's server.

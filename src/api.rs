@@ -52,10 +52,46 @@ pub struct Inbound {
     pub name: String,
     /// Adapter.
     pub adapter: String,
-    /// Where devices post.
-    pub path: String,
+    /// Where devices post; absent for a source that is only dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Whether a token is needed.
     pub token: bool,
+    /// How the source stands that is dialled for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+/// A source that is dialled.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Source {
+    /// `connecting`, `connected`, `blocked` (not read, as the spool cannot keep), `waiting` (for the next attempt) or
+    /// `stopped`.
+    pub state: String,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    /// When it is dialled next, while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt: Option<Timestamp>,
+    /// Why it was last lost, or could not be reached, since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// How often nothing could be read for a while, since the start: what the source said then may be lost.
+    pub gaps: u64,
+    /// How many seconds together.
+    pub gap_seconds: u64,
+    /// The last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_gap: Option<Gap>,
+}
+
+/// A time in which nothing could be read.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Gap {
+    /// When it began.
+    pub from: Timestamp,
+    /// When it ended.
+    pub to: Timestamp,
 }
 
 /// The gateway as a whole. `GET /api/v1/overview`.

@@ -23,8 +23,8 @@ use crate::admin::{self, Admin};
 use crate::config::gateway::Limits;
 use crate::config::{GatewayConfig, secrets};
 use crate::dispatch::{Common, Dispatch};
-use crate::inbound::{self, BodyMemory, Receiver, ServerLimits};
-use crate::open::{self, Inbounds, Listeners};
+use crate::inbound::{self, BodyMemory, Receiver, ServerLimits, Source, Sources, Status};
+use crate::open::{self, Listeners, Paths};
 
 /// How long requests, and after them deliveries, may take to end once the gateway shuts down.
 const GRACE: Duration = Duration::from_secs(10);
@@ -44,6 +44,7 @@ pub struct Gateway {
     spool: Arc<DiskSpool>,
     dispatch: Dispatch,
     intake: Task,
+    sources: Sources,
     admin_server: Task,
     upkeep: JoinHandle<()>,
     /// Keeps the rules alive; a reload would send new ones.
@@ -82,7 +83,10 @@ impl Gateway {
             clock,
             grace: GRACE,
         };
+        let memory = BodyMemory::new(BODY_MEMORY_BYTES, config.limits.body_bytes_max);
         let inbounds = open::inbounds(&routes, &common.spool, &common.clock)?;
+        let paths = open::paths(&routes, &inbounds)?;
+        let sources = open::sources(&routes, &inbounds, &common.clock, &memory, &config.limits)?;
         let token = config.listen.admin_token.as_ref();
         let token = token.map(secrets::resolve).transpose()?;
         // Last, when nothing that the files name can be missing any more: from here on events leave.
@@ -94,6 +98,7 @@ impl Gateway {
             repair,
             lanes: dispatch.lanes().to_vec(),
             inbounds: by_name(&inbounds),
+            sources: statuses(&sources),
             shown_inbounds: open::shown(&routes),
             rules: common.rules.clone(),
             clock: Arc::clone(&common.clock),
@@ -109,9 +114,10 @@ impl Gateway {
             dispatch,
             intake: accept(
                 listeners.devices,
-                receiver(inbounds, &common, &config.limits),
+                receiver(paths, &common, memory, &config.limits),
                 &config.limits,
             ),
+            sources: Sources::run(sources),
             admin_server: serve_admin(listeners.admin, admin, &config.limits),
             upkeep: tokio::spawn(upkeep(metrics)),
             _rules: rules_sender,
@@ -132,7 +138,7 @@ impl Gateway {
     pub async fn stop(self) {
         tracing::info!("stopping: no new records");
         self.intake.stop.cancel();
-        let _ = self.intake.work.await;
+        let _ = tokio::join!(self.intake.work, self.sources.stop());
         tracing::info!("stopping: waiting for deliveries that are on their way");
         self.dispatch.stop().await;
         self.admin_server.stop.cancel();
@@ -179,19 +185,22 @@ async fn removed_lanes(
     Ok(removed)
 }
 
-fn by_name(inbounds: &Inbounds) -> HashMap<String, Arc<inbound::Inbound>> {
-    let named = |(inbound, _): &(Arc<inbound::Inbound>, _)| {
-        (inbound.name().to_owned(), Arc::clone(inbound))
-    };
-    inbounds.values().map(named).collect()
+fn by_name(inbounds: &[Arc<inbound::Inbound>]) -> HashMap<String, Arc<inbound::Inbound>> {
+    let named = |inbound: &Arc<inbound::Inbound>| (inbound.name().to_owned(), Arc::clone(inbound));
+    inbounds.iter().map(named).collect()
 }
 
-fn receiver(inbounds: Inbounds, common: &Common, limits: &Limits) -> Receiver {
+fn statuses(sources: &[Source]) -> HashMap<String, Arc<Status>> {
+    let named = |source: &Source| (source.inbound.name().to_owned(), Arc::clone(&source.status));
+    sources.iter().map(named).collect()
+}
+
+fn receiver(paths: Paths, common: &Common, memory: BodyMemory, limits: &Limits) -> Receiver {
     Receiver {
-        inbounds,
+        inbounds: paths,
         links: Arc::clone(&common.links),
         spool: Arc::clone(&common.spool),
-        memory: BodyMemory::new(BODY_MEMORY_BYTES, limits.body_bytes_max),
+        memory,
         body_bytes_max: limits.body_bytes_max,
         body_timeout: limits.body_timeout,
     }

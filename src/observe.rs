@@ -51,6 +51,14 @@ fn describe() {
             "faceway_attempts_total",
             "Attempts to deliver an event, by result and the protocol's code.",
         ),
+        (
+            "faceway_inbound_gaps_total",
+            "How often a dialled source could not be read for a while.",
+        ),
+        (
+            "faceway_inbound_gap_seconds_total",
+            "How long a dialled source could not be read, together; what it had to say then may be lost.",
+        ),
         ("faceway_routed_total", "Events that a route matched."),
         ("faceway_unrouted_total", "Events that no route matched."),
     ];
@@ -245,5 +253,41 @@ impl InboundMetrics {
 
     pub(crate) fn busy(&self) {
         self.busy.increment(1);
+    }
+}
+
+/// The metrics of one dialled source.
+pub(crate) struct SourceMetrics {
+    connected: metrics::Gauge,
+    gaps: Counter,
+    gap_seconds: Counter,
+    refused: Counter,
+}
+
+impl SourceMetrics {
+    pub(crate) fn new(inbound: &str) -> Self {
+        let inbound = inbound.to_owned();
+        let metrics = Self {
+            connected: metrics::gauge!("faceway_inbound_connected", "inbound" => inbound.clone()),
+            gaps: counter!("faceway_inbound_gaps_total", "inbound" => inbound.clone()),
+            gap_seconds: counter!("faceway_inbound_gap_seconds_total", "inbound" => inbound.clone()),
+            refused: counter!("faceway_received_total", "inbound" => inbound, "result" => "refused"),
+        };
+        metrics.connected(false);
+        metrics
+    }
+
+    pub(crate) fn connected(&self, connected: bool) {
+        self.connected.set(if connected { 1.0 } else { 0.0 });
+    }
+
+    /// A gap is over. A counter has whole seconds, and none is shorter than one.
+    pub(crate) fn gap(&self, took: Duration) {
+        self.gaps.increment(1);
+        self.gap_seconds.increment(took.as_secs().max(1));
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused.increment(1);
     }
 }

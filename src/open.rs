@@ -9,21 +9,25 @@ use std::time::Duration;
 use anyhow::Context as _;
 use faceway_core::{Adapter, Clock, Outbound, Private, Spool};
 use faceway_outbound_webhook::{TlsFiles, Webhook, WebhookSettings};
-use faceway_rules::{OutboundPlan, Protocol, Routes, TlsPlan, WebhookPlan};
+use faceway_rules::{
+    DialPlan, InboundPlan, OutboundPlan, Protocol, Routes, Secret, TlsPlan, WebhookPlan,
+};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 use http::{HeaderName, HeaderValue};
 
 use crate::api;
-use crate::config::gateway::{Listen, SpoolConfig};
+use crate::config::gateway::{Limits, Listen, SpoolConfig};
 use crate::config::{GatewayConfig, secrets, tls};
-use crate::inbound::{Admission, Inbound, Listener};
+use crate::inbound::{
+    Admission, Api, BodyMemory, Inbound, Listener, Source, Status, Target, Timing,
+};
 use crate::link::Links;
 
 /// Links to pictures live as long as pictures do, but no longer than this.
 const LINK_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Inbounds by their path, and who may push to each.
-pub(crate) type Inbounds = HashMap<String, (Arc<Inbound>, Admission)>;
+pub(crate) type Paths = HashMap<String, (Arc<Inbound>, Admission)>;
 
 /// Both listeners, bound.
 pub(crate) struct Listeners {
@@ -115,41 +119,93 @@ fn link_key(dir: &Path) -> anyhow::Result<[u8; 32]> {
     Ok(key)
 }
 
+/// Every inbound, in the order of the file.
 pub(crate) fn inbounds(
     routes: &Routes,
     spool: &Arc<dyn Spool>,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Inbounds> {
+) -> anyhow::Result<Vec<Arc<Inbound>>> {
     let adapters: HashMap<&'static str, Arc<dyn Adapter>> = faceway_adapters::all()
         .into_iter()
         .map(|adapter| (adapter.name(), Arc::from(adapter)))
         .collect();
-    let mut inbounds = HashMap::new();
-    for plan in &routes.inbounds {
+    let inbound = |plan: &InboundPlan| {
         let adapter = adapters
             .get(plan.adapter)
             .context("an adapter of routes.toml is not registered")?;
-        let token = plan.token.as_ref().map(secrets::resolve).transpose();
-        let token = token.with_context(|| format!("the token of inbound {}", plan.name))?;
-        let inbound = Inbound::new(
+        Ok(Arc::new(Inbound::new(
             &plan.name,
             Arc::clone(adapter),
             plan.settings.clone(),
             Arc::clone(spool),
             Arc::clone(clock),
-        );
+        )))
+    };
+    routes.inbounds.iter().map(inbound).collect()
+}
+
+/// The inbounds that are pushed to, by path, and who may push to each.
+pub(crate) fn paths(routes: &Routes, inbounds: &[Arc<Inbound>]) -> anyhow::Result<Paths> {
+    let mut paths = HashMap::new();
+    for (plan, inbound) in routes.inbounds.iter().zip(inbounds) {
+        let Some(path) = &plan.path else { continue };
+        let token = plan.token.as_ref().map(secrets::resolve).transpose();
+        let token = token.with_context(|| format!("the token of inbound {}", plan.name))?;
         let admission = Admission::new(plan.allow.clone(), token.as_ref());
-        inbounds.insert(plan.path.clone(), (Arc::new(inbound), admission));
+        paths.insert(path.clone(), (Arc::clone(inbound), admission));
     }
-    Ok(inbounds)
+    Ok(paths)
+}
+
+/// The inbounds that are dialled.
+pub(crate) fn sources(
+    routes: &Routes,
+    inbounds: &[Arc<Inbound>],
+    clock: &Arc<dyn Clock>,
+    memory: &BodyMemory,
+    limits: &Limits,
+) -> anyhow::Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for (plan, inbound) in routes.inbounds.iter().zip(inbounds) {
+        let Some(dial) = &plan.dial else { continue };
+        let (target, api) = dialled(dial, limits)
+            .with_context(|| format!("cannot prepare to dial the inbound {}", plan.name))?;
+        sources.push(Source {
+            inbound: Arc::clone(inbound),
+            target,
+            api,
+            memory: memory.clone(),
+            status: Arc::new(Status::new(&plan.name, Arc::clone(clock))),
+            timing: Timing::default(),
+        });
+    }
+    Ok(sources)
+}
+
+fn dialled(dial: &DialPlan, limits: &Limits) -> anyhow::Result<(Target, Option<Api>)> {
+    let tls = tls::client(dial.tls.as_ref())?;
+    let secret = |(name, secret): &(String, Secret)| {
+        let value =
+            secrets::resolve(secret).with_context(|| format!("the parameter {name} of `query`"))?;
+        anyhow::Ok((name.clone(), value))
+    };
+    let query: Vec<_> = dial
+        .query
+        .iter()
+        .map(secret)
+        .collect::<anyhow::Result<_>>()?;
+    let target = Target::new(&dial.url, &query, &tls, limits.body_bytes_max)?;
+    let api = dial.api_url.as_deref().map(|url| Api::new(url, &tls));
+    Ok((target, api.transpose()?))
 }
 
 pub(crate) fn shown(routes: &Routes) -> Vec<api::Inbound> {
-    let inbound = |plan: &faceway_rules::InboundPlan| api::Inbound {
+    let inbound = |plan: &InboundPlan| api::Inbound {
         name: plan.name.clone(),
         adapter: plan.adapter.to_owned(),
         path: plan.path.clone(),
         token: plan.token.is_some(),
+        source: None,
     };
     routes.inbounds.iter().map(inbound).collect()
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::{Facts, Picture, RecordKey};
+use crate::{Dialogue, Facts, Picture, Private, RecordKey, Said};
 
 /// One vendor. Pure: no I/O, no clock, no randomness. The same arrival always gives the same readings.
 pub trait Adapter: Send + Sync + 'static {
@@ -32,6 +32,18 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// What the source is told, in the vendor's own way.
     fn answer(&self, outcome: &Outcome) -> Answer;
+
+    /// The text messages that a dialled source must get after every connect, in their order; what has to be known for
+    /// them is asked of the source's API, if `routes.toml` names one.
+    fn greeting(&self, _settings: &Settings) -> Box<dyn Dialogue<Vec<String>>> {
+        Box::new(Said::at_once(Vec::new()))
+    }
+
+    /// How a device that is [`Reach::Subscribed`] is brought to post to us: over its own API it is asked where it posts
+    /// to, and told otherwise when that is not the address in `subscription`.
+    fn subscribe(&self, _subscription: Subscription) -> Option<Box<dyn Dialogue<Subscribed>>> {
+        None
+    }
 }
 
 /// How a source is reached.
@@ -40,7 +52,33 @@ pub enum Reach {
     /// It posts to us over HTTP.
     Pushed,
     /// We dial its websocket.
-    Dialled,
+    Dialled {
+        /// Settings in whose place its HTTP API can be asked: where one of them is missing, `api_url` must be there. Empty
+        /// for a source that has no such API.
+        api_for: &'static [&'static str],
+    },
+    /// It posts to us, to the one address that it is told over its own API (`terminals`).
+    Subscribed,
+}
+
+/// Where a device shall post to, and who may tell it so.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// A user of the device's API.
+    pub username: String,
+    /// The user's password.
+    pub password: Private<String>,
+    /// Our address, with the inbound's token where it wants one.
+    pub address: Private<String>,
+}
+
+/// How a device was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscribed {
+    /// It posts to us already.
+    Already,
+    /// It has just been told to.
+    Now,
 }
 
 /// What came in: one request's body, or one message of a stream.

@@ -14,6 +14,7 @@
 
 mod adapter;
 mod codec;
+mod dialogue;
 mod event;
 mod id;
 mod kept;
@@ -28,9 +29,10 @@ mod time;
 
 pub use adapter::{
     Adapter, Answer, Arrival, Element, Outcome, Reach, Reading, Reject, Setting, SettingKind,
-    SettingValue, Settings, Unreadable,
+    SettingValue, Settings, Subscribed, Subscription, Unreadable,
 };
 pub use codec::{SCHEMA, encode};
+pub use dialogue::{ApiAnswer, ApiRequest, Dialogue, Said, Step};
 pub use event::*;
 pub use id::{DeviceKey, EventId, RecordKey, Stamp, stamp};
 pub use kept::*;

@@ -30,8 +30,8 @@ pub use explain::{Failed, RouteExplanation};
 pub use field::Field;
 pub use once::{Asked, KEYS_MAX, OnceState};
 pub use plan::{
-    AdapterGrammar, Common, HeaderValue, Images, InboundPlan, OutboundPlan, Protocol, Retry,
-    RouteTest, Routes, Since, TestFailure, TlsPlan, WebhookPlan, parse,
+    AdapterGrammar, Common, DialPlan, HeaderValue, Images, InboundPlan, OutboundPlan, Protocol,
+    Retry, RouteTest, Routes, Since, TerminalPlan, TestFailure, TlsPlan, Trust, WebhookPlan, parse,
 };
 pub use projection::{NotAnEvent, Projection, ProjectionError};
 pub use schema::{schema, schema_of};

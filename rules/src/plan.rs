@@ -9,8 +9,8 @@ mod test;
 
 use faceway_core::{Reach, Setting};
 
-pub use inbound::InboundPlan;
-pub(crate) use keys::{ROOT, ROUTE, TEST, inbound_keys, outbound_keys};
+pub use inbound::{DialPlan, InboundPlan, TerminalPlan, Trust};
+pub(crate) use keys::{ROOT, ROUTE, TERMINAL, TEST, inbound_keys, outbound_keys};
 pub use outbound::{
     Common, HeaderValue, Images, OutboundPlan, Protocol, Retry, Since, TlsPlan, WebhookPlan,
 };

@@ -10,7 +10,7 @@ use crate::read::{Key, Shape};
 /// JSON Schema (2020-12) of `routes.toml` with these adapters.
 pub fn schema(adapters: &[AdapterGrammar]) -> Value {
     let inbounds = adapters.iter().map(|adapter| {
-        let keys = plan::inbound_keys(adapter.settings);
+        let keys = plan::inbound_keys(adapter);
         (adapter.name, named(schema_of(&keys)))
     });
     let outbounds = plan::outbound_keys()

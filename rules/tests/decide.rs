@@ -171,16 +171,27 @@ fn plans_are_what_is_written() {
     let inbounds: Vec<_> = plan
         .inbounds
         .iter()
-        .map(|inbound| (inbound.name.as_str(), inbound.path.as_str()))
+        .map(|inbound| {
+            let dialled = inbound.dial.as_ref().map(|dial| dial.url.as_str());
+            (inbound.name.as_str(), inbound.path.as_deref(), dialled)
+        })
         .collect();
     assert_eq!(
         inbounds,
         [
-            ("lobby", "/in/lobby"),
-            ("hall", "/in/hall"),
-            ("city", "/in/city")
+            ("lobby", Some("/in/lobby"), None),
+            ("hall", Some("/in/hall"), None),
+            ("boxes", Some("/in/boxes"), Some("wss://192.168.1.180:5679")),
+            ("box", None, Some("ws://192.168.1.181:5679")),
+            (
+                "campus",
+                None,
+                Some("wss://omni.example/event-service/identification/ws")
+            ),
+            ("city", Some("/in/city"), None)
         ]
     );
+    assert_eq!(plan.inbounds[0].terminals.len(), 2);
     let lobby = &plan.inbounds[0];
     assert_eq!(lobby.allow.len(), 3);
     assert_eq!(lobby.settings.number("score_scale"), Some(100));
@@ -194,6 +205,10 @@ fn plans_are_what_is_written() {
         secrets,
         [
             "inbound.nebula.lobby.token: environment variable LOBBY_TOKEN",
+            "inbound.nebula.lobby.terminals.password: environment variable LOBBY_PASSWORD",
+            "inbound.nebula.lobby.terminals.password: file /run/secrets/lobby",
+            "inbound.se5.boxes.token: environment variable BOX_TOKEN",
+            "inbound.omni.campus.query.access: environment variable OMNI_ACCESS",
             "outbound.webhook.erp.sign: environment variable ERP_SECRET",
             "outbound.webhook.erp.sign: file /run/secrets/erp",
             "outbound.webhook.erp.headers.authorization: environment variable ERP_AUTH",

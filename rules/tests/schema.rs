@@ -89,6 +89,16 @@ fn every_key_is_used_somewhere() {
         ["properties"];
     let tables = all(&file["inbound"]["nebula"]);
     used(tables.iter().collect(), inbound, &[]);
+    let terminals: Vec<_> = file["inbound"]["nebula"]["lobby"]["terminals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .collect();
+    used(terminals, &inbound["terminals"]["items"]["properties"], &[]);
+    let inbound =
+        &schema["properties"]["inbound"]["properties"]["se5"]["additionalProperties"]["properties"];
+    let tables = [all(&file["inbound"]["se5"]), all(&file["inbound"]["omni"])].concat();
+    used(tables.iter().collect(), inbound, &["allow"]);
     let outbound = &schema["properties"]["outbound"]["properties"]["webhook"]["additionalProperties"]
         ["properties"];
     let tables = all(&file["outbound"]["webhook"]);

@@ -1,4 +1,4 @@
-//! How the gateway stands: lanes and inbounds.
+//! How the gateway stands, and its lanes.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use faceway_core::{AppendError, Survey};
 
 use super::problem::{Path, Problem};
-use super::{Admin, Looking};
+use super::{Admin, Looking, inbounds};
 use crate::api;
 use crate::dispatch::{LaneHandle, LaneState};
 
@@ -24,7 +24,7 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
         spool_bytes: room.bytes,
         free_bytes: room.free,
         quarantined: room.quarantined,
-        inbounds: admin.shown_inbounds.clone(),
+        inbounds: inbounds::all(&admin),
         lanes: all(&admin).await?,
     }))
 }
@@ -32,11 +32,6 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
 /// `GET /api/v1/lanes`.
 pub(super) async fn list(State(admin): Looking) -> Result<Json<Vec<api::Lane>>, Problem> {
     all(&admin).await.map(Json)
-}
-
-/// `GET /api/v1/inbounds`.
-pub(super) async fn inbounds(State(admin): Looking) -> Json<Vec<api::Inbound>> {
-    Json(admin.shown_inbounds.clone())
 }
 
 /// `DELETE /api/v1/lanes/{name}`: forgets the lane of an outbound that is no longer configured, with its backlog.

@@ -2,6 +2,7 @@
 
 mod auth;
 mod events;
+mod inbounds;
 mod lanes;
 mod openapi;
 mod problem;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::api;
 use crate::dispatch::LaneHandle;
-use crate::inbound::Inbound;
+use crate::inbound::{Inbound, Status};
 use problem::Problem;
 
 /// What the admin listener looks at and repairs.
@@ -32,6 +33,8 @@ pub struct Admin {
     /// Lanes in the spool whose outbound is no longer in `routes.toml`.
     pub(crate) removed: HashMap<String, Lane>,
     pub(crate) inbounds: HashMap<String, Arc<Inbound>>,
+    /// How the dialled ones stand, by name.
+    pub(crate) sources: HashMap<String, Arc<Status>>,
     /// What the API tells of each inbound.
     pub(crate) shown_inbounds: Vec<api::Inbound>,
     pub(crate) rules: watch::Receiver<Arc<faceway_rules::RouteSet>>,
@@ -54,7 +57,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/overview", get(lanes::overview))
         .route("/lanes", get(lanes::list))
         .route("/lanes/{name}", axum::routing::delete(lanes::forget))
-        .route("/inbounds", get(lanes::inbounds))
+        .route("/inbounds", get(inbounds::list))
         .route("/buried", get(events::buried))
         .route("/buried/{id}", get(events::buried_one))
         .route("/buried/revive", post(events::revive))

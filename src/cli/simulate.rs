@@ -14,7 +14,7 @@ mod terminal;
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use reqwest::Url;
 use tokio::time::Instant;
 
@@ -130,6 +130,14 @@ fn note_links(common: &Common, streams: &mut Streams<'_>) -> Ended {
         )?;
     }
     Ok(())
+}
+
+/// A source goes somewhere, or is come to.
+fn way() -> ArgGroup {
+    ArgGroup::new("way")
+        .args(["to", "listen"])
+        .required(true)
+        .multiple(true)
 }
 
 fn rate(text: &str) -> Result<f64, String> {

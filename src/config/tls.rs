@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use faceway_rules::TlsPlan;
+use faceway_tls::{ClientTls, Trust};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -38,6 +40,25 @@ pub fn server(tls: &ServerTls) -> anyhow::Result<Arc<rustls::ServerConfig>> {
     .with_single_cert(chain, key)
     .context("listen.tls: the certificate and the key do not belong together")?;
     Ok(Arc::new(config))
+}
+
+/// TLS as a client of a source, as `tls` of its inbound says.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn client(plan: Option<&TlsPlan>) -> anyhow::Result<ClientTls> {
+    let Some(plan) = plan else {
+        return Ok(ClientTls::default());
+    };
+    let trust = match &plan.ca {
+        Some(path) => Trust::Authorities(pem(path, "tls.ca")?),
+        None => Trust::System,
+    };
+    let identity = match &plan.client {
+        Some((cert, key)) => Some((pem(cert, "tls.cert")?, pem(key, "tls.key")?.into())),
+        None => None,
+    };
+    Ok(ClientTls { trust, identity })
 }
 
 /// The contents of a PEM file that `routes.toml` names.

@@ -53,6 +53,15 @@ impl BodyMemory {
         )))
     }
 
+    /// A share for a message that has come already, when there is one; small ones need none.
+    pub(super) async fn wait(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if bytes <= FREE_BYTES {
+            return None;
+        }
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
+        Arc::clone(&self.0).acquire_many_owned(permits).await.ok()
+    }
+
     fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
         Arc::clone(&self.0).try_acquire_many_owned(permits).ok()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faceway_core::{
-    Adapter, Arrival, Batch, Clock, DeviceKey, Element, NewEvent, NewUnreadable, Outcome, Private,
-    Reading, Receipt, Reject, Settings, Spool, Stamp, Timestamp, encode, stamp,
+    Adapter, Arrival, Batch, Clock, DeviceKey, Dialogue, Element, NewEvent, NewUnreadable, Outcome,
+    Private, Reading, Receipt, Reject, Settings, Spool, Stamp, Timestamp, encode, stamp,
 };
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 use tokio::time::Instant;
@@ -78,20 +78,8 @@ impl Inbound {
             peer,
             body,
         };
-        let batch = if body.len() > LARGE_BODY_BYTES {
-            tokio::task::block_in_place(|| self.batch(&arrival, received_at))
-        } else {
-            self.batch(&arrival, received_at)
-        };
-        match batch {
-            Ok(batch) => {
-                let gives_events = !batch.events.is_empty();
-                let kept = self.append(batch, began).await;
-                if gives_events && kept.outcome == Outcome::Kept {
-                    self.metrics.gave_event(received_at);
-                }
-                kept
-            }
+        match aside(body.len(), || self.batch(&arrival, received_at)) {
+            Ok(batch) => self.append_now(batch, began, received_at).await,
             Err(reason) => {
                 self.metrics.refused();
                 Kept {
@@ -102,6 +90,39 @@ impl Inbound {
                 }
             }
         }
+    }
+
+    /// Keeps messages of a stream, in their order, all or none: [`Outcome::Busy`] when the spool cannot keep them now. One
+    /// that is refused is told and left out, as nobody can be answered.
+    pub(super) async fn keep_all(&self, peer: Option<IpAddr>, messages: &[Bytes]) -> Outcome {
+        let began = Instant::now();
+        let received_at = self.clock.now();
+        let headers = HeaderMap::new();
+        let read = || {
+            let mut all = Batch::default();
+            for body in messages {
+                let arrival = Arrival {
+                    headers: &headers,
+                    peer,
+                    body,
+                };
+                match self.batch(&arrival, received_at) {
+                    Ok(batch) => join(&mut all, batch),
+                    Err(reason) => {
+                        self.metrics.refused();
+                        tracing::warn!(inbound = self.name, %reason, "a message was refused");
+                    }
+                }
+            }
+            all
+        };
+        let all = aside(messages.iter().map(Bytes::len).sum(), read);
+        self.append_now(all, began, received_at).await.outcome
+    }
+
+    /// What a dialled source must be told after a connect.
+    pub(super) fn greeting(&self) -> Box<dyn Dialogue<Vec<String>>> {
+        self.adapter.greeting(&self.settings)
     }
 
     /// Reads once more what was unreadable; `Err` says why it still is.
@@ -127,6 +148,16 @@ impl Inbound {
             Some(unreadable) => Err(unreadable.reason.to_string()),
             None => Ok(self.append(batch, began).await),
         }
+    }
+
+    /// Appends what has just come.
+    async fn append_now(&self, batch: Batch, began: Instant, received_at: Timestamp) -> Kept {
+        let gives_events = !batch.events.is_empty();
+        let kept = self.append(batch, began).await;
+        if gives_events && kept.outcome == Outcome::Kept {
+            self.metrics.gave_event(received_at);
+        }
+        kept
     }
 
     async fn append(&self, batch: Batch, began: Instant) -> Kept {
@@ -267,6 +298,20 @@ impl Inbound {
             body: Private::new(Bytes::copy_from_slice(raw)),
         }
     }
+}
+
+/// Reads `bytes` here, or where it may take a while.
+fn aside<T>(bytes: usize, read: impl FnOnce() -> T) -> T {
+    match bytes > LARGE_BODY_BYTES {
+        true => tokio::task::block_in_place(read),
+        false => read(),
+    }
+}
+
+fn join(all: &mut Batch, mut more: Batch) {
+    all.events.append(&mut more.events);
+    all.pictures.append(&mut more.pictures);
+    all.unreadable.append(&mut more.unreadable);
 }
 
 /// The headers that a second reading may need; credentials are not among them.

@@ -1,9 +1,12 @@
-//! What comes in: requests of devices and platforms, read by their adapter, kept, and only then answered.
+//! What comes in: requests of devices and platforms, and the messages of sources that are dialled; read by their adapter,
+//! kept, and only then answered.
 //!
 //! **Invariant:** inbound and dispatch meet only at the spool.
 
 mod admission;
 mod body;
+mod converse;
+mod dialled;
 mod images;
 mod keep;
 mod receive;
@@ -12,6 +15,8 @@ mod server;
 pub use admission::Admission;
 pub(crate) use admission::bearer;
 pub use body::BodyMemory;
+pub(crate) use converse::Api;
+pub(crate) use dialled::{Source, SourceState, SourceStatus, Sources, Status, Target, Timing};
 pub use keep::{Inbound, Kept};
 pub use receive::Receiver;
 pub use server::{Listener, ServerLimits, serve};

@@ -128,14 +128,14 @@ async fn accept(
 /// Lets the system end a connection whose other side is gone, or takes nothing of what it is sent: it would hold its
 /// place for ever.
 #[cfg(target_os = "linux")]
-fn limit_waiting(stream: &TcpStream, most: Duration) -> std::io::Result<()> {
+pub(super) fn limit_waiting(stream: &TcpStream, most: Duration) -> std::io::Result<()> {
     let most = u32::try_from(most.as_millis()).unwrap_or(u32::MAX);
     rustix::net::sockopt::set_tcp_user_timeout(stream, most)?;
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn limit_waiting(_: &TcpStream, _: Duration) -> std::io::Result<()> {
+pub(super) fn limit_waiting(_: &TcpStream, _: Duration) -> std::io::Result<()> {
     Ok(())
 }
 

@@ -3,5 +3,6 @@
 pub mod adapter;
 pub mod clock;
 pub mod outbound;
+pub mod platform;
 pub mod receiver;
 pub mod spool;

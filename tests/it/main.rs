@@ -9,6 +9,7 @@
 
 mod admission;
 mod check;
+mod dialled;
 mod faults;
 mod flow;
 mod full;

@@ -151,6 +151,10 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
             "src/inbound/images.rs",
             "serves a picture to who has its link",
         ),
+        (
+            "src/inbound/converse.rs",
+            "logs in at a device, and tells it our address",
+        ),
         ("src/admin/auth.rs", "digests the token"),
         ("src/admin/events.rs", "shows a buried event to the admin"),
         (

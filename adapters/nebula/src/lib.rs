@@ -36,7 +36,7 @@ impl Adapter for Nebula {
     }
 
     fn reach(&self) -> &'static [Reach] {
-        &[Reach::Pushed]
+        &[Reach::Pushed, Reach::Subscribed]
     }
 
     fn settings(&self) -> &'static [Setting] {

@@ -37,7 +37,7 @@ impl Adapter for Omni {
 
     /// Webhooks exist since 1.18, websockets in every version.
     fn reach(&self) -> &'static [Reach] {
-        &[Reach::Pushed, Reach::Dialled]
+        &[Reach::Pushed, Reach::Dialled { api_for: &[] }]
     }
 
     fn settings(&self) -> &'static [Setting] {

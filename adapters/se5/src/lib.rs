@@ -13,6 +13,7 @@
 pub mod connect;
 mod fields;
 mod form;
+mod greeting;
 mod message;
 mod person;
 mod scrub;
@@ -20,7 +21,8 @@ pub mod simulate;
 mod wire;
 
 use faceway_core::{
-    Adapter, Answer, Arrival, Element, Outcome, Reach, Reject, Setting, SettingKind, Settings,
+    Adapter, Answer, Arrival, Dialogue, Element, Outcome, Reach, Reject, Setting, SettingKind,
+    Settings,
 };
 
 /// The adapter of Sophon SE5 and SE3 boxes.
@@ -33,7 +35,14 @@ impl Adapter for Se5 {
     }
 
     fn reach(&self) -> &'static [Reach] {
-        &[Reach::Dialled, Reach::Pushed]
+        const {
+            &[
+                Reach::Dialled {
+                    api_for: &[DEVICES.name, PROTOCOL.name],
+                },
+                Reach::Pushed,
+            ]
+        }
     }
 
     fn settings(&self) -> &'static [Setting] {
@@ -46,6 +55,10 @@ impl Adapter for Se5 {
         settings: &Settings,
     ) -> Result<Vec<Element<'a>>, Reject> {
         wire::read(arrival, settings)
+    }
+
+    fn greeting(&self, settings: &Settings) -> Box<dyn Dialogue<Vec<String>>> {
+        Box::new(greeting::Greeting::new(settings))
     }
 
     /// Which body a box expects is not documented; its status is what counts. A stream hears no answer.

@@ -160,6 +160,8 @@ fn is_secret_name(name: &str) -> bool {
         "psw",
         "auth",
         "authorization",
+        // A token, in the websocket URLs of OMNI Platform up to 1.14.
+        "access",
         "pin",
         "key",
     ];
@@ -243,6 +245,10 @@ mod tests {
             ("http://cam/v?channel=1&pwd=b#t", "http://cam/v?channel=1"),
             ("http://cam/v?Access-Token=a/b?c", "http://cam/v"),
             ("http://cam?key=1&x=2", "http://cam?x=2"),
+            (
+                "ws://omni/event-service/ws?access=1",
+                "ws://omni/event-service/ws",
+            ),
             ("http://cam/v?password=a#b&x=1", "http://cam/v?x=1"),
             ("http://cam/v?%70assword=a&x=1", "http://cam/v?x=1"),
             ("http://cam/v?api_key=a;x=1", "http://cam/v?x=1"),

@@ -1,6 +1,9 @@
 //! `[inbound.<adapter>.<name>]`.
 
-use faceway_core::{Reach, Setting, SettingKind, SettingValue, Settings};
+mod dial;
+mod terminal;
+
+use faceway_core::{Setting, SettingKind, SettingValue, Settings};
 use ipnet::IpNet;
 
 use crate::diagnostic::{Reporter, Span};
@@ -9,6 +12,9 @@ use crate::{Secret, suggest};
 
 use super::{AdapterGrammar, Names, check_name, inbound_keys};
 
+pub use dial::DialPlan;
+pub use terminal::{TerminalPlan, Trust};
+
 /// One way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboundPlan {
@@ -16,25 +22,31 @@ pub struct InboundPlan {
     pub name: String,
     /// Which adapter reads what comes.
     pub adapter: &'static str,
-    /// Where devices push to, unique in the file.
-    pub path: String,
+    /// Where devices push to, unique in the file; none for one that is only dialled.
+    pub path: Option<String>,
     /// What they must show.
     pub token: Option<Secret>,
     /// Who may push; everybody when empty.
     pub allow: Vec<IpNet>,
     /// The adapter's own keys.
     pub settings: Settings,
+    /// The websocket that it reads.
+    pub dial: Option<DialPlan>,
+    /// Devices whose subscription is kept pointing at it.
+    pub terminals: Vec<TerminalPlan>,
 }
 
 impl InboundPlan {
-    pub(super) fn secrets(&self) -> impl Iterator<Item = (String, &Secret)> {
-        let key = format!("inbound.{}.{}.token", self.adapter, self.name);
-        self.token.iter().map(move |token| (key.clone(), token))
+    pub(super) fn secrets(&self) -> Vec<(String, &Secret)> {
+        let key = |rest: &str| format!("inbound.{}.{}.{rest}", self.adapter, self.name);
+        let token = self.token.iter().map(|token| (key("token"), token));
+        let query = self.dial.iter().flat_map(|dial| &dial.query);
+        let query = query.map(|(name, secret)| (key(&format!("query.{name}")), secret));
+        let passwords = self.terminals.iter().map(|terminal| &terminal.password);
+        let passwords = passwords.map(|password| (key("terminals.password"), password));
+        token.chain(query).chain(passwords).collect()
     }
 }
-
-/// Adapters that the contract names; what is not registered comes later.
-const KNOWN: [&str; 4] = ["nebula", "se5", "omni", "findface"];
 
 pub(super) fn all(
     reporter: &Reporter,
@@ -43,7 +55,7 @@ pub(super) fn all(
     names: &mut Names,
 ) -> Vec<InboundPlan> {
     let mut inbounds = Vec::new();
-    let mut paths = Paths::default();
+    let mut seen = Seen::default();
     for (adapter, table) in groups(reporter, "inbound", "adapter", node) {
         let grammar = adapters.iter().find(|known| known.name == adapter.key);
         if grammar.is_none() {
@@ -52,7 +64,7 @@ pub(super) fn all(
         for entry in table {
             check_name(reporter, "inbound", &entry.key, entry.span);
             names.add(reporter, "inbounds", &entry.key, entry.span);
-            let plan = grammar.and_then(|grammar| one(reporter, grammar, entry, &mut paths));
+            let plan = grammar.and_then(|grammar| one(reporter, grammar, entry, &mut seen));
             inbounds.extend(plan.map(|plan| (entry.span, plan)));
         }
     }
@@ -96,11 +108,6 @@ pub(super) fn groups<'d>(
 fn unknown(reporter: &Reporter, adapter: &Entry, adapters: &[AdapterGrammar]) {
     let names: Vec<_> = adapters.iter().map(|adapter| adapter.name).collect();
     let name = &adapter.key;
-    if KNOWN.contains(&name.as_str()) {
-        let message = format!("adapter `{name}` is not in this version yet");
-        let help = format!("adapters: {}", suggest::listing(&names));
-        return reporter.error(adapter.span, message, help);
-    }
     let help = suggest::help(name, "adapters", &names);
     reporter.error(adapter.span, format!("there is no adapter `{name}`"), help);
 }
@@ -109,39 +116,65 @@ fn one(
     reporter: &Reporter,
     grammar: &AdapterGrammar,
     entry: &Entry,
-    paths: &mut Paths,
+    seen: &mut Seen,
 ) -> Option<InboundPlan> {
-    if !grammar.reach.contains(&Reach::Pushed) {
-        let message = format!(
-            "adapter `{}` dials, which is not in this version yet",
-            grammar.name
-        );
-        reporter.error(entry.span, message, "");
-        return None;
-    }
     let title = format!("[inbound.{}.{}]", grammar.name, entry.key);
-    let keys = inbound_keys(grammar.settings);
+    let keys = inbound_keys(grammar);
     let table = Table::open(reporter, title, &entry.node, &keys)?;
+    let settings = settings(&table, grammar.settings);
+    let dial = seen.dials.read(&table, grammar, &settings);
     let plan = InboundPlan {
         name: entry.key.clone(),
         adapter: grammar.name,
-        path: paths.read(&table, entry),
+        path: seen.paths.read(&table, grammar, entry),
         token: table.secret("token"),
         allow: allow(&table),
-        settings: settings(&table, grammar.settings),
+        settings,
+        dial,
+        terminals: terminal::all(&table, grammar),
     };
+    if plan.path.is_none() {
+        check_nobody_pushes(&table);
+    }
     table.finish();
     Some(plan)
+}
+
+/// What must be unique over all inbounds.
+#[derive(Default)]
+struct Seen {
+    paths: Paths,
+    dials: dial::Dials,
+}
+
+/// Without a path nobody can post, so what is said about who may is a slip.
+fn check_nobody_pushes(table: &Table<'_>) {
+    for key in ["token", "allow"] {
+        if let Some(entry) = table.entry(key) {
+            let message = format!("`{key}` has no use with a `url` alone");
+            let help = "it is for posts: add `path` if the source also posts here, or leave it out";
+            table.reporter().error(entry.span, message, help);
+        }
+    }
 }
 
 #[derive(Default)]
 struct Paths(Vec<(String, Span)>);
 
 impl Paths {
-    fn read(&mut self, table: &Table<'_>, entry: &Entry) -> String {
+    fn read(
+        &mut self,
+        table: &Table<'_>,
+        grammar: &AdapterGrammar,
+        entry: &Entry,
+    ) -> Option<String> {
         let reporter = table.reporter();
-        let span = table.get("path").map_or(entry.span, |node| node.span);
         let written = table.text("path");
+        let is_dialled = dial::dialled(grammar).is_some() && table.entry("url").is_some();
+        if is_dialled && table.entry("path").is_none() {
+            return None;
+        }
+        let span = table.get("path").map_or(entry.span, |node| node.span);
         let path = written.map_or_else(|| format!("/in/{}", entry.key), str::to_owned);
         if written.is_some() {
             check_path(reporter, &path, span);
@@ -152,7 +185,7 @@ impl Paths {
             reporter.error(span, message, help);
         }
         self.0.push((path.clone(), span));
-        path
+        Some(path)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Every key of `routes.toml`, once: the reader, its errors and the JSON Schema come from here.
 
-use faceway_core::{Setting, SettingKind};
+use faceway_core::{Reach, Setting, SettingKind};
 
+use super::AdapterGrammar;
 use crate::read::{Key, Shape};
 use crate::schema::own;
 
@@ -28,7 +29,7 @@ const INBOUND: &[Key] = &[
     Key::new(
         "path",
         Shape::Text,
-        "Where devices push to; `/in/<name>` when left out.",
+        "Where devices push to; `/in/<name>` when left out, none for an inbound with a `url`.",
     ),
     Key::new(
         "token",
@@ -40,25 +41,60 @@ const INBOUND: &[Key] = &[
         Shape::Own(own::networks),
         "Addresses that may push; all when left out.",
     ),
+];
+
+const DIALLED: &[Key] = &[
     Key::new(
         "url",
-        Shape::Later,
-        "so far devices push; Faceway does not dial them",
+        Shape::Url(&["ws", "wss"]),
+        "A websocket that Faceway dials and keeps open.",
     ),
     Key::new(
-        "api_url",
-        Shape::Later,
-        "so far devices push; Faceway does not dial them",
+        "query",
+        Shape::Own(own::secrets_by_name),
+        "Parameters of `url` that are secrets, such as { access = { env = \"OMNI_ACCESS\" } }.",
     ),
     Key::new(
-        "terminals",
-        Shape::Later,
-        "enter the address of this inbound at the device by hand",
+        "tls",
+        Shape::Table(TLS),
+        "Own authorities, client certificate; for `url` and `api_url`.",
+    ),
+];
+
+const API: &[Key] = &[Key::new(
+    "api_url",
+    Shape::Url(&["http", "https"]),
+    "The source's HTTP API, which is asked for what is left out here.",
+)];
+
+const TERMINALS: &[Key] = &[Key::new(
+    "terminals",
+    Shape::Own(own::terminals),
+    "Devices whose subscription Faceway keeps pointing at itself.",
+)];
+
+pub(crate) const TERMINAL: &[Key] = &[
+    Key::required(
+        "url",
+        Shape::Url(&["https", "http"]),
+        "the device's own API, such as \"https://10.1.0.20:8000\"",
+    ),
+    Key::required("username", Shape::Text, "a user of that API"),
+    Key::required("password", Shape::Secret, "that user's password"),
+    Key::new(
+        "ca",
+        Shape::Path,
+        "PEM file of the authorities to trust in place of the usual ones, such as the device's own certificate.",
+    ),
+    Key::new(
+        "fingerprint",
+        Shape::Text,
+        "SHA-256 of the device's certificate, 64 hexadecimal digits: trust this one and no other.",
     ),
 ];
 
 /// The keys of an inbound of an adapter.
-pub(crate) fn inbound_keys(settings: &[Setting]) -> Vec<Key> {
+pub(crate) fn inbound_keys(adapter: &AdapterGrammar) -> Vec<Key> {
     let own = |setting: &Setting| {
         let shape = match setting.kind {
             SettingKind::Text => Shape::Text,
@@ -69,11 +105,21 @@ pub(crate) fn inbound_keys(settings: &[Setting]) -> Vec<Key> {
         };
         Key::new(setting.name, shape, setting.about)
     };
-    let settings: Vec<_> = settings.iter().map(own).collect();
-    let common = INBOUND
-        .iter()
-        .filter(|key| !settings.iter().any(|setting| setting.name == key.name));
-    common.copied().chain(settings.iter().copied()).collect()
+    let mut keys = INBOUND.to_vec();
+    for reach in adapter.reach {
+        keys.extend_from_slice(match reach {
+            Reach::Pushed => &[],
+            Reach::Dialled { .. } => DIALLED,
+            Reach::Subscribed => TERMINALS,
+        });
+        if matches!(reach, Reach::Dialled { api_for } if !api_for.is_empty()) {
+            keys.extend_from_slice(API);
+        }
+    }
+    let settings = adapter.settings.iter().map(own);
+    keys.retain(|key| adapter.settings.iter().all(|own| own.name != key.name));
+    keys.extend(settings);
+    keys
 }
 
 pub(super) const RETRY: &[Key] = &[

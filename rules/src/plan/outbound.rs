@@ -349,7 +349,7 @@ fn warn_of_secret(reporter: &Reporter, node: &Node, url: &str) {
     }
 }
 
-fn tls(table: &Table<'_>) -> Option<TlsPlan> {
+pub(super) fn tls(table: &Table<'_>) -> Option<TlsPlan> {
     let table = table.table("tls")?;
     let (ca, cert, key) = (table.path("ca"), table.path("cert"), table.path("key"));
     let halves = (table.get("cert").is_some(), table.get("key").is_some());

@@ -33,6 +33,16 @@ pub(crate) fn headers() -> Value {
     json!({ "type": "object", "additionalProperties": { "anyOf": [{ "type": "string" }, secret()] } })
 }
 
+/// Secrets by name.
+pub(crate) fn secrets_by_name() -> Value {
+    json!({ "type": "object", "additionalProperties": secret() })
+}
+
+/// A list of devices with an API.
+pub(crate) fn terminals() -> Value {
+    json!({ "type": "array", "items": super::schema_of(crate::plan::TERMINAL), "minItems": 1 })
+}
+
 /// Names of outbounds.
 pub(crate) fn names() -> Value {
     json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true })

@@ -8,7 +8,7 @@ const PUSHED: &[Reach] = &[Reach::Pushed];
 pub(crate) const ADAPTERS: &[AdapterGrammar] = &[
     AdapterGrammar {
         name: "nebula",
-        reach: PUSHED,
+        reach: &[Reach::Pushed, Reach::Subscribed],
         settings: &[
             Setting {
                 name: "device",
@@ -31,6 +31,32 @@ pub(crate) const ADAPTERS: &[AdapterGrammar] = &[
                 about: "By firmware.",
             },
         ],
+    },
+    AdapterGrammar {
+        name: "se5",
+        reach: &[
+            Reach::Pushed,
+            Reach::Dialled {
+                api_for: &["devices", "protocol"],
+            },
+        ],
+        settings: &[
+            Setting {
+                name: "devices",
+                kind: SettingKind::Texts,
+                about: "Ids of cameras.",
+            },
+            Setting {
+                name: "protocol",
+                kind: SettingKind::Word(&["v1", "v2"]),
+                about: "By firmware.",
+            },
+        ],
+    },
+    AdapterGrammar {
+        name: "omni",
+        reach: &[Reach::Pushed, Reach::Dialled { api_for: &[] }],
+        settings: &[],
     },
     AdapterGrammar {
         name: "example",

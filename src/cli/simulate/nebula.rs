@@ -9,7 +9,7 @@ use reqwest::Url;
 use tokio::sync::watch;
 
 use super::account::Account;
-use super::{ANSWER_MAX, Common, Play, Site, play, target};
+use super::{ANSWER_MAX, Common, Play, Site, play, target, way};
 use crate::cli::{Failure, Streams, http};
 
 /// How many terminals there are unless told otherwise. One has one API.
@@ -24,13 +24,13 @@ const TERMINALS: u64 = 3;
 /// With --listen there is one terminal, and its API (here without TLS): POST /v1/auth/login, GET and POST
 /// /v1/event/subscribe. Without --to nothing is pushed before somebody subscribes; records are kept meanwhile.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(group = way(), after_help = "\
 Example:
   faceway simulate nebula --to http://127.0.0.1:8080/in/lobby --rate 50 --count 1000 --images 40000
   faceway simulate nebula --listen 127.0.0.1:8000 --username admin --password admin123")]
 pub(super) struct Nebula {
     /// Where to: the inbound's address, with ?token=… where it wants one
-    #[arg(long, value_name = "URL", value_parser = target, required_unless_present = "listen")]
+    #[arg(long, value_name = "URL", value_parser = target)]
     to: Option<Url>,
     /// Serve the terminal's API there; port 0 takes a free one
     #[arg(long, value_name = "ADDR", conflicts_with = "terminals")]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::post::{post, refused};
 use super::socket::{Server, Show, Vendor};
-use super::{Common, Pace, Play, Tally, Ways, note_links, target};
+use super::{Common, Pace, Play, Tally, Ways, note_links, target, way};
 use crate::cli::{Failure, Streams};
 
 /// Where its pictures would be. Nobody serves them.
@@ -40,13 +40,13 @@ const TYPES_OF_1_14: usize = 2;
 ///
 /// With both, --count is what happens, and a record comes twice.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(group = way(), after_help = "\
 Example:
   faceway simulate omni --to http://127.0.0.1:8080/in/mall --rate 5
   faceway simulate omni --listen 127.0.0.1:8001 --count 100")]
 pub(super) struct Omni {
     /// Where webhooks go: the inbound's address, with ?token=… where it wants one
-    #[arg(long, value_name = "URL", value_parser = target, required_unless_present = "listen")]
+    #[arg(long, value_name = "URL", value_parser = target)]
     to: Option<Url>,
     /// Serve the websocket there; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]

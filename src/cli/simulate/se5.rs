@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::post::{post, refused};
 use super::socket::{Server, Show, Vendor};
-use super::{Common, Pace, Play, Tally, Ways, play, target};
+use super::{Common, Pace, Play, Tally, Ways, play, target, way};
 use crate::cli::{Failure, Streams};
 
 /// How often the history is reported, and how much of it at once (documented).
@@ -35,13 +35,13 @@ const HISTORY_RECORDS_MAX: u64 = 100;
 ///
 /// With both, --count is what happens, and a record comes twice.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(group = way(), after_help = "\
 Example:
   faceway simulate se5 --listen 127.0.0.1:5679 --api-listen 127.0.0.1:5555 --protocol v2
   faceway simulate se5 --to http://127.0.0.1:8080/in/hall --rate 5 --images 40000")]
 pub(super) struct Se5 {
     /// Where the history goes: the inbound's address, with ?token=… where it wants one
-    #[arg(long, value_name = "URL", value_parser = target, required_unless_present = "listen")]
+    #[arg(long, value_name = "URL", value_parser = target)]
     to: Option<Url>,
     /// Serve the websocket there; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]

@@ -53,7 +53,7 @@ impl Authority {
     }
 }
 
-pub(super) fn acceptor(issued: &Issued, clients: Option<&Authority>) -> TlsAcceptor {
+pub(crate) fn acceptor(issued: &Issued, clients: Option<&Authority>) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -21,6 +21,7 @@ use self::connection::Connection;
 use self::state::State;
 
 pub use self::behaviour::{Behaviour, Reply};
+pub(crate) use self::certificates::acceptor;
 pub use self::certificates::{Authority, Issued};
 pub use self::proxy::{FaultProxy, Traffic};
 pub use self::state::Received;

@@ -1,0 +1,230 @@
+//! Sources that are dialled: a websocket for each, kept open, read only as fast as the spool can keep.
+//!
+//! Such a source sends once and hears no answer, so what it sends while nobody reads is lost, and Faceway can only say
+//! so: every gap is logged, counted and shown.
+//!
+//! **Invariants.** A source has one connection at a time. What was read is kept before the next connection is opened.
+//! A message leaves this room only through [`Inbound::keep_all`], whose success is durable.
+
+mod connect;
+mod keeper;
+mod pause;
+mod status;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Api, BodyMemory, Inbound};
+use connect::Socket;
+use pause::Pause;
+use stream::Ended;
+
+pub(crate) use connect::Target;
+pub(crate) use status::{SourceState, SourceStatus, Status};
+
+/// How long is waited for what; shorter in tests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// A ping is sent this often, and a source that has said nothing for two periods is given up.
+    pub(crate) ping: Duration,
+    /// For name, connection, TLS and handshake together.
+    pub(crate) connect_max: Duration,
+    /// First and longest pause between two attempts. A long one would only lose more events.
+    pub(crate) pause: (Duration, Duration),
+    /// What the greeting was made from is asked for again this often.
+    pub(crate) refresh: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            ping: Duration::from_secs(15),
+            connect_max: Duration::from_secs(10),
+            pause: (Duration::from_secs(1), Duration::from_secs(30)),
+            refresh: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// A connection that held this long is no reason to wait before the next one.
+const STABLE: Duration = Duration::from_secs(60);
+
+/// A source that is to be dialled.
+pub(crate) struct Source {
+    pub(crate) inbound: Arc<Inbound>,
+    pub(crate) target: Target,
+    /// Asked for what the greeting needs.
+    pub(crate) api: Option<Api>,
+    pub(crate) memory: BodyMemory,
+    pub(crate) status: Arc<Status>,
+    pub(crate) timing: Timing,
+}
+
+/// All sources at work.
+pub(crate) struct Sources {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Sources {
+    /// Sets them to work.
+    pub(crate) fn run(sources: Vec<Source>) -> Self {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        for source in sources {
+            tasks.spawn(source.run(stop.clone()));
+        }
+        Self { tasks, stop }
+    }
+
+    /// Closes every connection and waits until what was read is kept.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.join_all().await;
+    }
+}
+
+/// What a source is told after every connect.
+struct Greeting {
+    messages: Vec<String>,
+    /// Whether it was made from what its API said, and may become another.
+    asked: bool,
+}
+
+impl Source {
+    async fn run(self, stop: CancellationToken) {
+        let mut pause = Pause::new(self.timing.pause);
+        let mut greeting = None;
+        while !stop.is_cancelled() {
+            let opened = tokio::select! {
+                () = stop.cancelled() => break,
+                opened = self.open(&mut greeting) => opened,
+            };
+            match opened {
+                Ok((socket, greeted)) => {
+                    let began = Instant::now();
+                    self.status.connected();
+                    let ended = self.live(socket, &greeted, &stop).await;
+                    self.status.lost(&ended);
+                    if ended == Ended::Changed {
+                        continue;
+                    }
+                    if began.elapsed() >= STABLE {
+                        pause.reset();
+                    }
+                }
+                Err(reason) => self.status.failed(reason),
+            }
+            let pause = pause.next(rand::random());
+            self.status.waits(pause);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.status.stopped();
+    }
+
+    /// Finds out what to say, connects and says it. `known` is what was said last, for when the API does not answer now.
+    async fn open(&self, known: &mut Option<Vec<String>>) -> Result<(Socket, Greeting), String> {
+        self.status.connects();
+        let greeting = match (self.greeting().await, &known) {
+            (Ok(greeting), _) => greeting,
+            (Err(reason), Some(known)) => {
+                tracing::warn!(
+                    inbound = self.inbound.name(),
+                    reason,
+                    "greeting the source as the last time"
+                );
+                Greeting {
+                    messages: known.clone(),
+                    asked: true,
+                }
+            }
+            (Err(reason), None) => return Err(reason),
+        };
+        let connected = self.target.connect(&greeting.messages);
+        let socket = tokio::time::timeout(self.timing.connect_max, connected)
+            .await
+            .map_err(|_| "it does not answer in time".to_owned())??;
+        *known = Some(greeting.messages.clone());
+        Ok((socket, greeting))
+    }
+
+    async fn greeting(&self) -> Result<Greeting, String> {
+        let mut dialogue = self.inbound.greeting();
+        let Some(api) = &self.api else {
+            return said(&mut *dialogue);
+        };
+        let led = api.lead(&mut *dialogue).await?;
+        Ok(Greeting {
+            messages: led.result,
+            asked: led.asked,
+        })
+    }
+
+    /// One connection's life, until all that was read of it is kept.
+    async fn live(&self, socket: Socket, greeted: &Greeting, stop: &CancellationToken) -> Ended {
+        let enough = stop.child_token();
+        let peer = socket.get_ref().peer();
+        let (queue, queued) = keeper::queue();
+        let read = stream::read(socket, queue, &self.memory, self.timing.ping, &enough);
+        let keep = keeper::keep(&self.inbound, peer, queued, &self.status, stop);
+        let refresh = async {
+            self.until_changed(greeted).await;
+            enough.cancel();
+            std::future::pending::<()>().await;
+        };
+        let work = async { tokio::join!(read, keep).0 };
+        let ended = tokio::select! {
+            ended = work => ended,
+            () = refresh => Ended::Enough,
+        };
+        match ended {
+            Ended::Enough if !stop.is_cancelled() => Ended::Changed,
+            ended => ended,
+        }
+    }
+
+    /// Ends when the source would have to be told something else than it was. The documents know one message after a
+    /// connect and no second one, so it is to be dialled anew then.
+    async fn until_changed(&self, greeted: &Greeting) {
+        if !greeted.asked {
+            return std::future::pending().await;
+        }
+        loop {
+            let jitter = self.timing.refresh.mul_f64(rand::random::<f64>() * 0.2);
+            tokio::time::sleep(self.timing.refresh - jitter).await;
+            match self.greeting().await {
+                Ok(greeting) if greeting.messages != greeted.messages => return,
+                Ok(_) => {}
+                Err(reason) => {
+                    tracing::debug!(
+                        inbound = self.inbound.name(),
+                        reason,
+                        "cannot ask the source's API again"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A greeting for which nothing has to be asked.
+fn said(dialogue: &mut dyn faceway_core::Dialogue<Vec<String>>) -> Result<Greeting, String> {
+    match dialogue.begin() {
+        faceway_core::Step::Done(messages) => Ok(Greeting {
+            messages,
+            asked: false,
+        }),
+        faceway_core::Step::Failed(reason) => Err(reason.into_owned()),
+        faceway_core::Step::Ask(_) => Err("its API has to be asked: add `api_url`".into()),
+    }
+}

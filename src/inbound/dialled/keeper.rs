@@ -1,0 +1,60 @@
+//! From a source's messages to the spool: in their order, all that wait at once, and again until the spool has them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use faceway_core::Outcome;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::Status;
+use crate::inbound::Inbound;
+
+/// A message, and its share of the memory until it is kept.
+pub(super) struct Queued {
+    pub(super) message: Bytes,
+    pub(super) _share: Option<OwnedSemaphorePermit>,
+}
+
+/// Messages that wait; when there are as many, the socket is not read.
+const QUEUED_MAX: usize = 64;
+/// While the spool is full, it is asked this often.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) fn queue() -> (mpsc::Sender<Queued>, mpsc::Receiver<Queued>) {
+    mpsc::channel(QUEUED_MAX)
+}
+
+/// Keeps what is queued until the queue is closed and empty. On `stop` it does not wait for a full spool any more: what
+/// is still unkept then is lost, and that is told.
+pub(super) async fn keep(
+    inbound: &Inbound,
+    peer: Option<IpAddr>,
+    mut queued: mpsc::Receiver<Queued>,
+    status: &Status,
+    stop: &CancellationToken,
+) {
+    let mut taken = Vec::with_capacity(QUEUED_MAX);
+    while queued.recv_many(&mut taken, QUEUED_MAX).await > 0 {
+        let messages: Vec<Bytes> = taken.iter().map(|queued| queued.message.clone()).collect();
+        while inbound.keep_all(peer, &messages).await == Outcome::Busy {
+            status.blocked();
+            let stopped = tokio::select! {
+                () = stop.cancelled() => true,
+                () = tokio::time::sleep(BUSY_PAUSE) => false,
+            };
+            if stopped {
+                queued.close();
+                let unkept = taken.len() + queued.len();
+                return tracing::error!(
+                    inbound = inbound.name(),
+                    unkept,
+                    "stopping while the spool cannot keep; these messages are lost, their source does not repeat them"
+                );
+            }
+        }
+        status.unblocked();
+        taken.clear();
+    }
+}

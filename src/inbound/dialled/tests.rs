@@ -1,0 +1,352 @@
+//! What takes minutes in earnest, with short periods: silence, a spool that is full for a while, cameras that are added.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use faceway_core::{
+    AppendError, Batch, BoxFuture, Lane, Lease, Private, Receipt, Room, SettingValue, Settings,
+    Settled, Settlement, Sha256, Spool, SpoolError, Start, Survey, SystemClock, Timestamp,
+};
+use faceway_spool_disk::{DiskSettings, DiskSpool};
+use faceway_testkit::platform::{Connection, Platform};
+use faceway_testkit::receiver::{Behaviour, FaultProxy, Receiver, Reply, Traffic};
+use faceway_tls::ClientTls;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{Source, SourceState, Sources, Status, Target, Timing};
+use crate::inbound::{Api, BodyMemory, Inbound};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const TIMING: Timing = Timing {
+    ping: Duration::from_millis(200),
+    connect_max: Duration::from_secs(10),
+    pause: (Duration::from_millis(10), Duration::from_millis(100)),
+    refresh: Duration::from_millis(50),
+};
+
+/// A real spool that is full when a test says so.
+struct SometimesFull {
+    disk: DiskSpool,
+    full: AtomicBool,
+}
+
+impl Spool for SometimesFull {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>> {
+        if self.full.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(AppendError::Full) });
+        }
+        self.disk.append(batch)
+    }
+
+    fn open_lane(&self, name: &str, start: Start) -> BoxFuture<'_, Result<Lane, SpoolError>> {
+        self.disk.open_lane(name, start)
+    }
+
+    fn lease(
+        &self,
+        lane: Lane,
+        max: usize,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Lease>, SpoolError>> {
+        self.disk.lease(lane, max, now)
+    }
+
+    fn settle(&self, lane: Lane, settlements: Vec<Settlement>) {
+        self.disk.settle(lane, settlements);
+    }
+
+    fn wake(&self, lane: Lane) {
+        self.disk.wake(lane);
+    }
+
+    fn survey(&self, lane: Lane, now: Timestamp) -> BoxFuture<'_, Result<Survey, SpoolError>> {
+        self.disk.survey(lane, now)
+    }
+
+    fn changed(&self, seen: u64) -> BoxFuture<'_, u64> {
+        self.disk.changed(seen)
+    }
+
+    fn room(&self) -> Room {
+        self.disk.room()
+    }
+
+    fn picture(&self, sha256: Sha256) -> BoxFuture<'_, Result<Option<Private<Bytes>>, SpoolError>> {
+        self.disk.picture(sha256)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.disk.close()
+    }
+}
+
+/// A source at work, its spool, and a lane over all that it has kept.
+struct Site {
+    spool: Arc<SometimesFull>,
+    lane: Lane,
+    status: Arc<Status>,
+    sources: Sources,
+    _dir: tempfile::TempDir,
+}
+
+impl Site {
+    /// Dials `url` for an inbound of this adapter.
+    async fn dial(adapter: &str, settings: Settings, url: &str, api: Option<&str>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let settings_of_spool = DiskSettings {
+            dir: dir.path().join("data"),
+            bytes_max: 1 << 30,
+            free_min: 0,
+            history: Duration::from_secs(3600),
+            images: Duration::from_secs(3600),
+            quarantine: Duration::from_secs(3600),
+        };
+        let clock: Arc<dyn faceway_core::Clock> = Arc::new(SystemClock);
+        let disk = DiskSpool::open(settings_of_spool, Arc::clone(&clock))
+            .await
+            .unwrap();
+        let spool = Arc::new(SometimesFull {
+            disk,
+            full: AtomicBool::new(false),
+        });
+        let lane = spool.open_lane("all", Start::Oldest).await.unwrap();
+        let adapter = faceway_adapters::all()
+            .into_iter()
+            .find(|known| known.name() == adapter);
+        let store: Arc<dyn Spool> = Arc::clone(&spool) as _;
+        let adapter = Arc::from(adapter.unwrap());
+        let inbound = Inbound::new("hall", adapter, settings, store, Arc::clone(&clock));
+        let status = Arc::new(Status::new("hall", clock));
+        let tls = ClientTls::default();
+        let source = Source {
+            inbound: Arc::new(inbound),
+            target: Target::new(url, &[], &tls, 2 << 20).unwrap(),
+            api: api.map(|url| Api::new(url, &tls).unwrap()),
+            memory: BodyMemory::new(1 << 20, 2 << 20),
+            status: Arc::clone(&status),
+            timing: TIMING,
+        };
+        Self {
+            spool,
+            lane,
+            status,
+            sources: Sources::run(vec![source]),
+            _dir: dir,
+        }
+    }
+
+    async fn omni(url: &str) -> Self {
+        Self::dial("omni", Settings::default(), url, None).await
+    }
+
+    fn full(&self, full: bool) {
+        self.spool.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Waits until the source stands as it should.
+    async fn wait_until(&self, holds: impl Fn(&super::SourceStatus) -> bool) {
+        let waiting = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(5));
+            while !holds(&self.status.look()) {
+                ticks.tick().await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(waited.is_ok(), "{:?}", self.status.look());
+    }
+
+    /// Waits for so many events, and gives the numbers of their messages in the order in which they were kept.
+    async fn kept(&self, count: usize) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        let waiting = async {
+            let mut mark = 0;
+            while numbers.len() < count {
+                let epoch = Timestamp::from_seconds(0).unwrap();
+                let leases = self.spool.lease(self.lane, 1000, epoch).await.unwrap();
+                numbers.extend(leases.iter().map(number));
+                let done = |lease: &Lease| Settlement {
+                    seq: lease.seq,
+                    outcome: Settled::Done,
+                    attempt: None,
+                };
+                self.spool
+                    .settle(self.lane, leases.iter().map(done).collect());
+                if leases.is_empty() {
+                    mark = self.spool.changed(mark).await;
+                }
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        let status = self.status.look();
+        assert!(
+            waited.is_ok(),
+            "only {} are kept: {status:?}",
+            numbers.len()
+        );
+        numbers
+    }
+}
+
+fn number(lease: &Lease) -> u64 {
+    let event: Value = serde_json::from_slice(lease.body.reveal()).unwrap();
+    event["vendor"]["n"].as_u64().unwrap()
+}
+
+fn message(n: u64) -> String {
+    let id = format!("6c1d2f00-0000-4000-8000-{n:012}");
+    json!({ "type": "har", "n": n, "camera": { "id": "7" }, "event": { "id": id } }).to_string()
+}
+
+async fn say(connection: &mut Connection, numbers: std::ops::Range<u64>) {
+    for n in numbers {
+        assert!(connection.say(message(n)).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_silent_for_two_periods_is_given_up() {
+    let platform = Platform::start().await;
+    let site = Site::omni(&platform.url()).await;
+    let mut connection = platform.connection().await;
+    say(&mut connection, 0..3).await;
+    assert_eq!(site.kept(3).await, [0, 1, 2]);
+    // From here on it is not read, so no ping is answered.
+    let _again = platform.connection().await;
+    site.wait_until(|status| status.gaps == 1).await;
+    let error = site.status.look().last_error.unwrap();
+    assert!(error.contains("not even an answer to our pings"), "{error}");
+    drop(connection);
+    site.sources.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pulled_cable_is_noticed_and_what_was_read_is_kept() {
+    let platform = Platform::start().await;
+    let proxy = FaultProxy::start(platform.address()).await;
+    let site = Site::omni(&format!("ws://{}", proxy.address())).await;
+    let mut connection = platform.connection().await;
+    say(&mut connection, 0..100).await;
+    connection.read_by_client().await;
+    proxy.set(Traffic::Stall);
+    site.wait_until(|status| status.state != SourceState::Connected)
+        .await;
+    proxy.set(Traffic::Pass);
+    let mut connection = platform.connection().await;
+    say(&mut connection, 100..101).await;
+    assert_eq!(site.kept(101).await, (0..101).collect::<Vec<_>>());
+    site.sources.stop().await;
+}
+
+/// A message that is longer on its way than anybody may be silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_message_is_no_silence() {
+    let platform = Platform::start().await;
+    let site = Site::omni(&platform.url()).await;
+    let mut connection = platform.connection().await;
+    let text = message(7);
+    connection
+        .say_raw(&[0x81, 126, 0, u8::try_from(text.len()).unwrap()])
+        .await;
+    let began = Instant::now();
+    let mut bytes = text.as_bytes().chunks(text.len().div_ceil(20));
+    let mut ticks = tokio::time::interval(TIMING.ping / 2);
+    for _ in 0..20 {
+        ticks.tick().await;
+        connection.say_raw(bytes.next().unwrap_or_default()).await;
+    }
+    assert!(began.elapsed() > TIMING.ping * 4, "it was slow");
+    assert_eq!(site.kept(1).await, [7]);
+    assert_eq!(platform.accepted(), 1);
+    site.sources.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_spool_is_waited_for_in_order_and_without_loss() {
+    let platform = Platform::start().await;
+    let site = Site::omni(&platform.url()).await;
+    let mut connection = platform.connection().await;
+    say(&mut connection, 0..10).await;
+    connection.read_by_client().await;
+    site.full(true);
+    // Far more than queue, memory and the buffers of the system take: the platform cannot get rid of it.
+    let padding = "x".repeat(100_000);
+    let rest = tokio::spawn(async move {
+        for n in 10..200_u64 {
+            let text = message(n).replacen('{', &format!("{{\"padding\":\"{padding}\","), 1);
+            assert!(
+                connection.say(text).await,
+                "the source is not given up for our own slowness"
+            );
+        }
+        connection
+    });
+    site.wait_until(|status| status.state == SourceState::Blocked)
+        .await;
+    // Longer than anybody may be silent.
+    tokio::time::sleep(TIMING.ping * 4).await;
+    assert!(!rest.is_finished(), "it is not read");
+    assert_eq!(platform.accepted(), 1);
+    site.full(false);
+    assert_eq!(site.kept(200).await, (0..200).collect::<Vec<_>>());
+    rest.await.unwrap();
+    assert_eq!(platform.accepted(), 1);
+    let status = site.status.look();
+    assert_eq!((status.state, status.gaps), (SourceState::Connected, 1));
+    site.sources.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_does_not_wait_for_a_full_spool() {
+    let platform = Platform::start().await;
+    let site = Site::omni(&platform.url()).await;
+    let mut connection = platform.connection().await;
+    site.full(true);
+    say(&mut connection, 0..10).await;
+    site.wait_until(|status| status.state == SourceState::Blocked)
+        .await;
+    let stopped = tokio::time::timeout(PATIENCE, site.sources.stop()).await;
+    assert!(stopped.is_ok());
+}
+
+fn cameras(ids: &[&str]) -> Behaviour {
+    let list: Vec<_> = ids.iter().map(|id| json!({ "device_id": id })).collect();
+    let body = json!({ "data": { "devices_list": list } }).to_string();
+    Behaviour::Answer(Reply::status(200).body(body))
+}
+
+async fn watched(connection: &mut Connection) -> Value {
+    let greeting = connection.hear().await.expect("it is greeted");
+    let greeting: Value = serde_json::from_str(&greeting).unwrap();
+    greeting["event_list"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_is_added_later_is_included() {
+    let (platform, api) = (Platform::start().await, Receiver::start().await);
+    api.script(cameras(&["3f1a"]));
+    let mut settings = Settings::default();
+    settings.set("protocol", SettingValue::Text("v1".into()));
+    let url = format!("http://{}", api.address());
+    let site = Site::dial("se5", settings, &platform.url(), Some(&url)).await;
+    let mut connection = platform.connection().await;
+    assert_eq!(watched(&mut connection).await, json!(["3f1a"]));
+    // The list is asked for again and again; as long as it stays, so does the connection.
+    api.wait_for(5).await;
+    assert_eq!(platform.accepted(), 1);
+
+    api.script(cameras(&["3f1a", "77c2"]));
+    assert_eq!(connection.hear().await, None, "closed, to be greeted anew");
+    let mut connection = platform.connection().await;
+    assert_eq!(watched(&mut connection).await, json!(["3f1a", "77c2"]));
+
+    // Without its API a box is greeted as the last time.
+    api.refuse().await;
+    connection.reset();
+    let mut connection = platform.connection().await;
+    assert_eq!(watched(&mut connection).await, json!(["3f1a", "77c2"]));
+    site.sources.stop().await;
+}

@@ -35,6 +35,33 @@ const TWICE: u64 = 8;
 /// A drawing of nobody.
 const FACE: &[u8] = include_bytes!("face.jpg");
 
+/// Where sources are dialled. Their ports are taken before the gateway is told of them.
+pub(super) struct Doors {
+    omni: TcpListener,
+    se5: TcpListener,
+    se5_api: TcpListener,
+}
+
+impl Doors {
+    fn open() -> std::io::Result<Self> {
+        let open = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        Ok(Self {
+            omni: open()?,
+            se5: open()?,
+            se5_api: open()?,
+        })
+    }
+}
+
+fn asynchronous(door: TcpListener) -> Result<tokio::net::TcpListener, Failure> {
+    door.set_nonblocking(true).map_err(trouble)?;
+    tokio::net::TcpListener::from_std(door).map_err(trouble)
+}
+
+fn trouble(error: std::io::Error) -> Failure {
+    Failure::trouble(format!("cannot prepare the demo: {error}"))
+}
+
 /// Everything that has to be there before the gateway.
 pub(super) struct Stage {
     dir: TempDir,
@@ -45,15 +72,14 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Writes both files for a receiver at `receiver`, and reads them as `faceway run` would.
-    pub(super) fn build(receiver: SocketAddr) -> Result<Self, Failure> {
-        let trouble =
-            |error: std::io::Error| Failure::trouble(format!("cannot prepare the demo: {error}"));
+    pub(super) fn build(receiver: SocketAddr) -> Result<(Self, Doors), Failure> {
         let dir = tempfile::Builder::new()
             .prefix("faceway-demo-")
             .tempdir()
             .map_err(trouble)?;
         let gateway_text = gateway_text(dir.path(), free_port().map_err(trouble)?);
-        let routes_text = routes_text(receiver);
+        let doors = Doors::open().map_err(trouble)?;
+        let routes_text = routes_text(receiver, &doors).map_err(trouble)?;
         std::fs::write(dir.path().join(config::GATEWAY_FILE), &gateway_text).map_err(trouble)?;
         std::fs::write(dir.path().join(config::ROUTES_FILE), &routes_text).map_err(trouble)?;
         // Without the environment: the demo is the same everywhere.
@@ -64,24 +90,33 @@ impl Stage {
         let routes = config::parse_routes(&routes_text, config::ROUTES_FILE).map_err(|errors| {
             Failure::trouble(format!("the demo's own file is wrong:\n{errors}"))
         })?;
-        Ok(Self {
+        let stage = Self {
             dir,
             config,
             routes: routes.value,
             routes_text,
-        })
+        };
+        Ok((stage, doors))
     }
 
-    /// Sets a source of every vendor to work. They all push; the inbounds in [`routes_text`] are their other ends. OMNI and
-    /// SE5 serve their websockets instead when their [`Ways`] have a listener.
-    pub(super) fn sources(&self) -> Result<Vec<Play>, Failure> {
+    /// Sets a source of every vendor to work. The inbounds in [`routes_text`] are their other ends.
+    pub(super) fn sources(&self, doors: Doors) -> Result<Vec<Play>, Failure> {
         let client = http::client(ANSWER_MAX)?;
+        let omni = Ways {
+            listener: Some(asynchronous(doors.omni)?),
+            to: None,
+        };
+        let se5 = Ways {
+            listener: Some(asynchronous(doors.se5)?),
+            to: Some((self.inbound("hall")?, client.clone())),
+        };
+        let cameras = self.se5();
+        cameras.serve_api(asynchronous(doors.se5_api)?);
         Ok(vec![
             self.terminals(client.clone())?.start(),
-            self.findface(client.clone())?.start(),
-            self.omni()
-                .start(Ways::push(self.inbound("mall")?, client.clone())),
-            self.se5().start(Ways::push(self.inbound("hall")?, client)),
+            self.findface(client)?.start(),
+            self.omni().start(omni),
+            cameras.start(se5),
         ])
     }
 
@@ -155,7 +190,7 @@ impl Stage {
         }
         writeln!(
             out,
-            "\nInvented sources push to    http://{}/in/…",
+            "\nInvented sources push to    http://{}/in/…, or are dialled",
             gateway.devices()
         )?;
         writeln!(
@@ -194,12 +229,24 @@ fn gateway_text(dir: &Path, port: u16) -> String {
 }
 
 /// The inbounds are the other ends of [`Stage::sources`].
-fn routes_text(receiver: SocketAddr) -> String {
-    format!(
-        r#"[inbound.nebula.lobby]      # SenseNebula terminals
-[inbound.findface.city]     # a FindFace platform
-[inbound.omni.mall]         # an OMNI Platform
-[inbound.se5.hall]          # a Sophon SE5 box
+fn routes_text(receiver: SocketAddr, doors: &Doors) -> std::io::Result<String> {
+    let (omni, se5, se5_api) = (
+        doors.omni.local_addr()?,
+        doors.se5.local_addr()?,
+        doors.se5_api.local_addr()?,
+    );
+    Ok(format!(
+        r#"[inbound.nebula.lobby]      # SenseNebula terminals, which push
+
+[inbound.findface.city]     # a FindFace platform, which pushes
+
+[inbound.omni.mall]         # an OMNI Platform, whose websocket is dialled
+url = "ws://{omni}/event-service/ws?endpoint_id=demo"
+
+[inbound.se5.hall]          # a Sophon SE5 box: dialled, and it pushes its history too
+url = "ws://{se5}"
+api_url = "http://{se5_api}"
+path = "/in/hall"
 
 [outbound.webhook.erp]
 url = "http://{receiver}/erp"
@@ -218,7 +265,7 @@ name = "trouble to the guard"
 when = {{ any = [{{ kind = "alarm" }}, {{ "person.category" = "blocklisted" }}] }}
 to = ["guard"]
 "#
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -227,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_demo_s_files_are_good() {
-        let stage = Stage::build("127.0.0.1:9".parse().unwrap()).unwrap();
+        let (stage, _) = Stage::build("127.0.0.1:9".parse().unwrap()).unwrap();
         assert_eq!(stage.routes.outbounds.len(), 2);
         assert!(stage.dir.path().join("routes.toml").exists());
         assert_ne!(stage.config.listen.devices.port(), 0);

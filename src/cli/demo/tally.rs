@@ -19,7 +19,6 @@ pub(super) fn undelivered(metrics: &str) -> u64 {
 
 /// Prints the summary.
 pub(super) fn sum_up(
-    records: u64,
     receiver: &Receiver,
     metrics: &str,
     took: Duration,
@@ -42,12 +41,12 @@ pub(super) fn sum_up(
     writeln!(out, "\nIn {}:", span(took))?;
     writeln!(
         out,
-        "  received    {}, each on disk before it was answered",
-        counted(records, "record")
+        "  received    {}, each on disk before anything else",
+        counted(stored(metrics), "record")
     )?;
     writeln!(
         out,
-        "  duplicates  {} of records that were sent twice, dropped",
+        "  duplicates  {} of records that came twice, by one way or by two, dropped",
         grouped(duplicates)
     )?;
     let (erp, guard) = (attempts("erp", "delivered"), attempts("guard", "delivered"));

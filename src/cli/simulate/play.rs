@@ -24,14 +24,6 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    /// By requests only.
-    pub(crate) const fn push(to: Url, client: Client) -> Self {
-        Self {
-            listener: None,
-            to: Some((to, client)),
-        }
-    }
-
     /// As the command line has it; tells where it listens.
     pub(super) async fn asked(
         listen: Option<SocketAddr>,
@@ -55,7 +47,7 @@ pub(crate) struct Play {
     pub(super) began: Instant,
     pub(super) tasks: JoinSet<()>,
     /// One for each way out.
-    pub(crate) tallies: Vec<Arc<Tally>>,
+    pub(super) tallies: Vec<Arc<Tally>>,
     pub(super) stop: CancellationToken,
 }
 
@@ -77,10 +69,9 @@ impl Play {
     }
 
     /// Ends it, and waits until it has.
-    pub(crate) async fn end(mut self) -> Vec<Arc<Tally>> {
+    pub(crate) async fn end(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
-        self.tallies
     }
 
     /// Waits until all was sent.

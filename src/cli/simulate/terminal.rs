@@ -278,8 +278,10 @@ mod tests {
     fn stopping_does_not_wait_for_the_gateway() {
         block_on(async {
             let site = site("http://127.0.0.1:9/", Pace::new(1e6, Some(2)), None);
-            let tallies = site.start().end().await;
-            assert_eq!(tallies[0].taken(), 0);
+            let play = site.start();
+            let tally = Arc::clone(&play.tallies[0]);
+            play.end().await;
+            assert_eq!(tally.taken(), 0);
             Ok(())
         })
         .unwrap();

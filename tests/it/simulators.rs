@@ -286,6 +286,48 @@ async fn what_every_source_says_it_sent_arrives_once() {
 }
 
 #[tokio::test]
+async fn what_a_dialled_source_says_it_sent_arrives_once() {
+    let receiver = Receiver::start().await;
+    let words = "--listen 127.0.0.1:0 --count 60 --rate 600";
+    let mut omni = Simulator::start(&format!("omni {words}"));
+    let mut v1 = Simulator::start(&format!(
+        "se5 {words} --api-listen 127.0.0.1:0 --images 900"
+    ));
+    let mut v2 = Simulator::start(&format!(
+        "se5 {words} --api-listen 127.0.0.1:0 --protocol v2"
+    ));
+    let mall = omni.address("websocket at ").await;
+    let mut inbounds =
+        format!("[inbound.omni.mall]\nurl = \"ws://{mall}/event-service/ws?endpoint_id=e-1\"\n");
+    for (name, box_) in [("hall", &mut v1), ("yard", &mut v2)] {
+        let (url, api) = (
+            box_.address("websocket at ").await,
+            box_.address("API at ").await,
+        );
+        inbounds.push_str(&format!(
+            "[inbound.se5.{name}]\nurl = \"ws://{url}\"\napi_url = \"http://{api}\"\n"
+        ));
+    }
+    let routes = crate::harness::routes_to(&receiver.url(), "");
+    let site = Site::new(&format!("{inbounds}{routes}"));
+    let gateway = site.start().await;
+    let ends = futures_util::future::join3(omni.end(), v1.end(), v2.end());
+    for (code, out, talk) in <[_; 3]>::from(ends.await) {
+        assert_eq!(code, 0, "{talk}");
+        assert!(out.contains(": 60 sent"), "{out}");
+        assert!(!out.contains("refusal"), "{out}");
+    }
+    let received = receiver.wait_for(180).await;
+    gateway.delivered_all("erp").await;
+    let ids: HashSet<String> = (received.iter())
+        .map(|received| event(received)["id"].to_string())
+        .collect();
+    assert_eq!((ids.len(), receiver.received().len()), (180, 180));
+    let named = (received.iter()).filter(|received| event(received)["inbound"] == "yard");
+    assert_eq!(named.count(), 60);
+}
+
+#[tokio::test]
 async fn findface_sends_a_whole_batch_again_until_it_hears_200() {
     let receiver = Receiver::start().await;
     for status in [202, 204] {
@@ -476,6 +518,38 @@ async fn a_box_tells_a_record_in_both_ways() {
     for event in heard {
         assert!(reported.contains(&event["event_id"].to_string()));
     }
+}
+
+#[tokio::test]
+async fn a_record_that_comes_by_both_ways_is_kept_once() {
+    let receiver = Receiver::start().await;
+    // Both must know the other's address beforehand, so the gateway's port is kept for it.
+    let port = TcpSocket::new_v4().unwrap();
+    port.set_reuseaddr(true).unwrap();
+    port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let devices = port.local_addr().unwrap().to_string();
+    let mut sim = Simulator::start(&format!(
+        "se5 --listen 127.0.0.1:0 --api-listen 127.0.0.1:0 --to http://{devices}/in/hall --count 80 --rate 40"
+    ));
+    let socket = sim.address("websocket at ").await;
+    let api = sim.address("API at ").await;
+    let inbound = format!(
+        "[inbound.se5.hall]\nurl = \"ws://{socket}\"\napi_url = \"http://{api}\"\npath = \"/in/hall\"\n"
+    );
+    let routes = crate::harness::routes_to(&receiver.url(), "");
+    let site = Site::new(&format!("{inbound}{routes}")).set("FACEWAY_LISTEN__DEVICES", &devices);
+    let gateway = site.start().await;
+    let (code, out, talk) = sim.end().await;
+    assert_eq!(code, 0, "{talk}");
+    assert!(out.contains(": 80 taken"), "{out}");
+    let received = receiver.wait_for(80).await;
+    gateway.delivered_all("erp").await;
+    let ids: HashSet<String> = (received.iter())
+        .map(|received| event(received)["vendor_id"].to_string())
+        .collect();
+    assert_eq!((ids.len(), receiver.received().len()), (80, 80));
+    let twice = "faceway_received_total{inbound=\"hall\",result=\"duplicate\"}";
+    assert!(gateway.metric(twice).await > 0.0);
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ const CLIENTS_MAX: usize = 64;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long clients may read what is left when all was sent.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long a client may take to say goodbye.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// What a client sends is a list of cameras at most.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
@@ -249,10 +251,7 @@ impl<V: Vendor> Server<V> {
                 wish: Arc::clone(&wish),
                 queue,
             });
-            tokio::select! {
-                () = self.stop.cancelled() => {}
-                () = self.serve(socket, &wish, tellings) => {}
-            }
+            self.serve(socket, &wish, tellings).await;
         }
     }
 
@@ -265,6 +264,7 @@ impl<V: Vendor> Server<V> {
         let (mut sink, mut source) = socket.split();
         loop {
             tokio::select! {
+                () = self.stop.cancelled() => break,
                 said = source.next() => match said {
                     Some(Ok(Message::Text(text))) => self.hear(wish, &text),
                     // The answer is queued by the library, and leaves with the next flush.
@@ -274,14 +274,21 @@ impl<V: Vendor> Server<V> {
                 },
                 telling = tellings.recv() => {
                     let Some(Telling { text, record }) = telling else { break };
-                    if sink.send(Message::Text(text)).await.is_err() {
-                        return;
+                    tokio::select! {
+                        // He does not read, so a farewell would not reach him either.
+                        () = self.stop.cancelled() => return,
+                        sent = sink.send(Message::Text(text)) => if sent.is_err() { return },
                     }
                     record.was_heard();
                 }
             }
         }
-        let _ = sink.close().await;
+        let goodbye = async {
+            let _ = sink.close().await;
+            // Until the client has said it too: what is closed with something unread takes back what was sent.
+            while let Some(Ok(_)) = source.next().await {}
+        };
+        let _ = tokio::time::timeout(GOODBYE_MAX, goodbye).await;
     }
 
     fn hear(&self, wish: &Mutex<V::Wish>, text: &str) {

@@ -26,6 +26,8 @@ const CLIENTS_MAX: usize = 64;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long clients may read what is left when all was sent.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// When nothing was sent for so long, what is on its way is not waited for.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// How long a client may take to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// What a client sends is a list of cameras at most.
@@ -169,20 +171,17 @@ impl<V: Vendor> Server<V> {
 
     /// Lets records happen, and tells them, until there were enough.
     async fn show(&self, show: Show) {
+        // Records that wait for clients who do not read.
+        let mut stuck = 0;
         for number in 0.. {
-            loop {
-                let settled = self.settled.notified();
-                let (made, taken) = (self.tally.made(), self.tally.taken());
-                match show.enough {
-                    Enough::Made(enough) if made >= enough => return,
-                    Enough::Sent(enough) if taken >= enough => return,
-                    // All that are left to be sent are on their way, and may yet be lost.
-                    Enough::Sent(enough) if made - self.tally.lost() >= enough => {}
-                    _ => break,
+            while let Some(on_its_way) = self.on_its_way(show.enough, stuck) {
+                if on_its_way == 0 {
+                    return;
                 }
                 tokio::select! {
                     () = self.stop.cancelled() => return,
-                    () = settled => {}
+                    () = self.settled.notified() => {}
+                    () = tokio::time::sleep(STUCK_AFTER) => stuck = on_its_way,
                 }
             }
             let at = show.pace.at(number).unwrap_or(Duration::MAX);
@@ -193,6 +192,21 @@ impl<V: Vendor> Server<V> {
             }
             self.tally.saw_made(1);
             self.tell(number, show.began_at.plus(at));
+        }
+    }
+
+    /// When no further record is needed: how many of those that were made are neither sent nor lost, 0 when that does not
+    /// matter any more. They may yet be lost, all but those that are `stuck`, and then others are needed.
+    fn on_its_way(&self, enough: Enough, stuck: u64) -> Option<u64> {
+        let (made, taken, lost) = (self.tally.made(), self.tally.taken(), self.tally.lost());
+        match enough {
+            Enough::Made(enough) => (made >= enough).then_some(0),
+            Enough::Sent(enough) if taken >= enough => Some(0),
+            Enough::Sent(enough) => {
+                let on_its_way = made.saturating_sub(taken + lost);
+                (taken + on_its_way.saturating_sub(stuck) >= enough).then_some(on_its_way)
+            }
+            Enough::Never => None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! `faceway demo`: the whole way with nothing installed. Simulated terminals push to a real gateway, which delivers to a
-//! receiver that is down now and then.
+//! `faceway demo`: the whole way with nothing installed. Simulated sources of every vendor push to a real gateway or are
+//! dialled by it, and it delivers to a receiver that is down now and then.
 
 mod outage;
 mod receiver;
@@ -7,7 +7,6 @@ mod screen;
 mod stage;
 mod tally;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -15,11 +14,9 @@ use faceway::gateway::Gateway;
 use faceway::observe::{self, LogFormat};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::moment::duration;
 use super::signals::Signals;
-use super::simulate::{self, Tally};
 use super::words::span;
 use super::{Ended, Streams, block_on};
 use outage::Outage;
@@ -28,11 +25,14 @@ use stage::Stage;
 
 /// How long the last deliveries may take at the end.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
+/// How often it is looked whether they are over.
+const LOOK: Duration = Duration::from_millis(50);
 
-/// See the whole thing with nothing installed: gateway, simulated terminals, a receiver.
+/// See the whole thing with nothing installed: gateway, simulated devices of four vendors, a receiver.
 ///
-/// It makes a temporary directory, takes free ports on 127.0.0.1, and prints what arrives. The receiver goes down now and
-/// then, so that you see events wait and catch up. People, numbers and pictures are invented.
+/// It makes a temporary directory, takes free ports on 127.0.0.1, and prints what arrives: from SenseNebula terminals, a
+/// FindFace platform, an OMNI Platform and a Sophon box, all in the same words. The receiver goes down now and then, so
+/// that you see events wait and catch up. People, numbers and pictures are invented.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  faceway demo --for 30s")]
 pub(crate) struct Demo {
@@ -54,26 +54,26 @@ impl Demo {
         let mut signals = Signals::listen()?;
         let metrics = observe::install_metrics()?;
         let mut receiver = Receiver::start().await?;
-        let stage = Stage::build(receiver.address())?;
+        let (stage, doors) = Stage::build(receiver.address())?;
         let gateway =
             Gateway::start(stage.config.clone(), stage.routes.clone(), metrics.clone()).await?;
         stage.greet(&gateway, self.length, streams)?;
 
-        let (records, stop) = (Arc::new(Tally::default()), CancellationToken::new());
         let began = Instant::now();
-        let terminals = simulate::start(stage.site()?, &records, &stop);
+        let sources = stage.sources(doors)?;
         let mut audience = Audience {
             receiver: &mut receiver,
             metrics: &metrics,
             signals: &mut signals,
         };
         audience.watch(self.length, streams).await?;
-        stop.cancel();
-        terminals.join_all().await;
+        for source in sources {
+            source.end().await;
+        }
         let took = began.elapsed();
 
         audience.catch_up(streams).await?;
-        tally::sum_up(&records, &receiver, &metrics.render(), took, streams)?;
+        tally::sum_up(&receiver, &metrics.render(), took, streams)?;
         gateway.stop().await;
         Ok(())
     }
@@ -128,9 +128,11 @@ impl Audience<'_> {
     async fn catch_up(&mut self, streams: &mut Streams<'_>) -> Ended {
         self.receiver.set_up(true);
         let deadline = Instant::now() + DRAIN_MAX;
-        while self.missing() > 0 {
+        let mut look = tokio::time::interval(LOOK);
+        while self.missing() > 0 || tally::undelivered(&self.metrics.render()) > 0 {
             tokio::select! {
                 arrived = self.receiver.next() => screen::tell(&arrived, streams)?,
+                _ = look.tick() => {}
                 () = self.signals.end() => return Ok(()),
                 () = tokio::time::sleep_until(deadline) => {
                     let waited = span(DRAIN_MAX);

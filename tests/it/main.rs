@@ -19,6 +19,7 @@ mod repair;
 mod restart;
 mod retry;
 mod review;
+mod simulators;
 mod terminals;
 mod tidy;
 mod tls;

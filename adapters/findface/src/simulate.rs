@@ -42,6 +42,16 @@ const PEOPLE: [(&str, u64); 8] = [
 
 const LISTS: [&str; 3] = ["Staff", "Guests", "Do not admit"];
 
+/// Every `webhook_type` that is sent.
+pub const WEBHOOK_TYPES: [&str; 6] = [
+    "face_events",
+    "body_events",
+    "car_events",
+    "human_episodes",
+    "counters",
+    "areas",
+];
+
 /// The types take turns; most of what a site sees are faces.
 const TYPES: [&str; 8] = [
     "face_events",
@@ -53,6 +63,11 @@ const TYPES: [&str; 8] = [
     "counters",
     "areas",
 ];
+
+/// The type of the batch with this number. Each type has a queue of its own.
+pub const fn webhook_type(number: u64) -> &'static str {
+    TYPES[(number % TYPES.len() as u64) as usize]
+}
 
 /// How long the platform waits before attempt `attempt` (from 1) is followed by the next: 0.1 × 2.7ⁿ seconds, at most
 /// 100, as its log shows.
@@ -81,7 +96,7 @@ impl Simulation {
 
     /// The batch with this number, as if it happened `at`.
     pub fn batch(&self, number: u64, at: Timestamp) -> Batch {
-        let webhook_type = TYPES[(number % TYPES.len() as u64) as usize];
+        let webhook_type = webhook_type(number);
         let events: Vec<Value> = (0..self.batch_size)
             .map(|index| {
                 let number = number * self.batch_size + index;
@@ -276,7 +291,7 @@ mod tests {
 
     use faceway_core::{Adapter as _, Arrival, EventId, Settings, Timestamp};
 
-    use super::{Simulation, pause_after};
+    use super::{Simulation, WEBHOOK_TYPES, pause_after, webhook_type};
     use crate::Findface;
 
     fn at() -> Timestamp {
@@ -314,6 +329,14 @@ mod tests {
             assert_eq!(kinds.len(), 8, "{kinds:?}");
             assert_eq!(ids.len(), 480);
         }
+    }
+
+    #[test]
+    fn every_batch_is_of_a_known_type() {
+        let sent: HashSet<&str> = (0..16).map(webhook_type).collect();
+        assert_eq!(sent, HashSet::from(WEBHOOK_TYPES));
+        let batch = Simulation::new(7, 3, 2).batch(5, at());
+        assert_eq!(batch.webhook_type, webhook_type(5));
     }
 
     #[test]

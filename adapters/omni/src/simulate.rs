@@ -19,6 +19,8 @@ pub struct Message {
     pub event_id: String,
     /// The camera's id: `camera.id`.
     pub camera: String,
+    /// Its `type`.
+    pub event_type: &'static str,
 }
 
 /// A platform with cameras.
@@ -69,7 +71,7 @@ impl Simulation {
             "activity_id": uuid(mix(dice ^ 1), dice),
             "camera": self.camera(camera),
         });
-        let kind = match dice % 100 {
+        let kind: &'static str = match dice % 100 {
             _ if number % OTHER_EVERY == OTHER_EVERY - 1 => "roi",
             0..70 => "identification",
             _ => "non_identification",
@@ -83,6 +85,7 @@ impl Simulation {
             body: message.to_string().into_bytes(),
             event_id,
             camera: camera_id,
+            event_type: kind,
         }
     }
 

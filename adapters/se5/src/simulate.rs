@@ -3,6 +3,10 @@
 //!
 //! Pure: the same seed and number always give the same record, so a run can be repeated. Whoever plays a box must be
 //! silent until it is configured ([`crate::connect::Configured`]), and drop what nobody reads.
+//!
+//! A v1 record has `event_id` and `video_id`, which the document's own client reads of every message although its table
+//! does not name them. What a video's id is, is not said: here it is the camera's. v2's table calls `event_id` mandatory and
+//! its sample lacks it: here it is lacking.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -110,6 +114,8 @@ impl Simulation {
         let enrolled = self.picture(number, 1, configured.enrolled && seen.person.is_some());
         let body = match self.protocol {
             Protocol::V1 => json!({
+                "event_id": self.event_id(number),
+                "video_id": device,
                 "reg_pic": enrolled,
                 "ext_data": {
                     "person_type": seen.person_type(),
@@ -156,6 +162,8 @@ impl Simulation {
         let box_ = [50, 23, 173, 183];
         let body = match self.protocol {
             Protocol::V1 => json!({
+                "event_id": self.event_id(number),
+                "video_id": device,
                 "recognize_face_attr": { "gender": null, "point": [], "glasses": null, "feature": [], "hat": null, "age": null, "mask": null, "box": box_, "expression": null },
                 "spot_pic": scene,
                 "score": seen.score,
@@ -201,15 +209,12 @@ impl Simulation {
 
     fn device(&self, number: u64) -> String {
         let number = number % self.devices;
-        let (high, low) = (mix(self.seed ^ number), mix(self.seed.wrapping_add(number)));
-        format!(
-            "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
-            high >> 32,
-            high >> 16 & 0xFFFF,
-            high & 0xFFF,
-            low >> 52,
-            low & 0xFFFF_FFFF_FFFF,
-        )
+        uuid(mix(self.seed ^ number), mix(self.seed.wrapping_add(number)))
+    }
+
+    fn event_id(&self, number: u64) -> String {
+        let dice = self.dice(number);
+        uuid(mix(!dice), mix(dice))
     }
 
     fn picture(&self, number: u64, which: u8, wanted: bool) -> String {
@@ -274,6 +279,17 @@ impl Seen {
     fn user_type(&self) -> &'static str {
         self.told().map_or("stranger", |told| told.3)
     }
+}
+
+fn uuid(high: u64, low: u64) -> String {
+    format!(
+        "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xFFFF,
+        high & 0xFFF,
+        low >> 52,
+        low & 0xFFFF_FFFF_FFFF,
+    )
 }
 
 fn as_url(base64: String) -> String {

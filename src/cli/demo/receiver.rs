@@ -156,15 +156,18 @@ async fn receive(
     StatusCode::NO_CONTENT
 }
 
-/// The links to the event's pictures.
+/// The links to the event's pictures that the gateway keeps. Those of platforms that keep their own lead to nowhere, as the
+/// platforms are invented.
 fn links(event: &Value) -> Vec<String> {
     let images = event
         .get("images")
         .and_then(Value::as_array)
         .into_iter()
         .flatten();
-    images
-        .filter_map(|image| image.get("url")?.as_str().map(str::to_owned))
+    let links = images.filter_map(|image| image.get("url")?.as_str());
+    links
+        .filter(|link| link.starts_with("http://127.0.0.1:"))
+        .map(str::to_owned)
         .collect()
 }
 

@@ -9,14 +9,17 @@ use crate::cli::{Ended, Streams};
 
 /// From when on a wait is worth a word.
 const WAIT_MS: i64 = 1000;
-const NAME_WIDTH: usize = 18;
+const NAME_WIDTH: usize = 19;
+const DEVICE_WIDTH: usize = 15;
+/// Of an id that is longer, so much is shown.
+const ID_SHOWN: usize = 8;
 
 /// The headline above the arrivals.
 pub(super) fn headline(streams: &mut Streams<'_>) -> Ended {
-    let who = pad("WHO", NAME_WIDTH);
+    let (device, who) = (pad("DEVICE", DEVICE_WIDTH), pad("WHO OR WHAT", NAME_WIDTH));
     writeln!(
         streams.out,
-        "UTC       TERMINAL          {who}  CATEGORY     DOOR     SCORE"
+        "UTC       FROM   {device}  {who}  CATEGORY     DOOR     SCORE"
     )?;
     streams.out.flush()?;
     Ok(())
@@ -37,7 +40,7 @@ pub(super) fn tell(arrived: &Arrived, streams: &mut Streams<'_>) -> Ended {
 pub(super) fn tell_down(streams: &mut Streams<'_>) -> Ended {
     writeln!(
         streams.out,
-        "---- the ERP is down, it answers 503: its events wait on disk; terminals and guard notice nothing ----"
+        "---- the ERP is down, it answers 503: its events wait on disk; sources and guard notice nothing ----"
     )?;
     streams.out.flush()?;
     Ok(())
@@ -48,16 +51,16 @@ pub(super) fn tell_back(waited: u64, streams: &mut Streams<'_>) -> Ended {
     let waited = counted(waited, "event");
     writeln!(
         streams.out,
-        "---- the ERP is back: {waited} waited, and come in the order of their terminals ----"
+        "---- the ERP is back: {waited} waited, and come in the order of their devices ----"
     )?;
     streams.out.flush()?;
     Ok(())
 }
 
 fn guard_line(event: &Value) -> String {
-    let device = text(event, "/device/id").unwrap_or("-");
     format!(
-        "          {device:<16}  >> the guard hears: {}",
+        "          {}  >> the guard hears: {}",
+        whence(event),
         reason(event)
     )
 }
@@ -66,11 +69,29 @@ fn line(event: &Value) -> String {
     let time = text(event, "/occurred_at")
         .and_then(|time| time.get(11..19))
         .unwrap_or("--:--:--");
-    let device = text(event, "/device/id").unwrap_or("-");
-    if text(event, "/kind") == Some("alarm") {
-        return format!("{time}  {device:<16}  alarm: {}", alarm(event));
-    }
-    let name = pad(text(event, "/person/name").unwrap_or("-"), NAME_WIDTH);
+    let told = match text(event, "/kind") {
+        Some("recognition") => recognition(event),
+        Some("alarm") => format!("alarm: {}", alarm(event)),
+        Some("episode") => {
+            let state = text(event, "/episode/state").unwrap_or("?");
+            format!("visit of {}: {state}", who(event))
+        }
+        Some("counter") => {
+            let count = |of| number(event, of).unwrap_or_default();
+            let (faces, bodies) = (count("/counter/faces"), count("/counter/bodies"));
+            format!("counted: {faces} faces, {bodies} bodies")
+        }
+        Some("area") => {
+            let [id, state] = ["/area/id", "/area/state"].map(|of| text(event, of).unwrap_or("?"));
+            format!("area {id}: {state}")
+        }
+        _ => format!("other: {}", text(event, "/vendor_type").unwrap_or("?")),
+    };
+    format!("{time}  {}  {told}", whence(event))
+}
+
+fn recognition(event: &Value) -> String {
+    let name = pad(&who(event), NAME_WIDTH);
     let category = match text(event, "/object/liveness") {
         Some("spoof") => "not alive",
         _ => text(event, "/person/category").unwrap_or("-"),
@@ -80,9 +101,43 @@ fn line(event: &Value) -> String {
         Some(false) => "denied",
         None => "-",
     };
-    let score = event.pointer("/match/score").and_then(Value::as_f64);
-    let score = score.map_or("-".into(), |score| format!("{score:.2}"));
-    format!("{time}  {device:<16}  {name}  {category:<11}  {door:<7}  {score}")
+    let score = number(event, "/match/score").map_or("-".into(), |score| format!("{score:.2}"));
+    format!("{name}  {category:<11}  {door:<7}  {score}")
+}
+
+/// The inbound and the device. A name that is the address of a stream says less than its id.
+fn whence(event: &Value) -> String {
+    let inbound = text(event, "/inbound").unwrap_or("-");
+    let name = text(event, "/device/name").filter(|name| !name.contains("://"));
+    let device = match (name, text(event, "/device/id")) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(id)) if id.len() > DEVICE_WIDTH => short(id),
+        (None, id) => id.unwrap_or("-").to_owned(),
+    };
+    format!("{inbound:<5}  {}", pad(&device, DEVICE_WIDTH))
+}
+
+/// A person's name or id; else what was seen that is not a face.
+fn who(event: &Value) -> String {
+    let person = text(event, "/person/name").map(str::to_owned);
+    let person = person.or_else(|| text(event, "/person/id").map(short));
+    let object = text(event, "/object/type").filter(|object| *object != "face");
+    let plate = text(event, "/object/attributes/plate/value");
+    person
+        .or_else(|| plate.map(|plate| format!("vehicle {plate}")))
+        .or_else(|| object.map(str::to_owned))
+        .unwrap_or_else(|| "-".into())
+}
+
+fn short(id: &str) -> String {
+    match id.char_indices().nth(ID_SHOWN) {
+        Some((end, _)) => format!("{}…", &id[..end]),
+        None => id.to_owned(),
+    }
+}
+
+fn number(event: &Value, path: &str) -> Option<f64> {
+    event.pointer(path)?.as_f64()
 }
 
 fn alarm(event: &Value) -> String {
@@ -153,7 +208,7 @@ mod tests {
 
     fn event(more: Value) -> Value {
         let mut event = json!({
-            "kind": "recognition", "occurred_at": "2026-11-22T08:15:29.000Z", "received_at": "2026-11-22T08:15:30.000Z",
+            "kind": "recognition", "inbound": "lobby", "occurred_at": "2026-11-22T08:15:29.000Z", "received_at": "2026-11-22T08:15:30.000Z",
             "device": { "id": "PSC0SIM00000001" },
         });
         event
@@ -170,18 +225,59 @@ mod tests {
         });
         assert_eq!(
             told("erp", event(person), 20),
-            "08:15:29  PSC0SIM00000001   陈观澜              employee     granted  0.93\n"
+            "08:15:29  lobby  PSC0SIM00000001  陈观澜               employee     granted  0.93\n"
         );
         let alarm =
             json!({ "kind": "alarm", "alarm": { "type": "door_held_open", "state": "raised" } });
         assert_eq!(
             told("erp", event(alarm.clone()), 3_400),
-            "08:15:29  PSC0SIM00000001   alarm: door held open, raised   (waited 3s)\n"
+            "08:15:29  lobby  PSC0SIM00000001  alarm: door held open, raised   (waited 3s)\n"
         );
         assert_eq!(
             told("guard", event(alarm), 0),
-            "          PSC0SIM00000001   >> the guard hears: door held open, raised\n"
+            "          lobby  PSC0SIM00000001  >> the guard hears: door held open, raised\n"
         );
+    }
+
+    #[test]
+    fn what_other_sources_tell_is_a_line_too() {
+        let by = |more: Value, told_as: &str| {
+            let line = told("erp", event(more), 0);
+            assert_eq!(line.get(34..).unwrap().trim_end(), told_as, "{line}");
+        };
+        let plate = json!({ "object": { "type": "vehicle", "attributes": { "plate": { "value": "SIM1" } } } });
+        by(plate, "vehicle SIM1         -            -        -");
+        let person = json!({ "id": "d416121c-9c14-49a2-9d36-5121ad0fd910" });
+        by(
+            json!({ "person": person }),
+            "d416121c…            -            -        -",
+        );
+        let visit = json!({ "kind": "episode", "person": { "name": "Yui" }, "episode": { "state": "open" } });
+        by(visit, "visit of Yui: open");
+        by(
+            json!({ "kind": "counter", "counter": { "faces": 5, "bodies": 6 } }),
+            "counted: 5 faces, 6 bodies",
+        );
+        by(
+            json!({ "kind": "area", "area": { "id": "2", "state": "active" } }),
+            "area 2: active",
+        );
+        by(
+            json!({ "kind": "other", "vendor_type": "roi" }),
+            "other: roi",
+        );
+    }
+
+    #[test]
+    fn a_device_is_known_by_its_name_or_a_short_id() {
+        let device = json!({ "id": "95ce5b09-d142-40c2-81b1-cb7b5284888f", "name": "rtsp://192.0.2.1/main" });
+        let of = |device: Value| super::whence(&json!({ "inbound": "mall", "device": device }));
+        assert_eq!(of(device), "mall   95ce5b09…      ");
+        assert_eq!(
+            of(json!({ "id": "7", "name": "Hall" })),
+            "mall   Hall           "
+        );
+        assert_eq!(of(json!({})), "mall   -              ");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::receiver::Receiver;
-use crate::cli::simulate::Tally;
 use crate::cli::words::{bytes, counted, grouped, span};
 use crate::cli::{Ended, Streams};
 
@@ -12,9 +11,14 @@ pub(super) fn stored(metrics: &str) -> u64 {
     sum(metrics, "faceway_received_total", &[("result", "stored")])
 }
 
+/// Events that the gateway has kept, and the ERP has not confirmed.
+pub(super) fn undelivered(metrics: &str) -> u64 {
+    let erp = [("outbound", "erp"), ("result", "delivered")];
+    stored(metrics).saturating_sub(sum(metrics, "faceway_attempts_total", &erp))
+}
+
 /// Prints the summary.
 pub(super) fn sum_up(
-    records: &Tally,
     receiver: &Receiver,
     metrics: &str,
     took: Duration,
@@ -37,12 +41,12 @@ pub(super) fn sum_up(
     writeln!(out, "\nIn {}:", span(took))?;
     writeln!(
         out,
-        "  received    {}, each on disk before it was answered",
-        counted(records.taken(), "record")
+        "  received    {}, each on disk before anything else",
+        counted(stored(metrics), "record")
     )?;
     writeln!(
         out,
-        "  duplicates  {} of records that were sent twice, dropped",
+        "  duplicates  {} of records that came twice, by one way or by two, dropped",
         grouped(duplicates)
     )?;
     let (erp, guard) = (attempts("erp", "delivered"), attempts("guard", "delivered"));
@@ -65,8 +69,8 @@ pub(super) fn sum_up(
         grouped(pictures),
         bytes(picture_bytes)
     )?;
-    if stored(metrics) > erp {
-        writeln!(out, "  on the way  {}", grouped(stored(metrics) - erp))?;
+    if undelivered(metrics) > 0 {
+        writeln!(out, "  on the way  {}", grouped(undelivered(metrics)))?;
     }
     streams.out.flush()?;
     Ok(())

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use faceway_adapter_nebula::simulate::{Push, Simulation};
 use faceway_core::Timestamp;
-use reqwest::{Client, Url};
+use reqwest::{Client, StatusCode, Url};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Tally;
-use crate::cli::http;
+use super::post::{post, refused};
+use super::{Pace, Play, Tally, until};
+use crate::cli::words::grouped;
 
 /// Records that a terminal keeps while nobody takes them, by the vendor's document. What it does beyond is not said;
 /// here the oldest make room.
@@ -20,14 +22,13 @@ pub(crate) const CACHE_MAX: u64 = 50_000;
 /// How long a terminal waits before it sends again.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// An answer is a few words.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Terminals that stand together, and where they push.
 pub(crate) struct Site {
     pub(crate) simulation: Simulation,
     pub(crate) terminals: u64,
-    pub(crate) to: Url,
+    /// Where its subscription says; `None` while it has none.
+    pub(crate) to: watch::Sender<Option<Url>>,
     /// Of all terminals together.
     pub(crate) pace: Pace,
     /// Every so many records are sent twice.
@@ -35,32 +36,6 @@ pub(crate) struct Site {
     /// When the first record happens.
     pub(crate) began_at: Timestamp,
     pub(crate) client: Client,
-}
-
-/// When records happen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    rate: f64,
-    count: Option<u64>,
-}
-
-impl Pace {
-    /// `rate` records a second, `count` in all.
-    pub(crate) const fn new(rate: f64, count: Option<u64>) -> Self {
-        Self { rate, count }
-    }
-
-    /// When the record with this number happens, from the beginning; `None` when there is none.
-    fn at(&self, number: u64) -> Option<Duration> {
-        if self.count.is_some_and(|count| number >= count) {
-            return None;
-        }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "nobody simulates for 2^53 records"
-        )]
-        Some(Duration::try_from_secs_f64(number as f64 / self.rate).unwrap_or(Duration::MAX))
-    }
 }
 
 /// One terminal of a site. Its records are those whose number leaves `index` when divided by the number of terminals.
@@ -73,8 +48,22 @@ pub(crate) struct Terminal {
 }
 
 impl Site {
+    /// Sets all its terminals to work. Each ends when its records are taken.
+    pub(crate) fn start(self) -> Play {
+        let mut play = Play::new();
+        let why_lost = format!("a terminal keeps {}", grouped(CACHE_MAX));
+        let tally = play.counted(Tally::pushed(why_lost));
+        let site = Arc::new(self);
+        for index in 0..site.terminals {
+            let terminal = Arc::clone(&site).terminal(index);
+            let (tally, stop) = (Arc::clone(&tally), play.stop.clone());
+            play.tasks.spawn(terminal.play(play.began, tally, stop));
+        }
+        play
+    }
+
     /// The terminal with this index.
-    pub(crate) fn terminal(self: Arc<Self>, index: u64) -> Terminal {
+    fn terminal(self: Arc<Self>, index: u64) -> Terminal {
         Terminal {
             site: self,
             index,
@@ -86,12 +75,15 @@ impl Site {
 
 impl Terminal {
     /// Pushes until all its records are taken, or until `stop`.
-    pub(crate) async fn play(mut self, began: Instant, tally: Arc<Tally>, stop: CancellationToken) {
+    async fn play(mut self, began: Instant, tally: Arc<Tally>, stop: CancellationToken) {
         let mut pause = PAUSE_MIN;
+        let mut subscription = self.site.to.subscribe();
         while !stop.is_cancelled() {
             let next = self.make(began.elapsed(), &tally);
-            let wake = if self.gone < self.made {
-                match self.send(&tally).await {
+            let to = subscription.borrow_and_update().clone();
+            let waits = self.gone < self.made;
+            let wake = match to {
+                Some(to) if waits => match self.send(&to, &tally).await {
                     Ok(()) => {
                         pause = PAUSE_MIN;
                         continue;
@@ -100,18 +92,16 @@ impl Terminal {
                         tally.saw_failed(why);
                         let wake = Instant::now() + pause;
                         pause = (pause * 2).min(PAUSE_MAX);
-                        wake
+                        Some(wake)
                     }
-                }
-            } else {
-                let Some(wake) = next.and_then(|next| began.checked_add(next)) else {
-                    return;
-                };
-                wake
+                },
+                _ if next.is_none() && !waits => return,
+                _ => next.and_then(|next| began.checked_add(next)),
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(wake) => {}
+                () = until(wake) => {}
+                _ = subscription.changed() => {}
             }
         }
     }
@@ -136,46 +126,28 @@ impl Terminal {
     }
 
     /// Sends the oldest record that is left.
-    async fn send(&mut self, tally: &Tally) -> Result<(), String> {
+    async fn send(&mut self, to: &Url, tally: &Tally) -> Result<(), String> {
         let number = self.number(self.gone);
-        let happened = self.site.pace.at(number).unwrap_or_default();
-        let push = self
-            .site
-            .simulation
-            .push(number, self.site.began_at.plus(happened));
-        self.post(&push).await?;
+        let site = &self.site;
+        let happened = site.pace.at(number).unwrap_or_default();
+        let push = site.simulation.push(number, site.began_at.plus(happened));
+        self.post(to, &push).await?;
         self.gone += 1;
-        tally.saw_taken();
-        if self
-            .site
-            .twice
-            .is_some_and(|every| number % every == every - 1)
-            && self.post(&push).await.is_ok()
-        {
+        tally.saw_taken(1);
+        let every = self.site.twice;
+        let again = every.is_some_and(|every| number % every == every - 1);
+        if again && self.post(to, &push).await.is_ok() {
             tally.saw_twice();
         }
         Ok(())
     }
 
-    async fn post(&self, push: &Push) -> Result<(), String> {
+    async fn post(&self, to: &Url, push: &Push) -> Result<(), String> {
         // Terminals before API 1.1.0 send no Content-Type; later ones send these headers.
-        let request = self
-            .site
-            .client
-            .post(self.site.to.clone())
-            .header("content-type", "application/json")
-            .header("model", "SIMULATED")
-            .header("sn", &push.device)
-            .body(push.body.clone());
-        let answer = request.send().await.map_err(word)?;
-        let status = answer.status();
-        if status != reqwest::StatusCode::OK {
-            return Err(format!("HTTP {}", status.as_u16()));
-        }
-        match answer.bytes().await {
-            Ok(body) if body.len() <= ANSWER_BYTES_MAX => taken(&body),
-            Ok(_) => Err("an endless answer".into()),
-            Err(error) => Err(word(error)),
+        let headers = [("model", "SIMULATED"), ("sn", push.device.as_str())];
+        match post(&self.site.client, to, &headers, push.body.clone()).await? {
+            (StatusCode::OK, body) => taken(&body),
+            (status, _) => Err(refused(status)),
         }
     }
 }
@@ -191,14 +163,6 @@ fn taken(body: &[u8]) -> Result<(), String> {
     }
 }
 
-fn word(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        "no answer in time".into()
-    } else {
-        http::cause(error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -210,17 +174,17 @@ mod tests {
     use axum::routing::post;
     use faceway_adapter_nebula::simulate::{Picture, Simulation};
     use faceway_core::Timestamp;
-    use tokio_util::sync::CancellationToken;
+    use tokio::sync::watch;
 
-    use super::{CACHE_MAX, Pace, Site, taken};
-    use crate::cli::simulate::{Tally, start};
+    use super::{CACHE_MAX, Site, taken};
+    use crate::cli::simulate::{Pace, Tally};
     use crate::cli::{Failure, block_on, http};
 
     fn site(to: &str, pace: Pace, twice: Option<u64>) -> Site {
         Site {
             simulation: Simulation::new(7, 2, Picture::None),
             terminals: 2,
-            to: to.parse().unwrap(),
+            to: watch::Sender::new(Some(to.parse().unwrap())),
             pace,
             twice,
             began_at: Timestamp::from_seconds(1_790_000_000).unwrap(),
@@ -256,9 +220,8 @@ mod tests {
     ) -> (Arc<Tally>, Vec<(String, String, bool)>) {
         block_on(async {
             let (url, seen) = gateway(refuse).await;
-            let tally = Arc::new(Tally::default());
-            let terminals = start(site(&url, pace, twice), &tally, &CancellationToken::new());
-            terminals.join_all().await;
+            let tallies = site(&url, pace, twice).start().finish().await;
+            let tally = Arc::clone(&tallies[0]);
             let seen = seen.lock().unwrap().clone();
             Ok::<_, Failure>((tally, seen))
         })
@@ -301,7 +264,7 @@ mod tests {
     fn a_terminal_keeps_so_many_and_no_more() {
         let site = Arc::new(site("http://127.0.0.1:9/", Pace::new(2.0, None), None));
         let mut terminal = site.terminal(1);
-        let tally = Tally::default();
+        let tally = Tally::pushed("");
         let next = terminal.make(Duration::from_secs(CACHE_MAX + 7), &tally);
         // Its own are the odd ones, one a second, the first half a second after the start.
         assert_eq!((tally.made(), tally.lost()), (CACHE_MAX + 7, 7));
@@ -314,15 +277,10 @@ mod tests {
     #[test]
     fn stopping_does_not_wait_for_the_gateway() {
         block_on(async {
-            let tally = Arc::new(Tally::default());
-            let stop = CancellationToken::new();
-            let terminals = start(
-                site("http://127.0.0.1:9/", Pace::new(1e6, Some(2)), None),
-                &tally,
-                &stop,
-            );
-            stop.cancel();
-            terminals.join_all().await;
+            let site = site("http://127.0.0.1:9/", Pace::new(1e6, Some(2)), None);
+            let play = site.start();
+            let tally = Arc::clone(&play.tallies[0]);
+            play.end().await;
             assert_eq!(tally.taken(), 0);
             Ok(())
         })

@@ -68,7 +68,7 @@ fn lead<T>(dialogue: &mut dyn Dialogue<T>, bytes: &[u8]) -> Option<T> {
         match step {
             Step::Ask(request) => assert!(request.path.starts_with('/'), "{}", request.path),
             Step::Done(result) => return Some(result),
-            Step::Failed(why) => {
+            Step::Failed(why) | Step::Denied(why) => {
                 assert!(!why.trim().is_empty(), "it failed without a reason");
                 return None;
             }

@@ -28,10 +28,34 @@ impl Reply {
     }
 }
 
+/// What a message is for.
+pub(crate) enum Purpose {
+    /// Somebody waits for its verdict.
+    Delivery(Reply),
+    /// A message of our own.
+    Own(Own),
+}
+
+/// Messages that nobody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// `online` or `offline`.
+    Status,
+    /// To Home Assistant.
+    Announcement,
+}
+
+impl Purpose {
+    fn settle(self, verdict: Verdict) {
+        if let Self::Delivery(reply) = self {
+            reply.send(verdict);
+        }
+    }
+}
+
 /// One message on its way.
 pub(crate) struct Flight {
-    /// Nobody waits for a message of our own, such as the status.
-    pub(crate) reply: Option<Reply>,
+    pub(crate) purpose: Purpose,
     /// When the delivery ends by itself.
     pub(crate) deadline: Instant,
     /// When the message was handed to the socket.
@@ -97,13 +121,13 @@ impl Flights {
     pub(crate) fn written(&mut self) -> bool {
         let mut delivered = false;
         for flight in self.unwritten.drain(..) {
-            delivered |= flight.reply.is_some();
-            settle(flight, verdict::delivered("sent"));
+            delivered |= matches!(flight.purpose, Purpose::Delivery(_));
+            flight.purpose.settle(verdict::delivered("sent"));
         }
         delivered
     }
 
-    /// `PUBACK`. The reason with which a message of our own was refused, if so.
+    /// `PUBACK`.
     pub(crate) fn acknowledged(&mut self, id: u16, reason: Reason, now: Instant) -> Confirmed {
         if !matches!(self.waiting.get(&id), Some((Stage::Acknowledge, _))) {
             return Confirmed::Nothing;
@@ -149,12 +173,16 @@ impl Flights {
         let Some((_, flight)) = self.waiting.remove(&id) else {
             return Confirmed::Nothing;
         };
-        let ours = flight.reply.is_none();
-        settle(flight, verdict);
-        match (ours, delivered) {
-            (true, false) => Confirmed::OwnRefused,
-            (false, true) => Confirmed::Delivery,
-            _ => Confirmed::Nothing,
+        match flight.purpose {
+            Purpose::Own(own) if !delivered => Confirmed::Refused(own),
+            Purpose::Own(_) => Confirmed::Nothing,
+            Purpose::Delivery(reply) => {
+                reply.send(verdict);
+                match delivered {
+                    true => Confirmed::Delivery,
+                    false => Confirmed::Nothing,
+                }
+            }
         }
     }
 
@@ -188,13 +216,10 @@ impl Flights {
         let lost: Vec<_> = waiting.chain(self.unwritten.drain(..)).collect();
         let one = lost.len() == 1;
         for flight in lost {
-            settle(
-                flight,
-                match blame && one {
-                    true => verdict::buried(word),
-                    false => verdict::outage(word),
-                },
-            );
+            flight.purpose.settle(match blame && one {
+                true => verdict::buried(word),
+                false => verdict::outage(word),
+            });
         }
     }
 }
@@ -205,15 +230,9 @@ pub(crate) enum Confirmed {
     /// A delivery, with success.
     Delivery,
     /// A message of our own, which it refused.
-    OwnRefused,
+    Refused(Own),
     /// Nothing that anybody needs to know.
     Nothing,
-}
-
-fn settle(flight: Flight, verdict: Verdict) {
-    if let Some(reply) = flight.reply {
-        reply.send(verdict);
-    }
 }
 
 #[cfg(test)]
@@ -230,13 +249,13 @@ mod tests {
     fn flight(sent: Instant) -> (Flight, Receiver<Verdict>) {
         let (sender, receiver) = oneshot::channel();
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let reply = Some(Reply {
+        let purpose = Purpose::Delivery(Reply {
             sender,
             _place: place,
         });
         let deadline = sent + TIMEOUT;
         let flight = Flight {
-            reply,
+            purpose,
             deadline,
             sent,
         };

@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::dial::{Connection, NoConnection, dial, failed};
-use crate::discovery::Discovery;
+use crate::own::OwnMessages;
 use crate::plan::Plan;
-use crate::session::{End, Job, Session};
+use crate::session::{End, Job, Session, asked_to_close};
 use crate::verdict;
 
 /// The first pause before a broker that nobody asks for is dialled again.
@@ -24,9 +24,7 @@ pub(crate) async fn keep(
     mut jobs: mpsc::Receiver<Job>,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut discovery = plan
-        .home_assistant
-        .then(|| Discovery::new(plan.status_topic.clone()));
+    let mut own = OwnMessages::new(Arc::clone(&plan));
     let mut pause = PAUSE_MIN;
     let mut warned = None;
     let mut asking = Vec::new();
@@ -37,20 +35,20 @@ pub(crate) async fn keep(
         }
         let attempt = tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => return,
+            () = asked_to_close(&mut closing) => return,
             attempt = attempt(&plan) => attempt,
         };
         let (word, useful) = match attempt {
             Ok(connection) => {
-                warned = None;
-                if let Some(discovery) = &mut discovery {
-                    discovery.forget();
-                }
-                let session = Session::new(&plan, discovery.as_mut(), connection);
+                warned = warned.filter(|word| *word == "taken-over");
+                let session = Session::new(&plan, &mut own, connection);
                 let first = std::mem::take(&mut asking);
                 match session.run(first, &mut jobs, &mut closing).await {
                     End::Closed => return,
-                    End::Lost { word, useful } => (word, useful),
+                    End::Lost { word, useful } => {
+                        warn_once(&plan, &broken_off(word), &mut warned);
+                        (word, useful)
+                    }
                 }
             }
             Err(none) => {
@@ -65,7 +63,7 @@ pub(crate) async fn keep(
         pause = if useful { PAUSE_MIN } else { pause };
         tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => return,
+            () = asked_to_close(&mut closing) => return,
             job = jobs.recv() => match job {
                 Some(job) => asking.push(job),
                 None => return,
@@ -80,6 +78,13 @@ async fn attempt(plan: &Plan) -> Result<Connection, NoConnection> {
         Ok(dialled) => dialled,
         Err(_) => Err(failed("timeout")),
     }
+}
+
+fn broken_off(word: &'static str) -> NoConnection {
+    let advice = (word == "taken-over").then_some(
+        "another client came with our client id: write another under `client_id` for one of them",
+    );
+    NoConnection { word, advice }
 }
 
 /// What an operator can put right is told, once for each change.

@@ -16,6 +16,7 @@ mod discovery;
 mod failure;
 mod flights;
 mod keeper;
+mod own;
 mod packet;
 mod plan;
 mod refusal;

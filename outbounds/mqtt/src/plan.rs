@@ -3,20 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
-use crate::packet::{Hello, Protocol, Publication, Will};
+use crate::own::OFFLINE;
+use crate::packet::{Hello, Protocol, Will};
 use crate::settings::Address;
 use crate::v4::V4;
 use crate::v5::V5;
 use crate::{MqttSettings, SettingsError, tls};
-
-/// What subscribers of the status topic read while the gateway publishes.
-const ONLINE: &str = "online";
-/// What they read when it does not.
-const OFFLINE: &str = "offline";
 
 /// Everything that a connection needs to know. A value that exists is valid.
 pub(crate) struct Plan {
@@ -85,19 +80,6 @@ impl Plan {
     /// Whether anything is published to be kept.
     pub(crate) fn retains(&self) -> bool {
         self.retain || self.home_assistant || self.status_topic.is_some()
-    }
-
-    /// The status message, if there is a topic for it.
-    pub(crate) fn status(&self, online: bool) -> Option<Publication> {
-        let payload = if online { ONLINE } else { OFFLINE };
-        Some(Publication {
-            topic: self.status_topic.clone()?,
-            payload: Bytes::from_static(payload.as_bytes()),
-            retain: true,
-            content_type: Some("text/plain"),
-            expiry_s: None,
-            user_properties: Vec::new(),
-        })
     }
 }
 

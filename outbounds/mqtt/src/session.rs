@@ -10,9 +10,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::dial::{Connection, Stream};
-use crate::discovery::Discovery;
 use crate::failure;
-use crate::flights::{Confirmed, Flight, Flights, Reply};
+use crate::flights::{Confirmed, Flight, Flights, Own, Purpose, Reply};
+use crate::own::OwnMessages;
 use crate::packet::{Incoming, Malformed, Publication, Publish, Reason};
 use crate::plan::Plan;
 use crate::verdict;
@@ -47,13 +47,15 @@ struct Lost {
 
 /// A connection that lasted this long was no failed attempt.
 const USEFUL_MIN: Duration = Duration::from_secs(10);
-/// How long the last words may take.
+/// How long it may take to read what a broker said before it hung up.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+/// How long our goodbye may take.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// A connection in use.
 pub(crate) struct Session<'a> {
     plan: &'a Plan,
-    discovery: Option<&'a mut Discovery>,
+    own: &'a mut OwnMessages,
     reader: ReadHalf<Box<dyn Stream>>,
     writer: WriteHalf<Box<dyn Stream>>,
     input: BytesMut,
@@ -68,22 +70,17 @@ pub(crate) struct Session<'a> {
     keep_alive: Duration,
     ping_at: Instant,
     pinged: bool,
-    warned: bool,
     began: Instant,
     delivered: bool,
 }
 
 enum Next {
     Job(Job),
-    Own(Publication),
+    Own((Own, Publication)),
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(
-        plan: &'a Plan,
-        discovery: Option<&'a mut Discovery>,
-        connection: Connection,
-    ) -> Self {
+    pub(crate) fn new(plan: &'a Plan, own: &'a mut OwnMessages, connection: Connection) -> Self {
         let now = Instant::now();
         let (reader, writer) = split(connection.stream);
         let welcome = connection.welcome;
@@ -91,21 +88,20 @@ impl<'a> Session<'a> {
         let keep_alive = keep_alive.max(Duration::from_secs(1));
         let window_max = welcome.window_max.map_or(usize::MAX, usize::from);
         Self {
+            queue: own.greeting().into_iter().map(Next::Own).collect(),
             plan,
-            discovery,
+            own,
             reader,
             writer,
             input: connection.input,
             output: BytesMut::new(),
             unflushed: false,
-            queue: plan.status(true).map(Next::Own).into_iter().collect(),
             flights: Flights::new(plan.timeout, now),
             window: plan.window.min(window_max).max(1),
             packet_bytes_max: welcome.packet_bytes_max,
             keep_alive,
             ping_at: now + keep_alive,
             pinged: false,
-            warned: false,
             began: now,
             delivered: false,
         }
@@ -153,7 +149,7 @@ impl<'a> Session<'a> {
             if self.flights.is_overdue(Instant::now()) {
                 return Err(lost("timeout"));
             }
-            self.publish()?;
+            self.publish();
             if leaving && self.is_idle() {
                 return Ok(());
             }
@@ -169,14 +165,16 @@ impl<'a> Session<'a> {
                     self.listen()?;
                 }
                 written = push(&mut self.writer, &mut self.output), if self.unflushed => {
-                    written.map_err(broken)?;
+                    if let Err(error) = written {
+                        return Err(self.last_words(broken(error)).await);
+                    }
                     self.unflushed = false;
                     self.delivered |= self.flights.written();
                 }
                 () = sleep_until(tick) => self.keep_alive()?,
-                _ = closing.wait_for(|closing| *closing), if !leaving => {
+                () = asked_to_close(closing), if !leaving => {
                     leaving = true;
-                    self.queue.extend(self.plan.status(false).map(Next::Own));
+                    self.queue.extend(self.own.farewell().map(Next::Own));
                 }
                 job = jobs.recv(), if room => match job {
                     Some(job) => self.enqueue(job),
@@ -197,26 +195,26 @@ impl<'a> Session<'a> {
 
     /// What Home Assistant must know of a device goes before its first message.
     fn enqueue(&mut self, job: Job) {
-        if let Some(discovery) = &mut self.discovery {
-            let announcements = discovery.announce(job.device, &job.publication);
-            self.queue.extend(announcements.into_iter().map(Next::Own));
-        }
+        let announcements = self.own.announce(job.device, &job.publication);
+        self.queue.extend(announcements.into_iter().map(Next::Own));
         self.queue.push_back(Next::Job(job));
     }
 
     /// Publishes as much as the window has room for.
-    fn publish(&mut self) -> Result<(), Lost> {
+    fn publish(&mut self) {
         while self.flights.len() < self.window {
-            let (publication, qos, reply, deadline) = match self.queue.pop_front() {
-                None => return Ok(()),
+            let now = Instant::now();
+            let (publication, qos, purpose, deadline) = match self.queue.pop_front() {
+                None => return,
                 Some(Next::Job(job)) if job.reply.is_given_up() => continue,
                 Some(Next::Job(job)) => {
-                    let reply = Some(job.reply);
-                    (job.publication, self.plan.qos, reply, job.deadline)
+                    let purpose = Purpose::Delivery(job.reply);
+                    (job.publication, self.plan.qos, purpose, job.deadline)
                 }
-                Some(Next::Own(publication)) => {
-                    let deadline = Instant::now() + self.plan.timeout;
-                    (publication, self.plan.own_qos(), None, deadline)
+                Some(Next::Own((own, publication))) => {
+                    let deadline = now + self.plan.timeout;
+                    let purpose = Purpose::Own(own);
+                    (publication, self.plan.own_qos(), purpose, deadline)
                 }
             };
             let id = if qos == 0 { 0 } else { self.flights.free_id() };
@@ -226,23 +224,22 @@ impl<'a> Session<'a> {
                 id,
                 bytes_max: self.packet_bytes_max,
             };
-            let flight = Flight {
-                reply,
-                deadline,
-                sent: Instant::now(),
-            };
             match self.plan.protocol.publish(publish, &mut self.output) {
                 Ok(()) => {
                     self.unflushed = true;
+                    let flight = Flight {
+                        purpose,
+                        deadline,
+                        sent: now,
+                    };
                     self.flights.begin(id, qos, flight);
                 }
-                Err(_) => match flight.reply {
-                    Some(reply) => reply.send(verdict::buried("too-large")),
-                    None => self.warn_of_own(),
+                Err(_) => match purpose {
+                    Purpose::Delivery(reply) => reply.send(verdict::buried("too-large")),
+                    Purpose::Own(own) => self.own.refused(own),
                 },
             }
         }
-        Ok(())
     }
 
     /// Takes in everything that the broker has said.
@@ -251,6 +248,20 @@ impl<'a> Session<'a> {
             self.hear(incoming)?;
         }
         Ok(())
+    }
+
+    /// The broker has hung up, but what it said before may still be here: confirmations, and why.
+    async fn last_words(&mut self, lost: Lost) -> Lost {
+        let read = async {
+            while matches!(self.reader.read_buf(&mut self.input).await, Ok(1..)) {
+                self.listen()?;
+            }
+            Ok(())
+        };
+        match timeout(LAST_WORDS_MAX, read).await {
+            Ok(Err(said)) => said,
+            _ => lost,
+        }
     }
 
     fn hear(&mut self, incoming: Incoming) -> Result<(), Lost> {
@@ -286,7 +297,7 @@ impl<'a> Session<'a> {
         };
         match confirmed {
             Confirmed::Delivery => self.delivered = true,
-            Confirmed::OwnRefused => self.warn_of_own(),
+            Confirmed::Refused(own) => self.own.refused(own),
             Confirmed::Nothing => {}
         }
         Ok(())
@@ -308,21 +319,17 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn warn_of_own(&mut self) {
-        if !std::mem::replace(&mut self.warned, true) {
-            tracing::warn!(
-                host = self.plan.address.host,
-                "the MQTT broker refuses the status or the announcements to Home Assistant: allow the user to publish there"
-            );
-        }
-    }
-
     async fn part(&mut self) -> io::Result<()> {
         if self.plan.protocol.goodbye(&mut self.output).is_ok() {
             push(&mut self.writer, &mut self.output).await?;
         }
         self.writer.shutdown().await
     }
+}
+
+pub(crate) async fn asked_to_close(closing: &mut watch::Receiver<bool>) {
+    // An error would say that nobody is there who could ask.
+    let _ = closing.wait_for(|closing| *closing).await;
 }
 
 /// May be dropped half-way: what the socket has taken is gone from `output`, the rest goes with the next call.

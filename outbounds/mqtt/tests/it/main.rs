@@ -6,6 +6,7 @@ mod burst;
 mod home;
 mod library;
 mod messages;
+mod peer;
 mod refusals;
 mod status;
 mod suite;
@@ -14,7 +15,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use faceway_core::{Code, Outbound as _, Scope, Verdict};
+use faceway_core::{Code, Message, Outbound as _, Scope, Verdict};
 use faceway_outbound_mqtt::{Mqtt, MqttSettings};
 use faceway_testkit::broker::mosquitto::{Mosquitto, Options};
 use faceway_testkit::outbound::message;
@@ -53,6 +54,24 @@ async fn broker() -> Mosquitto {
 
 async fn deliver(mqtt: &Mqtt, text: &str) -> Verdict {
     mqtt.deliver(&message(text)).await
+}
+
+/// What a lane does with an outage, in short: again, until there is another verdict than that.
+async fn settled(mqtt: &Mqtt, message: &Message) -> Verdict {
+    for _ in 0..100 {
+        let verdict = mqtt.deliver(message).await;
+        let outage = Scope::Destination;
+        if !matches!(&verdict, Verdict::Retry { scope, .. } if *scope == outage) {
+            return verdict;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("an outage without end");
+}
+
+async fn until_delivered(mqtt: &Mqtt, message: &Message) {
+    let verdict = settled(mqtt, message).await;
+    assert!(matches!(verdict, Verdict::Delivered { .. }), "{verdict:?}");
 }
 
 fn delivered(word: &'static str) -> Verdict {

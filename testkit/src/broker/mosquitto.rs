@@ -65,14 +65,15 @@ impl Mosquitto {
             open_port: 0,
         };
         // A port that was free may be somebody else's a moment later.
-        for _ in 0..5 {
+        for attempt in 1.. {
             (broker.port, broker.open_port) = free_ports();
             broker.configure().await;
             if broker.is_up().await {
-                return broker;
+                break;
             }
+            assert!(attempt < 5, "mosquitto does not start: {}", broker.log());
         }
-        panic!("mosquitto does not start: {}", broker.log());
+        broker
     }
 
     /// Where the listener is that the options are for.
@@ -321,14 +322,17 @@ impl Subscriber {
             format!("marker {markers}")
         };
         let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
+        loop {
+            assert!(
+                Instant::now() < deadline,
+                "the subscriber does not get what is published"
+            );
             publish(self.port, MARKER, &marker).await;
             let came = self.until(|got| got.iter().any(|got| got.payload == marker));
             if timeout(Duration::from_millis(200), came).await.is_ok() {
                 return;
             }
         }
-        panic!("the subscriber does not get what is published");
     }
 
     /// Waits until what it got is as wanted.

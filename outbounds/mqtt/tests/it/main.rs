@@ -66,7 +66,7 @@ async fn settled(mqtt: &Mqtt, message: &Message) -> Verdict {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("an outage without end");
+    unreachable!("an outage without end");
 }
 
 async fn until_delivered(mqtt: &Mqtt, message: &Message) {

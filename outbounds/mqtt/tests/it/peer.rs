@@ -1,7 +1,8 @@
 //! A peer that says what a test wants: what brokers may say by MQTT 5 and Mosquitto does not.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use faceway_core::{Code, Scope, Verdict};
 use faceway_outbound_mqtt::Mqtt;
@@ -22,6 +23,10 @@ pub(crate) struct Packet {
     pub(crate) kind: u8,
     /// Of a `PUBLISH` (not with QoS 0) or of an acknowledgement.
     pub(crate) id: [u8; 2],
+    /// Everything after the length.
+    pub(crate) body: Vec<u8>,
+    /// The how-manieth connection it came on, from 1.
+    pub(crate) connection: usize,
 }
 
 /// Answers each packet with what `answer` returns. It is gone when dropped.
@@ -37,9 +42,11 @@ impl Peer {
         let answer = Arc::new(answer);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
+            let mut connection = 0;
             while let Ok((stream, _)) = listener.accept().await {
                 let answer = Arc::clone(&answer);
-                connections.spawn(async move { speak(stream, &*answer).await });
+                connection += 1;
+                connections.spawn(async move { speak(stream, connection, &*answer).await });
             }
         });
         Self { address, task }
@@ -52,7 +59,11 @@ impl Drop for Peer {
     }
 }
 
-async fn speak(mut stream: TcpStream, answer: &(impl Fn(&Packet) -> Vec<u8> + Sync)) -> Option<()> {
+async fn speak(
+    mut stream: TcpStream,
+    connection: usize,
+    answer: &(impl Fn(&Packet) -> Vec<u8> + Sync),
+) -> Option<()> {
     loop {
         let first = stream.read_u8().await.ok()?;
         let (mut length, mut shift) = (0usize, 0);
@@ -72,7 +83,13 @@ async fn speak(mut stream: TcpStream, answer: &(impl Fn(&Packet) -> Vec<u8> + Sy
             _ => 0,
         };
         let id = body.get(at..at + 2).map_or([0; 2], |id| [id[0], id[1]]);
-        stream.write_all(&answer(&Packet { kind, id })).await.ok()?;
+        let packet = Packet {
+            kind,
+            id,
+            body,
+            connection,
+        };
+        stream.write_all(&answer(&packet)).await.ok()?;
     }
 }
 
@@ -197,6 +214,59 @@ async fn a_broker_that_cannot_do_what_is_configured_is_an_outage() {
     settings.retain = true;
     assert_eq!(deliver(&mqtt(settings), "one").await, outage("retain"));
     assert_eq!(deliver(&to(&peer, 1), "one").await, delivered("puback"));
+}
+
+/// Each verdict is that of its own message, in whatever order the broker confirms.
+#[tokio::test]
+async fn confirmations_in_another_order_find_their_messages() {
+    let held = Mutex::new(Vec::new());
+    let peer = Peer::start(broker(move |packet| {
+        let refused = packet.body.windows(6).any(|bytes| bytes == b"refuse");
+        let mut held = held.lock().unwrap();
+        held.push(reason(4, packet, if refused { 0x87 } else { 0 }));
+        match held.len() {
+            4 => held.drain(..).rev().flatten().collect(),
+            _ => Vec::new(),
+        }
+    }))
+    .await;
+    let mqtt = Arc::new(to(&peer, 1));
+    let mut deliveries = JoinSet::new();
+    for at in 0..40 {
+        let mqtt = Arc::clone(&mqtt);
+        deliveries.spawn(async move {
+            let refuse = at % 3 == 0;
+            let text = format!("{} {at}", if refuse { "refuse" } else { "take" });
+            (refuse, deliver(&mqtt, &text).await)
+        });
+    }
+    for (refuse, verdict) in deliveries.join_all().await {
+        let expected = match refuse {
+            true => buried("not-authorized"),
+            false => delivered("puback"),
+        };
+        assert_eq!(verdict, expected);
+    }
+}
+
+/// A connection that is alive, with pongs, on which nothing is ever confirmed: it is broken off, and the next one serves.
+#[tokio::test]
+async fn a_connection_without_confirmations_is_replaced() {
+    for (qos, kind) in [(1, 4), (2, 5)] {
+        let peer = Peer::start(broker(move |packet| match packet.connection {
+            1 => Vec::new(),
+            _ => reason(kind, packet, 0),
+        }))
+        .await;
+        let mut settings = settings(peer.address);
+        (settings.qos, settings.window) = (qos, 2);
+        settings.timeout = Duration::from_secs(1);
+        settings.keep_alive = Duration::from_secs(1);
+        let mqtt = mqtt(settings);
+        assert_eq!(deliver(&mqtt, "one").await, outage("timeout"));
+        let word = if qos == 1 { "puback" } else { "pubcomp" };
+        assert_eq!(deliver(&mqtt, "two").await, delivered(word));
+    }
 }
 
 /// Receive Maximum 1, and a confirmation that comes with the next packet only: with two on their way, both would arrive.

@@ -188,8 +188,11 @@ async fn a_goodbye_that_blames_the_message_buries_it() {
         (0x8B, outage("shutting-down")),
         (0x8E, outage("taken-over")),
     ] {
-        let peer = Peer::start(broker(move |_| vec![0xE0, 2, code, 0])).await;
-        assert_eq!(deliver(&to(&peer, 1), "one").await, verdict);
+        // With and without properties.
+        for goodbye in [vec![0xE0, 1, code], vec![0xE0, 2, code, 0]] {
+            let peer = Peer::start(broker(move |_| goodbye.clone())).await;
+            assert_eq!(deliver(&to(&peer, 1), "one").await, verdict);
+        }
     }
 }
 

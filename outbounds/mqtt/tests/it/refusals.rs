@@ -228,3 +228,19 @@ async fn what_was_given_up_before_it_was_sent_is_not_sent() {
     subscriber.catch_up().await;
     assert_eq!(subscriber.got().len(), 1, "{:?}", subscriber.got());
 }
+
+/// The broker throws the first one out and says why.
+#[tokio::test]
+async fn a_second_client_with_the_same_id_takes_over() {
+    let broker = broker().await;
+    let (one, two) = (
+        mqtt(settings(broker.address())),
+        mqtt(settings(broker.address())),
+    );
+    for _ in 0..3 {
+        for mqtt in [&one, &two] {
+            let verdict = settled(mqtt, &message("one")).await;
+            assert_eq!(verdict, delivered("no-subscribers"));
+        }
+    }
+}

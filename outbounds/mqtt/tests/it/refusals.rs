@@ -155,7 +155,7 @@ async fn confirms_that_stop_wedge_nothing() {
     let broker = broker().await;
     let subscriber = Subscriber::start(&broker, 1).await;
     let mut settings = settings(broker.address());
-    settings.timeout = Duration::from_secs(1);
+    settings.timeout = Duration::from_secs(2);
     settings.window = 4;
     let mqtt = Arc::new(mqtt(settings));
     for round in 0..3 {

@@ -78,8 +78,8 @@ pub(crate) fn outage(word: &'static str) -> Verdict {
     }
 }
 
-/// Bytes of the broker's own text that are logged.
-const TEXT_BYTES_MAX: usize = 300;
+/// Characters of the broker's own text that are logged.
+const TEXT_CHARS_MAX: usize = 300;
 
 /// Reply codes of AMQP 0-9-1 (section 1.2 of its reference), as RabbitMQ uses them.
 fn of_protocol(code: u16, text: &str) -> Failure {
@@ -101,7 +101,8 @@ fn of_protocol(code: u16, text: &str) -> Failure {
         541 => "internal",
         _ => "protocol",
     };
-    let text: String = text.escape_debug().take(TEXT_BYTES_MAX).collect();
+    let printable = |char: char| if char.is_control() { ' ' } else { char };
+    let text: String = text.chars().map(printable).take(TEXT_CHARS_MAX).collect();
     Failure {
         word,
         text,

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use async_rs::traits::Reactor;
-use async_rs::util::{DummyIO, RuntimeParts};
+use async_rs::traits::{Executor, Reactor, RuntimeKit};
+use async_rs::util::{DummyIO, Task};
 use async_rs::{Runtime, Tokio};
 use futures_core::Stream;
 use rustls::ClientConfig;
@@ -20,6 +20,8 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use crate::failure::Failure;
 use crate::settings::Broker;
@@ -164,18 +166,43 @@ impl futures_io::AsyncWrite for Wire {
     }
 }
 
-/// The library's way of naming what it runs on: tokio, but for sockets, which are ours.
-pub(crate) type LibraryRuntime = Runtime<RuntimeParts<Tokio, Sockets>>;
+/// What the library runs on: tokio, but for sockets, which are ours, and for its tasks' log, which nobody gets.
+pub(crate) type LibraryRuntime = Runtime<Kit>;
 
 pub(crate) fn runtime() -> LibraryRuntime {
-    let tokio = Tokio::current();
-    Runtime::new(RuntimeParts::new(tokio.clone(), Sockets(tokio)))
+    Runtime::new(Kit(Tokio::current()))
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Sockets(Tokio);
+pub(crate) struct Kit(Tokio);
 
-impl Reactor for Sockets {
+impl RuntimeKit for Kit {}
+
+impl Executor for Kit {
+    type Task<T: Send + 'static> = <Tokio as Executor>::Task<T>;
+
+    fn block_on<T, F: Future<Output = T>>(&self, future: F) -> T {
+        self.0.block_on(future)
+    }
+
+    /// Its failures are our verdicts, told once by who judges them.
+    fn spawn<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+        &self,
+        future: F,
+    ) -> Task<Self::Task<T>> {
+        self.0
+            .spawn(future.with_subscriber(NoSubscriber::default()))
+    }
+
+    fn spawn_blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+        &self,
+        work: F,
+    ) -> Task<Self::Task<T>> {
+        self.0.spawn_blocking(work)
+    }
+}
+
+impl Reactor for Kit {
     type TcpStream = Wire;
     type Sleep = <Tokio as Reactor>::Sleep;
 

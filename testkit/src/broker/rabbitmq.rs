@@ -226,6 +226,17 @@ impl RabbitMq {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// What it has logged so far, for who wonders why a test fails.
+    pub fn log(&self) -> String {
+        let entries = fs::read_dir(self.directory.path().join("log"))
+            .into_iter()
+            .flatten();
+        let texts = entries
+            .flatten()
+            .map(|entry| fs::read_to_string(entry.path()).unwrap_or_default());
+        texts.collect()
+    }
+
     fn output(&self) -> String {
         fs::read_to_string(self.directory.path().join("output")).unwrap_or_default()
     }

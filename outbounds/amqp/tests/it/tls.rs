@@ -30,7 +30,12 @@ async fn an_own_ca_and_a_client_certificate() {
     let broker = RabbitMq::start_with(options).await;
     let identity = clients.issue("gateway.example");
     let known = amqp(&secured(&broker, &authority, Some(&identity)));
-    assert_eq!(deliver(&known, "one").await, delivered());
+    assert_eq!(
+        deliver(&known, "one").await,
+        delivered(),
+        "{}",
+        broker.log()
+    );
     assert_eq!(deliver(&known, "two").await, delivered());
     assert_eq!(broker.drain("tls").await.len(), 2);
 

@@ -1,6 +1,6 @@
 //! AMQP against a real RabbitMQ.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 mod bursts;
 mod consumers;

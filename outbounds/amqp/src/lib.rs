@@ -12,6 +12,7 @@ mod parcel;
 mod session;
 mod settings;
 mod tls;
+mod watcher;
 mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,24 +4,22 @@
 //! delivery opens another.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
 use faceway_core::{Code, Verdict};
-use futures_core::Stream;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
-use lapin::{Channel, Confirmation, Connection, Event, PublisherConfirm};
+use lapin::{Channel, Connection, PublisherConfirm};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Duration, Instant, sleep_until, timeout, timeout_at};
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
 use crate::failure::{Failure, outage};
-use crate::ledger::{Answer, Carried, Confirmed, Ledger, Settled};
+use crate::ledger::{Confirmed, Ledger, Settled};
 use crate::open::Opened;
 use crate::parcel::{Parcel, bury};
+use crate::watcher;
 use crate::wire::Cut;
 
 pub(crate) struct Session {
@@ -69,7 +67,7 @@ impl Session {
             book: Mutex::default(),
             confirms,
         });
-        tokio::spawn(watch_over(Arc::clone(&session), events, handed));
+        tokio::spawn(watcher::watch(Arc::clone(&session), events, handed));
         session
     }
 
@@ -104,10 +102,10 @@ impl Session {
         parcel: Parcel,
         deadline: Instant,
     ) -> Option<(u64, u64, oneshot::Receiver<Verdict>)> {
+        let confirmed_before = self.book().ledger.confirmed();
         let permit = timeout_at(deadline, Arc::clone(&self.window).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
-            // Confirms have stopped: a new connection may know more.
-            self.end(Failure::word("timeout"));
+            self.end_if_stopped(confirmed_before);
             return None;
         };
         let turn = timeout_at(deadline, Arc::clone(&self.turn).lock_owned())
@@ -162,17 +160,19 @@ impl Session {
         }
     }
 
-    /// No confirm in time. If none at all has come since, confirms have stopped: a new connection may know more.
+    /// No confirm in time.
     fn overdue(&self, tag: u64, confirmed_before: u64) {
-        let stopped = {
-            let mut book = self.book();
-            // The permit stays out until the confirm comes, or the session ends.
-            if let Some((_, permit)) = book.waiting.remove(&tag) {
-                permit.forget();
-            }
-            book.ledger.confirmed() == confirmed_before
-        };
-        if stopped {
+        // The permit stays out until the confirm comes, or the session ends.
+        if let Some((_, permit)) = self.book().waiting.remove(&tag) {
+            permit.forget();
+        }
+        self.end_if_stopped(confirmed_before);
+    }
+
+    /// When no confirm at all has come since, confirms have stopped: a new connection may know more.
+    fn end_if_stopped(&self, confirmed_before: u64) {
+        let confirmed = self.book().ledger.confirmed();
+        if confirmed == confirmed_before {
             self.end(Failure::word("timeout"));
         }
     }
@@ -230,14 +230,14 @@ impl Session {
         }
     }
 
-    async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         let mut state = self.state.subscribe();
         let _ = state
             .wait_for(|state| matches!(state, State::Ended(_)))
             .await;
     }
 
-    fn set_blocked(&self, is_blocked: bool) {
+    pub(crate) fn set_blocked(&self, is_blocked: bool) {
         self.state
             .send_if_modified(|state| match (&*state, is_blocked) {
                 (State::Open, true) => {
@@ -253,7 +253,7 @@ impl Session {
     }
 
     /// Takes note of one look at the confirms; whether another would settle more.
-    fn look(&self, confirmed: &[Confirmed], handed: u64) -> bool {
+    pub(crate) fn look(&self, confirmed: &[Confirmed], handed: u64) -> bool {
         let mut book = self.book();
         for (tag, settled) in book.ledger.look(confirmed, handed) {
             let is_known = book.tell(tag, verdict(settled));
@@ -292,101 +292,5 @@ fn verdict(settled: Settled) -> Verdict {
         // A queue is full (`overflow = reject-publish`) or has lost its leader: it may pass, and others fare no better.
         Settled::Refused => outage("nack"),
         Settled::Unroutable => bury("unroutable"),
-    }
-}
-
-/// Hears what the connection tells and looks at the confirms, until the session ends.
-async fn watch_over<E>(
-    session: Arc<Session>,
-    mut events: Pin<Box<E>>,
-    mut handed: mpsc::UnboundedReceiver<(u64, PublisherConfirm)>,
-) where
-    E: Stream<Item = Event> + Send,
-{
-    let mut watcher = Watcher::default();
-    let watching = std::future::poll_fn(|context| {
-        while let Poll::Ready(event) = events.as_mut().poll_next(context) {
-            if let Err(failure) = session.hear(event) {
-                return Poll::Ready(failure);
-            }
-        }
-        loop {
-            while let Poll::Ready(Some((tag, confirm))) = handed.poll_recv(context) {
-                watcher.handed = tag + 1;
-                watcher.pending.push((tag, confirm));
-            }
-            match watcher.poll(context) {
-                Err(failure) => return Poll::Ready(failure),
-                Ok(confirmed) if session.look(&confirmed, watcher.handed) => {}
-                Ok(_) => return Poll::Pending,
-            }
-        }
-    });
-    tokio::select! {
-        biased;
-        failure = watching => session.end(failure),
-        () = session.ended() => {}
-    }
-}
-
-impl Session {
-    fn hear(&self, event: Option<Event>) -> Result<(), Failure> {
-        match event {
-            Some(Event::ConnectionBlocked(_)) => self.set_blocked(true),
-            Some(Event::ConnectionUnblocked) => self.set_blocked(false),
-            Some(Event::Error(error)) => return Err(Failure::of(&error)),
-            Some(_) => {}
-            None => return Err(Failure::word("closed")),
-        }
-        Ok(())
-    }
-}
-
-/// The confirms that have not come.
-#[derive(Default)]
-struct Watcher {
-    pending: Vec<(u64, PublisherConfirm)>,
-    /// One more than the last tag that was handed over: they come in order.
-    handed: u64,
-}
-
-impl Watcher {
-    /// One look at all of them.
-    fn poll(&mut self, context: &mut Context<'_>) -> Result<Vec<Confirmed>, Failure> {
-        let mut confirmed = Vec::new();
-        let mut failure = None;
-        self.pending
-            .retain_mut(|(tag, confirm)| match Pin::new(confirm).poll(context) {
-                Poll::Pending => true,
-                Poll::Ready(Ok(confirmation)) => {
-                    confirmed.push(read(*tag, confirmation));
-                    false
-                }
-                Poll::Ready(Err(error)) => {
-                    failure = Some(Failure::of(&error));
-                    false
-                }
-            });
-        failure.map_or(Ok(confirmed), Err)
-    }
-}
-
-fn read(tag: u64, confirmation: Confirmation) -> Confirmed {
-    let answer = match confirmation {
-        Confirmation::Ack(_) => Answer::Ack,
-        // Not requested cannot be: the channel was told to confirm before it was used.
-        Confirmation::Nack(_) | Confirmation::NotRequested => Answer::Nack,
-    };
-    let carried = match confirmation.take_message() {
-        None => Carried::Nothing,
-        Some(message) => {
-            let id = message.delivery.properties.message_id().as_ref();
-            Carried::Message(id.and_then(|id| id.as_str().parse().ok()))
-        }
-    };
-    Confirmed {
-        tag,
-        answer,
-        carried,
     }
 }

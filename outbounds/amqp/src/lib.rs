@@ -9,6 +9,7 @@ mod failure;
 mod ledger;
 mod open;
 mod parcel;
+mod quiet;
 mod session;
 mod settings;
 mod tls;

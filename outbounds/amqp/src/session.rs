@@ -4,21 +4,23 @@
 //! delivery opens another.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use faceway_core::{Code, Verdict};
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{Channel, Connection, PublisherConfirm};
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Duration, Instant, sleep_until, timeout, timeout_at};
-use tracing::instrument::WithSubscriber as _;
-use tracing::subscriber::NoSubscriber;
 
 use crate::failure::{Failure, outage};
 use crate::ledger::{Confirmed, Ledger, Settled};
 use crate::open::Opened;
 use crate::parcel::{Parcel, bury};
+use crate::quiet::quiet;
 use crate::watcher;
 use crate::wire::Cut;
 
@@ -28,8 +30,9 @@ pub(crate) struct Session {
     cut: Cut,
     exchange: ShortString,
     state: watch::Sender<State>,
-    /// Whoever holds it publishes. So the library holds one message at most that it has not written.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Held while the library numbers a message and queues its frames: it does both without a lock between, so that two
+    /// at once may get each other's confirms.
+    turn: Mutex<()>,
     /// As many as may be unconfirmed at once.
     window: Arc<Semaphore>,
     book: Mutex<Book>,
@@ -62,7 +65,7 @@ impl Session {
             cut: opened.cut,
             exchange,
             state: watch::channel(State::Open).0,
-            turn: Arc::default(),
+            turn: Mutex::default(),
             window: Arc::new(Semaphore::new(window.min(Semaphore::MAX_PERMITS))),
             book: Mutex::default(),
             confirms,
@@ -96,7 +99,7 @@ impl Session {
         }
     }
 
-    /// Waits for the window and for its turn, and has the message written. `None`: there was no time for it.
+    /// Waits for the window, and has the message written. `None`: there was no time for it.
     async fn hand_over(
         self: &Arc<Self>,
         parcel: Parcel,
@@ -108,9 +111,6 @@ impl Session {
             self.end_if_stopped(confirmed_before);
             return None;
         };
-        let turn = timeout_at(deadline, Arc::clone(&self.turn).lock_owned())
-            .await
-            .ok()?;
         let (sender, verdict) = oneshot::channel();
         let (tag, confirmed_before) = {
             let mut book = self.book();
@@ -119,17 +119,11 @@ impl Session {
             (tag, book.ledger.confirmed())
         };
         // A task of its own: a delivery that is given up must not leave half a message on the wire.
-        tokio::spawn(Arc::clone(self).write(tag, parcel, turn, deadline));
+        tokio::spawn(Arc::clone(self).write(tag, parcel, deadline));
         Some((tag, confirmed_before, verdict))
     }
 
-    async fn write(
-        self: Arc<Self>,
-        tag: u64,
-        parcel: Parcel,
-        _turn: OwnedMutexGuard<()>,
-        deadline: Instant,
-    ) {
+    async fn write(self: Arc<Self>, tag: u64, parcel: Parcel, deadline: Instant) {
         let options = BasicPublishOptions {
             mandatory: true,
             ..BasicPublishOptions::default()
@@ -142,12 +136,21 @@ impl Session {
             parcel.body.reveal(),
             parcel.properties,
         );
-        // What the library has not written by now it would write later: the wire is cut.
-        let written = tokio::select! {
-            biased;
-            written = publishing.with_subscriber(NoSubscriber::default()) => written,
-            failure = self.trouble() => return self.end(failure),
-            () = sleep_until(deadline) => return self.end(Failure::word("timeout")),
+        let mut publishing = pin!(quiet(publishing));
+        // Numbering and queueing are done when it is polled first; what it waits for then is the socket.
+        let queued = poll_fn(|context| {
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            Poll::Ready(publishing.as_mut().poll(context))
+        });
+        let written = match queued.await {
+            Poll::Ready(written) => written,
+            // What the library has not written by now it would write later: the wire is cut.
+            Poll::Pending => tokio::select! {
+                biased;
+                written = publishing => written,
+                failure = self.trouble() => return self.end(failure),
+                () = sleep_until(deadline) => return self.end(Failure::word("timeout")),
+            },
         };
         match written {
             // The receiver is gone only when the session has ended.
@@ -211,11 +214,7 @@ impl Session {
     /// Says goodbye, where the broker listens, and ends.
     pub(crate) async fn close(&self) {
         let goodbye = self.connection.close(200, ShortString::default());
-        let _ = timeout(
-            GOODBYE_MAX,
-            goodbye.with_subscriber(NoSubscriber::default()),
-        )
-        .await;
+        let _ = timeout(GOODBYE_MAX, quiet(goodbye)).await;
         self.end(Failure::word("closed"));
     }
 
@@ -250,6 +249,15 @@ impl Session {
                 }
                 _ => false,
             });
+    }
+
+    /// Takes note that the confirms of these are looked at from now on; below the tag that it gives, all are.
+    pub(crate) fn hand(&self, tags: &[u64]) -> u64 {
+        let mut book = self.book();
+        for tag in tags {
+            book.ledger.hand(*tag);
+        }
+        book.ledger.handed()
     }
 
     /// Takes note of one look at the confirms; whether another would settle more.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use futures_util::stream::FuturesUnordered;
 use lapin::{Confirmation, Event, PublisherConfirm};
 use tokio::sync::mpsc;
 
@@ -20,7 +21,7 @@ pub(crate) async fn watch<E>(
 ) where
     E: Stream<Item = Event> + Send,
 {
-    let mut watcher = Watcher::default();
+    let mut pending = FuturesUnordered::new();
     let watching = std::future::poll_fn(|context| {
         while let Poll::Ready(event) = events.as_mut().poll_next(context) {
             if let Err(failure) = hear(&session, event) {
@@ -28,13 +29,15 @@ pub(crate) async fn watch<E>(
             }
         }
         loop {
+            let mut tags = Vec::new();
             while let Poll::Ready(Some((tag, confirm))) = handed.poll_recv(context) {
-                watcher.handed = tag + 1;
-                watcher.pending.push((tag, confirm));
+                tags.push(tag);
+                pending.push(Pending { tag, confirm });
             }
-            match watcher.poll(context) {
+            let handed = session.hand(&tags);
+            match look(&mut pending, context) {
                 Err(failure) => return Poll::Ready(failure),
-                Ok(confirmed) if session.look(&confirmed, watcher.handed) => {}
+                Ok(confirmed) if session.look(&confirmed, handed) => {}
                 Ok(_) => return Poll::Pending,
             }
         }
@@ -57,33 +60,33 @@ fn hear(session: &Session, event: Option<Event>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The confirms that have not come.
-#[derive(Default)]
-struct Watcher {
-    pending: Vec<(u64, PublisherConfirm)>,
-    /// One more than the last tag that was handed over: they come in order.
-    handed: u64,
+/// A confirm that has not come.
+struct Pending {
+    tag: u64,
+    confirm: PublisherConfirm,
 }
 
-impl Watcher {
-    /// One look at all of them.
-    fn poll(&mut self, context: &mut Context<'_>) -> Result<Vec<Confirmed>, Failure> {
-        let mut confirmed = Vec::new();
-        let mut failure = None;
-        self.pending
-            .retain_mut(|(tag, confirm)| match Pin::new(confirm).poll(context) {
-                Poll::Pending => true,
-                Poll::Ready(Ok(confirmation)) => {
-                    confirmed.push(read(*tag, confirmation));
-                    false
-                }
-                Poll::Ready(Err(error)) => {
-                    failure = Some(Failure::of(&error));
-                    false
-                }
-            });
-        failure.map_or(Ok(confirmed), Err)
+impl Future for Pending {
+    type Output = lapin::Result<Confirmed>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let tag = self.tag;
+        let confirmation = Pin::new(&mut self.confirm).poll(context);
+        confirmation.map_ok(|confirmation| read(tag, confirmation))
     }
+}
+
+/// One look at all of them. The library wakes each within the call that resolves it, so that whatever was resolved before
+/// the look is in it.
+fn look(
+    pending: &mut FuturesUnordered<Pending>,
+    context: &mut Context<'_>,
+) -> Result<Vec<Confirmed>, Failure> {
+    let mut confirmed = Vec::new();
+    while let Poll::Ready(Some(one)) = Pin::new(&mut *pending).poll_next(context) {
+        confirmed.push(one.map_err(|error| Failure::of(&error))?);
+    }
+    Ok(confirmed)
 }
 
 fn read(tag: u64, confirmation: Confirmation) -> Confirmed {

@@ -286,15 +286,17 @@ mod tests {
         );
     }
 
-    /// A broker and a client library as they are: returns before confirms, confirms in batches and in any order, a
-    /// first-in-first-out queue of returns, confirms handed over late.
+    /// A broker and a client library as they are: returns some time before confirms, confirms in batches and in any order,
+    /// a first-in-first-out queue of returns, confirms handed over late.
     struct World {
         seed: u64,
         ledger: Ledger,
         unroutable: BTreeSet<u64>,
         published: u64,
-        /// Published, and the broker has not answered.
+        /// Published, and the broker has not confirmed.
         open: Vec<u64>,
+        /// Of those, what it has not returned yet and will.
+        unreturned: BTreeSet<u64>,
         returned: VecDeque<u64>,
         /// Resolved by the library, not looked at.
         resolved: Vec<Confirmed>,
@@ -312,11 +314,12 @@ mod tests {
         }
 
         fn step(&mut self, total: u64) {
-            match self.chance(4) {
+            match self.chance(5) {
                 0 if self.published < total => {
                     let at = self.published;
                     if self.chance(3) == 0 {
                         self.unroutable.insert(at);
+                        self.unreturned.insert(at);
                     }
                     assert_eq!(self.ledger.publish(id(at), 1), at);
                     self.open.push(at);
@@ -324,6 +327,7 @@ mod tests {
                 }
                 1 if self.handed < self.published => self.handed += 1,
                 2 => self.answer(),
+                3 => self.returned.extend(self.unreturned.pop_first()),
                 _ => self.look(),
             }
         }
@@ -335,7 +339,7 @@ mod tests {
                 let at = self.chance(self.open.len() as u64) as usize;
                 batch.push(self.open.swap_remove(at));
             }
-            let returns = batch.iter().filter(|tag| self.unroutable.contains(tag));
+            let returns = batch.iter().filter(|tag| self.unreturned.remove(tag));
             self.returned.extend(returns);
             for tag in batch {
                 let carried = match self.returned.pop_front() {
@@ -366,6 +370,7 @@ mod tests {
                 unroutable: BTreeSet::new(),
                 published: 0,
                 open: Vec::new(),
+                unreturned: BTreeSet::new(),
                 returned: VecDeque::new(),
                 resolved: Vec::new(),
                 handed: 0,

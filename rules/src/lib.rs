@@ -3,6 +3,7 @@
 //! * [`parse`] reads the whole file and tells every mistake in it at once, each with its place ([`Diagnostics`]).
 //! * [`Routes`] is the file as meant: a value that exists is valid.
 //! * [`RouteSet`] decides for every event which routes match, and [`RouteSet::explain`] says why.
+//! * [`Format`] writes an event as an outbound wants it, and [`View`] reads what placeholders need of it.
 //! * [`Projection`] takes out of an event what an outbound may not see.
 //! * [`read`] and [`diagnostic`] serve `gateway.toml` as well.
 //!
@@ -13,6 +14,7 @@ mod decide;
 pub mod diagnostic;
 mod explain;
 mod field;
+mod format;
 mod once;
 mod plan;
 mod projection;
@@ -22,19 +24,23 @@ mod secret;
 mod suggest;
 mod template;
 mod trie;
+mod view;
 mod when;
 
 pub use decide::{Admission, Decision, OnceRule, Route, RouteSet};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{Failed, RouteExplanation};
 pub use field::Field;
+pub use format::{Format, FormatError, TemplateFile, Written};
 pub use once::{Asked, KEYS_MAX, OnceState};
 pub use plan::{
-    AdapterGrammar, Common, HeaderValue, Images, InboundPlan, OutboundPlan, Protocol, Retry,
-    RouteTest, Routes, Since, TestFailure, TlsPlan, WebhookPlan, parse,
+    AdapterGrammar, AmqpPlan, Common, ExchangeKind, HeaderValue, Images, InboundPlan, MqttPlan,
+    MqttVersion, OutboundPlan, Protocol, Qos, QueuePlan, ReadFile, Retry, RouteTest, Routes, Since,
+    TestFailure, TlsPlan, WebhookPlan, parse, parse_with,
 };
 pub use projection::{NotAnEvent, Projection, ProjectionError};
 pub use schema::{schema, schema_of};
 pub use secret::Secret;
 pub use suggest::nearest;
 pub use template::{Template, TemplateError};
+pub use view::View;

@@ -33,6 +33,11 @@ pub(crate) fn headers() -> Value {
     json!({ "type": "object", "additionalProperties": { "anyOf": [{ "type": "string" }, secret()] } })
 }
 
+/// Texts by name.
+pub(crate) fn texts() -> Value {
+    json!({ "type": "object", "additionalProperties": { "type": "string" } })
+}
+
 /// Names of outbounds.
 pub(crate) fn names() -> Value {
     json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true })

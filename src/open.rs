@@ -157,6 +157,10 @@ pub(crate) fn shown(routes: &Routes) -> Vec<api::Inbound> {
 fn outbound(plan: &OutboundPlan, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Outbound>> {
     let opened: anyhow::Result<Arc<dyn Outbound>> = match &plan.protocol {
         Protocol::Webhook(settings) => webhook(plan, settings, clock),
+        Protocol::Mqtt(_) | Protocol::Amqp(_) => Err(anyhow::anyhow!(
+            "{} is not in this version yet",
+            plan.protocol.name()
+        )),
         Protocol::Stdout => Ok(Arc::new(faceway_outbound_stdout::Stdout::standard())),
     };
     opened.with_context(|| format!("cannot open the outbound {}", plan.name))
@@ -172,8 +176,9 @@ fn webhook(
         headers: webhook
             .headers
             .iter()
-            .map(header)
+            .filter_map(|(name, value)| header(name, value).transpose())
             .collect::<anyhow::Result<_>>()?,
+        gzip: webhook.gzip,
         sign: webhook
             .sign
             .iter()
@@ -187,10 +192,13 @@ fn webhook(
     Ok(Arc::new(Webhook::new(settings, Arc::clone(clock))?))
 }
 
+/// A header that is the same for every event; none where rendering makes it anew for each.
 fn header(
-    (name, value): &(HeaderName, faceway_rules::HeaderValue),
-) -> anyhow::Result<(HeaderName, HeaderValue)> {
+    name: &HeaderName,
+    value: &faceway_rules::HeaderValue,
+) -> anyhow::Result<Option<(HeaderName, HeaderValue)>> {
     let value = match value {
+        faceway_rules::HeaderValue::Template(_) => return Ok(None),
         faceway_rules::HeaderValue::Text(text) => HeaderValue::from_str(text)?,
         faceway_rules::HeaderValue::Secret(secret) => {
             let text = secrets::resolve(secret).with_context(|| format!("the header {name}"))?;
@@ -203,7 +211,7 @@ fn header(
             value
         }
     };
-    Ok((name.clone(), value))
+    Ok(Some((name.clone(), value)))
 }
 
 fn tls_files(plan: &TlsPlan) -> anyhow::Result<TlsFiles> {

@@ -4,7 +4,7 @@
 //! * [`Routes`] is the file as meant: a value that exists is valid.
 //! * [`RouteSet`] decides for every event which routes match, and [`RouteSet::explain`] says why.
 //! * [`Format`] writes an event as an outbound wants it, and [`View`] reads what placeholders need of it.
-//! * [`Projection`] takes out of an event what an outbound may not see.
+//! * [`Projection`] takes out of an event what an outbound may not see, and [`Privacy`] says what it can see of persons.
 //! * [`read`] and [`diagnostic`] serve `gateway.toml` as well.
 //!
 //! **Invariant:** this crate does no I/O, knows no clock and no runtime. Secrets are only named here; the gateway
@@ -17,6 +17,7 @@ mod field;
 mod format;
 mod once;
 mod plan;
+mod privacy;
 mod projection;
 pub mod read;
 mod schema;
@@ -38,6 +39,7 @@ pub use plan::{
     MqttVersion, OutboundPlan, Protocol, Qos, QueuePlan, ReadFile, Retry, RouteTest, Routes, Since,
     TestFailure, TlsPlan, WebhookPlan, parse, parse_with,
 };
+pub use privacy::{Privacy, Reaching};
 pub use projection::{NotAnEvent, Projection, ProjectionError};
 pub use schema::{schema, schema_of};
 pub use secret::Secret;

@@ -103,19 +103,23 @@ impl Template {
     /// The text for an event. An absent field becomes `-`; a character of a field for which `escape` is true, because it
     /// has a meaning where the text is used, becomes `_`, as do control characters.
     pub fn render(&self, event: &Value, escape: impl Fn(char) -> bool) -> String {
+        self.fill(event, |out, text| {
+            out.extend(text.chars().map(|char| match char {
+                char if char.is_control() || escape(char) => '_',
+                char => char,
+            }));
+        })
+    }
+
+    /// The text for an event; `put` writes what a field has into it. An absent field becomes `-`.
+    pub fn fill(&self, event: &Value, put: impl Fn(&mut String, &str)) -> String {
         let mut out = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Field(field) => match text_of(field, event) {
                     None => out.push('-'),
-                    Some(text) => out.extend(text.chars().map(|char| {
-                        if char.is_control() || escape(char) {
-                            '_'
-                        } else {
-                            char
-                        }
-                    })),
+                    Some(text) => put(&mut out, &text),
                 },
             }
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::{Clock, Lane, Outbound, Spool, SpoolError, Start};
-use faceway_rules::{OutboundPlan, Protocol, RouteSet, Since};
+use faceway_rules::{OutboundPlan, RouteSet, Since};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -110,7 +110,7 @@ impl Dispatch {
         let status = Arc::new(LaneStatus::new(common.clock.now()));
         let handle = LaneHandle {
             name: plan.name.clone(),
-            protocol: protocol(plan),
+            protocol: plan.protocol.name(),
             lane,
             status: Arc::clone(&status),
         };
@@ -142,13 +142,6 @@ impl Dispatch {
 impl Default for Dispatch {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-const fn protocol(plan: &OutboundPlan) -> &'static str {
-    match plan.protocol {
-        Protocol::Webhook(_) => "webhook",
-        Protocol::Stdout => "stdout",
     }
 }
 
@@ -191,12 +184,8 @@ impl Seat {
         let common = &self.plan.common;
         let rules = self.common.rules.clone();
         let decider = Decider::new(&self.plan.name, rules.borrow().clone());
-        let renderer = Renderer {
-            images: common.images,
-            projection: common.projection.clone(),
-            links: Arc::clone(&self.common.links),
-            spool: Arc::clone(&self.common.spool),
-        };
+        let (links, spool) = (&self.common.links, &self.common.spool);
+        let renderer = Renderer::new(&self.plan, Arc::clone(links), Arc::clone(spool));
         let tools = Tools {
             lane: self.lane,
             spool: Arc::clone(&self.common.spool),

@@ -11,6 +11,7 @@ mod admission;
 mod check;
 mod faults;
 mod flow;
+mod formats;
 mod full;
 mod harness;
 mod privacy;

@@ -141,7 +141,12 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
         ("core/src/codec.rs", "writes events for the spool"),
         ("core/src/event.rs", "asks for the size of a picture"),
         ("core/src/private.rs", "is the fence"),
-        ("src/dispatch/render.rs", "writes messages"),
+        ("src/dispatch/render/mod.rs", "writes messages"),
+        ("src/dispatch/render/labels.rs", "addresses messages"),
+        (
+            "src/dispatch/render/pictures.rs",
+            "writes pictures into events",
+        ),
         (
             "src/dispatch/decide.rs",
             "asks the rules, which answer yes or no",

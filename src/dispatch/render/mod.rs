@@ -55,7 +55,7 @@ impl Renderer {
             },
             RenderError::Event => bury("unreadable"),
             RenderError::Template => bury("template"),
-            RenderError::Address => bury("address_too_long"),
+            RenderError::Address => bury("address"),
         })
     }
 

@@ -160,3 +160,113 @@ fn raw(value: &impl serde::Serialize) -> Result<Box<RawValue>, RenderError> {
 fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str(value.get()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use faceway_core::{
+        Batch, DeviceKey, EventId, NewEvent, Picture, Private, RecordKey, Timestamp,
+    };
+    use faceway_rules::parse;
+    use faceway_spool_disk::{DiskSettings, DiskSpool};
+    use faceway_testkit::clock::TestClock;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Bytes of the pictures, in the order of the event.
+    const SIZES: [usize; 3] = [600, 40_000, 900];
+
+    async fn spool(dir: &std::path::Path) -> (Arc<dyn Spool>, Bytes) {
+        let day = Duration::from_secs(86_400);
+        let settings = DiskSettings {
+            dir: dir.to_owned(),
+            bytes_max: 1 << 30,
+            free_min: 0,
+            history: day,
+            images: day,
+            quarantine: day,
+        };
+        let clock = Arc::new(TestClock::default());
+        let spool = DiskSpool::open(settings, clock).await.unwrap();
+        let pictures: Vec<_> = SIZES
+            .iter()
+            .map(|size| {
+                let bytes = Bytes::from(vec![7; *size]);
+                Picture {
+                    sha256: Sha256::of(&bytes),
+                    media_type: None,
+                    bytes: Private::new(bytes),
+                }
+            })
+            .collect();
+        let images: Vec<_> = pictures
+            .iter()
+            .map(|picture| serde_json::json!({ "role": "face", "sha256": picture.sha256.to_string() }))
+            .collect();
+        let event = serde_json::json!({ "kind": "alarm", "images": images, "vendor": { "x": "y".repeat(9000) } });
+        let body = Bytes::from(event.to_string());
+        let new = NewEvent {
+            id: EventId::new("a", &RecordKey::of(&["1"])),
+            device: DeviceKey::new("a", "b"),
+            received_at: Timestamp::from_seconds(1).unwrap(),
+            images: pictures.iter().map(|picture| picture.sha256).collect(),
+            body: Private::new(body.clone()),
+        };
+        let batch = Batch {
+            events: vec![new],
+            pictures,
+            ..Batch::default()
+        };
+        spool.append(batch).await.unwrap();
+        (Arc::new(spool), body)
+    }
+
+    /// How each picture is sent: `data`, `http`, or not at all.
+    async fn sent(outbound: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let (spool, body) = spool(dir.path()).await;
+        let plan = parse(outbound, "routes.toml", &[]).unwrap();
+        let plan = &plan.outbounds[0];
+        let clock = Arc::new(TestClock::default());
+        let links = Links::new("http://gateway", &[1; 32], Duration::from_secs(60), clock);
+        let pictures = Pictures::new(plan, Arc::new(links), Arc::clone(&spool));
+        let put = pictures.put(&body, &plan.common.projection).await;
+        let put = put.unwrap_or_else(|_| panic!("not put"));
+        let event: Value = serde_json::from_slice(&put).unwrap();
+        spool.close().await;
+        let images = event["images"].as_array().unwrap().iter();
+        let scheme = |image: &Value| {
+            let url = image["url"].as_str().unwrap_or("none");
+            url.split(':').next().unwrap().to_owned()
+        };
+        images.map(scheme).collect()
+    }
+
+    #[tokio::test]
+    async fn a_picture_without_room_becomes_a_link() {
+        let outbound = |more: &str| {
+            let text = format!(
+                "[outbound.amqp.a]\nurl = \"amqp://b\"\nexchange = \"e\"\nimages = \"inline\"\n{more}"
+            );
+            async move { sent(&text).await }
+        };
+        assert_eq!(outbound("").await, ["data", "data", "data"]);
+        let small = "payload_bytes_max = \"16KiB\"";
+        assert_eq!(outbound(small).await, ["data", "http", "data"]);
+        // What the outbound may not see leaves its room to pictures.
+        let tight = "payload_bytes_max = \"5KiB\"";
+        assert_eq!(outbound(tight).await, ["http", "http", "http"]);
+        let omitted = format!("{tight}\nomit = [\"vendor\"]");
+        assert_eq!(outbound(&omitted).await, ["data", "http", "data"]);
+    }
+
+    #[tokio::test]
+    async fn pictures_that_nobody_sees_are_not_read() {
+        let webhook = "[outbound.webhook.a]\nurl = \"http://b\"\nimages = \"inline\"\n";
+        assert_eq!(sent(webhook).await, ["data", "data", "data"]);
+        let hidden = format!("{webhook}omit = [\"images.url\"]");
+        assert_eq!(sent(&hidden).await, ["none", "none", "none"]);
+    }
+}

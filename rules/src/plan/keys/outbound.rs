@@ -99,7 +99,7 @@ const MQTT: &[Key] = &[
     Key::new(
         "status_topic",
         Shape::Text,
-        "Where `online` and `offline` stand, retained; below `faceway/status/` when left out.",
+        "Where `online` and `offline` stand, retained; `faceway/status/<client id>` when left out.",
     ),
     Key::new(
         "home_assistant",

@@ -3,8 +3,8 @@
 use crate::Secret;
 use crate::read::Table;
 
-/// Larger payloads fit no MQTT packet; a broker takes far smaller ones.
-const PAYLOAD_BYTES_MAX_MAX: u64 = 255 * 1024 * 1024;
+/// An MQTT packet has at most 256 MB with all that goes beside the payload; brokers take far smaller ones.
+const PAYLOAD_BYTES_MAX_MAX: u64 = 240 * 1024 * 1024;
 const PAYLOAD_BYTES_MAX: u64 = 256 * 1024;
 
 /// User and password.
@@ -29,7 +29,7 @@ pub(super) fn payload_bytes_max(table: &Table<'_>) -> u64 {
         let message = "`payload_bytes_max` is more than any broker takes";
         table
             .reporter()
-            .error(node.span, message, "at most `255MiB`");
+            .error(node.span, message, "at most `240MiB`");
     }
     most.unwrap_or(PAYLOAD_BYTES_MAX)
 }

@@ -7,7 +7,7 @@ use crate::projection::ProjectionError;
 use crate::read::Table;
 use crate::{Projection, ReadFile};
 
-use super::{Common, Images, Protocol, Retry, Since, TlsPlan, format};
+use super::{Common, Images, MqttPlan, Protocol, Retry, Since, TlsPlan, format, mqtt};
 
 pub(super) fn read(
     table: &Table<'_>,
@@ -21,9 +21,17 @@ pub(super) fn read(
         _ => Images::None,
     };
     one_in_a_message(table);
+    let format = format::read(table, protocol, &projection, images, files);
+    if let Protocol::Mqtt(MqttPlan {
+        home_assistant: true,
+        ..
+    }) = protocol
+    {
+        mqtt::check_home_assistant(table, &format, &projection);
+    }
     let concurrency_max = table.whole("concurrency_max").map(u32::try_from);
     Common {
-        format: format::read(table, protocol, &projection, images, files),
+        format,
         images,
         projection,
         concurrency_max: match (concurrency_max, protocol) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::read::Table;
-use crate::{Projection, Secret, Template};
+use crate::{Field, Format, Projection, Secret, Template};
 
 use super::address::Wrong;
 use super::{TlsPlan, address, broker, common, headers};
@@ -33,7 +33,7 @@ pub struct MqttPlan {
     pub keep_alive: Duration,
     /// An event that waits longer in the broker is dropped there; only with version 5.
     pub expiry: Option<Duration>,
-    /// Where `online` and `offline` stand, retained; `None` = below `faceway/status/`.
+    /// Where `online` and `offline` stand, retained; `None` = `faceway/status/<client id>`.
     pub status_topic: Option<String>,
     /// Whether devices show themselves to Home Assistant.
     pub home_assistant: bool,
@@ -124,12 +124,14 @@ fn tell_what_version_4_lacks(table: &Table<'_>, plan: &MqttPlan) {
 
 fn client_id(table: &Table<'_>) -> Option<String> {
     let id = table.text("client_id")?;
-    if id.len() > CLIENT_ID_BYTES_MAX || id.chars().any(char::is_control) {
+    let fits = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
+    // It is a level of the status topic too.
+    if id.len() > CLIENT_ID_BYTES_MAX || !id.chars().all(fits) {
         let span = table.get("client_id")?.span;
         let help = "letters, digits, `-` and `_`, at most 128";
         table
             .reporter()
-            .error(span, "`client_id` is nothing a broker takes", help);
+            .error(span, "`client_id` is no name for a client", help);
     }
     Some(id.to_owned())
 }
@@ -164,6 +166,28 @@ fn wrong_topic(topic: &Template) -> Wrong {
         return Some(("is longer than 65,535 bytes", "write a shorter one"));
     }
     topic.literals().find_map(wrong_part)
+}
+
+/// Home Assistant is told of devices by what canonical events say of them.
+pub(super) fn check_home_assistant(table: &Table<'_>, format: &Format, projection: &Projection) {
+    let Some(node) = table.get("home_assistant") else {
+        return;
+    };
+    let hidden = Field::find("device.id").is_some_and(|id| projection.hides(&id));
+    let wrong = match format {
+        Format::Canonical if hidden => Some((
+            "`home_assistant` has no use where `device.id` is not for this outbound",
+            "let it see `device`",
+        )),
+        Format::Canonical => None,
+        _ => Some((
+            "`home_assistant` reads canonical events",
+            "leave out `format`, or give Home Assistant an outbound of its own",
+        )),
+    };
+    if let Some((message, help)) = wrong {
+        table.reporter().error(node.span, message, help);
+    }
 }
 
 fn wrong_part(part: &str) -> Wrong {

@@ -1,6 +1,7 @@
 //! Suites for the three contracts, and what tests need.
 
 pub mod adapter;
+pub mod broker;
 pub mod clock;
 pub mod outbound;
 pub mod receiver;

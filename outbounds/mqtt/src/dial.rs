@@ -1,0 +1,120 @@
+//! From an address to a connection that a broker has welcomed.
+
+use std::io;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::failure;
+use crate::packet::{Incoming, Refusal, Welcome};
+use crate::plan::Plan;
+use crate::refusal;
+
+/// TCP, or TLS on it.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A connection that can be published on.
+pub(crate) struct Connection {
+    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) welcome: Welcome,
+    /// What came after the welcome.
+    pub(crate) input: BytesMut,
+}
+
+/// Why there is none: a word, and what the operator can do, where he can.
+pub(crate) struct NoConnection {
+    pub(crate) word: &'static str,
+    pub(crate) advice: Option<&'static str>,
+}
+
+impl From<io::Error> for NoConnection {
+    fn from(error: io::Error) -> Self {
+        failed(failure::word(&error))
+    }
+}
+
+impl From<Refusal> for NoConnection {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            word: refusal.word,
+            advice: Some(refusal.advice),
+        }
+    }
+}
+
+pub(crate) fn failed(word: &'static str) -> NoConnection {
+    let advice = (word == "tls").then_some(
+        "no TLS with it: it must show a certificate of `tls.ca` for the host in `url`, and may want ours (`tls.cert`, `tls.key`)",
+    );
+    NoConnection { word, advice }
+}
+
+/// Dials the broker and introduces us. Whoever calls bounds the time.
+pub(crate) async fn dial(plan: &Plan) -> Result<Connection, NoConnection> {
+    let tcp = reach(plan).await?;
+    let mut stream: Box<dyn Stream> = match &plan.tls {
+        None => Box::new(tcp),
+        Some((connector, name)) => Box::new(connector.connect(name.clone(), tcp).await?),
+    };
+    let mut hello = BytesMut::new();
+    let written = plan.protocol.hello(&plan.hello, &mut hello);
+    written.map_err(|_| failed("malformed"))?;
+    stream.write_all(&hello).await?;
+    stream.flush().await?;
+    let mut input = BytesMut::with_capacity(8 * 1024);
+    let welcome = welcomed(plan, &mut *stream, &mut input).await?;
+    Ok(Connection {
+        stream,
+        welcome,
+        input,
+    })
+}
+
+/// The first of the host's addresses that answers.
+async fn reach(plan: &Plan) -> Result<TcpStream, NoConnection> {
+    let host = (plan.address.host.as_str(), plan.address.port);
+    let addresses = tokio::net::lookup_host(host).await;
+    let mut last = failed("dns");
+    for address in addresses.map_err(|_| failed("dns"))? {
+        match TcpStream::connect(address).await {
+            Ok(tcp) => {
+                tcp.set_nodelay(true)?;
+                return Ok(tcp);
+            }
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
+
+async fn welcomed(
+    plan: &Plan,
+    stream: &mut dyn Stream,
+    input: &mut BytesMut,
+) -> Result<Welcome, NoConnection> {
+    loop {
+        let incoming = plan.protocol.read(input).map_err(|_| failed("malformed"))?;
+        match incoming {
+            Some(Incoming::Welcome(welcome)) => return fitting(plan, welcome),
+            Some(Incoming::Refused(refusal)) => return Err(refusal.into()),
+            Some(_) => return Err(failed("malformed")),
+            None => {}
+        }
+        if stream.read_buf(input).await? == 0 {
+            return Err(failed("closed"));
+        }
+    }
+}
+
+/// What is configured must be what this broker can do, or every message would end the connection.
+fn fitting(plan: &Plan, welcome: Welcome) -> Result<Welcome, NoConnection> {
+    if welcome.qos_max.is_some_and(|max| plan.qos > max) {
+        return Err(refusal::QOS.into());
+    }
+    if welcome.no_retain && plan.retains() {
+        return Err(refusal::RETAIN.into());
+    }
+    Ok(welcome)
+}

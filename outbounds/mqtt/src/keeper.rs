@@ -1,0 +1,104 @@
+//! The task that keeps a connection, also while there is nothing to deliver: the broker's `online` must stay true.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::dial::{Connection, NoConnection, dial, failed};
+use crate::own::OwnMessages;
+use crate::plan::Plan;
+use crate::session::{End, Job, Session, asked_to_close};
+use crate::verdict;
+
+/// The first pause before a broker that nobody asks for is dialled again.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The longest.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Keeps a connection until `closing` is true. When it is lost it is dialled again after a pause, or at once when a
+/// delivery asks. When to ask again after a failure is the lane's decision; the pauses here are only for an idle one.
+pub(crate) async fn keep(
+    plan: Arc<Plan>,
+    mut jobs: mpsc::Receiver<Job>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let mut own = OwnMessages::new(Arc::clone(&plan));
+    let mut pause = PAUSE_MIN;
+    let mut warned = None;
+    let mut asking = Vec::new();
+    loop {
+        // Each delivery gets an attempt that began after it asked: what comes during this one gets the next.
+        while let Ok(job) = jobs.try_recv() {
+            asking.push(job);
+        }
+        let attempt = tokio::select! {
+            biased;
+            () = asked_to_close(&mut closing) => return,
+            attempt = attempt(&plan) => attempt,
+        };
+        let (word, useful) = match attempt {
+            Ok(connection) => {
+                warned = warned.filter(|word| *word == "taken-over");
+                let session = Session::new(&plan, &mut own, connection);
+                let first = std::mem::take(&mut asking);
+                match session.run(first, &mut jobs, &mut closing).await {
+                    End::Closed => return,
+                    End::Lost { word, useful } => {
+                        warn_once(&plan, &broken_off(word), &mut warned);
+                        (word, useful)
+                    }
+                }
+            }
+            Err(none) => {
+                warn_once(&plan, &none, &mut warned);
+                for job in asking.drain(..) {
+                    job.reply.send(verdict::outage(none.word));
+                }
+                (none.word, false)
+            }
+        };
+        tracing::debug!(host = plan.address.host, code = word, "no MQTT connection");
+        pause = if useful { PAUSE_MIN } else { pause };
+        tokio::select! {
+            biased;
+            () = asked_to_close(&mut closing) => return,
+            job = jobs.recv() => match job {
+                Some(job) => asking.push(job),
+                None => return,
+            },
+            () = sleep(jittered(pause)) => pause = (pause * 2).min(PAUSE_MAX),
+        }
+    }
+}
+
+async fn attempt(plan: &Plan) -> Result<Connection, NoConnection> {
+    match timeout(plan.timeout, dial(plan)).await {
+        Ok(dialled) => dialled,
+        Err(_) => Err(failed("timeout")),
+    }
+}
+
+fn broken_off(word: &'static str) -> NoConnection {
+    let advice = (word == "taken-over").then_some(
+        "another client came with our client id: write another under `client_id` for one of them",
+    );
+    NoConnection { word, advice }
+}
+
+/// What an operator can put right is told, once for each change.
+fn warn_once(plan: &Plan, none: &NoConnection, warned: &mut Option<&'static str>) {
+    let Some(advice) = none.advice else {
+        return;
+    };
+    if warned.replace(none.word) != Some(none.word) {
+        let (host, port) = (&plan.address.host, plan.address.port);
+        tracing::warn!(host, port, code = none.word, "the MQTT broker: {advice}");
+    }
+}
+
+/// Half of it by chance, so that many gateways do not come back to a broker in step.
+fn jittered(pause: Duration) -> Duration {
+    pause / 2 + (pause / 2).mul_f64(rand::random::<f64>())
+}

@@ -1,0 +1,205 @@
+//! Events to an MQTT broker, version 3.1.1 or 5. An event is delivered when the broker says so: at `PUBACK` (QoS 1) or
+//! `PUBCOMP` (QoS 2). With QoS 0 nobody says anything: delivered then means that the socket has taken it, and whatever is
+//! under way when a connection breaks is lost.
+//!
+//! `README.md` beside this crate tells a subscriber's author what arrives and how each answer is taken.
+//!
+//! Packets are written and read by `rumqttc`. Its event loop is not used: after some errors it publishes again by itself
+//! what we have given back, after others it forgets what we believe to be on its way, and a `PUBREC` that refuses a
+//! message takes a place of its window for ever (`tests/it/library.rs` shows it).
+//!
+//! **Invariants:** no retry and no buffer lives here. What is not confirmed when a connection ends goes back to the lane,
+//! and a new connection begins with nothing, in a clean session.
+
+mod dial;
+mod discovery;
+mod failure;
+mod flights;
+mod keeper;
+mod own;
+mod packet;
+mod plan;
+mod refusal;
+mod session;
+mod settings;
+mod tls;
+mod topic;
+mod v4;
+mod v5;
+mod verdict;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use faceway_core::{BoxFuture, Message, Outbound, Verdict};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::flights::Reply;
+use crate::packet::Publication;
+use crate::plan::Plan;
+use crate::session::Job;
+use crate::settings::is_text;
+
+pub use crate::settings::{MqttSettings, SettingsError, TlsFiles};
+
+/// How long closing may take beyond a delivery's own timeout.
+const CLOSE_EXTRA: Duration = Duration::from_secs(2);
+
+/// An MQTT broker.
+pub struct Mqtt {
+    plan: Arc<Plan>,
+    /// A place for each message that is handed over and not settled.
+    places: Arc<Semaphore>,
+    keeper: OnceLock<Keeper>,
+    closing: watch::Sender<bool>,
+}
+
+/// The task with the connection.
+struct Keeper {
+    jobs: mpsc::Sender<Job>,
+    task: Mutex<JoinHandle<()>>,
+    abort: tokio::task::AbortHandle,
+}
+
+impl Mqtt {
+    /// Prepares deliveries to the broker at `settings.url`. Nothing is dialled yet.
+    ///
+    /// # Errors
+    /// When a setting cannot mean anything: the error names its key and what to write instead.
+    pub fn new(settings: MqttSettings) -> Result<Self, SettingsError> {
+        let plan = Arc::new(Plan::new(settings)?);
+        Ok(Self {
+            places: Arc::new(Semaphore::new(plan.window)),
+            plan,
+            keeper: OnceLock::new(),
+            closing: watch::Sender::new(false),
+        })
+    }
+
+    /// Dials the broker now and keeps the connection, so that the status is `online` before the first event. A delivery
+    /// does the same. Call it inside a tokio runtime.
+    pub fn start(&self) {
+        self.keeper();
+    }
+
+    fn keeper(&self) -> &Keeper {
+        self.keeper.get_or_init(|| {
+            let (jobs, received) = mpsc::channel(self.plan.window);
+            let plan = Arc::clone(&self.plan);
+            let task = tokio::spawn(keeper::keep(plan, received, self.closing.subscribe()));
+            let abort = task.abort_handle();
+            Keeper {
+                jobs,
+                task: Mutex::new(task),
+                abort,
+            }
+        })
+    }
+
+    async fn attempt(&self, message: &Message) -> Verdict {
+        let deadline = Instant::now() + self.plan.timeout;
+        match self.publication(message) {
+            Err(word) => verdict::buried(word),
+            Ok(publication) => {
+                let handed = self.hand_over(publication, message, deadline);
+                match timeout_at(deadline, handed).await {
+                    Ok(verdict) => verdict,
+                    Err(_) => verdict::outage("timeout"),
+                }
+            }
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        publication: Publication,
+        message: &Message,
+        deadline: Instant,
+    ) -> Verdict {
+        let closed = || verdict::outage("closed");
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+            return closed();
+        };
+        let (sender, verdict) = oneshot::channel();
+        let job = Job {
+            publication,
+            device: message.device,
+            reply: Reply {
+                sender,
+                _place: place,
+            },
+            deadline,
+        };
+        if *self.closing.borrow() || self.keeper().jobs.send(job).await.is_err() {
+            return closed();
+        }
+        verdict.await.unwrap_or_else(|_| closed())
+    }
+
+    /// The message in MQTT's terms, or why no broker could take it.
+    fn publication(&self, message: &Message) -> Result<Publication, &'static str> {
+        if message.body.size() > self.plan.payload_bytes_max {
+            return Err("too-large");
+        }
+        // Revealed to be sent: rendering has already taken out what this destination may not see.
+        let topic = message.address.reveal();
+        if !topic::is_publishable(topic) {
+            return Err("topic");
+        }
+        Ok(Publication {
+            topic: topic.clone(),
+            payload: message.body.reveal().clone(),
+            retain: self.plan.retain,
+            content_type: Some(message.content_type),
+            expiry_s: self.plan.expiry_s,
+            user_properties: user_properties(message),
+        })
+    }
+}
+
+/// The id and the kind, then the headers. One that MQTT cannot carry is left out rather than sent broken.
+fn user_properties(message: &Message) -> Vec<(String, String)> {
+    let own = [
+        ("id".to_owned(), message.id.to_string()),
+        ("kind".to_owned(), message.kind.to_string()),
+    ];
+    let headers = message.headers.iter().map(|(name, value)| {
+        // Revealed to be sent, as the body is.
+        (name.to_string(), value.reveal().clone())
+    });
+    let headers = headers.filter(|(name, value)| is_text(name) && is_text(value));
+    own.into_iter().chain(headers).collect()
+}
+
+impl Outbound for Mqtt {
+    fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict> {
+        Box::pin(self.attempt(message))
+    }
+
+    /// Publishes `offline`, says goodbye to the broker, and ends what is still on its way.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.closing.send_replace(true);
+            if let Some(keeper) = self.keeper.get() {
+                let mut task = keeper.task.lock().await;
+                if !task.is_finished() {
+                    let ended = timeout(self.plan.timeout + CLOSE_EXTRA, &mut *task).await;
+                    if ended.is_err() {
+                        task.abort();
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Without a goodbye: the broker publishes the last will.
+impl Drop for Mqtt {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.abort.abort();
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The settings as meant.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use crate::own::OFFLINE;
+use crate::packet::{Hello, Protocol, Will};
+use crate::settings::Address;
+use crate::v4::V4;
+use crate::v5::V5;
+use crate::{MqttSettings, SettingsError, tls};
+
+/// Everything that a connection needs to know. A value that exists is valid.
+pub(crate) struct Plan {
+    pub(crate) address: Address,
+    pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
+    pub(crate) protocol: &'static dyn Protocol,
+    pub(crate) hello: Hello,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) payload_bytes_max: usize,
+    pub(crate) expiry_s: Option<u32>,
+    pub(crate) keep_alive: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) window: usize,
+    pub(crate) status_topic: Option<String>,
+    pub(crate) home_assistant: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(settings: MqttSettings) -> Result<Self, SettingsError> {
+        settings.check()?;
+        let address = settings.address()?;
+        let tls = encryption(&settings, &address)?;
+        // Our own messages have no more to lose than the operator's.
+        let own_qos = settings.qos.min(1);
+        let will = settings.status_topic.clone().map(|topic| Will {
+            topic,
+            payload: OFFLINE,
+            qos: own_qos,
+        });
+        let protocol: &'static dyn Protocol = match settings.version {
+            4 => &V4,
+            _ => &V5,
+        };
+        let whole_s = |time: Duration| time.as_secs().max(1);
+        Ok(Self {
+            address,
+            tls,
+            protocol,
+            hello: Hello {
+                client_id: settings.client_id,
+                username: settings.username,
+                password: settings.password,
+                keep_alive_s: u16::try_from(whole_s(settings.keep_alive)).unwrap_or(u16::MAX),
+                will,
+            },
+            qos: settings.qos,
+            retain: settings.retain,
+            payload_bytes_max: settings.payload_bytes_max,
+            expiry_s: settings
+                .expiry
+                .map(|expiry| u32::try_from(whole_s(expiry)).unwrap_or(u32::MAX)),
+            keep_alive: settings.keep_alive,
+            timeout: settings.timeout,
+            window: settings.window,
+            status_topic: settings.status_topic,
+            home_assistant: settings.home_assistant,
+        })
+    }
+
+    /// The QoS of messages of our own.
+    pub(crate) fn own_qos(&self) -> u8 {
+        self.qos.min(1)
+    }
+
+    /// Whether anything is published to be kept.
+    pub(crate) fn retains(&self) -> bool {
+        self.retain || self.home_assistant || self.status_topic.is_some()
+    }
+}
+
+fn encryption(
+    settings: &MqttSettings,
+    address: &Address,
+) -> Result<Option<(TlsConnector, ServerName<'static>)>, SettingsError> {
+    if !address.encrypted {
+        return match settings.tls {
+            None => Ok(None),
+            Some(_) => Err(SettingsError::new("tls", "needs a `url` with mqtts://")),
+        };
+    }
+    let config = tls::client(settings.tls.as_ref())?;
+    let name = ServerName::try_from(address.host.clone())
+        .map_err(|_| SettingsError::new("url", "has no host name that a certificate can have"))?;
+    Ok(Some((TlsConnector::from(Arc::new(config)), name)))
+}

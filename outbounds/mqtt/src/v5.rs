@@ -1,0 +1,266 @@
+//! MQTT 5 (OASIS, 2019). The broker tells its limits, and can refuse one message with a reason.
+
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use faceway_core::Private;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, ConnAckProperties, Connect, ConnectProperties, ConnectReturnCode as Code, Disconnect,
+    DisconnectReasonCode as Bye, LastWill, Login, Packet, PingReq, PubAckReason, PubCompReason,
+    PubRecReason, PubRel, Publish as Wire, PublishProperties,
+};
+use rumqttc::v5::mqttbytes::{Error, QoS};
+
+use crate::packet::{
+    Farewell, Hello, INCOMING_BYTES_MAX, Incoming, Malformed, Protocol, Publication, Publish,
+    Reason, Refusal, TooLarge, Welcome,
+};
+use crate::refusal;
+
+/// The version.
+pub(crate) struct V5;
+
+/// `DISCONNECT` without a reason, which means "normal"; the library takes it for a broken packet.
+const BARE_DISCONNECT: [u8; 2] = [0xE0, 0];
+
+impl Protocol for V5 {
+    fn hello(&self, hello: &Hello, out: &mut BytesMut) -> Result<(), Malformed> {
+        let will = hello.will.as_ref().map(|will| {
+            let topic = will.topic.as_str();
+            LastWill::new(topic, will.payload, qos(will.qos), true, None)
+        });
+        let login = hello.username.as_ref().map(|username| {
+            // Revealed to be sent to the broker that it is for.
+            let password = hello.password.as_ref().map(Private::reveal);
+            Login::new(username, password.cloned().unwrap_or_default())
+        });
+        let mut properties = ConnectProperties::new();
+        properties.max_packet_size = Some(INCOMING_BYTES_MAX.into());
+        let connect = Connect {
+            keep_alive: hello.keep_alive_s,
+            client_id: hello.client_id.clone(),
+            clean_start: true,
+            properties: Some(properties),
+        };
+        written(connect.write(&will, &login, out))
+    }
+
+    fn publish(&self, publish: Publish, out: &mut BytesMut) -> Result<(), TooLarge> {
+        let publication = publish.publication;
+        let properties = properties(&publication);
+        let wire = Wire {
+            dup: false,
+            qos: qos(publish.qos),
+            retain: publication.retain,
+            topic: Bytes::from(publication.topic),
+            pkid: publish.id,
+            payload: publication.payload,
+            properties: Some(properties),
+        };
+        if publish
+            .bytes_max
+            .is_some_and(|max| wire.size() > max as usize)
+        {
+            return Err(TooLarge);
+        }
+        wire.write(out).map(drop).map_err(|_| TooLarge)
+    }
+
+    fn release(&self, id: u16, out: &mut BytesMut) -> Result<(), Malformed> {
+        written(PubRel::new(id, None).write(out))
+    }
+
+    fn ping(&self, out: &mut BytesMut) -> Result<(), Malformed> {
+        written(PingReq::write(out))
+    }
+
+    fn goodbye(&self, out: &mut BytesMut) -> Result<(), Malformed> {
+        written(Disconnect::new(Bye::NormalDisconnection).write(out))
+    }
+
+    fn read(&self, input: &mut BytesMut) -> Result<Option<Incoming>, Malformed> {
+        if input.starts_with(&BARE_DISCONNECT) {
+            input.advance(BARE_DISCONNECT.len());
+            return Ok(Some(Incoming::Goodbye(farewell(Bye::NormalDisconnection))));
+        }
+        let before = input.len();
+        match Packet::read(input, Some(INCOMING_BYTES_MAX.into())) {
+            Ok(packet) => Ok(Some(meaning(packet))),
+            // The library says the same of a packet that is shorter inside than outside.
+            Err(Error::InsufficientBytes(_)) if input.len() == before => Ok(None),
+            Err(_) => Err(Malformed),
+        }
+    }
+}
+
+fn properties(publication: &Publication) -> PublishProperties {
+    let json = publication
+        .content_type
+        .is_some_and(|media_type| media_type.contains("json"));
+    PublishProperties {
+        // JSON is UTF-8 (RFC 8259, section 8.1).
+        payload_format_indicator: json.then_some(1),
+        message_expiry_interval: publication.expiry_s,
+        user_properties: publication.user_properties.clone(),
+        content_type: publication.content_type.map(str::to_owned),
+        ..PublishProperties::default()
+    }
+}
+
+fn meaning(packet: Packet) -> Incoming {
+    match packet {
+        Packet::ConnAck(connack) => greeting(connack),
+        Packet::PubAck(ack) => Incoming::Acknowledged(ack.pkid, acknowledged(ack.reason)),
+        Packet::PubRec(ack) => Incoming::Received(ack.pkid, received(ack.reason)),
+        Packet::PubComp(ack) => Incoming::Completed(ack.pkid, ack.reason == PubCompReason::Success),
+        Packet::PingResp(_) => Incoming::Pong,
+        Packet::Disconnect(disconnect) => Incoming::Goodbye(farewell(disconnect.reason_code)),
+        _ => Incoming::Other,
+    }
+}
+
+fn greeting(connack: ConnAck) -> Incoming {
+    match refused(connack.code) {
+        Some(refusal) => Incoming::Refused(refusal),
+        None => Incoming::Welcome(connack.properties.map(welcome).unwrap_or_default()),
+    }
+}
+
+fn welcome(properties: ConnAckProperties) -> Welcome {
+    Welcome {
+        packet_bytes_max: properties.max_packet_size,
+        window_max: properties.receive_max,
+        qos_max: properties.max_qos,
+        no_retain: properties.retain_available == Some(0),
+        keep_alive: properties
+            .server_keep_alive
+            .map(|seconds| Duration::from_secs(seconds.into())),
+    }
+}
+
+/// Reason codes of `CONNACK`, section 3.2.2.2.
+fn refused(code: Code) -> Option<Refusal> {
+    match code {
+        Code::Success => None,
+        Code::UnsupportedProtocolVersion | Code::RefusedProtocolVersion => Some(refusal::VERSION),
+        Code::ClientIdentifierNotValid | Code::BadClientId => Some(refusal::CLIENT_ID),
+        Code::BadUserNamePassword | Code::BadAuthenticationMethod => Some(refusal::CREDENTIALS),
+        Code::NotAuthorized => Some(refusal::NOT_AUTHORIZED),
+        Code::Banned => Some(refusal::BANNED),
+        Code::ServerUnavailable | Code::ServiceUnavailable => Some(refusal::UNAVAILABLE),
+        Code::ServerBusy => Some(refusal::BUSY),
+        Code::QuotaExceeded => Some(refusal::QUOTA),
+        Code::ConnectionRateExceeded => Some(refusal::RATE),
+        Code::UseAnotherServer | Code::ServerMoved => Some(refusal::MOVED),
+        Code::TopicNameInvalid => Some(refusal::STATUS_TOPIC),
+        Code::RetainNotSupported => Some(refusal::RETAIN),
+        Code::QoSNotSupported => Some(refusal::QOS),
+        _ => Some(refusal::REJECTED),
+    }
+}
+
+fn acknowledged(reason: PubAckReason) -> Reason {
+    match reason {
+        PubAckReason::Success => Reason::Success,
+        PubAckReason::NoMatchingSubscribers => Reason::NoMatchingSubscribers,
+        PubAckReason::UnspecifiedError => Reason::UnspecifiedError,
+        PubAckReason::ImplementationSpecificError => Reason::ImplementationSpecificError,
+        PubAckReason::NotAuthorized => Reason::NotAuthorized,
+        PubAckReason::TopicNameInvalid => Reason::TopicNameInvalid,
+        PubAckReason::PacketIdentifierInUse => Reason::PacketIdentifierInUse,
+        PubAckReason::QuotaExceeded => Reason::QuotaExceeded,
+        PubAckReason::PayloadFormatInvalid => Reason::PayloadFormatInvalid,
+    }
+}
+
+fn received(reason: PubRecReason) -> Reason {
+    match reason {
+        PubRecReason::Success => Reason::Success,
+        PubRecReason::NoMatchingSubscribers => Reason::NoMatchingSubscribers,
+        PubRecReason::UnspecifiedError => Reason::UnspecifiedError,
+        PubRecReason::ImplementationSpecificError => Reason::ImplementationSpecificError,
+        PubRecReason::NotAuthorized => Reason::NotAuthorized,
+        PubRecReason::TopicNameInvalid => Reason::TopicNameInvalid,
+        PubRecReason::PacketIdentifierInUse => Reason::PacketIdentifierInUse,
+        PubRecReason::QuotaExceeded => Reason::QuotaExceeded,
+        PubRecReason::PayloadFormatInvalid => Reason::PayloadFormatInvalid,
+    }
+}
+
+/// Reason codes of `DISCONNECT`, section 3.14.2.1.
+fn farewell(reason: Bye) -> Farewell {
+    let (word, message) = match reason {
+        Bye::PacketTooLarge => ("too-large", true),
+        Bye::TopicNameInvalid => ("topic", true),
+        Bye::PayloadFormatInvalid => ("payload-format", true),
+        Bye::ServerBusy => ("busy", false),
+        Bye::ServerShuttingDown => ("shutting-down", false),
+        Bye::SessionTakenOver => ("taken-over", false),
+        Bye::NotAuthorized => ("not-authorized", false),
+        Bye::QuotaExceeded => ("quota", false),
+        Bye::MessageRateTooHigh | Bye::ConnectionRateExceeded => ("rate", false),
+        Bye::UseAnotherServer | Bye::ServerMoved => ("moved", false),
+        Bye::QoSNotSupported => ("qos", false),
+        Bye::RetainNotSupported => ("retain", false),
+        Bye::KeepAliveTimeout => ("timeout", false),
+        _ => ("disconnected", false),
+    };
+    Farewell { word, message }
+}
+
+fn qos(qos: u8) -> QoS {
+    match qos {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        _ => QoS::ExactlyOnce,
+    }
+}
+
+fn written(written: Result<usize, Error>) -> Result<(), Malformed> {
+    written.map(drop).map_err(|_| Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> (Option<Incoming>, usize) {
+        let mut input = BytesMut::from(bytes);
+        let incoming = V5.read(&mut input).expect("it can be read");
+        (incoming, input.len())
+    }
+
+    #[test]
+    fn what_a_broker_says_is_understood() {
+        let accepted = Incoming::Acknowledged(7, Reason::Success);
+        assert_eq!(read(&[0x40, 2, 0, 7]), (Some(accepted), 0));
+        let nobody = Incoming::Acknowledged(7, Reason::NoMatchingSubscribers);
+        assert_eq!(read(&[0x40, 4, 0, 7, 0x10, 0]), (Some(nobody), 0));
+        let refused = Incoming::Received(258, Reason::QuotaExceeded);
+        assert_eq!(read(&[0x50, 3, 1, 2, 0x97]), (Some(refused), 0));
+        let unknown = Incoming::Completed(7, false);
+        assert_eq!(read(&[0x70, 3, 0, 7, 0x92]), (Some(unknown), 0));
+        let bye = |word, message| Some(Incoming::Goodbye(Farewell { word, message }));
+        assert_eq!(read(&[0xE0, 2, 0x95, 0]), (bye("too-large", true), 0));
+        assert_eq!(read(&[0xE0, 0]), (bye("disconnected", false), 0));
+        // Half a packet stays where it is.
+        assert_eq!(read(&[0x40, 2, 0]), (None, 3));
+    }
+
+    #[test]
+    fn nonsense_is_an_error_and_no_panic() {
+        for bytes in [
+            &[0x00, 0x00][..],
+            &[0x40, 1, 0],
+            &[0x40, 0],
+            &[0x40, 3, 0, 7, 0x55],
+            &[0x20, 4, 0, 0, 200, 1],
+            &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF],
+            // More than we have told that we take.
+            &[0x30, 0x81, 0x80, 0x02],
+        ] {
+            let mut input = BytesMut::from(bytes);
+            assert!(V5.read(&mut input).is_err(), "{bytes:?}");
+        }
+    }
+}

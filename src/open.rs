@@ -1,5 +1,7 @@
 //! Everything that the two files name, opened: a spool, links, inbounds, outbounds, listeners.
 
+mod outbounds;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use faceway_core::{Adapter, Clock, Outbound, Private, Spool};
-use faceway_outbound_webhook::{TlsFiles, Webhook, WebhookSettings};
-use faceway_rules::{OutboundPlan, Protocol, Routes, TlsPlan, WebhookPlan};
+use faceway_core::{Adapter, Clock, Spool};
+use faceway_rules::Routes;
 use faceway_spool_disk::{DiskSettings, DiskSpool};
-use http::{HeaderName, HeaderValue};
+
+pub(crate) use outbounds::outbounds;
 
 use crate::api;
 use crate::config::gateway::{Listen, SpoolConfig};
@@ -47,18 +49,6 @@ impl Listeners {
     pub(crate) fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
         Ok((self.devices.address()?, self.admin.address()?))
     }
-}
-
-/// Every outbound, in the order of the file.
-pub(crate) fn outbounds(
-    routes: &Routes,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Vec<Arc<dyn Outbound>>> {
-    routes
-        .outbounds
-        .iter()
-        .map(|plan| outbound(plan, clock))
-        .collect()
 }
 
 pub(crate) async fn spool(
@@ -152,80 +142,4 @@ pub(crate) fn shown(routes: &Routes) -> Vec<api::Inbound> {
         token: plan.token.is_some(),
     };
     routes.inbounds.iter().map(inbound).collect()
-}
-
-fn outbound(plan: &OutboundPlan, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Outbound>> {
-    let opened: anyhow::Result<Arc<dyn Outbound>> = match &plan.protocol {
-        Protocol::Webhook(settings) => webhook(plan, settings, clock),
-        Protocol::Mqtt(_) | Protocol::Amqp(_) => Err(anyhow::anyhow!(
-            "{} is not in this version yet",
-            plan.protocol.name()
-        )),
-        Protocol::Stdout => Ok(Arc::new(faceway_outbound_stdout::Stdout::standard())),
-    };
-    opened.with_context(|| format!("cannot open the outbound {}", plan.name))
-}
-
-fn webhook(
-    plan: &OutboundPlan,
-    webhook: &WebhookPlan,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Arc<dyn Outbound>> {
-    let settings = WebhookSettings {
-        url: webhook.url.clone(),
-        headers: webhook
-            .headers
-            .iter()
-            .filter_map(|(name, value)| header(name, value).transpose())
-            .collect::<anyhow::Result<_>>()?,
-        gzip: webhook.gzip,
-        sign: webhook
-            .sign
-            .iter()
-            .map(secrets::resolve)
-            .collect::<anyhow::Result<_>>()?,
-        timeout: plan.common.timeout,
-        tls: webhook.tls.as_ref().map(tls_files).transpose()?,
-        proxy: webhook.proxy.clone(),
-        connections_max: plan.common.concurrency_max as usize,
-    };
-    Ok(Arc::new(Webhook::new(settings, Arc::clone(clock))?))
-}
-
-/// A header that is the same for every event; none where rendering makes it anew for each.
-fn header(
-    name: &HeaderName,
-    value: &faceway_rules::HeaderValue,
-) -> anyhow::Result<Option<(HeaderName, HeaderValue)>> {
-    let value = match value {
-        faceway_rules::HeaderValue::Template(_) => return Ok(None),
-        faceway_rules::HeaderValue::Text(text) => HeaderValue::from_str(text)?,
-        faceway_rules::HeaderValue::Secret(secret) => {
-            let text = secrets::resolve(secret).with_context(|| format!("the header {name}"))?;
-            // Revealed to be sent with every request; marked so that nothing on the way prints it.
-            let value = HeaderValue::from_str(text.reveal());
-            let mut value = value.map_err(|_| {
-                anyhow::anyhow!("the secret for the header {name} has a control character")
-            })?;
-            value.set_sensitive(true);
-            value
-        }
-    };
-    Ok(Some((name.clone(), value)))
-}
-
-fn tls_files(plan: &TlsPlan) -> anyhow::Result<TlsFiles> {
-    let ca = plan
-        .ca
-        .as_deref()
-        .map(|path| tls::pem(path, "tls.ca"))
-        .transpose()?;
-    let identity = match &plan.client {
-        Some((cert, key)) => Some((
-            tls::pem(cert, "tls.cert")?,
-            Private::new(tls::pem(key, "tls.key")?),
-        )),
-        None => None,
-    };
-    Ok(TlsFiles { ca, identity })
 }

@@ -134,3 +134,16 @@ fn a_long_output_is_cut_short() {
     let errors = template("a.txt.j2", text).unwrap_err();
     assert!(errors.to_string().contains("template fails"), "{errors}");
 }
+
+/// `docs/formats.md` shows what works.
+#[test]
+fn the_document_is_right() {
+    let document = include_str!("../../docs/formats.md");
+    let block = |language: &str| {
+        let (_, rest) = document.split_once(&format!("```{language}\n")).unwrap();
+        rest.split("```").next().unwrap().to_owned()
+    };
+    let jinja = block("jinja");
+    let parsed = parse_with(&block("toml"), "routes.toml", ADAPTERS, &|_| Ok(jinja.clone()));
+    parsed.unwrap_or_else(|errors| panic!("{errors}"));
+}

@@ -162,7 +162,10 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
             "src/admin/quarantine.rs",
             "shows a body to the admin, and reads it again",
         ),
-        ("src/open.rs", "sets the header that a secret is for"),
+        (
+            "src/open/outbounds.rs",
+            "sets the header that a secret is for",
+        ),
     ]
     .into();
     let rooms = [

@@ -81,6 +81,20 @@ pub(crate) fn links(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::R
     ))
 }
 
+/// What tells this gateway from others, always the same as long as its spool is. It is made from the key of the links
+/// and tells nothing of it.
+pub(crate) fn gateway_id(dir: &Path) -> anyhow::Result<String> {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let key = link_key(dir).context("cannot read or make the key for picture links")?;
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key)?;
+    mac.update(b"gateway id");
+    let id = faceway_core::Sha256(mac.finalize().into_bytes().into()).to_string();
+    Ok(id.chars().take(GATEWAY_ID_DIGITS).collect())
+}
+
+/// Enough that no two gateways at one broker meet by chance, and few enough to be read.
+const GATEWAY_ID_DIGITS: usize = 8;
+
 /// The key is kept beside the spool, so that links outlive a restart.
 fn link_key(dir: &Path) -> anyhow::Result<[u8; 32]> {
     use std::io::Write as _;

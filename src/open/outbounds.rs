@@ -1,34 +1,39 @@
 //! What events leave by.
 
+mod brokers;
+
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use faceway_core::{Clock, Outbound, Private};
-use faceway_outbound_webhook::{TlsFiles, Webhook, WebhookSettings};
+use faceway_outbound_webhook::{Webhook, WebhookSettings};
 use faceway_rules::{OutboundPlan, Protocol, Routes, TlsPlan, WebhookPlan};
 use http::{HeaderName, HeaderValue};
 
 use crate::config::{secrets, tls};
 
-/// Every outbound, in the order of the file.
+/// Every outbound, in the order of the file. `gateway` tells this gateway from others at the same broker.
 pub(crate) fn outbounds(
     routes: &Routes,
+    gateway: &str,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Vec<Arc<dyn Outbound>>> {
     routes
         .outbounds
         .iter()
-        .map(|plan| outbound(plan, clock))
+        .map(|plan| outbound(plan, gateway, clock))
         .collect()
 }
 
-fn outbound(plan: &OutboundPlan, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Outbound>> {
+fn outbound(
+    plan: &OutboundPlan,
+    gateway: &str,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn Outbound>> {
     let opened: anyhow::Result<Arc<dyn Outbound>> = match &plan.protocol {
         Protocol::Webhook(settings) => webhook(plan, settings, clock),
-        Protocol::Mqtt(_) | Protocol::Amqp(_) => Err(anyhow::anyhow!(
-            "{} is not in this version yet",
-            plan.protocol.name()
-        )),
+        Protocol::Mqtt(settings) => brokers::mqtt(plan, settings, gateway),
+        Protocol::Amqp(settings) => brokers::amqp(plan, settings),
         Protocol::Stdout => Ok(Arc::new(faceway_outbound_stdout::Stdout::standard())),
     };
     opened.with_context(|| format!("cannot open the outbound {}", plan.name))
@@ -53,7 +58,7 @@ fn webhook(
             .map(secrets::resolve)
             .collect::<anyhow::Result<_>>()?,
         timeout: plan.common.timeout,
-        tls: webhook.tls.as_ref().map(tls_files).transpose()?,
+        tls: webhook.tls.as_ref().map(webhook_tls).transpose()?,
         proxy: webhook.proxy.clone(),
         connections_max: plan.common.concurrency_max as usize,
     };
@@ -82,12 +87,16 @@ fn header(
     Ok(Some((name.clone(), value)))
 }
 
-fn tls_files(plan: &TlsPlan) -> anyhow::Result<TlsFiles> {
-    let ca = plan
-        .ca
-        .as_deref()
-        .map(|path| tls::pem(path, "tls.ca"))
-        .transpose()?;
+fn webhook_tls(plan: &TlsPlan) -> anyhow::Result<faceway_outbound_webhook::TlsFiles> {
+    let (ca, identity) = tls_files(plan)?;
+    Ok(faceway_outbound_webhook::TlsFiles { ca, identity })
+}
+
+/// The authorities, and the client's certificate with its key.
+type Pems = (Option<Vec<u8>>, Option<(Vec<u8>, Private<Vec<u8>>)>);
+
+fn tls_files(plan: &TlsPlan) -> anyhow::Result<Pems> {
+    let ca = plan.ca.as_deref().map(|path| tls::pem(path, "tls.ca"));
     let identity = match &plan.client {
         Some((cert, key)) => Some((
             tls::pem(cert, "tls.cert")?,
@@ -95,5 +104,5 @@ fn tls_files(plan: &TlsPlan) -> anyhow::Result<TlsFiles> {
         )),
         None => None,
     };
-    Ok(TlsFiles { ca, identity })
+    Ok((ca.transpose()?, identity))
 }

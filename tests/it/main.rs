@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod brokers;
 mod check;
 mod faults;
 mod flow;

@@ -78,12 +78,21 @@ impl TemplateFile {
         let context = context::of(event)?;
         let template = self.environment.get_template(&self.name)?;
         let mut out = Limited(Vec::new());
-        template.render_captured_to(context, &mut out)?;
+        template
+            .render_captured_to(context, &mut out)
+            .map_err(|error| match error.kind() {
+                // Nothing else can go wrong with writing into memory.
+                ErrorKind::WriteFailure => {
+                    Error::new(ErrorKind::WriteFailure, "it makes more than 32 MiB of it")
+                }
+                _ => error,
+            })?;
         let text = String::from_utf8(out.0)
             .map_err(|_| Error::new(ErrorKind::BadSerialization, "not UTF-8"))?;
         Ok(match self.makes {
             Makes::Json => json::weave(&text),
-            Makes::Xml | Makes::Html | Makes::Text => (text, Vec::new()),
+            Makes::Xml | Makes::Html => (text.replace(is_no_xml, "\u{FFFD}"), Vec::new()),
+            Makes::Text => (text, Vec::new()),
         })
     }
 
@@ -111,6 +120,11 @@ impl TemplateFile {
             environment: Arc::new(environment),
         })
     }
+}
+
+/// XML 1.0 has no place for most control characters, however they are written.
+fn is_no_xml(char: char) -> bool {
+    char < ' ' && !matches!(char, '\t' | '\n' | '\r')
 }
 
 impl Makes {

@@ -33,7 +33,8 @@ pub(super) fn read(
         (word, template) => {
             if let Some(entry) = template {
                 let message = "`template` has no use with this format";
-                reporter.error(entry.span, message, "write `format = \"template\"`");
+                let help = "it is for `format = \"template\"`";
+                reporter.warning(entry.span, message, help);
             }
             match word {
                 Some("cloudevents") => Format::CloudEvents,

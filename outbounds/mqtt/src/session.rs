@@ -315,7 +315,7 @@ impl<'a> Session<'a> {
         self.plan.protocol.ping(&mut self.output)?;
         self.unflushed = true;
         self.pinged = true;
-        self.ping_at = now + self.keep_alive.min(self.plan.timeout);
+        self.ping_at = now + self.plan.timeout;
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub struct MqttSettings {
     pub retain: bool,
     /// Larger payloads are buried. Where the broker tells a limit (MQTT 5), the smaller one counts.
     pub payload_bytes_max: usize,
-    /// A dead connection is noticed after one to two of these. 1 s to 18 h.
+    /// How often the broker is pinged; that it is gone is noticed after this and `timeout`. 1 s to 18 h.
     pub keep_alive: Duration,
     /// How long after it was published the broker may still hand a message on. MQTT 5 only.
     pub expiry: Option<Duration>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use faceway_core::Private;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnAckProperties, Connect, ConnectProperties, ConnectReturnCode as Code, Disconnect,
@@ -20,8 +20,8 @@ use crate::refusal;
 /// The version.
 pub(crate) struct V5;
 
-/// `DISCONNECT` without a reason, which means "normal"; the library takes it for a broken packet.
-const BARE_DISCONNECT: [u8; 2] = [0xE0, 0];
+/// The first byte of `DISCONNECT`.
+const DISCONNECT: u8 = 0xE0;
 
 impl Protocol for V5 {
     fn hello(&self, hello: &Hello, out: &mut BytesMut) -> Result<(), Malformed> {
@@ -79,9 +79,8 @@ impl Protocol for V5 {
     }
 
     fn read(&self, input: &mut BytesMut) -> Result<Option<Incoming>, Malformed> {
-        if input.starts_with(&BARE_DISCONNECT) {
-            input.advance(BARE_DISCONNECT.len());
-            return Ok(Some(Incoming::Goodbye(farewell(Bye::NormalDisconnection))));
+        if input.first() == Some(&DISCONNECT) {
+            return goodbye(input);
         }
         let before = input.len();
         match Packet::read(input, Some(INCOMING_BYTES_MAX.into())) {
@@ -114,7 +113,6 @@ fn meaning(packet: Packet) -> Incoming {
         Packet::PubRec(ack) => Incoming::Received(ack.pkid, received(ack.reason)),
         Packet::PubComp(ack) => Incoming::Completed(ack.pkid, ack.reason == PubCompReason::Success),
         Packet::PingResp(_) => Incoming::Pong,
-        Packet::Disconnect(disconnect) => Incoming::Goodbye(farewell(disconnect.reason_code)),
         _ => Incoming::Other,
     }
 }
@@ -187,6 +185,40 @@ fn received(reason: PubRecReason) -> Reason {
     }
 }
 
+/// `DISCONNECT` may end after its length (which means "normal") or after its reason (Mosquitto's does), section 3.14.2.
+/// The library takes both for broken packets, so the reason is read here; nothing that follows it is needed.
+fn goodbye(input: &mut BytesMut) -> Result<Option<Incoming>, Malformed> {
+    let Some(length) = input.get(1) else {
+        return Ok(None);
+    };
+    let reason = match length {
+        0 => Some(&0),
+        1..128 => input.get(2),
+        // A length of several bytes, of which the last is below 128.
+        _ => {
+            let rest = input.iter().skip(1).take(4);
+            match rest.clone().position(|byte| *byte < 128) {
+                Some(last) => input.get(2 + last),
+                None if rest.len() == 4 => return Err(Malformed),
+                None => None,
+            }
+        }
+    };
+    let Some(reason) = reason.copied() else {
+        return Ok(None);
+    };
+    // It is the last packet of a connection.
+    input.clear();
+    let word = Bye::try_from(reason).map_or(UNKNOWN, farewell);
+    Ok(Some(Incoming::Goodbye(word)))
+}
+
+/// A reason that this version of the protocol does not have.
+const UNKNOWN: Farewell = Farewell {
+    word: "disconnected",
+    message: false,
+};
+
 /// Reason codes of `DISCONNECT`, section 3.14.2.1.
 fn farewell(reason: Bye) -> Farewell {
     let (word, message) = match reason {
@@ -203,7 +235,7 @@ fn farewell(reason: Bye) -> Farewell {
         Bye::QoSNotSupported => ("qos", false),
         Bye::RetainNotSupported => ("retain", false),
         Bye::KeepAliveTimeout => ("timeout", false),
-        _ => ("disconnected", false),
+        _ => return UNKNOWN,
     };
     Farewell { word, message }
 }
@@ -242,7 +274,14 @@ mod tests {
         assert_eq!(read(&[0x70, 3, 0, 7, 0x92]), (Some(unknown), 0));
         let bye = |word, message| Some(Incoming::Goodbye(Farewell { word, message }));
         assert_eq!(read(&[0xE0, 2, 0x95, 0]), (bye("too-large", true), 0));
+        assert_eq!(read(&[0xE0, 1, 0x95]), (bye("too-large", true), 0));
         assert_eq!(read(&[0xE0, 0]), (bye("disconnected", false), 0));
+        assert_eq!(read(&[0xE0, 1, 0x01]), (bye("disconnected", false), 0));
+        let long = [0xE0, 0x80, 0x01, 0x89];
+        assert_eq!(read(&long), (bye("busy", false), 0));
+        for bytes in [&[0xE0][..], &[0xE0, 1], &[0xE0, 0x80], &[0xE0, 0x80, 1]] {
+            assert_eq!(read(bytes), (None, bytes.len()));
+        }
         // Half a packet stays where it is.
         assert_eq!(read(&[0x40, 2, 0]), (None, 3));
     }
@@ -256,6 +295,7 @@ mod tests {
             &[0x40, 3, 0, 7, 0x55],
             &[0x20, 4, 0, 0, 200, 1],
             &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF],
+            &[0xE0, 0xFF, 0xFF, 0xFF, 0xFF],
             // More than we have told that we take.
             &[0x30, 0x81, 0x80, 0x02],
         ] {

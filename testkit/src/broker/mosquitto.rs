@@ -221,13 +221,6 @@ impl Mosquitto {
     }
 }
 
-/// A frozen process does not end by being asked.
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
-}
-
 /// What a subscriber got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Got {

@@ -13,7 +13,7 @@ use faceway_testkit::receiver::{FaultProxy, Traffic};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::{broker, mqtt, settings};
+use crate::{broker, delivered, mqtt, settings};
 
 const EVENTS: usize = 20_000;
 const HANDS: usize = 32;
@@ -125,4 +125,44 @@ async fn nothing_is_lost_with_qos_1() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_with_qos_2() {
     survives(4, 2).await;
+}
+
+/// Each device's events one after another, as a lane sends them.
+async fn in_order(devices: usize, events: usize) {
+    let broker = broker().await;
+    let subscriber = Subscriber::start(&broker, 1).await;
+    let mqtt = Arc::new(mqtt(settings(broker.address())));
+    let mut hands = JoinSet::new();
+    for device in 0..devices {
+        let mqtt = Arc::clone(&mqtt);
+        hands.spawn(async move {
+            for at in 0..events {
+                let mut message = event(device, device);
+                message.body = bytes::Bytes::from(format!("{at}")).into();
+                let verdict = mqtt.deliver(&message).await;
+                assert_eq!(verdict, delivered("puback"));
+            }
+        });
+    }
+    hands.join_all().await;
+    subscriber.catch_up().await;
+    let mut by_device = HashMap::<String, Vec<usize>>::new();
+    for got in subscriber.got() {
+        let at = got.payload.parse().unwrap();
+        by_device.entry(got.topic).or_default().push(at);
+    }
+    assert_eq!(by_device.len(), devices);
+    for (topic, came) in by_device {
+        assert!(came.into_iter().eq(0..events), "{topic} is out of order");
+    }
+}
+
+#[tokio::test]
+async fn one_device_comes_in_order() {
+    in_order(1, 10_000).await;
+}
+
+#[tokio::test]
+async fn three_devices_come_in_order_each() {
+    in_order(3, 3_000).await;
 }

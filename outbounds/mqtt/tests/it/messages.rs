@@ -3,14 +3,14 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use faceway_core::Outbound as _;
-use faceway_testkit::broker::mosquitto::{Mosquitto, Subscriber};
+use faceway_core::{Outbound as _, Verdict};
+use faceway_testkit::broker::mosquitto::{Mosquitto, Options, Subscriber};
 use faceway_testkit::outbound::message;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::{PATIENT, broker, delivered, mqtt, settings};
+use crate::{PATIENT, broker, delivered, mqtt, settings, until_delivered};
 
 /// Subscribes with the version that it is told, says so, and then prints every message as one line of JSON.
 const READER: &str = r#"
@@ -118,6 +118,28 @@ async fn python_reads_everything_with_version_4() {
         let body = message("one").body;
         assert_eq!(got["payload"].as_str().unwrap().as_bytes(), body.reveal());
     }
+}
+
+#[tokio::test]
+async fn an_orderly_restart_of_the_broker_is_survived() {
+    let options = Options {
+        persistence: true,
+        ..Options::default()
+    };
+    let mut broker = Mosquitto::start(options).await;
+    let mut settings = settings(broker.address());
+    settings.retain = true;
+    let mqtt = mqtt(settings);
+    until_delivered(&mqtt, &message("one")).await;
+    broker.stop().await;
+    let verdict = mqtt.deliver(&message("two")).await;
+    assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
+    broker.run().await;
+    let late = Subscriber::start(&broker, 1).await;
+    assert_eq!(late.got().len(), 1, "it has kept what it confirmed");
+    until_delivered(&mqtt, &message("two")).await;
+    late.catch_up().await;
+    assert_eq!(late.got().len(), 2);
 }
 
 #[tokio::test]

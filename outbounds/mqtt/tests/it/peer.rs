@@ -8,9 +8,10 @@ use faceway_core::{Code, Scope, Verdict};
 use faceway_outbound_mqtt::Mqtt;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::{buried, deliver, delivered, mqtt, outage, settings};
+use crate::{PATIENT, buried, deliver, delivered, mqtt, outage, settings};
 
 /// Kinds of packets, section 2.1.2.
 pub(crate) const CONNECT: u8 = 1;
@@ -188,8 +189,11 @@ async fn a_goodbye_that_blames_the_message_buries_it() {
         (0x8B, outage("shutting-down")),
         (0x8E, outage("taken-over")),
     ] {
-        let peer = Peer::start(broker(move |_| vec![0xE0, 2, code, 0])).await;
-        assert_eq!(deliver(&to(&peer, 1), "one").await, verdict);
+        // With and without properties.
+        for goodbye in [vec![0xE0, 1, code], vec![0xE0, 2, code, 0]] {
+            let peer = Peer::start(broker(move |_| goodbye.clone())).await;
+            assert_eq!(deliver(&to(&peer, 1), "one").await, verdict);
+        }
     }
 }
 
@@ -260,7 +264,7 @@ async fn a_connection_without_confirmations_is_replaced() {
         .await;
         let mut settings = settings(peer.address);
         (settings.qos, settings.window) = (qos, 2);
-        settings.timeout = Duration::from_secs(1);
+        settings.timeout = Duration::from_secs(2);
         settings.keep_alive = Duration::from_secs(1);
         let mqtt = mqtt(settings);
         assert_eq!(deliver(&mqtt, "one").await, outage("timeout"));
@@ -298,4 +302,27 @@ async fn no_more_are_on_their_way_than_the_broker_allows() {
         assert_eq!(verdict, delivered("pubcomp"));
     }
     assert_eq!(on_their_way.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
+
+/// Nobody delivers anything and pings stay unanswered: the connection is given up and dialled again.
+#[tokio::test]
+async fn a_silent_broker_is_noticed_without_a_delivery() {
+    let (connected, mut connections) = watch::channel(0);
+    let peer = Peer::start(move |packet| {
+        match packet.kind {
+            CONNECT => drop(connected.send_replace(packet.connection)),
+            _ if packet.connection == 1 => return Vec::new(),
+            _ => {}
+        }
+        broker(|_| Vec::new())(packet)
+    })
+    .await;
+    let mut settings = settings(peer.address);
+    settings.keep_alive = Duration::from_secs(1);
+    settings.timeout = Duration::from_secs(1);
+    let mqtt = mqtt(settings);
+    mqtt.start();
+    let again = connections.wait_for(|count| *count == 2);
+    let again = tokio::time::timeout(PATIENT, again).await;
+    again.expect("it is dialled again").unwrap();
 }

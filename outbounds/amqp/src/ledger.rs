@@ -14,7 +14,7 @@
 //! * A confirm that carries another's message: the return may still be queued behind it. When everything that was
 //!   published before this moment is confirmed, the queue has been emptied of it; then all are looked at once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use faceway_core::EventId;
 
@@ -53,15 +53,24 @@ pub(crate) enum Settled {
 #[derive(Default)]
 pub(crate) struct Ledger {
     next: u64,
-    entries: BTreeMap<u64, Entry>,
+    /// Published, not confirmed.
+    open: BTreeMap<u64, Entry>,
+    /// Confirmed, not certain.
+    doubted: BTreeMap<u64, Doubted>,
+    /// Published, and the library has not yet given what its confirm can be seen by.
+    unhanded: BTreeSet<u64>,
     confirmed: u64,
 }
 
 struct Entry {
     id: EventId,
     bytes: usize,
-    answer: Option<Answer>,
     returned: bool,
+}
+
+struct Doubted {
+    entry: Entry,
+    answer: Answer,
     doubt: Doubt,
 }
 
@@ -79,38 +88,46 @@ impl Ledger {
     pub(crate) fn publish(&mut self, id: EventId, bytes: usize) -> u64 {
         let tag = self.next;
         self.next += 1;
-        let entry = Entry {
-            id,
-            bytes,
-            answer: None,
-            returned: false,
-            doubt: Doubt::Look(0),
-        };
-        self.entries.insert(tag, entry);
+        let returned = false;
+        self.open.insert(
+            tag,
+            Entry {
+                id,
+                bytes,
+                returned,
+            },
+        );
+        self.unhanded.insert(tag);
         tag
     }
 
-    /// Takes note of one look at all confirms whose tags are below `handed`, of which these were new. What is certain now
-    /// is taken out.
+    /// From now on the confirm of `tag` is among those that are looked at.
+    pub(crate) fn hand(&mut self, tag: u64) {
+        self.unhanded.remove(&tag);
+    }
+
+    /// All confirms below this tag are among those that are looked at.
+    pub(crate) fn handed(&self) -> u64 {
+        self.unhanded.first().copied().unwrap_or(self.next)
+    }
+
+    /// Takes note of one look at all confirms, those below `handed` among them, of which these were new. What is certain
+    /// now is taken out.
     pub(crate) fn look(&mut self, confirmed: &[Confirmed], handed: u64) -> Vec<(u64, Settled)> {
-        self.note(confirmed);
-        let settled: Vec<(u64, Settled)> = self
-            .entries
-            .iter()
-            .filter_map(|(tag, entry)| Some((*tag, entry.settled(handed)?)))
-            // What this very look has brought may be undone by the next.
-            .filter(|(tag, settled)| {
-                *settled == Settled::Unroutable || confirmed.iter().all(|new| new.tag != *tag)
-            })
-            .collect();
-        for (tag, _) in &settled {
-            self.entries.remove(tag);
+        for new in confirmed {
+            if let Carried::Message(Some(id)) = new.carried {
+                self.note_return(id);
+            }
         }
-        let unconfirmed = self.first_unconfirmed();
-        for entry in self.entries.values_mut() {
-            match entry.doubt {
+        let mut settled = self.take_certain(handed);
+        for new in confirmed {
+            settled.extend(self.note_confirm(new));
+        }
+        let (next, unconfirmed) = (self.next, self.first_unconfirmed());
+        for doubted in self.doubted.values_mut() {
+            match doubted.doubt {
                 Doubt::Confirms(before) if unconfirmed >= before => {
-                    entry.doubt = Doubt::Look(self.next);
+                    doubted.doubt = Doubt::Look(next);
                 }
                 _ => {}
             }
@@ -120,9 +137,8 @@ impl Ledger {
 
     /// Whether one more look settles something, even if it brings nothing new.
     pub(crate) fn wants_look(&self, handed: u64) -> bool {
-        self.entries
-            .values()
-            .any(|entry| entry.settled(handed).is_some())
+        let mut doubted = self.doubted.values();
+        doubted.any(|doubted| doubted.settled(handed).is_some())
     }
 
     /// How many confirms have come: when it stands still, the broker does.
@@ -132,55 +148,67 @@ impl Ledger {
 
     /// The unconfirmed messages of more than `bytes_max`.
     pub(crate) fn larger_than(&self, bytes_max: usize) -> Vec<u64> {
-        let larger = |entry: &Entry| entry.answer.is_none() && entry.bytes > bytes_max;
-        let entries = self.entries.iter();
-        entries
-            .filter(|(_, entry)| larger(entry))
+        let open = self.open.iter();
+        open.filter(|(_, entry)| entry.bytes > bytes_max)
             .map(|(tag, _)| *tag)
             .collect()
     }
 
-    /// The tags of what is neither settled nor confirmed.
+    /// The tags of what is not confirmed.
     pub(crate) fn unconfirmed(&self) -> Vec<u64> {
-        let entries = self.entries.iter();
-        entries
-            .filter(|(_, entry)| entry.answer.is_none())
-            .map(|(tag, _)| *tag)
-            .collect()
+        self.open.keys().copied().collect()
     }
 
-    fn note(&mut self, confirmed: &[Confirmed]) {
-        for new in confirmed {
-            self.confirmed += 1;
-            if let Some(entry) = self.entries.get_mut(&new.tag) {
-                entry.answer = Some(new.answer);
-                entry.doubt = match new.carried {
-                    Carried::Nothing => Doubt::Look(self.next),
-                    Carried::Message(_) => Doubt::Confirms(self.next),
-                };
-            }
-            if let Carried::Message(Some(id)) = new.carried {
-                // The same event may be on its way twice; then both have found no queue.
-                let same = self.entries.values_mut().filter(|entry| entry.id == id);
-                same.for_each(|entry| entry.returned = true);
-            }
+    /// The same event may be on its way twice; then both have found no queue.
+    fn note_return(&mut self, id: EventId) {
+        let doubted = self.doubted.values_mut().map(|doubted| &mut doubted.entry);
+        let same = self.open.values_mut().chain(doubted);
+        same.filter(|entry| entry.id == id)
+            .for_each(|entry| entry.returned = true);
+    }
+
+    /// What earlier looks have brought, and this one has not undone.
+    fn take_certain(&mut self, handed: u64) -> Vec<(u64, Settled)> {
+        let certain = |(tag, doubted): (&u64, &Doubted)| Some((*tag, doubted.settled(handed)?));
+        let settled: Vec<_> = self.doubted.iter().filter_map(certain).collect();
+        for (tag, _) in &settled {
+            self.doubted.remove(tag);
         }
+        settled
+    }
+
+    /// What this very look has brought may be undone by the next; only a return that was seen may not.
+    fn note_confirm(&mut self, new: &Confirmed) -> Option<(u64, Settled)> {
+        self.confirmed += 1;
+        let entry = self.open.remove(&new.tag)?;
+        if entry.returned {
+            return Some((new.tag, Settled::Unroutable));
+        }
+        let doubt = match new.carried {
+            Carried::Nothing => Doubt::Look(self.next),
+            Carried::Message(_) => Doubt::Confirms(self.next),
+        };
+        let answer = new.answer;
+        let doubted = Doubted {
+            entry,
+            answer,
+            doubt,
+        };
+        self.doubted.insert(new.tag, doubted);
+        None
     }
 
     fn first_unconfirmed(&self) -> u64 {
-        let mut entries = self.entries.iter();
-        entries
-            .find(|(_, entry)| entry.answer.is_none())
-            .map_or(self.next, |(tag, _)| *tag)
+        let first = self.open.first_key_value();
+        first.map_or(self.next, |(tag, _)| *tag)
     }
 }
 
-impl Entry {
+impl Doubted {
     fn settled(&self, handed: u64) -> Option<Settled> {
-        let answer = self.answer?;
-        match (self.returned, self.doubt) {
+        match (self.entry.returned, self.doubt) {
             (true, _) => Some(Settled::Unroutable),
-            (false, Doubt::Look(before)) if before <= handed => Some(match answer {
+            (false, Doubt::Look(before)) if before <= handed => Some(match self.answer {
                 Answer::Ack => Settled::Delivered,
                 Answer::Nack => Settled::Refused,
             }),
@@ -191,7 +219,7 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeSet, VecDeque};
+    use std::collections::VecDeque;
 
     use super::*;
     use faceway_core::RecordKey;
@@ -258,15 +286,17 @@ mod tests {
         );
     }
 
-    /// A broker and a client library as they are: returns before confirms, confirms in batches and in any order, a
-    /// first-in-first-out queue of returns, confirms handed over late.
+    /// A broker and a client library as they are: returns some time before confirms, confirms in batches and in any order,
+    /// a first-in-first-out queue of returns, confirms handed over late.
     struct World {
         seed: u64,
         ledger: Ledger,
         unroutable: BTreeSet<u64>,
         published: u64,
-        /// Published, and the broker has not answered.
+        /// Published, and the broker has not confirmed.
         open: Vec<u64>,
+        /// Of those, what it has not returned yet and will.
+        unreturned: BTreeSet<u64>,
         returned: VecDeque<u64>,
         /// Resolved by the library, not looked at.
         resolved: Vec<Confirmed>,
@@ -284,11 +314,12 @@ mod tests {
         }
 
         fn step(&mut self, total: u64) {
-            match self.chance(4) {
+            match self.chance(5) {
                 0 if self.published < total => {
                     let at = self.published;
                     if self.chance(3) == 0 {
                         self.unroutable.insert(at);
+                        self.unreturned.insert(at);
                     }
                     assert_eq!(self.ledger.publish(id(at), 1), at);
                     self.open.push(at);
@@ -296,6 +327,7 @@ mod tests {
                 }
                 1 if self.handed < self.published => self.handed += 1,
                 2 => self.answer(),
+                3 => self.returned.extend(self.unreturned.pop_first()),
                 _ => self.look(),
             }
         }
@@ -307,7 +339,7 @@ mod tests {
                 let at = self.chance(self.open.len() as u64) as usize;
                 batch.push(self.open.swap_remove(at));
             }
-            let returns = batch.iter().filter(|tag| self.unroutable.contains(tag));
+            let returns = batch.iter().filter(|tag| self.unreturned.remove(tag));
             self.returned.extend(returns);
             for tag in batch {
                 let carried = match self.returned.pop_front() {
@@ -338,6 +370,7 @@ mod tests {
                 unroutable: BTreeSet::new(),
                 published: 0,
                 open: Vec::new(),
+                unreturned: BTreeSet::new(),
                 returned: VecDeque::new(),
                 resolved: Vec::new(),
                 handed: 0,

@@ -9,9 +9,11 @@ mod failure;
 mod ledger;
 mod open;
 mod parcel;
+mod quiet;
 mod session;
 mod settings;
 mod tls;
+mod watcher;
 mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -13,11 +13,9 @@ use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserIn
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use rustls::ClientConfig;
 use tokio::time::timeout;
-use tracing::dispatcher::{self, Dispatch};
-use tracing::instrument::WithSubscriber as _;
-use tracing::subscriber::NoSubscriber;
 
 use crate::failure::Failure;
+use crate::quiet::{mute_thread, quiet};
 use crate::settings::{Broker, ExchangeType};
 use crate::tls;
 use crate::wire::{self, Cut, Wire};
@@ -98,11 +96,7 @@ impl Plan {
     pub(crate) async fn open(&self) -> Result<Opened, Failure> {
         let cut = CutOnDrop(Some(Cut::default()));
         let opening = self.steps(cut.0.clone().unwrap_or_default());
-        let opened = timeout(
-            self.open_max,
-            opening.with_subscriber(NoSubscriber::default()),
-        )
-        .await;
+        let opened = timeout(self.open_max, quiet(opening)).await;
         let opened = opened.unwrap_or_else(|_| Err(Failure::word("timeout")))?;
         cut.keep();
         Ok(opened)
@@ -129,7 +123,7 @@ impl Plan {
         let properties = ConnectionProperties::default().with_connection_name("faceway".into());
         let wire = Mutex::new(Some(wire));
         let connect = async move |_: AMQPUri, _: wire::LibraryRuntime| {
-            mute();
+            mute_thread();
             let wire = wire.lock().unwrap_or_else(PoisonError::into_inner).take();
             // Asked a second time, it would try again by itself, which only the lane may.
             let again = || std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
@@ -213,13 +207,6 @@ impl Topology {
 
 fn short(text: &'static str) -> ShortString {
     ShortString::try_new(text).unwrap_or_default()
-}
-
-/// Silences the thread that it is called on, for good. The library has one for each connection, and logs there every
-/// returned message with its routing key and body (`returned_messages.rs`, at level `warn`).
-fn mute() {
-    let guard = dispatcher::set_default(&Dispatch::new(NoSubscriber::default()));
-    std::mem::forget(guard);
 }
 
 /// Ends a connection that nobody will own.

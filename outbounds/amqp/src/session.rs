@@ -4,24 +4,24 @@
 //! delivery opens another.
 
 use std::collections::HashMap;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use faceway_core::{Code, Verdict};
-use futures_core::Stream;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
-use lapin::{Channel, Confirmation, Connection, Event, PublisherConfirm};
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use lapin::{Channel, Connection, PublisherConfirm};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Duration, Instant, sleep_until, timeout, timeout_at};
-use tracing::instrument::WithSubscriber as _;
-use tracing::subscriber::NoSubscriber;
 
 use crate::failure::{Failure, outage};
-use crate::ledger::{Answer, Carried, Confirmed, Ledger, Settled};
+use crate::ledger::{Confirmed, Ledger, Settled};
 use crate::open::Opened;
 use crate::parcel::{Parcel, bury};
+use crate::quiet::quiet;
+use crate::watcher;
 use crate::wire::Cut;
 
 pub(crate) struct Session {
@@ -30,8 +30,9 @@ pub(crate) struct Session {
     cut: Cut,
     exchange: ShortString,
     state: watch::Sender<State>,
-    /// Whoever holds it publishes. So the library holds one message at most that it has not written.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Held while the library numbers a message and queues its frames: it does both without a lock between, so that two
+    /// at once may get each other's confirms.
+    turn: Mutex<()>,
     /// As many as may be unconfirmed at once.
     window: Arc<Semaphore>,
     book: Mutex<Book>,
@@ -64,12 +65,12 @@ impl Session {
             cut: opened.cut,
             exchange,
             state: watch::channel(State::Open).0,
-            turn: Arc::default(),
+            turn: Mutex::default(),
             window: Arc::new(Semaphore::new(window.min(Semaphore::MAX_PERMITS))),
             book: Mutex::default(),
             confirms,
         });
-        tokio::spawn(watch_over(Arc::clone(&session), events, handed));
+        tokio::spawn(watcher::watch(Arc::clone(&session), events, handed));
         session
     }
 
@@ -98,21 +99,18 @@ impl Session {
         }
     }
 
-    /// Waits for the window and for its turn, and has the message written. `None`: there was no time for it.
+    /// Waits for the window, and has the message written. `None`: there was no time for it.
     async fn hand_over(
         self: &Arc<Self>,
         parcel: Parcel,
         deadline: Instant,
     ) -> Option<(u64, u64, oneshot::Receiver<Verdict>)> {
+        let confirmed_before = self.book().ledger.confirmed();
         let permit = timeout_at(deadline, Arc::clone(&self.window).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
-            // Confirms have stopped: a new connection may know more.
-            self.end(Failure::word("timeout"));
+            self.end_if_stopped(confirmed_before);
             return None;
         };
-        let turn = timeout_at(deadline, Arc::clone(&self.turn).lock_owned())
-            .await
-            .ok()?;
         let (sender, verdict) = oneshot::channel();
         let (tag, confirmed_before) = {
             let mut book = self.book();
@@ -121,17 +119,11 @@ impl Session {
             (tag, book.ledger.confirmed())
         };
         // A task of its own: a delivery that is given up must not leave half a message on the wire.
-        tokio::spawn(Arc::clone(self).write(tag, parcel, turn, deadline));
+        tokio::spawn(Arc::clone(self).write(tag, parcel, deadline));
         Some((tag, confirmed_before, verdict))
     }
 
-    async fn write(
-        self: Arc<Self>,
-        tag: u64,
-        parcel: Parcel,
-        _turn: OwnedMutexGuard<()>,
-        deadline: Instant,
-    ) {
+    async fn write(self: Arc<Self>, tag: u64, parcel: Parcel, deadline: Instant) {
         let options = BasicPublishOptions {
             mandatory: true,
             ..BasicPublishOptions::default()
@@ -144,12 +136,21 @@ impl Session {
             parcel.body.reveal(),
             parcel.properties,
         );
-        // What the library has not written by now it would write later: the wire is cut.
-        let written = tokio::select! {
-            biased;
-            written = publishing.with_subscriber(NoSubscriber::default()) => written,
-            failure = self.trouble() => return self.end(failure),
-            () = sleep_until(deadline) => return self.end(Failure::word("timeout")),
+        let mut publishing = pin!(quiet(publishing));
+        // Numbering and queueing are done when it is polled first; what it waits for then is the socket.
+        let queued = poll_fn(|context| {
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            Poll::Ready(publishing.as_mut().poll(context))
+        });
+        let written = match queued.await {
+            Poll::Ready(written) => written,
+            // What the library has not written by now it would write later: the wire is cut.
+            Poll::Pending => tokio::select! {
+                biased;
+                written = publishing => written,
+                failure = self.trouble() => return self.end(failure),
+                () = sleep_until(deadline) => return self.end(Failure::word("timeout")),
+            },
         };
         match written {
             // The receiver is gone only when the session has ended.
@@ -162,17 +163,19 @@ impl Session {
         }
     }
 
-    /// No confirm in time. If none at all has come since, confirms have stopped: a new connection may know more.
+    /// No confirm in time.
     fn overdue(&self, tag: u64, confirmed_before: u64) {
-        let stopped = {
-            let mut book = self.book();
-            // The permit stays out until the confirm comes, or the session ends.
-            if let Some((_, permit)) = book.waiting.remove(&tag) {
-                permit.forget();
-            }
-            book.ledger.confirmed() == confirmed_before
-        };
-        if stopped {
+        // The permit stays out until the confirm comes, or the session ends.
+        if let Some((_, permit)) = self.book().waiting.remove(&tag) {
+            permit.forget();
+        }
+        self.end_if_stopped(confirmed_before);
+    }
+
+    /// When no confirm at all has come since, confirms have stopped: a new connection may know more.
+    fn end_if_stopped(&self, confirmed_before: u64) {
+        let confirmed = self.book().ledger.confirmed();
+        if confirmed == confirmed_before {
             self.end(Failure::word("timeout"));
         }
     }
@@ -211,11 +214,7 @@ impl Session {
     /// Says goodbye, where the broker listens, and ends.
     pub(crate) async fn close(&self) {
         let goodbye = self.connection.close(200, ShortString::default());
-        let _ = timeout(
-            GOODBYE_MAX,
-            goodbye.with_subscriber(NoSubscriber::default()),
-        )
-        .await;
+        let _ = timeout(GOODBYE_MAX, quiet(goodbye)).await;
         self.end(Failure::word("closed"));
     }
 
@@ -230,14 +229,14 @@ impl Session {
         }
     }
 
-    async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         let mut state = self.state.subscribe();
         let _ = state
             .wait_for(|state| matches!(state, State::Ended(_)))
             .await;
     }
 
-    fn set_blocked(&self, is_blocked: bool) {
+    pub(crate) fn set_blocked(&self, is_blocked: bool) {
         self.state
             .send_if_modified(|state| match (&*state, is_blocked) {
                 (State::Open, true) => {
@@ -252,8 +251,17 @@ impl Session {
             });
     }
 
+    /// Takes note that the confirms of these are looked at from now on; below the tag that it gives, all are.
+    pub(crate) fn hand(&self, tags: &[u64]) -> u64 {
+        let mut book = self.book();
+        for tag in tags {
+            book.ledger.hand(*tag);
+        }
+        book.ledger.handed()
+    }
+
     /// Takes note of one look at the confirms; whether another would settle more.
-    fn look(&self, confirmed: &[Confirmed], handed: u64) -> bool {
+    pub(crate) fn look(&self, confirmed: &[Confirmed], handed: u64) -> bool {
         let mut book = self.book();
         for (tag, settled) in book.ledger.look(confirmed, handed) {
             let is_known = book.tell(tag, verdict(settled));
@@ -292,101 +300,5 @@ fn verdict(settled: Settled) -> Verdict {
         // A queue is full (`overflow = reject-publish`) or has lost its leader: it may pass, and others fare no better.
         Settled::Refused => outage("nack"),
         Settled::Unroutable => bury("unroutable"),
-    }
-}
-
-/// Hears what the connection tells and looks at the confirms, until the session ends.
-async fn watch_over<E>(
-    session: Arc<Session>,
-    mut events: Pin<Box<E>>,
-    mut handed: mpsc::UnboundedReceiver<(u64, PublisherConfirm)>,
-) where
-    E: Stream<Item = Event> + Send,
-{
-    let mut watcher = Watcher::default();
-    let watching = std::future::poll_fn(|context| {
-        while let Poll::Ready(event) = events.as_mut().poll_next(context) {
-            if let Err(failure) = session.hear(event) {
-                return Poll::Ready(failure);
-            }
-        }
-        loop {
-            while let Poll::Ready(Some((tag, confirm))) = handed.poll_recv(context) {
-                watcher.handed = tag + 1;
-                watcher.pending.push((tag, confirm));
-            }
-            match watcher.poll(context) {
-                Err(failure) => return Poll::Ready(failure),
-                Ok(confirmed) if session.look(&confirmed, watcher.handed) => {}
-                Ok(_) => return Poll::Pending,
-            }
-        }
-    });
-    tokio::select! {
-        biased;
-        failure = watching => session.end(failure),
-        () = session.ended() => {}
-    }
-}
-
-impl Session {
-    fn hear(&self, event: Option<Event>) -> Result<(), Failure> {
-        match event {
-            Some(Event::ConnectionBlocked(_)) => self.set_blocked(true),
-            Some(Event::ConnectionUnblocked) => self.set_blocked(false),
-            Some(Event::Error(error)) => return Err(Failure::of(&error)),
-            Some(_) => {}
-            None => return Err(Failure::word("closed")),
-        }
-        Ok(())
-    }
-}
-
-/// The confirms that have not come.
-#[derive(Default)]
-struct Watcher {
-    pending: Vec<(u64, PublisherConfirm)>,
-    /// One more than the last tag that was handed over: they come in order.
-    handed: u64,
-}
-
-impl Watcher {
-    /// One look at all of them.
-    fn poll(&mut self, context: &mut Context<'_>) -> Result<Vec<Confirmed>, Failure> {
-        let mut confirmed = Vec::new();
-        let mut failure = None;
-        self.pending
-            .retain_mut(|(tag, confirm)| match Pin::new(confirm).poll(context) {
-                Poll::Pending => true,
-                Poll::Ready(Ok(confirmation)) => {
-                    confirmed.push(read(*tag, confirmation));
-                    false
-                }
-                Poll::Ready(Err(error)) => {
-                    failure = Some(Failure::of(&error));
-                    false
-                }
-            });
-        failure.map_or(Ok(confirmed), Err)
-    }
-}
-
-fn read(tag: u64, confirmation: Confirmation) -> Confirmed {
-    let answer = match confirmation {
-        Confirmation::Ack(_) => Answer::Ack,
-        // Not requested cannot be: the channel was told to confirm before it was used.
-        Confirmation::Nack(_) | Confirmation::NotRequested => Answer::Nack,
-    };
-    let carried = match confirmation.take_message() {
-        None => Carried::Nothing,
-        Some(message) => {
-            let id = message.delivery.properties.message_id().as_ref();
-            Carried::Message(id.and_then(|id| id.as_str().parse().ok()))
-        }
-    };
-    Confirmed {
-        tag,
-        answer,
-        carried,
     }
 }

@@ -20,10 +20,9 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
-use tracing::instrument::WithSubscriber as _;
-use tracing::subscriber::NoSubscriber;
 
 use crate::failure::Failure;
+use crate::quiet::quiet;
 use crate::settings::Broker;
 
 /// A connected socket, with TLS or without.
@@ -185,13 +184,11 @@ impl Executor for Kit {
         self.0.block_on(future)
     }
 
-    /// Its failures are our verdicts, told once by who judges them.
     fn spawn<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
         future: F,
     ) -> Task<Self::Task<T>> {
-        self.0
-            .spawn(future.with_subscriber(NoSubscriber::default()))
+        self.0.spawn(quiet(future))
     }
 
     fn spawn_blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(

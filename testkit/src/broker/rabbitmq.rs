@@ -86,6 +86,12 @@ impl RabbitMq {
             names,
             server: Mutex::new(None),
         };
+        // Before it answers, Erlang would start another, which nobody ends.
+        let deadline = Instant::now() + START_MAX;
+        while TcpStream::connect(("127.0.0.1", names_port)).is_err() {
+            assert!(Instant::now() < deadline, "epmd did not start");
+            tokio::time::sleep(POLL).await;
+        }
         broker.run().await;
         broker
     }

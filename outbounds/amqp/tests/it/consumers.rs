@@ -35,7 +35,7 @@ async fn pika_reads_what_is_published() {
 }
 
 #[tokio::test]
-async fn the_queue_is_a_quorum_queue_that_survives_a_restart() {
+async fn exchange_and_quorum_queue_are_durable() {
     let broker = shared().await;
     let amqp = amqp(&settings(broker.address(), "durable"));
     assert_eq!(crate::deliver(&amqp, "one").await, delivered());

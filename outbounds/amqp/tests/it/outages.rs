@@ -208,6 +208,22 @@ async fn what_cannot_be_reached_or_does_not_answer_ends_in_time() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_kept() {
+    let broker = RabbitMq::start().await;
+    let mut settings = settings(broker.address(), "idle");
+    settings.heartbeat = Duration::from_secs(1);
+    let amqp = amqp(&settings);
+    assert_eq!(deliver(&amqp, "one").await, delivered());
+    let before = broker.control(&["list_connections", "pid"]).await;
+    // Three times what either side waits for the other's sign of life.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(deliver(&amqp, "two").await, delivered());
+    let after = broker.control(&["list_connections", "pid"]).await;
+    assert_eq!(before, after);
+    assert!(before.contains('<'), "{before}");
+}
+
+#[tokio::test]
 async fn after_close_nothing_is_delivered() {
     let broker = shared().await;
     let amqp = amqp(&settings(broker.address(), "close"));

@@ -18,6 +18,9 @@ pub struct Lane {
     pub protocol: Option<String>,
     /// `idle`, `delivering`, `waiting` (the destination is down), `stopped`, or `removed` (no longer configured).
     pub state: String,
+    /// Whether its outbound is no longer in `routes.toml`, and it only delivers what it was given before.
+    #[serde(default)]
+    pub leaving: bool,
     /// Since when it is in this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -115,6 +118,22 @@ pub struct Gap {
     pub from: Timestamp,
     /// When it ended.
     pub to: Timestamp,
+}
+
+/// Body of `POST /api/v1/reload`: `{}`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reload {}
+
+/// What `POST /api/v1/reload` has changed: names of inbounds and outbounds. What is in none of the lists has not noticed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Reloaded {
+    /// New ones.
+    pub added: Vec<String>,
+    /// Those that are now something else.
+    pub changed: Vec<String>,
+    /// Those that are no longer in the file. An outbound delivers what it was given before, and ends.
+    pub removed: Vec<String>,
 }
 
 /// The gateway as a whole. `GET /api/v1/overview`.

@@ -4,29 +4,30 @@
 //! Stop, in the order of the flow: stop accepting → finish what was read → stop leasing → wait for deliveries up to the
 //! grace period → close outbounds → sync and close the spool.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, Lane, Outbound, Repair, Spool, Start, SystemClock};
+use faceway_core::{Clock, Spool, SystemClock};
 use faceway_rules::Routes;
 use faceway_spool_disk::DiskSpool;
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::{self, Admin};
 use crate::config::gateway::Limits;
 use crate::config::{GatewayConfig, secrets};
-use crate::dispatch::{Common, Dispatch, RuleBook};
-use crate::inbound::{
-    self, BodyMemory, Receiver, ServerLimits, Source, Sources, Status, Terminals,
-};
-use crate::open::{self, Listeners, Paths};
+use crate::dispatch::{Common, RuleBook};
+use crate::inbound::{self, BodyMemory, Receiver, ServerLimits};
+use crate::open::{self, Base, Listeners};
+use crate::reload::{Reload, Reloader};
+use crate::site::{Grounds, Site, View};
 
 /// How long requests, and after them deliveries, may take to end once the gateway shuts down.
 const GRACE: Duration = Duration::from_secs(10);
@@ -44,14 +45,12 @@ pub struct Gateway {
     devices: SocketAddr,
     admin: SocketAddr,
     spool: Arc<DiskSpool>,
-    dispatch: Dispatch,
+    site: Arc<Mutex<Site>>,
     intake: Task,
-    sources: Sources,
     admin_server: Task,
     upkeep: JoinHandle<()>,
-    terminals: Terminals,
-    /// Keeps the rules alive; a reload would send new ones.
-    _rules: watch::Sender<Arc<RuleBook>>,
+    reloader: Option<Reloader>,
+    reload: Option<AbortOnDropHandle<()>>,
 }
 
 /// A server, and how to stop it.
@@ -61,75 +60,64 @@ struct Task {
 }
 
 impl Gateway {
-    /// Builds a gateway and sets it to work. When it returns, devices can push.
+    /// Builds a gateway and sets it to work. When it returns, devices can push. Where `file` says what `routes` were read
+    /// from, a change of it is taken over.
     ///
     /// # Errors
     /// When something that the files name cannot be had: a secret, a certificate, the spool's directory, an address.
     pub async fn start(
         config: GatewayConfig,
         routes: Routes,
+        file: Option<PathBuf>,
         metrics: PrometheusHandle,
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let spool = open::spool(&config.spool, &clock).await?;
-        let links = Arc::new(open::links(&config, &clock)?);
-        let gateway_id = open::gateway_id(&config.spool.dir)?;
-        let outbounds = open::outbounds(&routes, &gateway_id, &clock)?;
-        let listeners = Listeners::bind(&config.listen).await?;
-        let (devices, admin_address) = listeners.addresses()?;
-
-        let (rules_sender, rules) =
-            watch::channel(Arc::new(RuleBook::new(Arc::new(routes.routes.clone()))));
-        let store: Arc<dyn Spool> = Arc::clone(&spool) as _;
-        let common = Common {
-            spool: store,
-            rules,
-            links,
-            clock,
-            grace: GRACE,
-        };
-        let memory = BodyMemory::new(BODY_MEMORY_BYTES, config.limits.body_bytes_max);
-        let inbounds = open::inbounds(&routes, &common.spool, &common.clock)?;
-        let paths = open::paths(&routes, &inbounds)?;
-        let sources = open::sources(&routes, &inbounds, &common.clock, &memory, &config.limits)?;
-        let terminals = open::terminals(&routes, &config.listen, &*common.clock)?;
         let token = config.listen.admin_token.as_ref();
         let token = token.map(secrets::resolve).transpose()?;
+        let (grounds, common) = grounds(&config, &spool, &clock)?;
+        let memory = grounds.base.memory.clone();
+        let mut site = Site::new(grounds);
+        let prepared = site.prepare(routes.clone()).await?;
+        let listeners = Listeners::bind(&config.listen).await?;
+        let (devices, admin_address) = listeners.addresses()?;
         // Last, when nothing that the files name can be missing any more: from here on events leave.
-        let dispatch = run_lanes(&routes, outbounds, &common).await?;
-        let repair: Arc<dyn Repair> = Arc::clone(&spool) as _;
+        site.adopt(prepared).await?;
+        let view = site.view();
+        let site = Arc::new(Mutex::new(site));
+        let watched = file.map(|path| {
+            let reload = Reload {
+                path,
+                config: config.clone(),
+                site: Arc::clone(&site),
+                clock: Arc::clone(&clock),
+            };
+            reload.watch(&routes)
+        });
+        let (reloader, reload) = watched.unzip();
         let admin = Admin {
             spool: Arc::clone(&common.spool),
-            removed: removed_lanes(&*repair, &routes, &common).await?,
-            repair,
-            lanes: dispatch.lanes().to_vec(),
-            inbounds: by_name(&inbounds),
-            sources: statuses(&sources),
-            shown_inbounds: open::shown(&routes),
-            terminals: terminals.clone(),
+            repair: Arc::clone(&spool) as _,
+            site: Arc::clone(&site),
+            view: view.clone(),
+            reloader: reloader.clone(),
             rules: common.rules.clone(),
-            clock: Arc::clone(&common.clock),
+            started_at: clock.now(),
+            clock,
             metrics: metrics.clone(),
             token,
-            started_at: common.clock.now(),
         };
-        loaded(&*common.clock);
+        let receiver = receiver(view, &common, memory, &config.limits);
         Ok(Self {
             devices,
             admin: admin_address,
             spool,
-            dispatch,
-            intake: accept(
-                listeners.devices,
-                receiver(paths, &common, memory, &config.limits),
-                &config.limits,
-            ),
-            sources: Sources::run(sources),
+            site,
+            intake: accept(listeners.devices, receiver, &config.limits),
             admin_server: serve_admin(listeners.admin, admin, &config.limits),
             upkeep: tokio::spawn(upkeep(metrics)),
-            // After the listener accepts: terminals push as soon as they know where to.
-            terminals: Terminals::keep(terminals.into_values().flatten(), &common.clock),
-            _rules: rules_sender,
+            reloader,
+            reload,
         })
     }
 
@@ -143,14 +131,21 @@ impl Gateway {
         self.admin
     }
 
+    /// Takes `routes.toml` over once more, on demand. `None` where the routes were read from no file.
+    pub fn reloader(&self) -> Option<Reloader> {
+        self.reloader.clone()
+    }
+
     /// Stops in the order of the flow. What was accepted and is not delivered stays in the spool.
     pub async fn stop(self) {
         tracing::info!("stopping: no new records");
-        self.terminals.stop().await;
+        drop(self.reload);
         self.intake.stop.cancel();
-        let _ = tokio::join!(self.intake.work, self.sources.stop());
+        let mut site = self.site.lock().await;
+        let inbounds = tokio::time::timeout(GRACE, site.stop_inbounds());
+        let _ = tokio::join!(self.intake.work, inbounds);
         tracing::info!("stopping: waiting for deliveries that are on their way");
-        self.dispatch.stop().await;
+        site.stop_outbounds().await;
         self.admin_server.stop.cancel();
         let _ = self.admin_server.work.await;
         self.upkeep.abort();
@@ -159,55 +154,45 @@ impl Gateway {
     }
 }
 
-async fn run_lanes(
-    routes: &Routes,
-    outbounds: Vec<Arc<dyn Outbound>>,
+/// What a site is made of beside its file.
+fn grounds(
+    config: &GatewayConfig,
+    spool: &Arc<DiskSpool>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Grounds, Common)> {
+    let store: Arc<dyn Spool> = Arc::clone(spool) as _;
+    let (rules, in_force) = watch::channel(Arc::new(RuleBook::new(Arc::default())));
+    let common = Common {
+        spool: Arc::clone(&store),
+        rules: in_force,
+        links: Arc::new(open::links(config, clock)?),
+        clock: Arc::clone(clock),
+        grace: GRACE,
+    };
+    let base = Base {
+        gateway_id: open::gateway_id(&config.spool.dir)?,
+        memory: BodyMemory::new(BODY_MEMORY_BYTES, config.limits.body_bytes_max),
+        config: config.clone(),
+        spool: store,
+        clock: Arc::clone(clock),
+    };
+    let grounds = Grounds {
+        base,
+        common: common.clone(),
+        repair: Arc::clone(spool) as _,
+        rules,
+    };
+    Ok((grounds, common))
+}
+
+fn receiver(
+    view: watch::Receiver<Arc<View>>,
     common: &Common,
-) -> anyhow::Result<Dispatch> {
-    let mut dispatch = Dispatch::new();
-    for (plan, outbound) in routes.outbounds.iter().zip(outbounds) {
-        dispatch.add(plan, outbound, common).await?;
-    }
-    Ok(dispatch)
-}
-
-/// Lanes whose outbound is no longer in `routes.toml`. They are opened so that they can be shown; nothing leaves them.
-async fn removed_lanes(
-    repair: &dyn Repair,
-    routes: &Routes,
-    common: &Common,
-) -> anyhow::Result<HashMap<String, Lane>> {
-    let mut removed = HashMap::new();
-    for name in repair.lanes().await? {
-        if routes.outbounds.iter().any(|plan| plan.name == name) {
-            continue;
-        }
-        let lane = common.spool.open_lane(&name, Start::Now).await?;
-        let backlog = common.spool.survey(lane, common.clock.now()).await?.backlog;
-        tracing::warn!(
-            outbound = name,
-            backlog,
-            "this outbound is no longer in routes.toml; its events keep their room in the spool until it is there again, \
-             or its lane is forgotten: DELETE /api/v1/lanes/{name}"
-        );
-        removed.insert(name, lane);
-    }
-    Ok(removed)
-}
-
-fn by_name(inbounds: &[Arc<inbound::Inbound>]) -> HashMap<String, Arc<inbound::Inbound>> {
-    let named = |inbound: &Arc<inbound::Inbound>| (inbound.name().to_owned(), Arc::clone(inbound));
-    inbounds.iter().map(named).collect()
-}
-
-fn statuses(sources: &[Source]) -> HashMap<String, Arc<Status>> {
-    let named = |source: &Source| (source.inbound.name().to_owned(), Arc::clone(&source.status));
-    sources.iter().map(named).collect()
-}
-
-fn receiver(paths: Paths, common: &Common, memory: BodyMemory, limits: &Limits) -> Receiver {
+    memory: BodyMemory,
+    limits: &Limits,
+) -> Receiver {
     Receiver {
-        inbounds: paths,
+        view,
         links: Arc::clone(&common.links),
         spool: Arc::clone(&common.spool),
         memory,
@@ -266,9 +251,4 @@ async fn upkeep(metrics: PrometheusHandle) {
         ticks.tick().await;
         metrics.run_upkeep();
     }
-}
-
-fn loaded(clock: &dyn Clock) {
-    metrics::gauge!("faceway_reload_successful").set(1.0);
-    metrics::gauge!("faceway_reload_timestamp_seconds").set(clock.now().as_seconds());
 }

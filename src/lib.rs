@@ -9,3 +9,5 @@ pub mod inbound;
 pub mod link;
 pub mod observe;
 mod open;
+pub mod reload;
+mod site;

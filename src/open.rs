@@ -1,9 +1,10 @@
 //! Everything that the two files name, opened: a spool, links, inbounds, outbounds, listeners.
 
 mod outbounds;
+mod print;
 mod terminals;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,26 +12,22 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use faceway_core::{Adapter, Clock, Spool};
-use faceway_rules::{DialPlan, InboundPlan, Routes, Secret};
+use faceway_rules::{DialPlan, InboundPlan, Secret};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 
-pub(crate) use outbounds::outbounds;
+pub(crate) use outbounds::outbound;
+pub(crate) use print::Print;
 
 use crate::api;
 use crate::config::gateway::{Limits, Listen, SpoolConfig};
 use crate::config::{GatewayConfig, secrets, tls};
 use crate::inbound::{
-    Admission, Api, BodyMemory, Inbound, Listener, Source, Status, Target, Timing,
+    Admission, Api, BodyMemory, Inbound, Listener, Source, Status, Target, Terminal, Timing,
 };
 use crate::link::Links;
 
-pub(crate) use terminals::terminals;
-
 /// Links to pictures live as long as pictures do, but no longer than this.
 const LINK_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// Inbounds by their path, and who may push to each.
-pub(crate) type Paths = HashMap<String, (Arc<Inbound>, Admission)>;
 
 /// Both listeners, bound.
 pub(crate) struct Listeners {
@@ -124,67 +121,64 @@ fn link_key(dir: &Path) -> anyhow::Result<[u8; 32]> {
     Ok(key)
 }
 
-/// Every inbound, in the order of the file.
-pub(crate) fn inbounds(
-    routes: &Routes,
-    spool: &Arc<dyn Spool>,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Vec<Arc<Inbound>>> {
-    let adapters: HashMap<&'static str, Arc<dyn Adapter>> = faceway_adapters::all()
+/// What `gateway.toml` gives to all that `routes.toml` names.
+pub(crate) struct Base {
+    pub(crate) config: GatewayConfig,
+    /// Tells this gateway from others at the same broker.
+    pub(crate) gateway_id: String,
+    pub(crate) spool: Arc<dyn Spool>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) memory: BodyMemory,
+}
+
+/// An inbound, opened; nothing is dialled yet.
+pub(crate) struct OpenedInbound {
+    pub(crate) inbound: Arc<Inbound>,
+    /// Who may push to it.
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) source: Option<Source>,
+    pub(crate) terminals: Vec<Arc<Terminal>>,
+}
+
+/// Opens one inbound.
+pub(crate) fn inbound(plan: &InboundPlan, base: &Base) -> anyhow::Result<OpenedInbound> {
+    let adapters = faceway_adapters::all();
+    let adapter = adapters
         .into_iter()
-        .map(|adapter| (adapter.name(), Arc::from(adapter)))
-        .collect();
-    let inbound = |plan: &InboundPlan| {
-        let adapter = adapters
-            .get(plan.adapter)
-            .context("an adapter of routes.toml is not registered")?;
-        Ok(Arc::new(Inbound::new(
-            &plan.name,
-            Arc::clone(adapter),
-            plan.settings.clone(),
-            Arc::clone(spool),
-            Arc::clone(clock),
-        )))
-    };
-    routes.inbounds.iter().map(inbound).collect()
+        .find(|known| known.name() == plan.adapter);
+    let adapter: Arc<dyn Adapter> = adapter
+        .map(Arc::from)
+        .context("an adapter of routes.toml is not registered")?;
+    let token = plan.token.as_ref().map(secrets::resolve).transpose();
+    let token = token.with_context(|| format!("the token of inbound {}", plan.name))?;
+    let inbound = Arc::new(Inbound::new(
+        &plan.name,
+        Arc::clone(&adapter),
+        plan.settings.clone(),
+        Arc::clone(&base.spool),
+        Arc::clone(&base.clock),
+    ));
+    let source = plan.dial.as_ref().map(|dial| source(dial, &inbound, base));
+    let source = source.transpose();
+    Ok(OpenedInbound {
+        source: source
+            .with_context(|| format!("cannot prepare to dial the inbound {}", plan.name))?,
+        terminals: terminals::of(plan, &adapter, base)?,
+        admission: Arc::new(Admission::new(plan.allow.clone(), token.as_ref())),
+        inbound,
+    })
 }
 
-/// The inbounds that are pushed to, by path, and who may push to each.
-pub(crate) fn paths(routes: &Routes, inbounds: &[Arc<Inbound>]) -> anyhow::Result<Paths> {
-    let mut paths = HashMap::new();
-    for (plan, inbound) in routes.inbounds.iter().zip(inbounds) {
-        let Some(path) = &plan.path else { continue };
-        let token = plan.token.as_ref().map(secrets::resolve).transpose();
-        let token = token.with_context(|| format!("the token of inbound {}", plan.name))?;
-        let admission = Admission::new(plan.allow.clone(), token.as_ref());
-        paths.insert(path.clone(), (Arc::clone(inbound), admission));
-    }
-    Ok(paths)
-}
-
-/// The inbounds that are dialled.
-pub(crate) fn sources(
-    routes: &Routes,
-    inbounds: &[Arc<Inbound>],
-    clock: &Arc<dyn Clock>,
-    memory: &BodyMemory,
-    limits: &Limits,
-) -> anyhow::Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    for (plan, inbound) in routes.inbounds.iter().zip(inbounds) {
-        let Some(dial) = &plan.dial else { continue };
-        let (target, api) = dialled(dial, limits)
-            .with_context(|| format!("cannot prepare to dial the inbound {}", plan.name))?;
-        sources.push(Source {
-            inbound: Arc::clone(inbound),
-            target,
-            api,
-            memory: memory.clone(),
-            status: Arc::new(Status::new(&plan.name, Arc::clone(clock))),
-            timing: Timing::default(),
-        });
-    }
-    Ok(sources)
+fn source(dial: &DialPlan, inbound: &Arc<Inbound>, base: &Base) -> anyhow::Result<Source> {
+    let (target, api) = dialled(dial, &base.config.limits)?;
+    Ok(Source {
+        target,
+        api,
+        memory: base.memory.clone(),
+        status: Arc::new(Status::new(inbound.name(), Arc::clone(&base.clock))),
+        timing: Timing::default(),
+        inbound: Arc::clone(inbound),
+    })
 }
 
 fn dialled(dial: &DialPlan, limits: &Limits) -> anyhow::Result<(Target, Option<Api>)> {
@@ -204,8 +198,8 @@ fn dialled(dial: &DialPlan, limits: &Limits) -> anyhow::Result<(Target, Option<A
     Ok((target, api.transpose()?))
 }
 
-pub(crate) fn shown(routes: &Routes) -> Vec<api::Inbound> {
-    let inbound = |plan: &InboundPlan| api::Inbound {
+pub(crate) fn shown(plan: &InboundPlan) -> api::Inbound {
+    api::Inbound {
         name: plan.name.clone(),
         adapter: plan.adapter.to_owned(),
         path: plan.path.clone(),
@@ -213,6 +207,5 @@ pub(crate) fn shown(routes: &Routes) -> Vec<api::Inbound> {
         source: None,
         terminals: Vec::new(),
         terminal_states: BTreeMap::new(),
-    };
-    routes.inbounds.iter().map(inbound).collect()
+    }
 }

@@ -13,6 +13,10 @@ pub trait Outbound: Send + Sync + 'static {
     /// the outbound's own timeout. Dropping the future gives the delivery up: the far side may or may not have it.
     fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict>;
 
+    /// Its lane begins to work: what is better connected before the first delivery connects now. Does not wait. Called
+    /// again when the lane's work begins anew.
+    fn open(&self) {}
+
     /// Lets go of connections. Nothing is delivered afterwards.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})

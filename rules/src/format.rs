@@ -44,6 +44,14 @@ pub enum FormatError {
 }
 
 impl Format {
+    /// The file that it is read from, as written in `routes.toml`.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::Template(file) => Some(file.name()),
+            Self::Canonical | Self::CloudEvents | Self::CloudEventsBinary => None,
+        }
+    }
+
     /// Writes an event that an outbound may see as it is here.
     ///
     /// # Errors

@@ -103,6 +103,11 @@ pub(super) async fn replay(
     if until <= replay.since {
         return Err(Problem::bad("until must be later than since"));
     }
+    // Replayed events go by the rules of now, not by those of when they were kept.
+    let view = admin.look();
+    if let Some(lane) = view.lanes.iter().find(|lane| lane.name() == replay.to) {
+        lane.go_by_rules_behind(admin.spool.newest());
+    }
     match admin
         .repair
         .replay(replay.to.clone(), replay.since, until)

@@ -1,25 +1,29 @@
 //! The inbounds, and how those stand that are dialled.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 
-use super::{Admin, Looking, terminals};
+use super::{Looking, terminals};
 use crate::api;
 use crate::inbound::{SourceState, SourceStatus};
+use crate::site::{Part, View};
 
 /// `GET /api/v1/inbounds`.
 pub(super) async fn list(State(admin): Looking) -> Json<Vec<api::Inbound>> {
-    Json(terminals::with(&admin, all(&admin), usize::MAX))
+    Json(all(&admin.look(), usize::MAX))
 }
 
-/// Every inbound, with how its source stands now.
-pub(super) fn all(admin: &Admin) -> Vec<api::Inbound> {
-    let mut inbounds = admin.shown_inbounds.clone();
-    for inbound in &mut inbounds {
-        let status = admin.sources.get(&inbound.name);
-        inbound.source = status.map(|status| source(status.look()));
-    }
-    inbounds
+/// Every inbound, with how its source stands now, and at most `terminals_max` of its terminals.
+pub(super) fn all(view: &View, terminals_max: usize) -> Vec<api::Inbound> {
+    let shown = |part: &Arc<Part>| {
+        let mut inbound = part.shown.clone();
+        inbound.source = part.source.as_ref().map(|status| source(status.look()));
+        terminals::show(&mut inbound, &part.terminals, terminals_max);
+        inbound
+    };
+    view.parts().iter().map(shown).collect()
 }
 
 fn source(status: SourceStatus) -> api::Source {

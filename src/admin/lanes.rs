@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use faceway_core::{AppendError, Survey};
 
 use super::problem::{Path, Problem};
-use super::{Admin, Looking, inbounds, terminals};
+use super::{Admin, Looking, inbounds};
 use crate::api;
 use crate::dispatch::{LaneHandle, LaneState};
 
@@ -27,7 +27,7 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
         spool_bytes: room.bytes,
         free_bytes: room.free,
         quarantined: room.quarantined,
-        inbounds: terminals::with(&admin, inbounds::all(&admin), OVERVIEW_TERMINALS_MAX),
+        inbounds: inbounds::all(&admin.look(), OVERVIEW_TERMINALS_MAX),
         lanes: all(&admin).await?,
     }))
 }
@@ -42,12 +42,17 @@ pub(super) async fn forget(
     State(admin): Looking,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    if admin.lanes.iter().any(|lane| lane.name() == name) {
+    let mut site = admin.site.lock().await;
+    if site.names_outbound(&name) {
         let text =
             "this outbound is in routes.toml; take it out first, or bury and drop its events";
         return Err(Problem::new(StatusCode::CONFLICT, text));
     }
-    if admin.repair.drop_lane(name).await? {
+    let failed = |error: anyhow::Error| {
+        let text = format!("{error:#}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    };
+    if site.forget(&name).await.map_err(failed)? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found("there is no lane of this name"))
@@ -57,12 +62,13 @@ pub(super) async fn forget(
 async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {
     let mut lanes = Vec::new();
     let now = admin.clock.now();
-    for lane in &admin.lanes {
+    let view = admin.look();
+    for lane in &view.lanes {
         let survey = admin.spool.survey(lane.lane(), now).await?;
         lanes.push(shown(lane, &survey));
     }
     for name in admin.repair.lanes().await? {
-        if let Some(lane) = admin.removed.get(&name) {
+        if let Some(lane) = view.removed.get(&name) {
             let survey = admin.spool.survey(*lane, now).await?;
             lanes.push(removed(name, &survey));
         }
@@ -76,6 +82,7 @@ fn shown(lane: &LaneHandle, survey: &Survey) -> api::Lane {
         name: lane.name().to_owned(),
         protocol: Some(lane.protocol().to_owned()),
         state: state.as_str().into(),
+        leaving: lane.leaving(),
         since: Some(since),
         next_probe: match state {
             LaneState::Waiting { until, .. } => Some(until),
@@ -99,6 +106,7 @@ fn removed(name: String, survey: &Survey) -> api::Lane {
         name,
         protocol: None,
         state: "removed".into(),
+        leaving: false,
         since: None,
         next_probe: None,
         backlog: survey.backlog,

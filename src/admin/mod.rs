@@ -7,39 +7,35 @@ mod lanes;
 mod openapi;
 mod problem;
 mod quarantine;
+mod reload;
 mod scrape;
 mod terminals;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::{get, post};
-use faceway_core::{Clock, Lane, Private, Repair, Spool, Timestamp};
+use faceway_core::{Clock, Private, Repair, Spool, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
-use crate::api;
-use crate::dispatch::{LaneHandle, RuleBook};
-use crate::inbound::{Inbound, Status, Terminal};
+use crate::dispatch::RuleBook;
+use crate::reload::Reloader;
+use crate::site::{Site, View};
 use problem::Problem;
 
 /// What the admin listener looks at and repairs.
 pub struct Admin {
     pub(crate) spool: Arc<dyn Spool>,
     pub(crate) repair: Arc<dyn Repair>,
-    pub(crate) lanes: Vec<LaneHandle>,
-    /// Lanes in the spool whose outbound is no longer in `routes.toml`.
-    pub(crate) removed: HashMap<String, Lane>,
-    pub(crate) inbounds: HashMap<String, Arc<Inbound>>,
-    /// How the dialled ones stand, by name.
-    pub(crate) sources: HashMap<String, Arc<Status>>,
-    /// What the API tells of each inbound.
-    pub(crate) shown_inbounds: Vec<api::Inbound>,
-    /// Terminals whose subscription is kept, by the name of their inbound.
-    pub(crate) terminals: HashMap<String, Vec<Arc<Terminal>>>,
+    /// What is at work; asked only to change it.
+    pub(crate) site: Arc<Mutex<Site>>,
+    /// What is at work, to be looked at.
+    pub(crate) view: watch::Receiver<Arc<View>>,
+    /// `None` where the routes were read from no file.
+    pub(crate) reloader: Option<Reloader>,
     pub(crate) rules: watch::Receiver<Arc<RuleBook>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: PrometheusHandle,
@@ -51,6 +47,13 @@ pub struct Admin {
 const LISTED: usize = 100;
 /// Entries that a list gives at the most.
 const LISTED_MAX: usize = 10_000;
+
+impl Admin {
+    /// What is at work now.
+    fn look(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+}
 
 type Looking = axum::extract::State<Arc<Admin>>;
 
@@ -67,6 +70,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/buried/drop", post(events::drop_buried))
         .route("/replay", post(events::replay))
         .route("/events/{id}/why", get(events::why))
+        .route("/reload", post(reload::reload))
         .route("/quarantine", get(quarantine::list))
         .route("/quarantine/{number}", get(quarantine::show))
         .route("/quarantine/retry", post(quarantine::retry))

@@ -21,7 +21,7 @@ type Operation = (
     &'static str,
 );
 
-const OPERATIONS: [Operation; 14] = [
+const OPERATIONS: [Operation; 15] = [
     (
         "get",
         "/overview",
@@ -38,6 +38,13 @@ const OPERATIONS: [Operation; 14] = [
         "",
     ),
     ("get", "/inbounds", "Every inbound", None, "Inbound[]"),
+    (
+        "post",
+        "/reload",
+        "Read routes.toml now; a wrong file changes nothing and answers 422",
+        Some("Reload"),
+        "Reloaded",
+    ),
     (
         "get",
         "/buried",
@@ -115,6 +122,8 @@ fn openapi() -> Value {
         Overview,
         Lane,
         Inbound,
+        Reload,
+        Reloaded,
         Buried,
         BuriedChoice,
         Replay,

@@ -95,7 +95,8 @@ async fn read_again(
     let Some(QuarantinedBody { entry, body }) = admin.repair.quarantined(number).await? else {
         return Ok(Err("there is no such entry in quarantine".into()));
     };
-    let Some(inbound) = admin.inbounds.get(&entry.inbound) else {
+    let view = admin.look();
+    let Some(inbound) = view.inbound(&entry.inbound) else {
         return Ok(Err(format!(
             "its inbound {} is no longer in routes.toml",
             entry.inbound

@@ -26,9 +26,10 @@ pub(super) async fn metrics(State(admin): Looking) -> Response {
     gauge!("faceway_spool_bytes").set(as_float(room.bytes));
     gauge!("faceway_spool_free_bytes").set(as_float(room.free));
     gauge!("faceway_quarantine").set(as_float(room.quarantined));
-    super::terminals::gauges(&admin.terminals);
+    let view = admin.look();
+    super::terminals::gauges(&view);
     let now = admin.clock.now();
-    for lane in &admin.lanes {
+    for lane in &view.lanes {
         let name = lane.name().to_owned();
         let (state, _, _) = lane.status().get();
         for word in LaneState::WORDS {

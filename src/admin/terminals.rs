@@ -1,28 +1,21 @@
 //! How the terminals stand whose subscription is kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metrics::gauge;
 
-use super::Admin;
 use crate::api;
 use crate::inbound::{Terminal, TerminalState};
+use crate::site::View;
 
-/// Inbounds with their terminals, at most `max` of each.
-pub(super) fn with(
-    admin: &Admin,
-    mut inbounds: Vec<api::Inbound>,
-    max: usize,
-) -> Vec<api::Inbound> {
-    for inbound in &mut inbounds {
-        if let Some(terminals) = admin.terminals.get(&inbound.name) {
-            let shown = terminals.iter().map(|terminal| one(terminal)).collect();
-            inbound.terminal_states = states(&shown);
-            inbound.terminals = first(shown, max);
-        }
+/// Shows an inbound's terminals, at most `max`.
+pub(super) fn show(inbound: &mut api::Inbound, terminals: &[Arc<Terminal>], max: usize) {
+    if !terminals.is_empty() {
+        let shown = terminals.iter().map(|terminal| one(terminal)).collect();
+        inbound.terminal_states = states(&shown);
+        inbound.terminals = first(shown, max);
     }
-    inbounds
 }
 
 type Shown = Vec<(TerminalState, api::Terminal)>;
@@ -53,8 +46,12 @@ fn first(mut shown: Shown, max: usize) -> Vec<api::Terminal> {
 }
 
 /// Sets their gauges. They are counted by inbound, as no label may hold a device.
-pub(super) fn gauges(terminals: &HashMap<String, Vec<Arc<Terminal>>>) {
-    for (inbound, terminals) in terminals {
+pub(super) fn gauges(view: &View) {
+    for part in view.parts() {
+        if part.terminals.is_empty() {
+            continue;
+        }
+        let (inbound, terminals) = (&part.shown.name, &part.terminals);
         let mut counts: BTreeMap<_, u32> = TerminalState::ALL.map(|state| (state, 0)).into();
         for terminal in terminals {
             *counts.entry(terminal.status().0).or_default() += 1;

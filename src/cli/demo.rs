@@ -55,8 +55,13 @@ impl Demo {
         let metrics = observe::install_metrics()?;
         let mut receiver = Receiver::start().await?;
         let (stage, doors) = Stage::build(receiver.address())?;
-        let gateway =
-            Gateway::start(stage.config.clone(), stage.routes.clone(), metrics.clone()).await?;
+        let gateway = Gateway::start(
+            stage.config.clone(),
+            stage.routes.clone(),
+            None,
+            metrics.clone(),
+        )
+        .await?;
         stage.greet(&gateway, self.length, streams)?;
 
         let began = Instant::now();

@@ -40,13 +40,15 @@ impl RoutesFile {
         config::load_routes(self.routes.as_deref())
     }
 
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        let path = self.routes.as_deref();
+        path.unwrap_or(Path::new(config::ROUTES_FILE))
+    }
+
     /// What the file is called in messages.
     pub(crate) fn name(&self) -> String {
-        let path = self
-            .routes
-            .as_deref()
-            .unwrap_or(Path::new(config::ROUTES_FILE));
-        path.display().to_string()
+        self.path().display().to_string()
     }
 }
 

@@ -73,6 +73,14 @@ fn show(lanes: &[api::Lane], now: Timestamp) -> Table {
 }
 
 fn state(lane: &api::Lane, now: Timestamp) -> String {
+    let mut state = state_alone(lane, now);
+    if lane.leaving {
+        state.push_str(", leaving");
+    }
+    state
+}
+
+fn state_alone(lane: &api::Lane, now: Timestamp) -> String {
     match (lane.state.as_str(), lane.since, lane.next_probe) {
         ("waiting", Some(since), Some(probe)) => {
             format!(
@@ -100,6 +108,7 @@ mod tests {
             name: "screen".into(),
             protocol: Some("stdout".into()),
             state: "idle".into(),
+            leaving: false,
             since: before(9),
             next_probe: None,
             backlog: 0,
@@ -112,6 +121,7 @@ mod tests {
             name: "erp".into(),
             protocol: Some("webhook".into()),
             state: "waiting".into(),
+            leaving: false,
             since: before(200),
             next_probe: Some(now.plus_millis(4_500)),
             backlog: 1_204,

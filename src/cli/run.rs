@@ -3,7 +3,9 @@
 use clap::Args;
 use faceway::gateway::Gateway;
 use faceway::observe::{self, LogFormat};
+use faceway::reload::Reloader;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::files::{GatewayFile, RoutesFile, settle, settle_together};
 use super::signals::Signals;
@@ -38,10 +40,14 @@ impl Run {
         let metrics = observe::install_metrics()?;
         block_on(Box::pin(async {
             let mut signals = Signals::listen()?;
-            tokio::spawn(hang_ups(signal(SignalKind::hangup())?));
-            let gateway = Gateway::start(config, routes, metrics).await?;
+            let hang_ups = signal(SignalKind::hangup())?;
+            let file = Some(self.routes.path().to_owned());
+            let gateway = Gateway::start(config, routes, file, metrics).await?;
+            let reloads =
+                AbortOnDropHandle::new(tokio::spawn(reload(hang_ups, gateway.reloader())));
             tracing::info!(devices = %gateway.devices(), admin = %gateway.admin(), "running");
             signals.end().await;
+            drop(reloads);
             tokio::select! {
                 () = gateway.stop() => {}
                 () = signals.end() => tracing::warn!("ended at once"),
@@ -51,11 +57,11 @@ impl Run {
     }
 }
 
-/// SIGHUP is for reloading, which is not in this version yet. It must not end the gateway, as it would by default.
-async fn hang_ups(mut signal: Signal) {
-    while signal.recv().await.is_some() {
-        tracing::warn!(
-            "reloading is not in this version yet; restart the gateway, nothing is lost by that"
-        );
+/// SIGHUP reloads `routes.toml`; what came of it is in the log.
+async fn reload(mut hang_ups: Signal, reloader: Option<Reloader>) {
+    while hang_ups.recv().await.is_some() {
+        if let Some(reloader) = &reloader {
+            let _ = reloader.reload().await;
+        }
     }
 }

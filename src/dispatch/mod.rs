@@ -8,6 +8,7 @@ mod judge;
 mod lane;
 mod render;
 mod rulebook;
+mod seat;
 mod status;
 
 use std::sync::Arc;
@@ -17,20 +18,13 @@ use std::time::Duration;
 use faceway_core::{Clock, Lane, Outbound, Spool, SpoolError, Start};
 use faceway_rules::{OutboundPlan, Since};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::link::Links;
-use crate::observe::LaneMetrics;
-use decide::Decider;
-use judge::Judge;
-use lane::{LaneWork, Tools};
-use render::Renderer;
 pub use rulebook::{Edition, RuleBook};
+use seat::{Orders, Seat, Target};
 pub use status::{LaneState, LaneStatus, LastFailure};
-
-/// When a lane's work ends by a defect of ours, it begins anew after this.
-const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// What all lanes share.
 #[derive(Clone)]
@@ -52,6 +46,7 @@ pub struct Common {
 pub struct LaneHandle {
     name: String,
     protocol: &'static str,
+    leaving: bool,
     lane: Lane,
     status: Arc<LaneStatus>,
     floor: Arc<AtomicU64>,
@@ -66,6 +61,11 @@ impl LaneHandle {
     /// Its protocol.
     pub const fn protocol(&self) -> &'static str {
         self.protocol
+    }
+
+    /// Whether its outbound is no longer in `routes.toml`: what it was given before is still delivered.
+    pub const fn leaving(&self) -> bool {
+        self.leaving
     }
 
     /// Its lane in the spool.
@@ -86,136 +86,140 @@ impl LaneHandle {
 
 /// The lanes at work.
 pub struct Dispatch {
-    lanes: Vec<LaneHandle>,
-    work: JoinSet<()>,
+    common: Common,
+    seated: Vec<Seated>,
     stop: CancellationToken,
+}
+
+struct Seated {
+    handle: LaneHandle,
+    orders: watch::Sender<Orders>,
+    work: JoinHandle<()>,
 }
 
 impl Dispatch {
     /// No lanes yet.
-    pub fn new() -> Self {
+    pub fn new(common: Common) -> Self {
         Self {
-            lanes: Vec::new(),
-            work: JoinSet::new(),
+            common,
+            seated: Vec::new(),
             stop: CancellationToken::new(),
         }
     }
 
-    /// Opens the lane of an outbound and sets it to work.
+    /// Opens the lane of an outbound; nothing leaves by it yet.
     ///
     /// # Errors
     /// When the spool cannot open it.
-    pub async fn add(
-        &mut self,
-        plan: &OutboundPlan,
-        outbound: Arc<dyn Outbound>,
-        common: &Common,
-    ) -> Result<(), SpoolError> {
+    pub async fn open(&self, plan: &OutboundPlan) -> Result<Lane, SpoolError> {
         let start = match plan.common.since {
             Since::Now => Start::Now,
             Since::Oldest => Start::Oldest,
         };
-        let lane = common.spool.open_lane(&plan.name, start).await?;
+        self.common.spool.open_lane(&plan.name, start).await
+    }
+
+    /// Sets a lane to work. Events up to `rules_behind` go by the rules behind it: the lane has not seen them before.
+    pub fn add(
+        &mut self,
+        plan: OutboundPlan,
+        outbound: Arc<dyn Outbound>,
+        lane: Lane,
+        rules_behind: u64,
+    ) {
+        let common = self.common.clone();
         let status = Arc::new(LaneStatus::new(common.clock.now()));
+        let floor = Arc::new(AtomicU64::new(rules_behind));
         let handle = LaneHandle {
             name: plan.name.clone(),
             protocol: plan.protocol.name(),
+            leaving: false,
             lane,
             status: Arc::clone(&status),
-            floor: Arc::new(AtomicU64::new(common.spool.newest())),
+            floor: Arc::clone(&floor),
         };
-        let floor = Arc::clone(&handle.floor);
-        self.lanes.push(handle);
+        let target = Arc::new(Target { plan, outbound });
+        let (orders, ordered) = watch::channel(Orders::Deliver(Arc::clone(&target)));
         let seat = Seat {
-            plan: plan.clone(),
-            outbound,
-            common: common.clone(),
+            name: handle.name.clone(),
+            target,
+            orders: ordered,
+            common,
             lane,
             status,
             floor,
             stop: self.stop.clone(),
         };
-        self.work.spawn(seat.keep_working());
-        Ok(())
+        let work = tokio::spawn(seat.keep_working());
+        self.seated.push(Seated {
+            handle,
+            orders,
+            work,
+        });
+    }
+
+    /// Whether a lane of this name is at work, or leaving.
+    pub fn has(&self, name: &str) -> bool {
+        self.seated.iter().any(|seated| seated.handle.name == name)
+    }
+
+    /// The lane delivers to something else from now on. What is on its way may end, up to the grace period; nobody waits
+    /// for it here.
+    pub fn change(&mut self, plan: OutboundPlan, outbound: Arc<dyn Outbound>) {
+        let Some(seated) = self.seat(&plan.name) else {
+            return;
+        };
+        seated.handle.protocol = plan.protocol.name();
+        seated.handle.leaving = false;
+        let target = Arc::new(Target { plan, outbound });
+        seated.orders.send_replace(Orders::Deliver(target));
+    }
+
+    /// The lane delivers what has been kept so far, and ends.
+    pub fn leave(&mut self, name: &str) {
+        let now = self.common.clock.now();
+        if let Some(seated) = self.seat(name)
+            && !seated.handle.leaving
+        {
+            seated.handle.leaving = true;
+            seated.orders.send_replace(Orders::Leave(now));
+        }
+    }
+
+    /// Lanes that have left, and are no longer here.
+    pub fn left(&mut self) -> Vec<LaneHandle> {
+        let gone = |seated: &mut Seated| seated.handle.leaving && seated.work.is_finished();
+        let left = self.seated.extract_if(.., gone);
+        left.map(|seated| seated.handle).collect()
+    }
+
+    /// Ends a lane that is leaving, whatever it has still to deliver. `false` when there is no such lane.
+    pub async fn give_up(&mut self, name: &str) -> bool {
+        let leaving = |seated: &mut Seated| seated.handle.leaving && seated.handle.name == name;
+        let mut given_up: Vec<_> = self.seated.extract_if(.., leaving).collect();
+        for seated in &mut given_up {
+            seated.work.abort();
+            let _ = (&mut seated.work).await;
+        }
+        !given_up.is_empty()
+    }
+
+    fn seat(&mut self, name: &str) -> Option<&mut Seated> {
+        let named = |seated: &&mut Seated| seated.handle.name == name;
+        self.seated.iter_mut().find(named)
     }
 
     /// The lanes, for those who look.
-    pub fn lanes(&self) -> &[LaneHandle] {
-        &self.lanes
+    pub fn lanes(&self) -> Vec<LaneHandle> {
+        let handles = self.seated.iter().map(|seated| seated.handle.clone());
+        handles.collect()
     }
 
     /// Stops leasing and waits for what is on its way.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         self.stop.cancel();
-        while self.work.join_next().await.is_some() {}
-    }
-}
-
-impl Default for Dispatch {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Everything that a lane's work is made from, and made from again.
-struct Seat {
-    plan: OutboundPlan,
-    outbound: Arc<dyn Outbound>,
-    common: Common,
-    lane: Lane,
-    status: Arc<LaneStatus>,
-    floor: Arc<AtomicU64>,
-    stop: CancellationToken,
-}
-
-impl Seat {
-    /// Works until it is stopped. A panic is a defect of ours; it must cost a second, not the lane.
-    async fn keep_working(self) {
-        loop {
-            if tokio::spawn(self.work().run()).await.is_ok() {
-                break;
-            }
-            tracing::error!(
-                outbound = self.plan.name,
-                "a lane's work broke off; it begins anew"
-            );
-            tokio::time::sleep(RESTART_PAUSE).await;
-            // Gives back what the broken work had in its hands.
-            if let Err(error) = self
-                .common
-                .spool
-                .open_lane(&self.plan.name, Start::Now)
-                .await
-            {
-                tracing::error!(outbound = self.plan.name, %error, "the lane cannot be opened again");
-            }
+        for seated in self.seated {
+            let _ = seated.work.await;
         }
-        self.outbound.close().await;
-    }
-
-    fn work(&self) -> LaneWork {
-        let common = &self.plan.common;
-        let rules = self.common.rules.clone();
-        let decider = Decider::new(
-            &self.plan.name,
-            rules.borrow().clone(),
-            Arc::clone(&self.floor),
-        );
-        let (links, spool) = (&self.common.links, &self.common.spool);
-        let renderer = Renderer::new(&self.plan, Arc::clone(links), Arc::clone(spool));
-        let tools = Tools {
-            lane: self.lane,
-            spool: Arc::clone(&self.common.spool),
-            outbound: Arc::clone(&self.outbound),
-            renderer: Arc::new(renderer),
-            clock: Arc::clone(&self.common.clock),
-            status: Arc::clone(&self.status),
-            metrics: LaneMetrics::new(&self.plan.name),
-            concurrency_max: common.concurrency_max as usize,
-            rules,
-            stop: self.stop.clone(),
-            grace: self.common.grace,
-        };
-        LaneWork::new(tools, Judge::new(common.retry), decider)
     }
 }

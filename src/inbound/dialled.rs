@@ -14,10 +14,11 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -69,25 +70,62 @@ pub(crate) struct Source {
 
 /// All sources at work.
 pub(crate) struct Sources {
-    tasks: JoinSet<()>,
+    running: HashMap<String, Running>,
+    /// Those that are ending.
+    ending: JoinSet<()>,
     stop: CancellationToken,
 }
 
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
 impl Sources {
-    /// Sets them to work.
-    pub(crate) fn run(sources: Vec<Source>) -> Self {
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        for source in sources {
-            tasks.spawn(source.run(stop.clone()));
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            running: HashMap::new(),
+            ending: JoinSet::new(),
+            stop: CancellationToken::new(),
         }
-        Self { tasks, stop }
+    }
+
+    /// Sets a source to work: when another one of its inbound is at work, that one ends first.
+    pub(crate) fn start(&mut self, source: Source) {
+        let name = source.inbound.name().to_owned();
+        let before = self.running.remove(&name).map(|before| {
+            before.stop.cancel();
+            before.task
+        });
+        let stop = self.stop.child_token();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            source.run(stopped).await;
+        });
+        self.running.insert(name, Running { stop, task });
+    }
+
+    /// Ends the source of an inbound; nobody waits for it here.
+    pub(crate) fn end(&mut self, inbound: &str) {
+        if let Some(running) = self.running.remove(inbound) {
+            running.stop.cancel();
+            self.ending.spawn(async move {
+                let _ = running.task.await;
+            });
+        }
     }
 
     /// Closes every connection and waits until what was read is kept.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        self.tasks.join_all().await;
+        for running in self.running.into_values() {
+            let _ = running.task.await;
+        }
+        while self.ending.join_next().await.is_some() {}
     }
 }
 

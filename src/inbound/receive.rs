@@ -1,6 +1,5 @@
 //! The requests of devices: to which inbound, from whom, and what is answered.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,18 +10,20 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WW
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::watch;
 
 use super::admission::{Admission, Denied};
 use super::body::{self, BodyError, BodyLimits, BodyMemory};
 use super::{Inbound, images};
 use crate::link::Links;
+use crate::site::{View, Way};
 
 /// How long a device is asked to wait when its record cannot be kept.
 const RETRY_AFTER_SECONDS: &str = "5";
 
 /// Takes the requests of devices.
 pub struct Receiver {
-    pub(crate) inbounds: HashMap<String, (Arc<Inbound>, Admission)>,
+    pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) links: Arc<Links>,
     pub(crate) spool: Arc<dyn Spool>,
     pub(crate) memory: BodyMemory,
@@ -37,8 +38,11 @@ impl Receiver {
         peer: IpAddr,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let response = match self.inbounds.get(request.uri().path()) {
-            Some((inbound, admission)) => self.receive(inbound, admission, peer, request).await,
+        let way = self.view.borrow().way(request.uri().path());
+        let response = match way {
+            Some(Way { inbound, admission }) => {
+                self.receive(&inbound, &admission, peer, request).await
+            }
             None if request.uri().path().starts_with("/images/") => {
                 images::serve(&request, &self.links, &*self.spool).await
             }

@@ -7,25 +7,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use faceway_core::{Clock, Outbound, Private};
 use faceway_outbound_webhook::{Webhook, WebhookSettings};
-use faceway_rules::{OutboundPlan, Protocol, Routes, TlsPlan, WebhookPlan};
+use faceway_rules::{OutboundPlan, Protocol, TlsPlan, WebhookPlan};
 use http::{HeaderName, HeaderValue};
 
 use crate::config::{secrets, tls};
 
-/// Every outbound, in the order of the file. `gateway` tells this gateway from others at the same broker.
-pub(crate) fn outbounds(
-    routes: &Routes,
-    gateway: &str,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Vec<Arc<dyn Outbound>>> {
-    routes
-        .outbounds
-        .iter()
-        .map(|plan| outbound(plan, gateway, clock))
-        .collect()
-}
-
-fn outbound(
+/// Opens one outbound; nothing is dialled yet. `gateway` tells this gateway from others at the same broker.
+pub(crate) fn outbound(
     plan: &OutboundPlan,
     gateway: &str,
     clock: &Arc<dyn Clock>,

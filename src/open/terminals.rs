@@ -4,47 +4,39 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use faceway_core::{Adapter, Clock, Private, Subscription};
-use faceway_rules::{InboundPlan, Routes, TerminalPlan};
+use faceway_core::{Adapter, Private, Subscription};
+use faceway_rules::{InboundPlan, TerminalPlan};
 use faceway_tls::{ClientTls, Trust};
 
+use super::Base;
 use crate::config::gateway::Listen;
 use crate::config::{secrets, tls};
 use crate::inbound::{Api, Terminal, address};
 
-/// Every terminal, by the name of its inbound. Nothing is dialled yet.
-pub(crate) fn terminals(
-    routes: &Routes,
-    listen: &Listen,
-    clock: &dyn Clock,
-) -> anyhow::Result<HashMap<String, Vec<Arc<Terminal>>>> {
-    let adapters: Vec<Arc<dyn Adapter>> =
-        faceway_adapters::all().into_iter().map(Arc::from).collect();
-    let mut configs = TlsConfigs::default();
-    let mut terminals = HashMap::new();
-    for plan in &routes.inbounds {
-        if plan.terminals.is_empty() {
-            continue;
-        }
-        let adapter = adapters.iter().find(|known| known.name() == plan.adapter);
-        let adapter = adapter.context("an adapter of routes.toml is not registered")?;
-        let address = our_address(plan, listen)?;
-        let open = |terminal: &TerminalPlan| -> anyhow::Result<Arc<Terminal>> {
-            let api = configs.api(terminal);
-            let subscription = subscription(terminal, &address);
-            let named = || format!("the terminal {} of inbound {}", terminal.url, plan.name);
-            Ok(Arc::new(Terminal::new(
-                &plan.name,
-                terminal,
-                (Arc::clone(adapter), subscription.with_context(named)?),
-                api.with_context(named)?,
-                clock.now(),
-            )))
-        };
-        let opened: anyhow::Result<Vec<_>> = plan.terminals.iter().map(open).collect();
-        terminals.insert(plan.name.clone(), opened?);
+/// The terminals of an inbound. Nothing is dialled yet.
+pub(crate) fn of(
+    plan: &InboundPlan,
+    adapter: &Arc<dyn Adapter>,
+    base: &Base,
+) -> anyhow::Result<Vec<Arc<Terminal>>> {
+    if plan.terminals.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(terminals)
+    let mut configs = TlsConfigs::default();
+    let address = our_address(plan, &base.config.listen)?;
+    let open = |terminal: &TerminalPlan| -> anyhow::Result<Arc<Terminal>> {
+        let api = configs.api(terminal);
+        let subscription = subscription(terminal, &address);
+        let named = || format!("the terminal {} of inbound {}", terminal.url, plan.name);
+        Ok(Arc::new(Terminal::new(
+            &plan.name,
+            terminal,
+            (Arc::clone(adapter), subscription.with_context(named)?),
+            api.with_context(named)?,
+            base.clock.now(),
+        )))
+    };
+    plan.terminals.iter().map(open).collect()
 }
 
 fn our_address(plan: &InboundPlan, listen: &Listen) -> anyhow::Result<Private<String>> {

@@ -17,6 +17,7 @@ mod formats;
 mod full;
 mod harness;
 mod privacy;
+mod reload;
 mod repair;
 mod restart;
 mod retry;

@@ -159,6 +159,10 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
             "serves a picture to who has its link",
         ),
         (
+            "src/open/print.rs",
+            "digests secrets, to see whether they have changed",
+        ),
+        (
             "src/inbound/dialled/connect.rs",
             "sends a source the secret parameters of its URL",
         ),

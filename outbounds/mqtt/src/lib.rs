@@ -174,6 +174,10 @@ fn user_properties(message: &Message) -> Vec<(String, String)> {
 }
 
 impl Outbound for Mqtt {
+    fn open(&self) {
+        self.start();
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict> {
         Box::pin(self.attempt(message))
     }

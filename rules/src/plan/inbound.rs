@@ -3,6 +3,8 @@
 mod dial;
 mod terminal;
 
+use std::path::Path;
+
 use faceway_core::{Setting, SettingKind, SettingValue, Settings};
 use ipnet::IpNet;
 
@@ -10,7 +12,7 @@ use crate::diagnostic::{Reporter, Span};
 use crate::read::{Entry, Node, Table, Value};
 use crate::{Secret, suggest};
 
-use super::{AdapterGrammar, Names, check_name, inbound_keys};
+use super::{AdapterGrammar, Names, TlsPlan, check_name, inbound_keys};
 
 pub use dial::DialPlan;
 pub use terminal::{TerminalPlan, Trust};
@@ -37,7 +39,24 @@ pub struct InboundPlan {
 }
 
 impl InboundPlan {
-    pub(super) fn secrets(&self) -> Vec<(String, &Secret)> {
+    /// The files that it names, other than secrets.
+    pub fn files(&self) -> Vec<&Path> {
+        let tls = self.dial.as_ref().and_then(|dial| dial.tls.as_ref());
+        let authorities = self
+            .terminals
+            .iter()
+            .filter_map(|terminal| match &terminal.trust {
+                Trust::Authorities(path) => Some(path.as_path()),
+                Trust::System | Trust::Fingerprint(_) => None,
+            });
+        tls.into_iter()
+            .flat_map(TlsPlan::files)
+            .chain(authorities)
+            .collect()
+    }
+
+    /// Every secret that it names, with the key that names it.
+    pub fn secrets(&self) -> Vec<(String, &Secret)> {
         let key = |rest: &str| format!("inbound.{}.{}.{rest}", self.adapter, self.name);
         let token = self.token.iter().map(|token| (key("token"), token));
         let query = self.dial.iter().flat_map(|dial| &dial.query);

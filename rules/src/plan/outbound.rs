@@ -10,7 +10,7 @@ mod mqtt;
 mod webhook;
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diagnostic::Reporter;
@@ -164,8 +164,28 @@ impl Protocol {
     }
 }
 
+impl TlsPlan {
+    /// The files.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
+        self.ca.iter().chain(client).map(PathBuf::as_path)
+    }
+}
+
 impl OutboundPlan {
-    pub(super) fn secrets(&self) -> Vec<(String, &Secret)> {
+    /// The files that it names, other than secrets and its template, which is part of the plan.
+    pub fn files(&self) -> Vec<&Path> {
+        let tls = match &self.protocol {
+            Protocol::Webhook(webhook) => webhook.tls.as_ref(),
+            Protocol::Mqtt(mqtt) => mqtt.tls.as_ref(),
+            Protocol::Amqp(amqp) => amqp.tls.as_ref(),
+            Protocol::Stdout => None,
+        };
+        tls.into_iter().flat_map(TlsPlan::files).collect()
+    }
+
+    /// Every secret that it names, with the key that names it.
+    pub fn secrets(&self) -> Vec<(String, &Secret)> {
         let protocol = self.protocol.name();
         let key = |rest: &str| format!("outbound.{protocol}.{}.{rest}", self.name);
         let password = match &self.protocol {

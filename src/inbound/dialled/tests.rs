@@ -134,11 +134,13 @@ impl Site {
             status: Arc::clone(&status),
             timing: TIMING,
         };
+        let mut sources = Sources::new();
+        sources.start(source);
         Self {
             spool,
             lane,
             status,
-            sources: Some(Sources::run(vec![source])),
+            sources: Some(sources),
             _dir: dir,
         }
     }

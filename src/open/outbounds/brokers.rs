@@ -48,10 +48,7 @@ pub(super) fn mqtt(
         status_topic: Some(status_topic),
         home_assistant: mqtt.home_assistant,
     };
-    let outbound = Mqtt::new(settings)?;
-    // So that its status is there before the first event is.
-    outbound.start();
-    Ok(Arc::new(outbound))
+    Ok(Arc::new(Mqtt::new(settings)?))
 }
 
 pub(super) fn amqp(plan: &OutboundPlan, amqp: &AmqpPlan) -> anyhow::Result<Arc<dyn Outbound>> {

@@ -1,0 +1,157 @@
+//! A lane's seat: it stays while what is delivered to changes, and outlives what breaks.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use faceway_core::{Lane, Outbound, Start, Timestamp};
+use faceway_rules::OutboundPlan;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::decide::Decider;
+use super::judge::Judge;
+use super::lane::{LaneWork, Tools};
+use super::render::Renderer;
+use super::{Common, LaneStatus};
+use crate::observe::LaneMetrics;
+
+/// When a lane's work ends by a defect of ours, it begins anew after this.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// Whether a lane that leaves is through is asked this often.
+const LEAVING_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a lane delivers to.
+pub(super) struct Target {
+    pub(super) plan: OutboundPlan,
+    pub(super) outbound: Arc<dyn Outbound>,
+}
+
+/// What a lane is to do.
+#[derive(Clone)]
+pub(super) enum Orders {
+    /// Deliver to this, from now on and until further orders.
+    Deliver(Arc<Target>),
+    /// Deliver what was kept until this time, then end: its outbound is no longer in `routes.toml`.
+    Leave(Timestamp),
+}
+
+/// Everything that a lane's work is made from, and made from again.
+pub(super) struct Seat {
+    pub(super) name: String,
+    pub(super) target: Arc<Target>,
+    pub(super) orders: watch::Receiver<Orders>,
+    pub(super) common: Common,
+    pub(super) lane: Lane,
+    pub(super) status: Arc<LaneStatus>,
+    pub(super) floor: Arc<AtomicU64>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Why a lane's work ended.
+enum Ended {
+    /// The lane is not needed any more, or the gateway stops.
+    Through,
+    /// It is to deliver to something else.
+    Changed(Arc<Target>),
+    /// A defect of ours.
+    Broken,
+}
+
+impl Seat {
+    /// Works until it is stopped, or has left. A panic is a defect of ours; it must cost a second, not the lane.
+    pub(super) async fn keep_working(mut self) {
+        loop {
+            match self.work_once().await {
+                Ended::Through => break,
+                Ended::Changed(target) => {
+                    let before = std::mem::replace(&mut self.target, target);
+                    before.outbound.close().await;
+                }
+                Ended::Broken => self.begin_anew().await,
+            }
+        }
+        self.target.outbound.close().await;
+    }
+
+    async fn work_once(&mut self) -> Ended {
+        let halt = self.stop.child_token();
+        self.target.outbound.open();
+        let mut work = AbortOnDropHandle::new(tokio::spawn(self.work(halt.clone()).run()));
+        let mut next = None;
+        let mut leaving = match &*self.orders.borrow() {
+            Orders::Leave(since) => Some(*since),
+            Orders::Deliver(_) => None,
+        };
+        let ended = loop {
+            let mut orders = self.orders.clone();
+            tokio::select! {
+                ended = &mut work => break ended,
+                Ok(()) = orders.changed() => match &*self.orders.borrow_and_update() {
+                    Orders::Deliver(target) => {
+                        next = Some(Arc::clone(target));
+                        halt.cancel();
+                    }
+                    Orders::Leave(since) => leaving = Some(*since),
+                },
+                () = self.through(leaving), if leaving.is_some() && !halt.is_cancelled() => halt.cancel(),
+            }
+        };
+        match (ended, next) {
+            (Err(_), None) => Ended::Broken,
+            (_, Some(target)) if !self.stop.is_cancelled() => Ended::Changed(target),
+            _ => Ended::Through,
+        }
+    }
+
+    /// Ends when everything is through that was kept before the lane left.
+    async fn through(&self, leaving: Option<Timestamp>) {
+        loop {
+            let now = self.common.clock.now();
+            if let Ok(survey) = self.common.spool.survey(self.lane, now).await
+                && survey
+                    .oldest
+                    .is_none_or(|oldest| leaving.is_some_and(|since| oldest > since))
+            {
+                return;
+            }
+            tokio::time::sleep(LEAVING_PAUSE).await;
+        }
+    }
+
+    async fn begin_anew(&self) {
+        tracing::error!(
+            outbound = self.name,
+            "a lane's work broke off; it begins anew"
+        );
+        tokio::time::sleep(RESTART_PAUSE).await;
+        // Gives back what the broken work had in its hands.
+        let opened = self.common.spool.open_lane(&self.name, Start::Now).await;
+        if let Err(error) = opened {
+            tracing::error!(outbound = self.name, %error, "the lane cannot be opened again");
+        }
+    }
+
+    fn work(&self, halt: CancellationToken) -> LaneWork {
+        let plan = &self.target.plan;
+        let rules = self.common.rules.clone();
+        let decider = Decider::new(&self.name, rules.borrow().clone(), Arc::clone(&self.floor));
+        let (links, spool) = (&self.common.links, &self.common.spool);
+        let renderer = Renderer::new(plan, Arc::clone(links), Arc::clone(spool));
+        let tools = Tools {
+            lane: self.lane,
+            spool: Arc::clone(&self.common.spool),
+            outbound: Arc::clone(&self.target.outbound),
+            renderer: Arc::new(renderer),
+            clock: Arc::clone(&self.common.clock),
+            status: Arc::clone(&self.status),
+            metrics: LaneMetrics::new(&self.name),
+            concurrency_max: plan.common.concurrency_max as usize,
+            rules,
+            stop: halt,
+            grace: self.common.grace,
+        };
+        LaneWork::new(tools, Judge::new(plan.common.retry), decider)
+    }
+}

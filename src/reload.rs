@@ -1,0 +1,218 @@
+//! Taking over a changed `routes.toml` while the gateway runs: as a whole, or not at all.
+//!
+//! The file is looked at when its directory changes, every few seconds in any case (in bind mounts and on network disks
+//! nobody tells), on SIGHUP and when the admin API asks. A file that is wrong changes nothing; it is told once.
+
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use faceway_core::Clock;
+use faceway_rules::Routes;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::{self, GatewayConfig};
+pub use crate::site::Changes;
+use crate::site::Site;
+use watch::Watch;
+
+/// The file is looked at this often, whatever is told.
+const POLL: Duration = Duration::from_secs(3);
+/// After a change the directory must be quiet this long: an editor may write a file in pieces.
+const QUIET: Duration = Duration::from_millis(300);
+/// But nobody waits longer than this for quiet.
+const QUIET_MAX: Duration = Duration::from_secs(3);
+/// Who asks for a reload waits behind so many others at the most.
+const ASKING_MAX: usize = 16;
+
+/// Why a reading of the file was not taken over: everything that is wrong, as `faceway check` prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(pub String);
+
+/// What came of a reload.
+pub type Answer = Result<Changes, Refused>;
+
+/// Asks for a reload.
+#[derive(Clone, Debug)]
+pub struct Reloader(mpsc::Sender<oneshot::Sender<Answer>>);
+
+impl Reloader {
+    /// Reads the file now and takes it over, also when it has not changed: a secret that it names may have. `None` when
+    /// the gateway stops.
+    pub async fn reload(&self) -> Option<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(answer).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+/// The file, and what is made of it.
+pub(crate) struct Reload {
+    pub(crate) path: PathBuf,
+    pub(crate) config: GatewayConfig,
+    pub(crate) site: Arc<Mutex<Site>>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Reload {
+    /// Watches until what it gives is dropped. What is in force was read from `path` just before.
+    pub(crate) fn watch(self, routes: &Routes) -> (Reloader, AbortOnDropHandle<()>) {
+        let (asking, asked) = mpsc::channel(ASKING_MAX);
+        let seen = print(&self.path, &templates(routes));
+        let at_work = AtWork {
+            seen,
+            templates: templates(routes),
+            reload: self,
+        };
+        at_work.reload.loaded();
+        let task = tokio::spawn(at_work.run(asked));
+        (Reloader(asking), AbortOnDropHandle::new(task))
+    }
+
+    fn loaded(&self) {
+        metrics::gauge!("faceway_reload_successful").set(1.0);
+        metrics::gauge!("faceway_reload_timestamp_seconds").set(self.clock.now().as_seconds());
+    }
+}
+
+/// When the directory will have been quiet for long enough after a change.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quiet {
+    /// When to look, and when at the latest.
+    at: Option<(Instant, Instant)>,
+}
+
+impl Quiet {
+    fn disturbed(&mut self, now: Instant) {
+        let latest = self.at.map_or(now + QUIET_MAX, |(_, latest)| latest);
+        self.at = Some(((now + QUIET).min(latest), latest));
+    }
+
+    async fn over(&self) {
+        match self.at {
+            Some((at, _)) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What a file's text, and that of its templates, is known by; the same for all that cannot be read.
+type Print = Option<[u8; 32]>;
+
+struct AtWork {
+    reload: Reload,
+    /// Of what was last looked at.
+    seen: Print,
+    /// Files beside it that are read with it.
+    templates: Vec<PathBuf>,
+}
+
+impl AtWork {
+    async fn run(mut self, mut asked: mpsc::Receiver<oneshot::Sender<Answer>>) {
+        let mut watch = Watch::of(&self.reload.path);
+        let mut poll = tokio::time::interval(POLL);
+        let mut quiet = Quiet::default();
+        loop {
+            tokio::select! {
+                asking = asked.recv() => {
+                    let Some(asking) = asking else { return };
+                    let answer = self.read_again().await;
+                    let _ = asking.send(answer);
+                }
+                () = watch.changed() => quiet.disturbed(Instant::now()),
+                () = quiet.over() => {
+                    quiet = Quiet::default();
+                    self.look().await;
+                }
+                _ = poll.tick() => self.look().await,
+            }
+        }
+    }
+
+    /// Reads the file if it is not the one that was last seen.
+    async fn look(&mut self) {
+        let print = print(&self.reload.path, &self.templates);
+        if print != self.seen {
+            // Told in the log.
+            let _ = self.read_again().await;
+        } else if let Err(error) = self.reload.site.lock().await.forget_left().await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "cannot look after lanes that have left"
+            );
+        }
+    }
+
+    async fn read_again(&mut self) -> Answer {
+        self.seen = print(&self.reload.path, &self.templates);
+        let answer = self.take_over().await;
+        match &answer {
+            Ok(changes) => {
+                self.reload.loaded();
+                tracing::info!(
+                    added = changes.added.join(" "),
+                    changed = changes.changed.join(" "),
+                    removed = changes.removed.join(" "),
+                    "routes.toml was read again and is in force"
+                );
+            }
+            Err(Refused(errors)) => {
+                metrics::gauge!("faceway_reload_successful").set(0.0);
+                tracing::error!(
+                    "routes.toml was changed and is wrong; what was in force stays:\n{errors}"
+                );
+            }
+        }
+        answer
+    }
+
+    async fn take_over(&mut self) -> Answer {
+        let routes = read(&self.reload.path, &self.reload.config)?;
+        let beside = templates(&routes);
+        if beside != self.templates {
+            self.seen = print(&self.reload.path, &beside);
+            self.templates = beside;
+        }
+        let mut site = self.reload.site.lock().await;
+        let told = |error: anyhow::Error| Refused(format!("error: {error:#}\n"));
+        let prepared = site.prepare(routes).await.map_err(told)?;
+        site.adopt(prepared).await.map_err(told)
+    }
+}
+
+/// Everything that `faceway check` does.
+fn read(path: &Path, config: &GatewayConfig) -> Result<Routes, Refused> {
+    let loaded = config::load_routes(Some(path)).map_err(|error| Refused(error.to_string()))?;
+    let routes = loaded.value;
+    config::together(config, &routes).map_err(|error| Refused(error.to_string()))?;
+    let failures = routes.run_tests();
+    if failures.is_empty() {
+        return Ok(routes);
+    }
+    let told: Vec<_> = failures.iter().map(ToString::to_string).collect();
+    Err(Refused(told.join("\n")))
+}
+
+fn templates(routes: &Routes) -> Vec<PathBuf> {
+    let named = routes
+        .outbounds
+        .iter()
+        .filter_map(|plan| plan.common.format.file());
+    named.map(PathBuf::from).collect()
+}
+
+fn print(path: &Path, templates: &[PathBuf]) -> Print {
+    let mut digest = Sha256::new();
+    digest.update(Sha256::digest(std::fs::read(path).ok()?));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for template in templates {
+        let text = std::fs::read(folder.join(template)).unwrap_or_default();
+        digest.update(Sha256::digest(text));
+    }
+    Some(digest.finalize().into())
+}

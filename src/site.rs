@@ -1,0 +1,381 @@
+//! What `routes.toml` names, at work: inbounds, sources, terminals, lanes. It becomes what another reading of the file
+//! says as a whole, or not at all, and what has not changed does not notice.
+
+mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use faceway_core::{Lane, Outbound, Repair, Start};
+use faceway_rules::{InboundPlan, OutboundPlan, Routes};
+use tokio::sync::watch;
+
+use crate::dispatch::{Common, Dispatch, LaneHandle, RuleBook};
+use crate::inbound::{Sources, Terminals};
+use crate::open::{self, Base, OpenedInbound, Print};
+
+pub(crate) use view::{Part, View, Way};
+
+/// A site at work.
+pub(crate) struct Site {
+    base: Base,
+    common: Common,
+    repair: Arc<dyn Repair>,
+    rules: watch::Sender<Arc<RuleBook>>,
+    view: watch::Sender<Arc<View>>,
+    /// Whether anything was adopted before.
+    adopted: bool,
+    inbounds: Vec<(InboundPlan, Print, Arc<Part>)>,
+    outbounds: Vec<(OutboundPlan, Print)>,
+    dispatch: Dispatch,
+    sources: Sources,
+    terminals: Option<Terminals>,
+}
+
+/// Everything that a reading of the file needs, opened; nothing has changed yet.
+pub(crate) struct Prepared {
+    routes: Routes,
+    inbounds: Vec<(Print, Option<OpenedInbound>)>,
+    outbounds: Vec<(Print, Change)>,
+}
+
+/// What becomes of an outbound.
+enum Change {
+    /// It stays what it is.
+    Stays,
+    /// Its lane delivers to this.
+    Delivers(Arc<dyn Outbound>),
+    /// It is new.
+    Begins(Arc<dyn Outbound>, Lane),
+}
+
+/// What another reading of the file has changed: names, in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What is new.
+    pub added: Vec<String>,
+    /// What is now something else.
+    pub changed: Vec<String>,
+    /// What is no longer there.
+    pub removed: Vec<String>,
+}
+
+/// What a site is made of beside its file.
+pub(crate) struct Grounds {
+    pub(crate) base: Base,
+    pub(crate) common: Common,
+    pub(crate) repair: Arc<dyn Repair>,
+    pub(crate) rules: watch::Sender<Arc<RuleBook>>,
+}
+
+impl Site {
+    /// A site where nothing is at work yet.
+    pub(crate) fn new(grounds: Grounds) -> Self {
+        let Grounds {
+            base,
+            common,
+            repair,
+            rules,
+        } = grounds;
+        Self {
+            dispatch: Dispatch::new(common.clone()),
+            base,
+            common,
+            repair,
+            rules,
+            view: watch::Sender::default(),
+            adopted: false,
+            inbounds: Vec::new(),
+            outbounds: Vec::new(),
+            sources: Sources::new(),
+            terminals: None,
+        }
+    }
+
+    /// What requests and those who look see of it.
+    pub(crate) fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
+    /// Opens what a reading of the file names and is not at work as it says. Nothing changes by that.
+    ///
+    /// # Errors
+    /// When something cannot be had: a secret, a certificate, a lane.
+    pub(crate) async fn prepare(&self, routes: Routes) -> anyhow::Result<Prepared> {
+        let mut inbounds = Vec::with_capacity(routes.inbounds.len());
+        for plan in &routes.inbounds {
+            let print = Print::of_inbound(plan)?;
+            let same = |(known, was, _): &(InboundPlan, Print, _)| known == plan && *was == print;
+            let opened = match self.inbounds.iter().any(same) {
+                true => None,
+                false => Some(open::inbound(plan, &self.base)?),
+            };
+            inbounds.push((print, opened));
+        }
+        let mut outbounds = Vec::with_capacity(routes.outbounds.len());
+        for plan in &routes.outbounds {
+            let print = Print::of_outbound(plan)?;
+            outbounds.push((print, self.prepare_outbound(plan, print).await?));
+        }
+        Ok(Prepared {
+            routes,
+            inbounds,
+            outbounds,
+        })
+    }
+
+    async fn prepare_outbound(&self, plan: &OutboundPlan, print: Print) -> anyhow::Result<Change> {
+        let same = |(known, was): &(OutboundPlan, Print)| known == plan && *was == print;
+        if self.outbounds.iter().any(same) {
+            return Ok(Change::Stays);
+        }
+        let outbound = open::outbound(plan, &self.base.gateway_id, &self.base.clock)?;
+        if self.dispatch.has(&plan.name) {
+            return Ok(Change::Delivers(outbound));
+        }
+        let lane = self.dispatch.open(plan).await;
+        let lane = lane.with_context(|| format!("cannot open the lane of {}", plan.name))?;
+        Ok(Change::Begins(outbound, lane))
+    }
+
+    /// Becomes what was prepared. It waits for no destination and no source.
+    pub(crate) async fn adopt(&mut self, prepared: Prepared) -> anyhow::Result<Changes> {
+        let Prepared {
+            routes,
+            inbounds,
+            outbounds,
+        } = prepared;
+        let rules_behind = self.publish(&routes);
+        self.adopted = true;
+        let mut changes = Changes::default();
+        self.adopt_outbounds(&routes, outbounds, rules_behind, &mut changes);
+        self.adopt_inbounds(&routes, inbounds, &mut changes).await;
+        self.forget_left().await?;
+        self.show().await?;
+        Ok(changes)
+    }
+
+    /// Puts the rules in force: for what is kept from now on, and at the start for everything. Gives the newest event
+    /// that they are not for.
+    fn publish(&self, routes: &Routes) -> u64 {
+        let rules = Arc::new(routes.routes.clone());
+        let mut behind = 0;
+        // The newest event is asked for while nobody can look up rules: who decides about a later one, sees these.
+        self.rules.send_modify(|book| {
+            *book = Arc::new(match self.adopted {
+                false => RuleBook::new(rules),
+                true => {
+                    behind = self.common.spool.newest();
+                    book.with(behind, rules)
+                }
+            });
+        });
+        behind
+    }
+
+    fn adopt_outbounds(
+        &mut self,
+        routes: &Routes,
+        prepared: Vec<(Print, Change)>,
+        rules_behind: u64,
+        changes: &mut Changes,
+    ) {
+        for (name, _) in names(&self.outbounds) {
+            if routes.outbounds.iter().all(|plan| plan.name != name) {
+                self.dispatch.leave(&name);
+                changes.removed.push(name);
+            }
+        }
+        self.outbounds.clear();
+        for (plan, (print, change)) in routes.outbounds.iter().zip(prepared) {
+            self.outbounds.push((plan.clone(), print));
+            match change {
+                Change::Stays => {}
+                Change::Delivers(outbound) => {
+                    changes.changed.push(plan.name.clone());
+                    self.dispatch.change(plan.clone(), outbound);
+                }
+                Change::Begins(outbound, lane) => {
+                    changes.added.push(plan.name.clone());
+                    self.dispatch
+                        .add(plan.clone(), outbound, lane, rules_behind);
+                }
+            }
+        }
+    }
+
+    async fn adopt_inbounds(
+        &mut self,
+        routes: &Routes,
+        prepared: Vec<(Print, Option<OpenedInbound>)>,
+        changes: &mut Changes,
+    ) {
+        let before = std::mem::take(&mut self.inbounds);
+        let known = |name: &str| before.iter().find(|(plan, _, _)| plan.name == name);
+        let mut terminals_changed = false;
+        for (plan, (print, opened)) in routes.inbounds.iter().zip(prepared) {
+            let part = match (opened, known(&plan.name)) {
+                (None, Some((_, _, part))) => Arc::clone(part),
+                (None, None) => continue,
+                (Some(opened), was) => {
+                    let list = match was {
+                        Some(_) => &mut changes.changed,
+                        None => &mut changes.added,
+                    };
+                    list.push(plan.name.clone());
+                    let had = was.is_some_and(|(_, _, part)| !part.terminals.is_empty());
+                    terminals_changed |= had || !opened.terminals.is_empty();
+                    self.begin(plan, opened)
+                }
+            };
+            self.inbounds.push((plan.clone(), print, part));
+        }
+        for (plan, _, part) in &before {
+            if routes.inbounds.iter().all(|now| now.name != plan.name) {
+                self.sources.end(&plan.name);
+                terminals_changed |= !part.terminals.is_empty();
+                changes.removed.push(plan.name.clone());
+            }
+        }
+        if terminals_changed {
+            self.keep_terminals().await;
+        }
+    }
+
+    /// Sets the source of an inbound to work, in place of another that it may have had.
+    fn begin(&mut self, plan: &InboundPlan, opened: OpenedInbound) -> Arc<Part> {
+        let status = opened
+            .source
+            .as_ref()
+            .map(|source| Arc::clone(&source.status));
+        match opened.source {
+            Some(source) => self.sources.start(source),
+            None => self.sources.end(&plan.name),
+        }
+        Arc::new(Part {
+            way: Way {
+                inbound: opened.inbound,
+                admission: opened.admission,
+            },
+            source: status,
+            terminals: opened.terminals,
+            shown: open::shown(plan),
+        })
+    }
+
+    async fn keep_terminals(&mut self) {
+        if let Some(terminals) = self.terminals.take() {
+            terminals.stop().await;
+        }
+        let parts = self.inbounds.iter().map(|(_, _, part)| part);
+        let terminals = parts.flat_map(|part| part.terminals.iter().cloned());
+        self.terminals = Some(Terminals::keep(terminals, &self.base.clock));
+    }
+
+    /// Lets go of lanes that have left: nothing waits in them. Those with buried events stay to be looked at.
+    pub(crate) async fn forget_left(&mut self) -> anyhow::Result<()> {
+        let left = self.dispatch.left();
+        for handle in &left {
+            let survey = self
+                .common
+                .spool
+                .survey(handle.lane(), self.base.clock.now())
+                .await?;
+            let name = handle.name();
+            if survey.buried == 0 {
+                self.repair.drop_lane(name.to_owned()).await?;
+                tracing::info!(
+                    outbound = name,
+                    "delivered what it was given; its lane is gone"
+                );
+            } else {
+                tracing::info!(
+                    outbound = name,
+                    buried = survey.buried,
+                    "delivered what it was given; its lane stays for what is buried there"
+                );
+            }
+        }
+        if !left.is_empty() {
+            self.show().await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the lane of an outbound that is no longer in the file, with everything in it. `false` when there is none.
+    ///
+    /// # Errors
+    /// When the spool fails.
+    pub(crate) async fn forget(&mut self, name: &str) -> anyhow::Result<bool> {
+        self.dispatch.give_up(name).await;
+        let dropped = self.repair.drop_lane(name.to_owned()).await?;
+        self.show().await?;
+        Ok(dropped)
+    }
+
+    /// Whether the file names this outbound.
+    pub(crate) fn names_outbound(&self, name: &str) -> bool {
+        self.outbounds.iter().any(|(plan, _)| plan.name == name)
+    }
+
+    async fn show(&self) -> anyhow::Result<()> {
+        let lanes = self.dispatch.lanes();
+        let view = View::new(
+            self.inbounds.iter().map(|(_, _, part)| Arc::clone(part)),
+            self.removed_lanes(&lanes).await?,
+            lanes,
+        );
+        self.view.send_replace(Arc::new(view));
+        Ok(())
+    }
+
+    /// Lanes whose outbound is neither in the file nor leaving. They are opened so that they can be shown; nothing
+    /// leaves them.
+    async fn removed_lanes(&self, lanes: &[LaneHandle]) -> anyhow::Result<HashMap<String, Lane>> {
+        let mut removed = HashMap::new();
+        for name in self.repair.lanes().await? {
+            if lanes.iter().any(|lane| lane.name() == name) {
+                continue;
+            }
+            let known = self.view.borrow().removed.contains_key(&name);
+            let lane = self.common.spool.open_lane(&name, Start::Now).await?;
+            if !known {
+                let survey = self
+                    .common
+                    .spool
+                    .survey(lane, self.base.clock.now())
+                    .await?;
+                tracing::warn!(
+                    outbound = name,
+                    backlog = survey.backlog,
+                    "this outbound is no longer in routes.toml; its events keep their room in the spool until it is there \
+                     again, or its lane is forgotten: DELETE /api/v1/lanes/{name}"
+                );
+            }
+            removed.insert(name, lane);
+        }
+        Ok(removed)
+    }
+
+    /// Stops telling terminals, then reading sources. The first half of the end.
+    pub(crate) async fn stop_inbounds(&mut self) {
+        if let Some(terminals) = self.terminals.take() {
+            terminals.stop().await;
+        }
+        std::mem::replace(&mut self.sources, Sources::new())
+            .stop()
+            .await;
+    }
+
+    /// Stops leasing, and waits for deliveries that are on their way.
+    pub(crate) async fn stop_outbounds(&mut self) {
+        let none = Dispatch::new(self.common.clone());
+        std::mem::replace(&mut self.dispatch, none).stop().await;
+    }
+}
+
+fn names(outbounds: &[(OutboundPlan, Print)]) -> Vec<(String, Print)> {
+    let named = |(plan, print): &(OutboundPlan, Print)| (plan.name.clone(), *print);
+    outbounds.iter().map(named).collect()
+}

@@ -1,0 +1,367 @@
+//! A changed `routes.toml` while the gateway runs: as a whole or not at all, without loss, and without anybody noticing
+//! whom it does not concern.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use faceway_testkit::platform::Platform;
+use faceway_testkit::receiver::{Behaviour, Receiver};
+use serde_json::{Value, json};
+
+use crate::harness::{Device, Gateway, PATIENCE, Site};
+
+const RELOADED: &str = "faceway_reload_successful";
+
+fn webhook(name: &str, receiver: &Receiver) -> String {
+    let url = receiver.url();
+    format!(
+        "[outbound.webhook.{name}]\nurl = \"{url}\"\nretry = {{ backoff_min = \"50ms\", backoff_max = \"200ms\" }}\n"
+    )
+}
+
+fn route(name: &str, to: &[&str]) -> String {
+    format!("[[route]]\nname = \"{name}\"\nto = {to:?}\n")
+}
+
+const LOBBY: &str = "[inbound.nebula.lobby]\n";
+
+fn record(n: usize) -> Vec<u8> {
+    json!({ "type": 0, "data": {
+        "deviceSN": format!("PSC{:03}", n % 7), "recognitionType": 1, "uuid": format!("reload-{n}"), "timestamp": 1_767_250_800,
+    } })
+    .to_string()
+    .into_bytes()
+}
+
+async fn push(device: &mut Device, n: usize) {
+    let answer = device.push(&record(n)).await.unwrap();
+    assert!(answer.is_success(), "{answer:?}");
+}
+
+/// Asks for a reload, and gives what is answered.
+async fn reload(gateway: &Gateway) -> (u16, Value) {
+    let mut admin = Device::connect(gateway.admin).await;
+    let json = [("content-type", "application/json")];
+    let answer = admin
+        .send("POST", "/api/v1/reload", &json, b"{}")
+        .await
+        .unwrap();
+    (
+        answer.status,
+        serde_json::from_slice(&answer.body).unwrap_or_default(),
+    )
+}
+
+fn replace(site: &Site, text: &str) {
+    let new = site.path().join("routes.new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, site.path().join("routes.toml")).unwrap();
+}
+
+/// How often each record has arrived.
+fn arrived(receiver: &Receiver) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for request in receiver.received() {
+        let event: Value = serde_json::from_slice(&request.body).unwrap();
+        *counts
+            .entry(event["vendor_id"].as_str().unwrap().to_owned())
+            .or_default() += 1;
+    }
+    counts
+}
+
+async fn wait_for_log(gateway: &Gateway, part: &str) {
+    let waiting = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while !gateway.log().contains(part) {
+            ticks.tick().await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(waited.is_ok(), "{part:?} is not in {}", gateway.log());
+}
+
+/// Good and bad files in turn, while records come in and one of the outbounds is moved to and fro.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_reloads_under_load_lose_nothing_and_send_nothing_twice() {
+    let (left, right) = (Receiver::start().await, Receiver::start().await);
+    let platform = Platform::start().await;
+    let live = format!("[inbound.omni.live]\nurl = \"{}/ws\"\n", platform.url());
+    let outbounds = webhook("left", &left) + &webhook("right", &right);
+    let to = |name: &str| format!("{LOBBY}{live}{outbounds}{}", route("all", &[name]));
+    let bad = format!("{LOBBY}{live}{outbounds}{}", route("all", &["nobody"]));
+    let site = Site::new(&to("left"));
+    let gateway = site.start().await;
+    let mut connection = platform.connection().await;
+    // Its pings are answered as long as somebody listens.
+    let listening = tokio::spawn(async move { connection.hear().await });
+
+    let address = gateway.devices;
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let load = tokio::spawn(async move {
+        let mut device = Device::connect(address).await;
+        let mut count = 0;
+        while stopped.try_recv().is_err() {
+            push(&mut device, count).await;
+            count += 1;
+        }
+        count
+    });
+    for round in 0..100 {
+        let name = if round % 4 < 2 { "right" } else { "left" };
+        if round % 2 == 0 {
+            replace(&site, &to(name));
+            assert_eq!(reload(&gateway).await.0, 200);
+        } else {
+            replace(&site, &bad);
+            let (status, told) = reload(&gateway).await;
+            assert_eq!(status, 422);
+            assert!(
+                told["error"]
+                    .as_str()
+                    .unwrap()
+                    .contains("there is no outbound `nobody`"),
+                "{told}"
+            );
+        }
+    }
+    let _ = stop.send(());
+    let count = load.await.unwrap();
+    gateway.delivered_all("left").await;
+    gateway.delivered_all("right").await;
+
+    let (left, right) = (arrived(&left), arrived(&right));
+    assert_eq!(
+        left.len() + right.len(),
+        count,
+        "every record arrived at one of the two"
+    );
+    assert!(
+        left.keys().all(|id| !right.contains_key(id)),
+        "and at no more than one"
+    );
+    assert!(
+        left.values().chain(right.values()).all(|times| *times == 1),
+        "once"
+    );
+    assert!(!left.is_empty() && !right.is_empty());
+    // What has not changed has not noticed.
+    assert_eq!(platform.accepted(), 1);
+    assert!(!listening.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_changes_nothing_and_is_told_with_its_place() {
+    let receiver = Receiver::start().await;
+    let good = format!(
+        "{LOBBY}{}{}",
+        webhook("erp", &receiver),
+        route("all", &["erp"])
+    );
+    let site = Site::new(&good);
+    let gateway = site.start().await;
+    assert_eq!(gateway.metric(RELOADED).await, 1.0);
+    let loaded = gateway.metric("faceway_reload_timestamp_seconds").await;
+
+    // In place, and noticed without being asked for.
+    std::fs::write(
+        site.path().join("routes.toml"),
+        good.replace("[[route]]", "[[rout]]"),
+    )
+    .unwrap();
+    gateway
+        .wait_for_metric(RELOADED, |successful| successful == 0.0)
+        .await;
+    let log = gateway.log();
+    assert!(
+        log.contains("did you mean `route`?") && log.contains("routes.toml:5:"),
+        "{log}"
+    );
+    let mut device = Device::connect(gateway.devices).await;
+    push(&mut device, 1).await;
+    receiver.wait_for(1).await;
+    assert_eq!(
+        gateway.metric("faceway_reload_timestamp_seconds").await,
+        loaded
+    );
+
+    // A test in it that fails is as wrong.
+    let failing =
+        format!("{good}[[test]]\nname = \"x\"\ngiven = {{ kind = \"alarm\" }}\nexpect = []\n");
+    replace(&site, &failing);
+    let (status, told) = reload(&gateway).await;
+    assert_eq!(status, 422, "{told}");
+    // And so is a secret that is not there.
+    replace(
+        &site,
+        &good.replace("\nretry", "\nsign = [{ env = \"NOT_THERE\" }]\nretry"),
+    );
+    let (status, told) = reload(&gateway).await;
+    assert_eq!(status, 422);
+    assert!(
+        told["error"].as_str().unwrap().contains("NOT_THERE"),
+        "{told}"
+    );
+
+    replace(&site, &good);
+    gateway
+        .wait_for_metric(RELOADED, |successful| successful == 1.0)
+        .await;
+}
+
+/// However a file is replaced, it is noticed: here by what the gateway then says about itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_replace_the_file_is_noticed() {
+    let receiver = Receiver::start().await;
+    let text = |name: &str| {
+        format!(
+            "[inbound.nebula.{name}]\n{}{}",
+            webhook("erp", &receiver),
+            route("all", &["erp"])
+        )
+    };
+    let site = Site::new(&text("first"));
+    let file = site.path().join("routes.toml");
+    // As a ConfigMap is mounted: a link to a link, which is swapped.
+    let version = |name: &str| {
+        let folder = site.path().join(format!("..{name}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("routes.toml"), text(name)).unwrap();
+        folder
+    };
+    let link = |to: &Path, at: &Path| {
+        let new = site.path().join("new");
+        std::os::unix::fs::symlink(to, &new).unwrap();
+        std::fs::rename(new, at).unwrap();
+    };
+    let gateway = site.start().await;
+    let known = async |name: &str| {
+        let waiting = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(20));
+            while !gateway
+                .get("/api/v1/inbounds")
+                .await
+                .1
+                .contains(&format!("/in/{name}\""))
+            {
+                ticks.tick().await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(waited.is_ok(), "{name} was not noticed: {}", gateway.log());
+    };
+    replace(&site, &text("renamed"));
+    known("renamed").await;
+    std::fs::write(&file, text("written")).unwrap();
+    known("written").await;
+    let data = site.path().join("..data");
+    link(&version("linked"), &data);
+    link(&data.join("routes.toml"), &file);
+    known("linked").await;
+    link(&version("swapped"), &data);
+    known("swapped").await;
+    gateway.signal(rustix::process::Signal::HUP);
+    wait_for_log(&gateway, "is in force").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbound_that_is_taken_out_delivers_what_it_was_given_and_ends() {
+    let (old, new) = (Receiver::start().await, Receiver::start().await);
+    let before = format!("{LOBBY}{}{}", webhook("old", &old), route("all", &["old"]));
+    let after = format!("{LOBBY}{}{}", webhook("new", &new), route("all", &["new"]));
+    let site = Site::new(&before);
+    let gateway = site.start().await;
+    old.refuse().await;
+    let mut device = Device::connect(gateway.devices).await;
+    for n in 0..20 {
+        push(&mut device, n).await;
+    }
+    replace(&site, &after);
+    let (status, changes) = reload(&gateway).await;
+    assert_eq!(
+        (status, &changes["removed"], &changes["added"]),
+        (200, &json!(["old"]), &json!(["new"]))
+    );
+    for n in 20..40 {
+        push(&mut device, n).await;
+    }
+    new.wait_for(20).await;
+    let (_, lanes) = gateway.get("/api/v1/lanes").await;
+    let lanes: Value = serde_json::from_str(&lanes).unwrap();
+    assert_eq!(
+        (&lanes[0]["name"], &lanes[0]["leaving"]),
+        (&json!("old"), &json!(true)),
+        "{lanes}"
+    );
+
+    old.listen().await;
+    old.wait_for(20).await;
+    wait_for_log(&gateway, "its lane is gone").await;
+    let (mut first, mut second) = (arrived(&old), arrived(&new));
+    for n in 0..20 {
+        assert_eq!(first.remove(&format!("reload-{n}")), Some(1));
+        assert_eq!(second.remove(&format!("reload-{}", n + 20)), Some(1));
+    }
+    assert!(first.is_empty() && second.is_empty());
+    let (_, lanes) = gateway.get("/api/v1/lanes").await;
+    assert!(!lanes.contains("\"old\""), "{lanes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_hangs_delays_neither_a_reload_nor_the_rest() {
+    let (hanging, other) = (Receiver::start().await, Receiver::start().await);
+    hanging.script(Behaviour::Hang);
+    let before = format!(
+        "{LOBBY}{}{}",
+        webhook("erp", &hanging),
+        route("all", &["erp"])
+    );
+    let after = format!(
+        "{LOBBY}{}{}",
+        webhook("erp", &other),
+        route("all", &["erp"])
+    );
+    let site = Site::new(&before);
+    let gateway = site.start().await;
+    let mut device = Device::connect(gateway.devices).await;
+    push(&mut device, 1).await;
+    hanging.wait_for(1).await;
+    replace(&site, &after);
+    let (status, changes) = reload(&gateway).await;
+    assert_eq!((status, &changes["changed"]), (200, &json!(["erp"])));
+    // What hung is given up after the grace period and goes to where the outbound points now.
+    other.wait_for(1).await;
+    // The first connection has been idle for longer than it may.
+    let mut device = Device::connect(gateway.devices).await;
+    push(&mut device, 2).await;
+    other.wait_for(2).await;
+    assert!(gateway.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_changes_beside_the_file_is_taken_over_on_demand() {
+    let receiver = Receiver::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("key");
+    std::fs::write(&secret, "first").unwrap();
+    let text = format!(
+        "{LOBBY}{}headers = {{ authorization = {{ file = {:?} }} }}\n{}",
+        webhook("erp", &receiver),
+        secret,
+        route("all", &["erp"])
+    );
+    let site = Site::new(&text);
+    let gateway = site.start().await;
+    assert_eq!(
+        reload(&gateway).await.1["changed"],
+        json!([]),
+        "nothing is new"
+    );
+    std::fs::write(&secret, "second").unwrap();
+    assert_eq!(reload(&gateway).await.1["changed"], json!(["erp"]));
+    let mut device = Device::connect(gateway.devices).await;
+    push(&mut device, 1).await;
+    let received = receiver.wait_for(1).await;
+    assert_eq!(received[0].header("authorization"), "second");
+}

@@ -264,6 +264,7 @@ async fn upkeep(metrics: PrometheusHandle) {
     loop {
         ticks.tick().await;
         metrics.run_upkeep();
+        tracing::trace!("histograms are tidied");
     }
 }
 

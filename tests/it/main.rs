@@ -15,6 +15,7 @@ mod flow;
 mod full;
 mod harness;
 mod privacy;
+mod prometheus;
 mod repair;
 mod restart;
 mod retry;

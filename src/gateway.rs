@@ -250,5 +250,6 @@ async fn upkeep(metrics: PrometheusHandle) {
     loop {
         ticks.tick().await;
         metrics.run_upkeep();
+        tracing::trace!("histograms are tidied");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faceway_core::{AttemptResult, Code, Timestamp};
+use faceway_core::{AttemptResult, Code, Kind, Timestamp};
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     histogram,
@@ -52,6 +52,10 @@ fn describe_counters() {
         (
             "faceway_received_total",
             "Records that came in, by what became of them.",
+        ),
+        (
+            "faceway_events_total",
+            "Events that came in and are new, by what they are about.",
         ),
         (
             "faceway_attempts_total",
@@ -122,7 +126,19 @@ fn describe_gauges() {
             "Events that were given up, until they are revived or dropped.",
         ),
         ("faceway_quarantine", "Bodies that could not be read."),
+        (
+            "faceway_ready",
+            "1 while events can be kept; while it is 0, devices are told to keep their records.",
+        ),
         ("faceway_spool_bytes", "Bytes that the spool occupies."),
+        (
+            "faceway_spool_max_bytes",
+            "Bytes that the spool may occupy: bytes_max of gateway.toml. Delivered history fills it and gives way.",
+        ),
+        (
+            "faceway_spool_free_min_bytes",
+            "Bytes that the spool leaves on its disk: free_min of gateway.toml.",
+        ),
         (
             "faceway_spool_free_bytes",
             "Bytes that the spool's disk has left.",
@@ -140,6 +156,21 @@ fn describe_gauges() {
     gauges
         .into_iter()
         .for_each(|(name, about)| describe_gauge!(name, about));
+}
+
+/// Tells what the spool may take, so that alerts need not know `gateway.toml`.
+pub(crate) fn spool_limits(bytes_max: u64, free_min: u64) {
+    metrics::gauge!("faceway_spool_max_bytes").set(as_float(bytes_max));
+    metrics::gauge!("faceway_spool_free_min_bytes").set(as_float(free_min));
+}
+
+/// A count as a gauge's value.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "Prometheus has no other numbers"
+)]
+pub(crate) const fn as_float(count: u64) -> f64 {
+    count as f64
 }
 
 /// How log lines are written.
@@ -227,6 +258,8 @@ impl LaneMetrics {
 
 /// The metrics of one inbound.
 pub(crate) struct InboundMetrics {
+    /// In the order of [`Kind::ALL`].
+    events: [Counter; Kind::ALL.len()],
     stored: Counter,
     duplicate: Counter,
     quarantined: Counter,
@@ -239,7 +272,9 @@ pub(crate) struct InboundMetrics {
 impl InboundMetrics {
     pub(crate) fn new(inbound: &str) -> Self {
         let received = |result: &'static str| counter!("faceway_received_total", "inbound" => inbound.to_owned(), "result" => result);
+        let events = |kind: Kind| counter!("faceway_events_total", "inbound" => inbound.to_owned(), "kind" => kind.as_str());
         Self {
+            events: Kind::ALL.map(events),
             stored: received("stored"),
             duplicate: received("duplicate"),
             quarantined: received("quarantined"),
@@ -257,6 +292,13 @@ impl InboundMetrics {
         self.duplicate.increment(kept.duplicates as u64);
         self.quarantined.increment(kept.quarantined as u64);
         self.append_seconds.record(took);
+    }
+
+    /// An event of this kind is new.
+    pub(crate) fn stored(&self, kind: Kind) {
+        if let Some(counter) = self.events.get(kind as usize) {
+            counter.increment(1);
+        }
     }
 
     pub(crate) fn gave_event(&self, at: Timestamp) {
@@ -305,5 +347,15 @@ impl SourceMetrics {
 
     pub(crate) fn refused(&self) {
         self.refused.increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faceway_core::Kind;
+
+    #[test]
+    fn the_counter_of_a_kind_is_found_by_its_number() {
+        assert_eq!(Kind::ALL.map(|kind| kind as usize), [0, 1, 2, 3, 4, 5]);
     }
 }

@@ -65,6 +65,7 @@ pub(crate) async fn spool(
         images: spool.images,
         quarantine: spool.quarantine,
     };
+    crate::observe::spool_limits(settings.bytes_max, settings.free_min);
     let opened = DiskSpool::open(settings, Arc::clone(clock)).await;
     Ok(Arc::new(opened.with_context(|| {
         format!("cannot open the spool in {}", spool.dir.display())

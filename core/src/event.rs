@@ -125,6 +125,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::Recognition,
+        Self::Alarm,
+        Self::Episode,
+        Self::Counter,
+        Self::Area,
+        Self::Other,
+    ];
+
     /// The word in the event.
     pub const fn as_str(self) -> &'static str {
         match self {

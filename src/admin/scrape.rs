@@ -7,6 +7,7 @@ use metrics::gauge;
 
 use super::Looking;
 use crate::dispatch::LaneState;
+use crate::observe::as_float;
 
 /// `GET /readyz`: whether events can be kept.
 pub(super) async fn ready(State(admin): Looking) -> Response {
@@ -23,6 +24,8 @@ pub(super) async fn ready(State(admin): Looking) -> Response {
 /// `GET /metrics`: gauges are read at the scrape, so they are never stale.
 pub(super) async fn metrics(State(admin): Looking) -> Response {
     let room = admin.spool.room();
+    let ready = f64::from(u8::from(room.accepting.is_ok()));
+    gauge!("faceway_ready").set(ready);
     gauge!("faceway_spool_bytes").set(as_float(room.bytes));
     gauge!("faceway_spool_free_bytes").set(as_float(room.free));
     gauge!("faceway_quarantine").set(as_float(room.quarantined));
@@ -56,12 +59,4 @@ pub(super) async fn metrics(State(admin): Looking) -> Response {
         admin.metrics.render(),
     )
         .into_response()
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "Prometheus has no other numbers"
-)]
-const fn as_float(count: u64) -> f64 {
-    count as f64
 }

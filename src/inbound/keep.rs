@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faceway_core::{
-    Adapter, Arrival, Batch, Clock, DeviceKey, Dialogue, Element, NewEvent, NewUnreadable, Outcome,
-    Private, Reading, Receipt, Reject, Settings, Spool, Stamp, Timestamp, encode, stamp,
+    Adapter, Arrival, Batch, Clock, DeviceKey, Dialogue, Element, Kind, NewEvent, NewUnreadable,
+    Outcome, Private, Reading, Receipt, Reject, Settings, Spool, Stamp, Timestamp, encode, stamp,
 };
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 use tokio::time::Instant;
@@ -37,6 +37,14 @@ pub struct Kept {
     pub duplicates: usize,
     /// Records that could not be read, now in quarantine.
     pub quarantined: usize,
+}
+
+/// What is to be kept of what came in.
+#[derive(Default)]
+struct Heard {
+    batch: Batch,
+    /// Of each event, in their order. Only the metrics ask for them.
+    kinds: Vec<Kind>,
 }
 
 impl Inbound {
@@ -78,8 +86,8 @@ impl Inbound {
             peer,
             body,
         };
-        match aside(body.len(), || self.batch(&arrival, received_at)) {
-            Ok(batch) => self.append_now(batch, began, received_at).await,
+        match aside(body.len(), || self.hear(&arrival, received_at)) {
+            Ok(heard) => self.append_now(heard, began, received_at).await,
             Err(reason) => {
                 self.metrics.refused();
                 Kept {
@@ -99,15 +107,15 @@ impl Inbound {
         let received_at = self.clock.now();
         let headers = HeaderMap::new();
         let read = || {
-            let mut all = Batch::default();
+            let mut all = Heard::default();
             for body in messages {
                 let arrival = Arrival {
                     headers: &headers,
                     peer,
                     body,
                 };
-                match self.batch(&arrival, received_at) {
-                    Ok(batch) => join(&mut all, batch),
+                match self.hear(&arrival, received_at) {
+                    Ok(heard) => join(&mut all, heard),
                     Err(reason) => {
                         self.metrics.refused();
                         tracing::warn!(inbound = self.name, %reason, "a message was refused");
@@ -141,26 +149,26 @@ impl Inbound {
             peer: None,
             body,
         };
-        let batch = self
-            .batch(&arrival, received_at)
+        let heard = self
+            .hear(&arrival, received_at)
             .map_err(|reason| reason.to_string())?;
-        match batch.unreadable.first() {
+        match heard.batch.unreadable.first() {
             Some(unreadable) => Err(unreadable.reason.to_string()),
-            None => Ok(self.append(batch, began).await),
+            None => Ok(self.append(heard, began).await),
         }
     }
 
     /// Appends what has just come.
-    async fn append_now(&self, batch: Batch, began: Instant, received_at: Timestamp) -> Kept {
-        let gives_events = !batch.events.is_empty();
-        let kept = self.append(batch, began).await;
+    async fn append_now(&self, heard: Heard, began: Instant, received_at: Timestamp) -> Kept {
+        let gives_events = !heard.kinds.is_empty();
+        let kept = self.append(heard, began).await;
         if gives_events && kept.outcome == Outcome::Kept {
             self.metrics.gave_event(received_at);
         }
         kept
     }
 
-    async fn append(&self, batch: Batch, began: Instant) -> Kept {
+    async fn append(&self, Heard { batch, kinds }: Heard, began: Instant) -> Kept {
         let quarantined = batch.unreadable.len();
         let reason = batch.unreadable.first().map(|entry| entry.reason.clone());
         match self.spool.append(batch).await {
@@ -174,10 +182,7 @@ impl Inbound {
                         "a body could not be read; it is in quarantine"
                     );
                 }
-                let stored = receipts
-                    .iter()
-                    .filter(|receipt| matches!(receipt, Receipt::Appended(_)))
-                    .count();
+                let stored = self.count(&receipts, &kinds);
                 let kept = Kept {
                     outcome: Outcome::Kept,
                     stored,
@@ -192,6 +197,15 @@ impl Inbound {
                 self.busy()
             }
         }
+    }
+
+    /// Counts the events that are new, each with its kind.
+    fn count(&self, receipts: &[Receipt], kinds: &[Kind]) -> usize {
+        let new = receipts
+            .iter()
+            .zip(kinds)
+            .filter(|(receipt, _)| matches!(receipt, Receipt::Appended(_)));
+        new.map(|(_, kind)| self.metrics.stored(*kind)).count()
     }
 
     /// A record was not let in, or not read.
@@ -211,48 +225,47 @@ impl Inbound {
     }
 
     /// What is to be kept of an arrival, or why it is refused.
-    fn batch(
+    fn hear(
         &self,
         arrival: &Arrival<'_>,
         received_at: Timestamp,
-    ) -> Result<Batch, std::borrow::Cow<'static, str>> {
+    ) -> Result<Heard, std::borrow::Cow<'static, str>> {
         let elements = match self.adapter.read(arrival, &self.settings) {
             Ok(elements) => elements,
             Err(Reject::Refused(reason)) => return Err(reason),
             Err(Reject::Unreadable(reason)) => {
                 let unreadable = self.unreadable(arrival, reason, arrival.body, received_at);
-                return Ok(Batch {
-                    unreadable: vec![unreadable],
-                    ..Batch::default()
-                });
+                let mut heard = Heard::default();
+                heard.batch.unreadable.push(unreadable);
+                return Ok(heard);
             }
         };
-        let mut batch = Batch {
-            events: Vec::with_capacity(elements.len()),
-            ..Batch::default()
-        };
+        let mut heard = Heard::default();
+        heard.batch.events.reserve_exact(elements.len());
+        heard.kinds.reserve_exact(elements.len());
         for element in elements {
-            self.add(&mut batch, element, arrival, received_at);
+            self.add(&mut heard, element, arrival, received_at);
         }
-        Ok(batch)
+        Ok(heard)
     }
 
     fn add(
         &self,
-        batch: &mut Batch,
+        heard: &mut Heard,
         element: Element<'_>,
         arrival: &Arrival<'_>,
         received_at: Timestamp,
     ) {
         match element {
             Ok(mut reading) => {
-                batch.pictures.append(&mut reading.pictures);
-                batch.events.push(self.event(reading, received_at));
+                heard.batch.pictures.append(&mut reading.pictures);
+                heard.kinds.push(reading.facts.kind);
+                heard.batch.events.push(self.event(reading, received_at));
             }
             Err(unreadable) => {
                 let entry =
                     self.unreadable(arrival, unreadable.reason, unreadable.raw, received_at);
-                batch.unreadable.push(entry);
+                heard.batch.unreadable.push(entry);
             }
         }
     }
@@ -308,7 +321,9 @@ fn aside<T>(bytes: usize, read: impl FnOnce() -> T) -> T {
     }
 }
 
-fn join(all: &mut Batch, mut more: Batch) {
+fn join(all: &mut Heard, mut more: Heard) {
+    all.kinds.append(&mut more.kinds);
+    let (all, more) = (&mut all.batch, &mut more.batch);
     all.events.append(&mut more.events);
     all.pictures.append(&mut more.pictures);
     all.unreadable.append(&mut more.unreadable);

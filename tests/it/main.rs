@@ -18,6 +18,7 @@ mod full;
 mod harness;
 mod privacy;
 mod reload;
+mod prometheus;
 mod repair;
 mod restart;
 mod retry;

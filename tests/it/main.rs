@@ -9,6 +9,7 @@
 
 mod admission;
 mod brokers;
+mod bursts;
 mod check;
 mod dialled;
 mod faults;
@@ -17,6 +18,7 @@ mod formats;
 mod full;
 mod harness;
 mod privacy;
+mod refusals;
 mod repair;
 mod restart;
 mod retry;

@@ -2,12 +2,15 @@
 #![expect(clippy::print_stdout, reason = "the result is for standard output")]
 
 mod backlog;
+mod bare;
+mod brokers;
 mod client;
 mod delivery;
 mod gateway;
 mod intake;
 mod limit;
 mod load;
+mod outbound;
 mod process;
 mod push;
 mod server;
@@ -15,6 +18,8 @@ mod server;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::outbound::Protocol;
 
 #[derive(Parser)]
 #[command(about = "How fast the gateway is, beside what the machine can do")]
@@ -31,6 +36,12 @@ enum Mode {
     Backlog(backlog::Options),
     /// Delivery to a fast local receiver
     Delivery(delivery::Options),
+    /// The webhook outbound beside reqwest alone
+    Webhook(outbound::Options),
+    /// The MQTT outbound beside rumqttc alone, with Mosquitto
+    Mqtt(outbound::Options),
+    /// The AMQP outbound beside lapin alone, with RabbitMQ
+    Amqp(outbound::Options),
     /// The bare server, as a process of its own
     #[command(hide = true)]
     Limit(limit::Options),
@@ -62,6 +73,9 @@ fn main() -> anyhow::Result<()> {
         Mode::Intake(options) => generator.block_on(intake::run(&options)),
         Mode::Backlog(options) => generator.block_on(backlog::run(&options)),
         Mode::Delivery(options) => generator.block_on(delivery::run(&options)),
+        Mode::Webhook(options) => outbound::run(&options, Protocol::Webhook),
+        Mode::Mqtt(options) => outbound::run(&options, Protocol::Mqtt),
+        Mode::Amqp(options) => outbound::run(&options, Protocol::Amqp),
         Mode::Limit(options) => limit::run(&options),
         Mode::Sink(options) => server::sink(&options),
     }

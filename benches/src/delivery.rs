@@ -110,7 +110,7 @@ async fn wait_received(address: SocketAddr, count: u64) -> anyhow::Result<f64> {
 }
 
 /// A quantile of what was observed between two pages, in seconds, on a straight line within its bucket.
-fn quantile(before: &Metrics, after: &Metrics, part: f64) -> Option<f64> {
+pub(crate) fn quantile(before: &Metrics, after: &Metrics, part: f64) -> Option<f64> {
     let name = "faceway_delivery_seconds";
     let earlier = before.buckets(name);
     let counted = |at: usize| earlier.get(at).map_or(0.0, |(_, count)| *count);

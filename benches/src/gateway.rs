@@ -17,21 +17,30 @@ pub(crate) struct Gateway {
     pub(crate) process: Process,
     pub(crate) devices: SocketAddr,
     admin: SocketAddr,
-    _dir: TempDir,
+    /// Gone with it, if it was made for it.
+    _dir: Option<TempDir>,
 }
 
 impl Gateway {
     /// Starts it with one inbound and, behind it, an outbound of these lines; ready when this ends.
     pub(crate) async fn start(binary: &Path, dir: &Path, outbound: &str) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
+        let mut gateway = Self::start_in(binary, dir.path(), &routes_toml(outbound)).await?;
+        gateway._dir = Some(dir);
+        Ok(gateway)
+    }
+
+    /// Starts it in a directory that stays, with what is there from the last time and this `routes.toml`.
+    pub(crate) async fn start_in(
+        binary: &Path,
+        dir: &Path,
+        routes_toml: &str,
+    ) -> anyhow::Result<Self> {
         let (devices, admin) = (free_port()?, free_port()?);
-        let gateway = dir.path().join("gateway.toml");
-        let routes = dir.path().join("routes.toml");
-        std::fs::write(
-            &gateway,
-            gateway_toml(devices, admin, &dir.path().join("data")),
-        )?;
-        std::fs::write(&routes, routes_toml(outbound))?;
+        let gateway = dir.join("gateway.toml");
+        let routes = dir.join("routes.toml");
+        std::fs::write(&gateway, gateway_toml(devices, admin, &dir.join("data")))?;
+        std::fs::write(&routes, routes_toml)?;
         let mut command = Command::new(binary);
         command
             .arg("run")
@@ -39,15 +48,19 @@ impl Gateway {
             .arg(gateway)
             .arg("--routes")
             .arg(routes);
-        command.env("FACEWAY_LOG", "warn").stdout(Stdio::null());
-        let log = dir.path().join("log");
+        command
+            .env("FACEWAY_LOG", "warn")
+            // RabbitMQ lets this user in from this machine.
+            .env("FACEWAY_BENCH_PASSWORD", "guest")
+            .stdout(Stdio::null());
+        let log = dir.join("log");
         let mut process = Process::start(&mut command, &log)?;
         wait_ready(&mut process, admin, &log).await?;
         Ok(Self {
             process,
             devices,
             admin,
-            _dir: dir,
+            _dir: None,
         })
     }
 

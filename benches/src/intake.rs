@@ -143,7 +143,7 @@ fn print(kb: usize, limits: &[Round], gateways: &[Round]) {
     println!();
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

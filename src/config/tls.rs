@@ -42,7 +42,7 @@ pub fn server(tls: &ServerTls) -> anyhow::Result<Arc<rustls::ServerConfig>> {
     Ok(Arc::new(config))
 }
 
-/// TLS as a client of a source, as `tls` of its inbound says.
+/// TLS as a client, as `tls` of an inbound that dials or of an outbound says.
 ///
 /// # Errors
 /// When a file cannot be read.

@@ -5,9 +5,10 @@ mod brokers;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use faceway_core::{Clock, Outbound, Private};
+use faceway_core::{Clock, Outbound};
 use faceway_outbound_webhook::{Webhook, WebhookSettings};
 use faceway_rules::{OutboundPlan, Protocol, TlsPlan, WebhookPlan};
+use faceway_tls::ClientTls;
 use http::{HeaderName, HeaderValue};
 
 use crate::config::{secrets, tls};
@@ -46,7 +47,7 @@ fn webhook(
             .map(secrets::resolve)
             .collect::<anyhow::Result<_>>()?,
         timeout: plan.common.timeout,
-        tls: webhook.tls.as_ref().map(webhook_tls).transpose()?,
+        tls: client_tls(webhook.tls.as_ref())?,
         proxy: webhook.proxy.clone(),
         connections_max: plan.common.concurrency_max as usize,
     };
@@ -75,22 +76,7 @@ fn header(
     Ok(Some((name.clone(), value)))
 }
 
-fn webhook_tls(plan: &TlsPlan) -> anyhow::Result<faceway_outbound_webhook::TlsFiles> {
-    let (ca, identity) = tls_files(plan)?;
-    Ok(faceway_outbound_webhook::TlsFiles { ca, identity })
-}
-
-/// The authorities, and the client's certificate with its key.
-type Pems = (Option<Vec<u8>>, Option<(Vec<u8>, Private<Vec<u8>>)>);
-
-fn tls_files(plan: &TlsPlan) -> anyhow::Result<Pems> {
-    let ca = plan.ca.as_deref().map(|path| tls::pem(path, "tls.ca"));
-    let identity = match &plan.client {
-        Some((cert, key)) => Some((
-            tls::pem(cert, "tls.cert")?,
-            Private::new(tls::pem(key, "tls.key")?),
-        )),
-        None => None,
-    };
-    Ok((ca.transpose()?, identity))
+/// Whom a secured outbound trusts, and who it is; none where `tls` is not set.
+fn client_tls(plan: Option<&TlsPlan>) -> anyhow::Result<Option<ClientTls>> {
+    plan.map(|plan| tls::client(Some(plan))).transpose()
 }

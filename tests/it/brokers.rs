@@ -14,6 +14,9 @@ use crate::harness::{Device, PATIENCE, Site, recognition_with, text};
 /// The smallest JPEG that has its magic bytes, in base64.
 const PICTURE: &str = "/9j/4AAQSkZJRgABAQEASABIAAD/2Q==";
 
+/// How the gateway shows RabbitMQ who it is; the site sets `QUEUE_PASSWORD` to `guest`.
+pub(crate) const LOGIN: &str = "username = \"guest\"\npassword = { env = \"QUEUE_PASSWORD\" }";
+
 /// Python's client, which tells the properties of what it gets: one message on `hub/#`, as a line of JSON.
 const READER: &str = r#"
 import json, sys
@@ -94,8 +97,7 @@ format = "cloudevents-binary"
 
 [outbound.amqp.queue]
 url = "amqp://{1}/%2f"
-username = "guest"
-password = {{ env = "QUEUE_PASSWORD" }}
+{2}
 exchange = "faces"
 declare = "topic"
 queue = "faceway"
@@ -108,7 +110,8 @@ name = "everything"
 to = ["bus", "hub", "queue"]
 "#,
         mosquitto.open_address(),
-        rabbit.address()
+        rabbit.address(),
+        LOGIN
     ))
     .set("QUEUE_PASSWORD", "guest");
     let checked = site.run(&["check"]).await;

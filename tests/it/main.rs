@@ -9,6 +9,7 @@
 
 mod admission;
 mod brokers;
+mod bursts;
 mod check;
 mod dialled;
 mod faults;
@@ -17,8 +18,9 @@ mod formats;
 mod full;
 mod harness;
 mod privacy;
-mod reload;
 mod prometheus;
+mod refusals;
+mod reload;
 mod repair;
 mod restart;
 mod retry;

@@ -53,6 +53,15 @@ impl TlsError {
             problem: problem.into(),
         }
     }
+
+    /// The key with the table that it is in: `tls.ca` …
+    pub fn setting(&self) -> &'static str {
+        match self.key {
+            "cert" => "tls.cert",
+            "key" => "tls.key",
+            _ => "tls.ca",
+        }
+    }
 }
 
 impl ClientTls {

@@ -12,7 +12,6 @@ mod parcel;
 mod quiet;
 mod session;
 mod settings;
-mod tls;
 mod watcher;
 mod wire;
 
@@ -29,7 +28,7 @@ use crate::open::Plan;
 use crate::parcel::Parcel;
 use crate::session::{Session, State};
 
-pub use crate::settings::{AmqpSettings, ExchangeType, SettingsError, TlsFiles};
+pub use crate::settings::{AmqpSettings, ExchangeType, SettingsError};
 
 /// An exchange of a broker.
 pub struct Amqp {

@@ -17,7 +17,6 @@ use tokio::time::timeout;
 use crate::failure::Failure;
 use crate::quiet::{mute_thread, quiet};
 use crate::settings::{Broker, ExchangeType};
-use crate::tls;
 use crate::wire::{self, Cut, Wire};
 use crate::{AmqpSettings, SettingsError};
 
@@ -55,7 +54,9 @@ impl Plan {
         let broker = settings.broker()?;
         settings.check()?;
         let tls = match broker.encrypted {
-            true => Some(Arc::new(tls::config(settings.tls.as_ref())?)),
+            true => Some(Arc::new(
+                settings.tls.clone().unwrap_or_default().config(true)?,
+            )),
             false => None,
         };
         let short = |key, text: &str| {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use faceway_core::Private;
+use faceway_tls::{ClientTls, TlsError};
 use lapin::ExchangeKind;
 use url::Url;
 
@@ -29,7 +30,7 @@ pub struct AmqpSettings {
     /// After two silent ones the connection is given up. Whole seconds, at least one.
     pub heartbeat: Duration,
     /// For `amqps://` with a CA of one's own, or with a client certificate.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<ClientTls>,
     /// For a whole delivery, from looking up the name to the broker's confirm.
     pub timeout: Duration,
     /// Messages that may wait for their confirm at once.
@@ -49,15 +50,6 @@ pub enum ExchangeType {
     Headers,
 }
 
-/// The contents of PEM files.
-#[derive(Clone, Default)]
-pub struct TlsFiles {
-    /// The only certificate authorities that are trusted; the system's when `None`.
-    pub ca: Option<Vec<u8>>,
-    /// Client certificate, with its chain, and its private key.
-    pub identity: Option<(Vec<u8>, Private<Vec<u8>>)>,
-}
-
 /// A setting that cannot mean anything. Its text says what to write instead and holds no value of the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]
@@ -72,6 +64,12 @@ impl SettingsError {
     pub(crate) fn new(key: &'static str, problem: impl Into<String>) -> Self {
         let problem = problem.into();
         Self { key, problem }
+    }
+}
+
+impl From<TlsError> for SettingsError {
+    fn from(error: TlsError) -> Self {
+        Self::new(error.setting(), error.problem)
     }
 }
 

@@ -22,7 +22,6 @@ mod plan;
 mod refusal;
 mod session;
 mod settings;
-mod tls;
 mod topic;
 mod v4;
 mod v5;
@@ -42,7 +41,7 @@ use crate::plan::Plan;
 use crate::session::Job;
 use crate::settings::is_text;
 
-pub use crate::settings::{MqttSettings, SettingsError, TlsFiles};
+pub use crate::settings::{MqttSettings, SettingsError};
 
 /// How long closing may take beyond a delivery's own timeout.
 const CLOSE_EXTRA: Duration = Duration::from_secs(2);

@@ -11,7 +11,7 @@ use crate::packet::{Hello, Protocol, Will};
 use crate::settings::Address;
 use crate::v4::V4;
 use crate::v5::V5;
-use crate::{MqttSettings, SettingsError, tls};
+use crate::{MqttSettings, SettingsError};
 
 /// Everything that a connection needs to know. A value that exists is valid.
 pub(crate) struct Plan {
@@ -93,7 +93,7 @@ fn encryption(
             Some(_) => Err(SettingsError::new("tls", "needs a `url` with mqtts://")),
         };
     }
-    let config = tls::client(settings.tls.as_ref())?;
+    let config = settings.tls.clone().unwrap_or_default().config(true)?;
     let name = ServerName::try_from(address.host.clone())
         .map_err(|_| SettingsError::new("url", "has no host name that a certificate can have"))?;
     Ok(Some((TlsConnector::from(Arc::new(config)), name)))

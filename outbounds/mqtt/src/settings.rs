@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use faceway_core::Private;
+use faceway_tls::{ClientTls, TlsError};
 use http::Uri;
 
 use crate::topic;
@@ -31,7 +32,7 @@ pub struct MqttSettings {
     /// How long after it was published the broker may still hand a message on. MQTT 5 only.
     pub expiry: Option<Duration>,
     /// For `mqtts://` with a CA of one's own, or with a client certificate.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<ClientTls>,
     /// For a whole delivery, from dialling where nothing is connected to the broker's confirmation.
     pub timeout: Duration,
     /// Messages that are published and not yet confirmed, at most: as many as deliveries run at once. 1 to 1,000.
@@ -40,15 +41,6 @@ pub struct MqttSettings {
     pub status_topic: Option<String>,
     /// Whether devices are announced to Home Assistant.
     pub home_assistant: bool,
-}
-
-/// The contents of PEM files.
-#[derive(Clone, Default)]
-pub struct TlsFiles {
-    /// The only certificate authorities that are trusted; the system's when `None`.
-    pub ca: Option<Vec<u8>>,
-    /// Client certificate, with its chain, and its private key.
-    pub identity: Option<(Vec<u8>, Private<Vec<u8>>)>,
 }
 
 /// A setting that cannot mean anything. Its text says what to write instead and holds no value of the settings.
@@ -65,6 +57,12 @@ impl SettingsError {
     pub(crate) fn new(key: &'static str, problem: impl Into<String>) -> Self {
         let problem = problem.into();
         Self { key, problem }
+    }
+}
+
+impl From<TlsError> for SettingsError {
+    fn from(error: TlsError) -> Self {
+        Self::new(error.setting(), error.problem)
     }
 }
 

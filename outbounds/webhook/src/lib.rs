@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::sign::Signer;
 
-pub use crate::settings::{SettingsError, TlsFiles, WebhookSettings};
+pub use crate::settings::{SettingsError, WebhookSettings};
 
 /// An HTTP endpoint.
 pub struct Webhook {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use faceway_core::Private;
+use faceway_tls::{ClientTls, TlsError};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
@@ -21,22 +22,13 @@ pub struct WebhookSettings {
     /// For a whole delivery, from looking up the name to the head of the answer.
     pub timeout: Duration,
     /// For `https://` with a CA of one's own, or with a client certificate.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<ClientTls>,
     /// `http://` or `https://` address of a proxy. The environment's proxies are never used.
     pub proxy: Option<String>,
     /// Whether bodies of more than a kilobyte are compressed.
     pub gzip: bool,
     /// Idle connections that are kept: as many as deliveries run at once.
     pub connections_max: usize,
-}
-
-/// The contents of PEM files.
-#[derive(Clone, Default)]
-pub struct TlsFiles {
-    /// The only certificate authorities that are trusted; the system's when `None`.
-    pub ca: Option<Vec<u8>>,
-    /// Client certificate, with its chain, and its private key.
-    pub identity: Option<(Vec<u8>, Private<Vec<u8>>)>,
 }
 
 /// A setting that cannot mean anything. Its text says what to write instead and holds no value of the settings.
@@ -53,6 +45,12 @@ impl SettingsError {
     pub(crate) fn new(key: &'static str, problem: impl Into<String>) -> Self {
         let problem = problem.into();
         Self { key, problem }
+    }
+}
+
+impl From<TlsError> for SettingsError {
+    fn from(error: TlsError) -> Self {
+        Self::new(error.setting(), error.problem)
     }
 }
 

@@ -8,7 +8,7 @@ use faceway_outbound_amqp::{Amqp, AmqpSettings, ExchangeType};
 use faceway_outbound_mqtt::{Mqtt, MqttSettings};
 use faceway_rules::{AmqpPlan, ExchangeKind, MqttPlan, MqttVersion, OutboundPlan, Qos};
 
-use super::tls_files;
+use super::client_tls;
 use crate::config::secrets;
 
 /// A connection that says nothing is tried after this.
@@ -23,7 +23,6 @@ pub(super) fn mqtt(
     let client_id = client_id.unwrap_or_else(|| format!("faceway-{gateway}-{}", plan.name));
     let status_topic = mqtt.status_topic.clone();
     let status_topic = status_topic.unwrap_or_else(|| format!("faceway/status/{client_id}"));
-    let tls = mqtt.tls.as_ref().map(tls_files).transpose()?;
     let settings = MqttSettings {
         url: mqtt.url.clone(),
         username: mqtt.username.clone(),
@@ -42,7 +41,7 @@ pub(super) fn mqtt(
         payload_bytes_max: usize::try_from(mqtt.payload_bytes_max)?,
         keep_alive: mqtt.keep_alive,
         expiry: mqtt.expiry,
-        tls: tls.map(|(ca, identity)| faceway_outbound_mqtt::TlsFiles { ca, identity }),
+        tls: client_tls(mqtt.tls.as_ref())?,
         timeout: plan.common.timeout,
         window: plan.common.concurrency_max as usize,
         status_topic: Some(status_topic),
@@ -52,7 +51,6 @@ pub(super) fn mqtt(
 }
 
 pub(super) fn amqp(plan: &OutboundPlan, amqp: &AmqpPlan) -> anyhow::Result<Arc<dyn Outbound>> {
-    let tls = amqp.tls.as_ref().map(tls_files).transpose()?;
     let queue = amqp.queue.as_ref();
     let settings = AmqpSettings {
         url: amqp.url.clone(),
@@ -69,7 +67,7 @@ pub(super) fn amqp(plan: &OutboundPlan, amqp: &AmqpPlan) -> anyhow::Result<Arc<d
         bind: queue.map(|queue| queue.bind.clone()),
         payload_bytes_max: usize::try_from(amqp.payload_bytes_max)?,
         heartbeat: AMQP_HEARTBEAT,
-        tls: tls.map(|(ca, identity)| faceway_outbound_amqp::TlsFiles { ca, identity }),
+        tls: client_tls(amqp.tls.as_ref())?,
         timeout: plan.common.timeout,
         window: plan.common.concurrency_max as usize,
     };

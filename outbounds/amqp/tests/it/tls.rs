@@ -1,17 +1,18 @@
 //! Whom it trusts, and how it shows who it is.
 
 use faceway_core::Private;
-use faceway_outbound_amqp::{Amqp, AmqpSettings, TlsFiles};
+use faceway_outbound_amqp::{Amqp, AmqpSettings};
 use faceway_testkit::broker::rabbitmq::{Options, RabbitMq};
 use faceway_testkit::receiver::{Authority, Issued};
+use faceway_tls::{ClientTls, Trust};
 
 use crate::{amqp, deliver, delivered, outage, settings};
 
 fn secured(broker: &RabbitMq, ca: &Authority, identity: Option<&Issued>) -> AmqpSettings {
     let mut settings = settings(broker.tls_address(), "tls");
     settings.url = settings.url.replace("amqp:", "amqps:");
-    settings.tls = Some(TlsFiles {
-        ca: Some(ca.pem().into_bytes()),
+    settings.tls = Some(ClientTls {
+        trust: Trust::Authorities(ca.pem().into_bytes()),
         identity: identity.map(|identity| {
             let key = Private::new(identity.key.clone().into_bytes());
             (identity.certificate.clone().into_bytes(), key)
@@ -67,8 +68,8 @@ fn files_that_are_none_are_named() {
     let refused = |ca: Option<&str>, identity: Option<(&str, &str)>| {
         let mut settings = settings(([127, 0, 0, 1], 1).into(), "tls");
         settings.url = settings.url.replace("amqp:", "amqps:");
-        settings.tls = Some(TlsFiles {
-            ca: ca.map(|pem| pem.as_bytes().to_vec()),
+        settings.tls = Some(ClientTls {
+            trust: trust(ca),
             identity: identity.map(|(certificate, key)| {
                 let key = Private::new(key.as_bytes().to_vec());
                 (certificate.as_bytes().to_vec(), key)
@@ -84,4 +85,10 @@ fn files_that_are_none_are_named() {
         refused(None, Some((&one.certificate, &other.key))),
         "tls.key"
     );
+}
+
+fn trust(ca: Option<impl Into<String>>) -> Trust {
+    ca.map_or(Trust::System, |pem| {
+        Trust::Authorities(pem.into().into_bytes())
+    })
 }

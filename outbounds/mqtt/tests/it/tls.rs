@@ -1,9 +1,10 @@
 //! Whom it trusts, and how it shows who it is.
 
 use faceway_core::Private;
-use faceway_outbound_mqtt::{Mqtt, MqttSettings, TlsFiles};
+use faceway_outbound_mqtt::{Mqtt, MqttSettings};
 use faceway_testkit::broker::mosquitto::{Mosquitto, Options};
 use faceway_testkit::receiver::{Authority, Issued};
+use faceway_tls::{ClientTls, Trust};
 
 use crate::{VERSIONS, broker, deliver, delivered, mqtt, outage, settings};
 
@@ -14,9 +15,9 @@ fn secured(broker: &Mosquitto, ca: &Authority, identity: Option<&Issued>) -> Mqt
     settings
 }
 
-fn files(ca: &Authority, identity: Option<&Issued>) -> TlsFiles {
-    TlsFiles {
-        ca: Some(ca.pem().into_bytes()),
+fn files(ca: &Authority, identity: Option<&Issued>) -> ClientTls {
+    ClientTls {
+        trust: Trust::Authorities(ca.pem().into_bytes()),
         identity: identity.map(|identity| {
             let key = Private::new(identity.key.clone().into_bytes());
             (identity.certificate.clone().into_bytes(), key)
@@ -92,15 +93,15 @@ async fn plain_mqtt_behind_mqtts_is_named_so() {
 fn files_that_are_none_are_named() {
     let authority = Authority::new();
     let one = authority.issue("one.example");
-    let refused = |url: &str, tls: TlsFiles| {
+    let refused = |url: &str, tls: ClientTls| {
         let mut settings = settings(([127, 0, 0, 1], 8883).into());
         settings.url = url.into();
         settings.tls = Some(tls);
         Mqtt::new(settings).err().unwrap().key
     };
     let url = "mqtts://broker.example";
-    let ca = |pem: &str| TlsFiles {
-        ca: Some(pem.into()),
+    let ca = |pem: &str| ClientTls {
+        trust: Trust::Authorities(pem.into()),
         identity: None,
     };
     assert_eq!(refused(url, ca("no PEM")), "tls.ca");
@@ -110,5 +111,8 @@ fn files_that_are_none_are_named() {
     assert_eq!(refused(url, files(&authority, Some(&other))), "tls.key");
     other.certificate = String::new();
     assert_eq!(refused(url, files(&authority, Some(&other))), "tls.cert");
-    assert_eq!(refused("mqtt://broker.example", TlsFiles::default()), "tls");
+    assert_eq!(
+        refused("mqtt://broker.example", ClientTls::default()),
+        "tls"
+    );
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use faceway_core::Private;
-use faceway_outbound_webhook::{TlsFiles, Webhook, WebhookSettings};
+use faceway_outbound_webhook::{Webhook, WebhookSettings};
 use faceway_testkit::clock::TestClock;
 use faceway_testkit::receiver::{Authority, Issued, Receiver};
+use faceway_tls::{ClientTls, Trust};
 
 use crate::{deliver, delivered, outage, settings, webhook};
 
@@ -15,8 +16,8 @@ fn secured(
     identity: Option<&Issued>,
 ) -> WebhookSettings {
     let mut settings = settings(&receiver.url());
-    settings.tls = Some(TlsFiles {
-        ca: ca.map(|ca| ca.pem().into_bytes()),
+    settings.tls = Some(ClientTls {
+        trust: trust(ca.map(Authority::pem)),
         identity: identity.map(|identity| {
             let key = Private::new(identity.key.clone().into_bytes());
             (identity.certificate.clone().into_bytes(), key)
@@ -76,8 +77,8 @@ fn files_that_are_none_are_named() {
     let one = authority.issue("one.example");
     let refused = |ca: Option<&str>, identity: Option<(&str, &str)>| {
         let mut settings = settings("https://erp.example/faces");
-        settings.tls = Some(TlsFiles {
-            ca: ca.map(|pem| pem.as_bytes().to_vec()),
+        settings.tls = Some(ClientTls {
+            trust: trust(ca),
             identity: identity.map(|(certificate, key)| {
                 let key = Private::new(key.as_bytes().to_vec());
                 (certificate.as_bytes().to_vec(), key)
@@ -95,4 +96,10 @@ fn files_that_are_none_are_named() {
         refused(None, Some((&one.certificate, &other.key))),
         "tls.key"
     );
+}
+
+fn trust(ca: Option<impl Into<String>>) -> Trust {
+    ca.map_or(Trust::System, |pem| {
+        Trust::Authorities(pem.into().into_bytes())
+    })
 }

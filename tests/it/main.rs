@@ -23,3 +23,4 @@ mod simulators;
 mod terminals;
 mod tidy;
 mod tls;
+mod top;

@@ -11,6 +11,7 @@ mod admission;
 mod brokers;
 mod check;
 mod dialled;
+mod docs;
 mod faults;
 mod flow;
 mod formats;

@@ -122,7 +122,7 @@ fn reached(view: &View, inbound: &api::Inbound) -> [String; 2] {
 
 fn gaps(source: &api::Source, last: String) -> String {
     format!(
-        "not read {} for {}s together, the last time {last}: what it said then may be lost",
+        "not read {}, {}s together, last {last}; what it said then may be lost",
         times(source.gaps),
         grouped(source.gap_seconds)
     )

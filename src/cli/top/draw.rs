@@ -184,7 +184,8 @@ fn tables(view: &View, look: Look, area: Rect, buffer: &mut Buffer) {
     show(rows::inbounds(view, window), window, look, above, buffer);
     let window = Window::new(lanes, lower, lower_chosen);
     let below = inner(area, height(upper) + 1, height(lower));
-    show(rows::lanes(view, look, window), window, look, below, buffer);
+    let table = rows::lanes(view, look, window, area.width);
+    show(table, window, look, below, buffer);
 }
 
 fn show(table: Table<'_>, window: Window, look: Look, area: Rect, buffer: &mut Buffer) {

@@ -16,14 +16,14 @@ use crate::cli::words::{grouped, span, until};
 pub(super) fn inbounds(view: &View, window: Window) -> Table<'static> {
     let rows = view.inbounds().iter().skip(window.from).take(window.rows);
     let rows: Vec<_> = rows.map(|inbound| row_of_inbound(view, inbound)).collect();
-    let headline = headline([
+    let headline = bold(Row::new([
         left(window.headline("INBOUND")),
         left("ADAPTER"),
         right("IN/S"),
         right("REFUSED/S"),
         right("LAST"),
         left("STATE"),
-    ]);
+    ]));
     let widths = [
         Constraint::Fill(2),
         Constraint::Length(8),
@@ -84,38 +84,47 @@ pub(super) fn terminals(states: &BTreeMap<String, u64>) -> String {
     words.join(", ")
 }
 
-pub(super) fn lanes(view: &View, look: Look, window: Window) -> Table<'static> {
+/// Columns of lanes: what is in the headline, how wide, and whether a narrow terminal has them too.
+const LANES: [(&str, Constraint, bool); 9] = [
+    ("OUTBOUND", Constraint::Fill(1), true),
+    ("STATE", Constraint::Length(10), true),
+    ("SINCE", Constraint::Length(5), false),
+    ("OUT/S", Constraint::Length(7), true),
+    ("BACKLOG", Constraint::Length(9), true),
+    ("OLDEST", Constraint::Length(6), false),
+    ("PARKED", Constraint::Length(6), true),
+    ("BURIED", Constraint::Length(6), true),
+    ("FAILED", Constraint::Fill(1), false),
+];
+/// A narrower terminal has no room for every column.
+const NARROW: u16 = 72;
+
+pub(super) fn lanes(view: &View, look: Look, window: Window, width: u16) -> Table<'static> {
+    let fits = |column: usize| width >= NARROW || LANES[column].2;
+    let fitting = |cells: [Cell<'static>; 9]| {
+        let cells = cells.into_iter().enumerate();
+        let cells = cells.filter(|(column, _)| fits(*column));
+        Row::new(cells.map(|(_, cell)| cell).collect::<Vec<_>>())
+    };
     let rows = view.lanes().iter().skip(window.from).take(window.rows);
-    let rows: Vec<_> = rows.map(|lane| row_of_lane(view, look, lane)).collect();
-    let headline = headline([
-        left(window.headline("OUTBOUND")),
-        left("STATE"),
-        right("SINCE"),
-        right("OUT/S"),
-        right("BACKLOG"),
-        right("OLDEST"),
-        right("PARKED"),
-        right("BURIED"),
-        left("FAILED"),
-    ]);
-    let widths = [
-        Constraint::Fill(1),
-        Constraint::Length(10),
-        Constraint::Length(5),
-        Constraint::Length(7),
-        Constraint::Length(9),
-        Constraint::Length(6),
-        Constraint::Length(6),
-        Constraint::Length(6),
-        Constraint::Fill(1),
-    ];
-    Table::new(rows, widths).header(headline)
+    let rows: Vec<_> = rows
+        .map(|lane| fitting(cells_of_lane(view, look, lane)))
+        .collect();
+    let headline = LANES.map(|(word, _, _)| match word {
+        "OUTBOUND" => left(window.headline(word)),
+        "STATE" | "FAILED" => left(word),
+        number => right(number),
+    });
+    let widths = LANES.iter().enumerate();
+    let widths = widths.filter(|(column, _)| fits(*column));
+    let widths: Vec<_> = widths.map(|(_, (_, width, _))| *width).collect();
+    Table::new(rows, widths).header(bold(fitting(headline)))
 }
 
-fn row_of_lane(view: &View, look: Look, lane: &api::Lane) -> Row<'static> {
+fn cells_of_lane(view: &View, look: Look, lane: &api::Lane) -> [Cell<'static>; 9] {
     let age = |then: Option<Timestamp>| then.map_or("-".into(), |then| span(view.now.since(then)));
     let failure = lane.last_failure.as_ref();
-    Row::new([
+    [
         left(lane.name.clone()),
         left(lane.state.clone()).style(style(lane, look)),
         right(age(lane.since)),
@@ -127,7 +136,7 @@ fn row_of_lane(view: &View, look: Look, lane: &api::Lane) -> Row<'static> {
         left(failure.map_or("-".into(), |last| {
             format!("{} {}", last.code, span(view.now.since(last.at)))
         })),
-    ])
+    ]
 }
 
 /// Colour says nothing that the words beside it do not say.
@@ -158,8 +167,8 @@ pub(super) fn rate(rate: Option<f64>) -> String {
     }
 }
 
-fn headline<const N: usize>(cells: [Cell<'static>; N]) -> Row<'static> {
-    Row::new(cells).style(Style::new().add_modifier(Modifier::BOLD))
+fn bold(row: Row<'static>) -> Row<'static> {
+    row.style(Style::new().add_modifier(Modifier::BOLD))
 }
 
 fn left(text: impl Into<String>) -> Cell<'static> {

@@ -198,6 +198,17 @@ fn a_gateway_that_is_gone_is_shown_as_such() {
 }
 
 #[test]
+fn a_narrow_terminal_has_fewer_columns() {
+    let shown = picture(&busy(), 60, 24);
+    golden("narrow", &shown);
+    assert!(
+        shown.contains("OUTBOUND") && shown.contains("1,204,331"),
+        "{shown}"
+    );
+    assert!(!shown.contains("OLDEST"), "{shown}");
+}
+
+#[test]
 fn help_says_what_columns_mean() {
     let mut view = busy();
     view.help = true;

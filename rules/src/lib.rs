@@ -46,3 +46,4 @@ pub use secret::Secret;
 pub use suggest::nearest;
 pub use template::{Template, TemplateError};
 pub use view::View;
+pub use when::tests_of;

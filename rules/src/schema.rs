@@ -61,18 +61,31 @@ pub fn schema_of(keys: &[Key]) -> Value {
 
 fn shape(shape: &Shape) -> Value {
     match *shape {
-        Shape::Text | Shape::Path => json!({ "type": "string", "minLength": 1 }),
-        Shape::Url(schemes) => {
-            json!({ "type": "string", "pattern": format!("^({})://", schemes.join("|")) })
+        Shape::Text => json!({ "type": "string", "minLength": 1 }),
+        Shape::Path => {
+            json!({ "type": "string", "minLength": 1, "title": "path of a file or directory" })
         }
+        Shape::Url(schemes) => json!({
+            "type": "string",
+            "pattern": format!("^({})://", schemes.join("|")),
+            "title": format!("URL with {}://", schemes.join(":// or ")),
+        }),
         Shape::Bool => json!({ "type": "boolean" }),
         Shape::Whole { min, max: i64::MAX } => json!({ "type": "integer", "minimum": min }),
         Shape::Whole { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Numbers(numbers) => json!({ "enum": numbers }),
-        Shape::Duration { .. } => json!({ "type": "string", "pattern": "^[0-9]+ ?(ms|s|m|h|d)$" }),
-        Shape::Bytes { .. } => {
-            json!({ "type": "string", "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB|TiB)$" })
-        }
+        Shape::Duration { .. } => json!({
+            "type": "string",
+            "pattern": "^[0-9]+ ?(ms|s|m|h|d)$",
+            "title": "span of time",
+            "examples": ["250ms", "30s", "5m", "12h", "7d"],
+        }),
+        Shape::Bytes { .. } => json!({
+            "type": "string",
+            "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB|TiB)$",
+            "title": "size",
+            "examples": ["256KiB", "64MiB", "10GiB"],
+        }),
         Shape::Word(words) | Shape::WordSoFar { words, .. } => json!({ "enum": words }),
         Shape::Texts => {
             json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "uniqueItems": true })

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 pub(crate) use check::{Check, Glob, Literals};
 pub(crate) use clock::Clock;
+pub use compile::tests_of;
 pub(crate) use compile::{Seen, compile, mistyped, time, word};
 
 use crate::Field;

@@ -132,6 +132,23 @@ impl Admin {
         self.ask(self.client.request(Method::GET, url)).await
     }
 
+    /// `GET /metrics`, as text.
+    pub(crate) async fn metrics(&self) -> Result<String, Failure> {
+        let url = format!("{}/metrics", self.base.as_str().trim_end_matches('/'));
+        let answer = self.answer(self.client.get(url)).await?;
+        let read = answer.text().await;
+        read.map_err(|error| self.no_answer_of_a_gateway(error))
+    }
+
+    /// Where it is: host and port, without what else the URL may hold.
+    pub(crate) fn place(&self) -> String {
+        let host = self.base.host_str().unwrap_or_default();
+        match self.base.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
     /// `POST /api/v1/<path>` with a JSON body.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
@@ -150,7 +167,12 @@ impl Admin {
         })
     }
 
-    async fn ask<T: DeserializeOwned>(&self, mut request: RequestBuilder) -> Result<T, Failure> {
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let read = self.answer(request).await?.json().await;
+        read.map_err(|error| self.no_answer_of_a_gateway(error))
+    }
+
+    async fn answer(&self, mut request: RequestBuilder) -> Result<Response, Failure> {
         if let Some(token) = &self.token {
             // Revealed for the gateway that it belongs to.
             request = request.bearer_auth(token.reveal());
@@ -162,14 +184,15 @@ impl Admin {
         if !answer.status().is_success() {
             return Err(self.problem(answer).await);
         }
-        let read = answer.json().await;
-        read.map_err(|error| {
-            Failure::trouble(format!(
-                "{} gives no answer of a gateway: {}",
-                self.base,
-                http::cause(error)
-            ))
-        })
+        Ok(answer)
+    }
+
+    fn no_answer_of_a_gateway(&self, error: reqwest::Error) -> Failure {
+        Failure::trouble(format!(
+            "{} gives no answer of a gateway: {}",
+            self.base,
+            http::cause(error)
+        ))
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Failure {

@@ -20,6 +20,7 @@ mod signals;
 mod simulate;
 mod streams;
 mod table;
+mod top;
 mod why;
 mod words;
 
@@ -57,6 +58,7 @@ enum Command {
     Explain(explain::Explain),
     Simulate(simulate::Simulate),
     Lanes(lanes::Lanes),
+    Top(top::Top),
     Buried(buried::Buried),
     Replay(replay::Replay),
     Quarantine(quarantine::Quarantine),
@@ -75,6 +77,7 @@ pub(crate) fn obey(words: Words, streams: &mut Streams<'_>) -> Ended {
         Command::Explain(command) => command.run(streams),
         Command::Simulate(command) => command.run(streams),
         Command::Lanes(command) => command.run(streams),
+        Command::Top(command) => command.run(streams),
         Command::Buried(command) => command.run(streams),
         Command::Replay(command) => command.run(streams),
         Command::Quarantine(command) => command.run(streams),

@@ -20,7 +20,7 @@ pub(crate) fn secret() -> Value {
             "additionalProperties": false,
         })
     };
-    json!({ "oneOf": [one("env"), one("file")] })
+    json!({ "title": "secret", "oneOf": [one("env"), one("file")] })
 }
 
 /// Addresses and networks.
@@ -61,7 +61,7 @@ pub(crate) fn fields() -> Value {
         .collect();
     json!({
         "type": "array",
-        "items": { "anyOf": [{ "enum": known }, { "type": "string", "pattern": OPEN }] },
+        "items": { "title": "fields of the event", "anyOf": [{ "enum": known }, { "type": "string", "pattern": OPEN }] },
         "minItems": 1,
         "uniqueItems": true,
     })
@@ -74,6 +74,7 @@ const OPEN: &str = r"^(vendor|object\.attributes)\..+$";
 pub(crate) fn event() -> Value {
     let top = top_level();
     json!({
+        "title": "a part of an event",
         "type": "object",
         "properties": top.into_iter().map(|name| (name, json!({}))).collect::<Map<_, _>>(),
         "patternProperties": { r"\.": {} },
@@ -99,6 +100,7 @@ pub(crate) fn when() -> Value {
     properties.insert("any".into(), nested.clone());
     properties.insert("none".into(), nested);
     json!({
+        "title": "tests of fields",
         "type": "object",
         "properties": properties,
         "patternProperties": { OPEN: {} },

@@ -9,7 +9,8 @@ use crate::read::{Entry, Node, Value};
 use faceway_core::schema::{FieldKind, OPEN_PATHS};
 
 use super::{Condition, Test, kind_name};
-use operators::{OPERATORS, operators, tests_of};
+pub use operators::tests_of;
+use operators::{OPERATORS, operators};
 pub(crate) use values::{mistyped, time, word};
 
 /// What is asked of fields by name, for checks that need the whole file: `inbound = "lobby"`.

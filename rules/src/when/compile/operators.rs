@@ -241,8 +241,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The tests that suit a field of this kind.
-pub(super) fn tests_of(kind: &FieldKind) -> Vec<&'static str> {
+/// The tests that suit a field of this kind, beside a value and a list of values.
+pub fn tests_of(kind: &FieldKind) -> Vec<&'static str> {
     let suiting = OPERATORS.iter().filter(|name| suits(name, kind));
     suiting.copied().collect()
 }

@@ -1,0 +1,238 @@
+//! From what was seen to a picture of it. Pure: the same view gives the same picture.
+
+mod detail;
+mod rows;
+
+use faceway::api::Overview;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::widgets::{Table, Widget as _};
+
+use super::view::View;
+use crate::cli::words::{bytes, grouped, span};
+
+/// How it is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    pub(super) colour: bool,
+    /// On a terminal: with a choice, more about it, and the keys.
+    pub(super) live: bool,
+}
+
+/// Lines above the tables.
+const HEAD: u16 = 3;
+/// The chosen one: a blank line and four about it.
+const DETAIL: u16 = 5;
+/// A lower terminal has room for the tables only.
+const DETAIL_HEIGHT_MIN: u16 = 14;
+
+const KEYS: &str = "q quit   up/down, j/k select   Tab other table   p pause   ? help";
+
+const HELP: &str = "\
+INBOUND   what comes in       OUTBOUND  where it goes
+IN/S      records taken       STATE     idle; delivering; waiting: the
+REFUSED/S records sent away,            destination is down, and tried by and
+          to be sent again              by; removed: not in routes.toml
+LAST      newest event        SINCE     how long in this state
+                              OUT/S     deliveries confirmed
+                              BACKLOG   events not through, OLDEST of them
+                              PARKED    failed, tried again later
+                              BURIED    given up: faceway buried list
+
+q, Esc, Ctrl-C  quit          j/k, up/down, PgUp/PgDn, g/G  select
+p               hold still    Tab                           other table
+?, Esc          back
+
+faceway why ID tells one event's story; docs/operating.md, what to do.";
+
+/// The picture as plain text, with every row.
+pub(super) fn plain(view: &View, width: u16) -> String {
+    let rows = view.inbounds().len() + view.lanes().len();
+    let rows = u16::try_from(rows).unwrap_or(u16::MAX);
+    let height = HEAD.saturating_add(3).saturating_add(rows);
+    let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
+    let look = Look {
+        colour: false,
+        live: false,
+    };
+    draw(view, look, buffer.area, &mut buffer);
+    text(&buffer)
+}
+
+/// The letters of a picture.
+fn text(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width).max(1);
+    let lines = buffer.content.chunks(width).map(|cells| {
+        let line: String = cells.iter().map(|cell| cell.symbol()).collect();
+        format!("{}\n", line.trim_end())
+    });
+    lines.collect()
+}
+
+/// Draws it.
+pub(super) fn draw(view: &View, look: Look, area: Rect, buffer: &mut Buffer) {
+    head(view, look, area, buffer);
+    let mut below = inner(area, HEAD, area.height.saturating_sub(HEAD));
+    if look.live {
+        let footer = inner(below, below.height.saturating_sub(1), 1);
+        line(
+            buffer,
+            footer,
+            0,
+            KEYS,
+            Style::new().add_modifier(Modifier::DIM),
+        );
+        below.height = below.height.saturating_sub(1);
+        if view.help {
+            for (number, text) in HELP.lines().enumerate() {
+                line(buffer, below, number, text, Style::new());
+            }
+            return;
+        }
+        if area.height >= DETAIL_HEIGHT_MIN {
+            let tables = below.height.saturating_sub(DETAIL);
+            detail::draw(view, inner(below, tables + 1, DETAIL - 1), buffer);
+            below.height = tables;
+        }
+    }
+    tables(view, look, below, buffer);
+}
+
+/// `height` lines of an area, from its line `top` on; fewer when it ends before.
+fn inner(area: Rect, top: u16, height: u16) -> Rect {
+    let top = top.min(area.height);
+    Rect {
+        y: area.y + top,
+        height: height.min(area.height - top),
+        ..area
+    }
+}
+
+fn line(buffer: &mut Buffer, area: Rect, number: usize, text: &str, style: Style) {
+    let Some(y) = u16::try_from(number).ok().filter(|y| *y < area.height) else {
+        return;
+    };
+    buffer.set_stringn(area.x, area.y + y, text, usize::from(area.width), style);
+}
+
+fn head(view: &View, look: Look, area: Rect, buffer: &mut Buffer) {
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let overview = view.latest.as_ref().map(|sample| &sample.overview);
+    let first = match overview {
+        Some(overview) => gateway(overview, view),
+        None => "faceway".into(),
+    };
+    line(buffer, area, 0, &format!("{first}   {}", view.place), bold);
+    if let Some(overview) = overview {
+        line(buffer, area, 1, &room(overview), Style::new());
+    }
+    let alarm = if look.colour {
+        bold.fg(Color::Red)
+    } else {
+        bold
+    };
+    if let Some(told) = trouble(view) {
+        line(buffer, area, 2, &told, alarm);
+    }
+}
+
+fn gateway(overview: &Overview, view: &View) -> String {
+    let ready = match (&view.gone, overview.ready) {
+        (Some(_), _) => "gone",
+        (None, true) => "ready",
+        (None, false) => "NOT READY",
+    };
+    let up = span(view.now.since(overview.started_at));
+    let pause = if view.paused { "   PAUSED" } else { "" };
+    format!("faceway {}   {ready}   up {up}{pause}", overview.version)
+}
+
+fn room(overview: &Overview) -> String {
+    format!(
+        "spool {}   disk free {}   quarantine {}",
+        bytes(overview.spool_bytes),
+        bytes(overview.free_bytes),
+        grouped(overview.quarantined)
+    )
+}
+
+fn trouble(view: &View) -> Option<String> {
+    if let Some(gone) = &view.gone {
+        let since = span(view.now.since(gone.since));
+        return Some(format!("GONE for {since}: {}", gone.reason));
+    }
+    let overview = &view.latest.as_ref()?.overview;
+    (!overview.ready).then(|| match overview.trouble.as_deref() {
+        Some("full") => "NOT READY: the spool is full, devices are told to send again".into(),
+        Some("failing") => "NOT READY: the disk fails, devices are told to send again".into(),
+        other => format!("NOT READY: {}", other.unwrap_or("it cannot keep events")),
+    })
+}
+
+/// Both tables, each with a headline and as many rows as fit; what is chosen is among them.
+fn tables(view: &View, look: Look, area: Rect, buffer: &mut Buffer) {
+    let (inbounds, lanes) = (view.inbounds().len(), view.lanes().len());
+    let room = usize::from(area.height.saturating_sub(3));
+    let (upper, lower) = shares(room, inbounds, lanes);
+    let chosen = look.live.then_some(view.selected);
+    let upper_chosen = chosen.filter(|chosen| *chosen < inbounds);
+    let lower_chosen = chosen.and_then(|chosen| chosen.checked_sub(inbounds));
+    let height = |rows: usize| u16::try_from(rows + 1).unwrap_or(u16::MAX);
+    let window = Window::new(inbounds, upper, upper_chosen);
+    let above = inner(area, 0, height(upper));
+    show(rows::inbounds(view, window), window, look, above, buffer);
+    let window = Window::new(lanes, lower, lower_chosen);
+    let below = inner(area, height(upper) + 1, height(lower));
+    let table = rows::lanes(view, look, window, area.width);
+    show(table, window, look, below, buffer);
+}
+
+fn show(table: Table<'_>, window: Window, look: Look, area: Rect, buffer: &mut Buffer) {
+    table.column_spacing(1).render(area, buffer);
+    if let Some(row) = window.chosen.filter(|_| look.live) {
+        let row = u16::try_from(row - window.from + 1).unwrap_or(u16::MAX);
+        let chosen = inner(area, row, 1);
+        buffer.set_style(chosen, Style::new().add_modifier(Modifier::REVERSED));
+    }
+}
+
+/// How `room` rows are shared: half each, and what one does not need is the other's.
+fn shares(room: usize, upper: usize, lower: usize) -> (usize, usize) {
+    let upper = upper.min((room / 2).max(room.saturating_sub(lower)));
+    (upper, lower.min(room - upper))
+}
+
+/// The rows of a table that are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Window {
+    from: usize,
+    rows: usize,
+    all: usize,
+    chosen: Option<usize>,
+}
+
+impl Window {
+    fn new(all: usize, rows: usize, chosen: Option<usize>) -> Self {
+        let from = chosen.map_or(0, |chosen| (chosen + 1).saturating_sub(rows));
+        let chosen = chosen.filter(|_| rows > 0);
+        Self {
+            from,
+            rows,
+            all,
+            chosen,
+        }
+    }
+
+    /// `OUTBOUND`, or `OUTBOUND 3-9/40` when some are not shown.
+    fn headline(&self, word: &str) -> String {
+        if self.rows >= self.all {
+            return word.into();
+        }
+        let to = self.from + self.rows;
+        format!("{word} {}-{to}/{}", self.from + 1, self.all)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

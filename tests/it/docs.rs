@@ -1,0 +1,144 @@
+//! The documents: what they show works, what they point to is there.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{FACEWAY, text};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// README and everything in docs/, by name.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut pages = vec![Path::new(ROOT).join("README.md")];
+    for entry in std::fs::read_dir(Path::new(ROOT).join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        }
+    }
+    pages.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    };
+    pages.into_iter().map(read).collect()
+}
+
+/// The blocks of a page between fences: the words behind the fence, and what stands between.
+fn blocks(page: &str) -> Vec<(&str, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(words) = line.strip_prefix("```") {
+            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push((words.trim(), block.join("\n") + "\n"));
+        }
+    }
+    blocks
+}
+
+/// A block that is marked ```` ```toml routes ```` is a whole routes.toml, tests included; ```` ```jinja NAME ```` is a
+/// template beside those of its page.
+#[test]
+fn what_is_marked_as_routes_passes_the_check() {
+    let mut checked = 0;
+    for (path, page) in pages() {
+        let dir = tempfile::tempdir().unwrap();
+        let blocks = blocks(&page);
+        for (words, block) in &blocks {
+            if let Some(name) = words.strip_prefix("jinja ") {
+                std::fs::write(dir.path().join(name), block).unwrap();
+            }
+        }
+        for (_, block) in blocks.iter().filter(|(words, _)| *words == "toml routes") {
+            std::fs::write(dir.path().join("routes.toml"), block).unwrap();
+            let mut command = Command::new(FACEWAY);
+            // Terminals are told how to reach the gateway, which the other file says.
+            command
+                .arg("check")
+                .env_clear()
+                .env("FACEWAY_LISTEN__PUBLIC_URL", "http://10.1.0.5:8080")
+                .current_dir(dir.path());
+            let output = command.output().unwrap();
+            let told = text(&output.stdout) + &text(&output.stderr);
+            assert!(
+                output.status.success(),
+                "{}: {told}\n{block}",
+                path.display()
+            );
+            assert!(
+                !told.contains("warning"),
+                "{}: {told}\n{block}",
+                path.display()
+            );
+            checked += 1;
+        }
+    }
+    assert!(
+        checked >= 6,
+        "only {checked} blocks are marked ```toml routes"
+    );
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut wrong = Vec::new();
+    for (path, page) in pages() {
+        for rest in page.split("](").skip(1) {
+            let link = rest.split([')', ' ']).next().unwrap_or_default();
+            let file = link.split('#').next().unwrap_or_default();
+            if !link.contains("://") && !file.is_empty() && !path.with_file_name(file).exists() {
+                wrong.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each alert points to its section; a section without its alert is of no use to anybody.
+#[test]
+fn every_alert_has_a_section_that_says_what_to_do() {
+    // The rules may not be there yet.
+    let rules = Path::new(ROOT).join("deploy/prometheus/faceway.rules.yml");
+    let Ok(rules) = std::fs::read_to_string(rules) else {
+        return;
+    };
+    let page = std::fs::read_to_string(Path::new(ROOT).join("docs/operating.md")).unwrap();
+    let alerts: Vec<_> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    let sections: Vec<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("### Alert "))
+        .collect();
+    assert!(!alerts.is_empty());
+    for alert in &alerts {
+        // The heading's anchor is what `runbook_url` points to: alert-<name in small letters>.
+        assert!(
+            sections.contains(alert),
+            "docs/operating.md has no `### Alert {alert}`"
+        );
+    }
+    for section in sections {
+        assert!(alerts.contains(&section), "there is no alert {section}");
+    }
+}
+
+/// A metric that nobody explains is of no use either.
+#[test]
+fn every_metric_is_explained() {
+    let page = std::fs::read_to_string(Path::new(ROOT).join("docs/operating.md")).unwrap();
+    let source = std::fs::read_to_string(Path::new(ROOT).join("src/observe.rs")).unwrap();
+    let names: Vec<_> = source
+        .split('"')
+        .filter(|word| word.starts_with("faceway_"))
+        .collect();
+    assert!(names.len() > 20);
+    for name in names {
+        assert!(
+            page.contains(name),
+            "docs/operating.md does not explain {name}"
+        );
+    }
+}

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, Lane, Outbound, Repair, Spool, Start, SystemClock};
+use faceway_core::{AppendError, Clock, Lane, Outbound, Repair, Spool, Start, SystemClock};
 use faceway_rules::Routes;
 use faceway_spool_disk::DiskSpool;
 use hyper::service::service_fn;
@@ -140,6 +140,13 @@ impl Gateway {
     /// Where metrics, health, API and console are.
     pub const fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Whether it does its work, as a watchdog wants to know: the spool's writer and its readers answer. A spool that is
+    /// only full is alive: a restart would not make room.
+    pub async fn is_alive(&self) -> bool {
+        let answered = self.spool.buried(None, 1).await.is_ok();
+        answered || self.spool.room().accepting == Err(AppendError::Full)
     }
 
     /// Stops in the order of the flow. What was accepted and is not delivered stays in the spool.

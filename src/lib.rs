@@ -7,5 +7,6 @@ pub mod dispatch;
 pub mod gateway;
 pub mod inbound;
 pub mod link;
+pub mod notify;
 pub mod observe;
 mod open;

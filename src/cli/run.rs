@@ -2,6 +2,7 @@
 
 use clap::Args;
 use faceway::gateway::Gateway;
+use faceway::notify::Manager;
 use faceway::observe::{self, LogFormat};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -13,6 +14,8 @@ use super::{Ended, Streams, block_on};
 ///
 /// SIGTERM and SIGINT drain it: no new records, deliveries on their way may end, the rest stays on disk. A second one ends
 /// it at once; nothing that was answered is lost by that either.
+///
+/// A service manager that speaks sd_notify (systemd, Type=notify) is told when it is ready, stops, and is alive.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  faceway run --gateway /etc/faceway/gateway.toml --routes /etc/faceway/routes.toml"
@@ -38,10 +41,16 @@ impl Run {
         let metrics = observe::install_metrics()?;
         block_on(Box::pin(async {
             let mut signals = Signals::listen()?;
+            let manager = Manager::from_environment();
             tokio::spawn(hang_ups(signal(SignalKind::hangup())?));
             let gateway = Gateway::start(config, routes, metrics).await?;
             tracing::info!(devices = %gateway.devices(), admin = %gateway.admin(), "running");
-            signals.end().await;
+            manager.ready("taking records");
+            tokio::select! {
+                () = signals.end() => {}
+                () = manager.watch(async || gateway.is_alive().await) => {}
+            }
+            manager.stopping();
             tokio::select! {
                 () = gateway.stop() => {}
                 () = signals.end() => tracing::warn!("ended at once"),

@@ -14,6 +14,7 @@ mod faults;
 mod flow;
 mod full;
 mod harness;
+mod notify;
 mod privacy;
 mod repair;
 mod restart;

@@ -73,7 +73,8 @@ impl Gateway {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let spool = open::spool(&config.spool, &clock).await?;
         let links = Arc::new(open::links(&config, &clock)?);
-        let outbounds = open::outbounds(&routes, &clock)?;
+        let gateway_id = open::gateway_id(&config.spool.dir)?;
+        let outbounds = open::outbounds(&routes, &gateway_id, &clock)?;
         let listeners = Listeners::bind(&config.listen).await?;
         let (devices, admin_address) = listeners.addresses()?;
 

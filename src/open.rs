@@ -1,5 +1,6 @@
 //! Everything that the two files name, opened: a spool, links, inbounds, outbounds, listeners.
 
+mod outbounds;
 mod terminals;
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,13 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use faceway_core::{Adapter, Clock, Outbound, Private, Spool};
-use faceway_outbound_webhook::{TlsFiles, Webhook, WebhookSettings};
-use faceway_rules::{
-    DialPlan, InboundPlan, OutboundPlan, Protocol, Routes, Secret, TlsPlan, WebhookPlan,
-};
+use faceway_core::{Adapter, Clock, Spool};
+use faceway_rules::{DialPlan, InboundPlan, Routes, Secret};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
-use http::{HeaderName, HeaderValue};
+
+pub(crate) use outbounds::outbounds;
 
 use crate::api;
 use crate::config::gateway::{Limits, Listen, SpoolConfig};
@@ -57,18 +56,6 @@ impl Listeners {
     }
 }
 
-/// Every outbound, in the order of the file.
-pub(crate) fn outbounds(
-    routes: &Routes,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Vec<Arc<dyn Outbound>>> {
-    routes
-        .outbounds
-        .iter()
-        .map(|plan| outbound(plan, clock))
-        .collect()
-}
-
 pub(crate) async fn spool(
     spool: &SpoolConfig,
     clock: &Arc<dyn Clock>,
@@ -98,6 +85,20 @@ pub(crate) fn links(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::R
         Arc::clone(clock),
     ))
 }
+
+/// What tells this gateway from others, always the same as long as its spool is. It is made from the key of the links
+/// and tells nothing of it.
+pub(crate) fn gateway_id(dir: &Path) -> anyhow::Result<String> {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let key = link_key(dir).context("cannot read or make the key for picture links")?;
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key)?;
+    mac.update(b"gateway id");
+    let id = faceway_core::Sha256(mac.finalize().into_bytes().into()).to_string();
+    Ok(id.chars().take(GATEWAY_ID_DIGITS).collect())
+}
+
+/// Enough that no two gateways at one broker meet by chance, and few enough to be read.
+const GATEWAY_ID_DIGITS: usize = 8;
 
 /// The key is kept beside the spool, so that links outlive a restart.
 fn link_key(dir: &Path) -> anyhow::Result<[u8; 32]> {
@@ -214,72 +215,4 @@ pub(crate) fn shown(routes: &Routes) -> Vec<api::Inbound> {
         terminal_states: BTreeMap::new(),
     };
     routes.inbounds.iter().map(inbound).collect()
-}
-
-fn outbound(plan: &OutboundPlan, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Outbound>> {
-    let opened: anyhow::Result<Arc<dyn Outbound>> = match &plan.protocol {
-        Protocol::Webhook(settings) => webhook(plan, settings, clock),
-        Protocol::Stdout => Ok(Arc::new(faceway_outbound_stdout::Stdout::standard())),
-    };
-    opened.with_context(|| format!("cannot open the outbound {}", plan.name))
-}
-
-fn webhook(
-    plan: &OutboundPlan,
-    webhook: &WebhookPlan,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Arc<dyn Outbound>> {
-    let settings = WebhookSettings {
-        url: webhook.url.clone(),
-        headers: webhook
-            .headers
-            .iter()
-            .map(header)
-            .collect::<anyhow::Result<_>>()?,
-        sign: webhook
-            .sign
-            .iter()
-            .map(secrets::resolve)
-            .collect::<anyhow::Result<_>>()?,
-        timeout: plan.common.timeout,
-        tls: webhook.tls.as_ref().map(tls_files).transpose()?,
-        proxy: webhook.proxy.clone(),
-        connections_max: plan.common.concurrency_max as usize,
-    };
-    Ok(Arc::new(Webhook::new(settings, Arc::clone(clock))?))
-}
-
-fn header(
-    (name, value): &(HeaderName, faceway_rules::HeaderValue),
-) -> anyhow::Result<(HeaderName, HeaderValue)> {
-    let value = match value {
-        faceway_rules::HeaderValue::Text(text) => HeaderValue::from_str(text)?,
-        faceway_rules::HeaderValue::Secret(secret) => {
-            let text = secrets::resolve(secret).with_context(|| format!("the header {name}"))?;
-            // Revealed to be sent with every request; marked so that nothing on the way prints it.
-            let value = HeaderValue::from_str(text.reveal());
-            let mut value = value.map_err(|_| {
-                anyhow::anyhow!("the secret for the header {name} has a control character")
-            })?;
-            value.set_sensitive(true);
-            value
-        }
-    };
-    Ok((name.clone(), value))
-}
-
-fn tls_files(plan: &TlsPlan) -> anyhow::Result<TlsFiles> {
-    let ca = plan
-        .ca
-        .as_deref()
-        .map(|path| tls::pem(path, "tls.ca"))
-        .transpose()?;
-    let identity = match &plan.client {
-        Some((cert, key)) => Some((
-            tls::pem(cert, "tls.cert")?,
-            Private::new(tls::pem(key, "tls.key")?),
-        )),
-        None => None,
-    };
-    Ok(TlsFiles { ca, identity })
 }

@@ -33,8 +33,8 @@ pub struct Message {
     /// Where in the destination it goes, with the event's fields filled in: a topic, a routing key. Empty where the
     /// protocol knows no such thing.
     pub address: Private<String>,
-    /// What goes beside the payload, by lower-case name, with the event's fields filled in. Names and values are what an
-    /// HTTP header may be.
+    /// What goes beside the payload, by lower-case name, with the event's fields filled in. Names are what an HTTP header
+    /// may be called; values have no control characters, and for HTTP they are ASCII.
     pub headers: Vec<(Cow<'static, str>, Private<String>)>,
     /// Media type of `body`.
     pub content_type: &'static str,

@@ -8,6 +8,7 @@ mod render;
 mod source;
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 pub(crate) use source::Source;
 pub use source::Span;
@@ -93,7 +94,7 @@ impl std::error::Error for Diagnostics {}
 /// open.
 #[derive(Debug)]
 pub struct Reporter {
-    sources: Vec<Source>,
+    sources: RefCell<Vec<Rc<Source>>>,
     found: RefCell<Found>,
 }
 
@@ -120,14 +121,19 @@ struct Finding {
 impl Reporter {
     pub(crate) fn new(file: &str, text: &str) -> Self {
         Self {
-            sources: vec![Source::new(file, text)],
+            sources: RefCell::new(vec![Rc::new(Source::new(file, text))]),
             found: RefCell::default(),
         }
     }
 
-    pub(crate) fn add_source(&mut self, name: &str, text: &str) -> usize {
-        self.sources.push(Source::new(name, text));
-        self.sources.len() - 1
+    pub(crate) fn add_source(&self, name: &str, text: &str) -> usize {
+        let mut sources = self.sources.borrow_mut();
+        sources.push(Rc::new(Source::new(name, text)));
+        sources.len() - 1
+    }
+
+    fn source(&self, span: Span) -> Option<Rc<Source>> {
+        self.sources.borrow().get(span.source).cloned()
     }
 
     /// An error, with what is allowed or meant as `help`.
@@ -177,7 +183,7 @@ impl Reporter {
 
     /// `file:line:column` of a span, to name another place.
     pub fn place(&self, span: Span) -> String {
-        let Some(source) = self.sources.get(span.source) else {
+        let Some(source) = self.source(span) else {
             return String::new();
         };
         let position = source.position(span);
@@ -185,9 +191,9 @@ impl Reporter {
     }
 
     /// The text at a span.
-    pub(crate) fn slice(&self, span: Span) -> &str {
-        let source = self.sources.get(span.source);
-        source.map_or("", |source| source.slice(span))
+    pub(crate) fn slice(&self, span: Span) -> String {
+        let source = self.source(span);
+        source.map_or_else(String::new, |source| source.slice(span).to_owned())
     }
 
     /// A finding that is not (yet) one of the file's.
@@ -220,7 +226,7 @@ impl Reporter {
     /// What only follows from a syntax error: something missing, and whatever is said of the same line.
     fn drop_echoes(&self, found: &mut Found) {
         let line = |span: Span| {
-            let source = self.sources.get(span.source);
+            let source = self.source(span);
             source.map(|source| source.position(span).line)
         };
         let broken = found.broken.iter();
@@ -258,7 +264,7 @@ impl Reporter {
             source: String::new(),
             caret: (0, 1),
         };
-        if let Some(source) = self.sources.get(finding.span.source) {
+        if let Some(source) = self.source(finding.span) {
             source.place(finding.span, masks, &mut diagnostic);
         }
         diagnostic

@@ -3,7 +3,8 @@
 //! * [`parse`] reads the whole file and tells every mistake in it at once, each with its place ([`Diagnostics`]).
 //! * [`Routes`] is the file as meant: a value that exists is valid.
 //! * [`RouteSet`] decides for every event which routes match, and [`RouteSet::explain`] says why.
-//! * [`Projection`] takes out of an event what an outbound may not see.
+//! * [`Format`] writes an event as an outbound wants it, and [`View`] reads what placeholders need of it.
+//! * [`Projection`] takes out of an event what an outbound may not see, and [`Privacy`] says what it can see of persons.
 //! * [`read`] and [`diagnostic`] serve `gateway.toml` as well.
 //!
 //! **Invariant:** this crate does no I/O, knows no clock and no runtime. Secrets are only named here; the gateway
@@ -13,8 +14,10 @@ mod decide;
 pub mod diagnostic;
 mod explain;
 mod field;
+mod format;
 mod once;
 mod plan;
+mod privacy;
 mod projection;
 pub mod read;
 mod schema;
@@ -22,19 +25,24 @@ mod secret;
 mod suggest;
 mod template;
 mod trie;
+mod view;
 mod when;
 
 pub use decide::{Admission, Decision, OnceRule, Route, RouteSet};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{Failed, RouteExplanation};
 pub use field::Field;
+pub use format::{Format, FormatError, TemplateFile, Written};
 pub use once::{Asked, KEYS_MAX, OnceState};
 pub use plan::{
-    AdapterGrammar, Common, DialPlan, HeaderValue, Images, InboundPlan, OutboundPlan, Protocol,
-    Retry, RouteTest, Routes, Since, TerminalPlan, TestFailure, TlsPlan, Trust, WebhookPlan, parse,
+    AdapterGrammar, AmqpPlan, Common, DialPlan, ExchangeKind, HeaderValue, Images, InboundPlan,
+    MqttPlan, MqttVersion, OutboundPlan, Protocol, Qos, QueuePlan, ReadFile, Retry, RouteTest,
+    Routes, Since, TerminalPlan, TestFailure, TlsPlan, Trust, WebhookPlan, parse, parse_with,
 };
+pub use privacy::{Privacy, Reaching};
 pub use projection::{NotAnEvent, Projection, ProjectionError};
 pub use schema::{schema, schema_of};
 pub use secret::Secret;
 pub use suggest::nearest;
 pub use template::{Template, TemplateError};
+pub use view::View;

@@ -1,18 +1,20 @@
 //! `routes.toml` as meant.
 
-mod headers;
 mod inbound;
 mod keys;
 mod outbound;
 mod route;
 mod test;
 
+use std::path::Path;
+
 use faceway_core::{Reach, Setting};
 
 pub use inbound::{DialPlan, InboundPlan, TerminalPlan, Trust};
 pub(crate) use keys::{ROOT, ROUTE, TERMINAL, TEST, inbound_keys, outbound_keys};
 pub use outbound::{
-    Common, HeaderValue, Images, OutboundPlan, Protocol, Retry, Since, TlsPlan, WebhookPlan,
+    AmqpPlan, Common, ExchangeKind, HeaderValue, Images, MqttPlan, MqttVersion, OutboundPlan,
+    Protocol, Qos, QueuePlan, Retry, Since, TlsPlan, WebhookPlan,
 };
 pub use test::{RouteTest, TestFailure};
 
@@ -66,13 +68,29 @@ impl Routes {
     }
 }
 
-/// Reads a whole `routes.toml`.
+/// Gives the text of a file that `routes.toml` names, by its path as written there; the error says why it cannot.
+pub type ReadFile<'f> = &'f dyn Fn(&Path) -> Result<String, String>;
+
+/// Reads a whole `routes.toml` that names no other file.
 ///
 /// # Errors
 /// Every mistake in it, in the order of the file.
 pub fn parse(text: &str, file: &str, adapters: &[AdapterGrammar]) -> Result<Routes, Diagnostics> {
+    parse_with(text, file, adapters, &|_| Err("is not at hand here".into()))
+}
+
+/// Reads a whole `routes.toml` with the templates that it names.
+///
+/// # Errors
+/// Every mistake in it, in the order of the file, and then every mistake in the templates.
+pub fn parse_with(
+    text: &str,
+    file: &str,
+    adapters: &[AdapterGrammar],
+    files: ReadFile<'_>,
+) -> Result<Routes, Diagnostics> {
     let document = Document::parse(text, file);
-    let (mut routes, pending) = read(&document, adapters);
+    let (mut routes, pending) = read(&document, adapters, files);
     let reporter = document.reporter();
     routes.tests = pending
         .into_iter()
@@ -86,12 +104,16 @@ pub fn parse(text: &str, file: &str, adapters: &[AdapterGrammar]) -> Result<Rout
     Ok(routes)
 }
 
-fn read(document: &Document, adapters: &[AdapterGrammar]) -> (Routes, Vec<test::Pending>) {
+fn read(
+    document: &Document,
+    adapters: &[AdapterGrammar],
+    files: ReadFile<'_>,
+) -> (Routes, Vec<test::Pending>) {
     let reporter = document.reporter();
     let root = Table::root(document, ROOT);
     let mut names = Names::default();
     let inbounds = inbound::all(reporter, root.get("inbound"), adapters, &mut names);
-    let (outbounds, declared) = outbound::all(reporter, root.get("outbound"));
+    let (outbounds, declared) = outbound::all(reporter, root.get("outbound"), files);
     let context = Context {
         reporter,
         inbounds: &names,

@@ -93,6 +93,16 @@ impl Projection {
         })
     }
 
+    /// Whether this field is taken out, whole or as a part of its group. Of a group it says whether nothing of it stays
+    /// for sure.
+    pub fn hides(&self, field: &Field) -> bool {
+        match &self.0 {
+            Choice::All => false,
+            Choice::Omit(paths) => paths.covers(&field.segments),
+            Choice::Only(paths) => !paths.covers(&field.segments),
+        }
+    }
+
     /// The event without what the outbound may not see. What is emptied by it goes altogether.
     ///
     /// # Errors

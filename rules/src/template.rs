@@ -5,9 +5,12 @@ use serde_json::Value;
 
 use crate::Field;
 
-/// A text with fields of the event in it.
-#[derive(Clone, Debug)]
-pub struct Template(Vec<Part>);
+/// A text with fields of the event in it. Two of the same text are equal.
+#[derive(Clone, Debug, Default)]
+pub struct Template {
+    text: String,
+    parts: Vec<Part>,
+}
 
 #[derive(Clone, Debug)]
 enum Part {
@@ -27,6 +30,22 @@ pub struct TemplateError {
     pub message: String,
     /// What to write instead.
     pub help: String,
+    /// Whether a placeholder was meant, and not a brace as a character.
+    pub(crate) meant: bool,
+}
+
+impl PartialEq for Template {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Template {}
+
+impl std::fmt::Display for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl Template {
@@ -46,6 +65,7 @@ impl Template {
                     end: open + 1,
                     message: "a brace without its other half".into(),
                     help: "write a placeholder like `{device.id}`".into(),
+                    meant: false,
                 });
             };
             parts.push(Part::Text(text[at..open].into()));
@@ -53,30 +73,53 @@ impl Template {
             at = close + 1;
         }
         parts.push(Part::Text(text[at..].into()));
-        Ok(Self(parts))
+        Ok(Self {
+            text: text.into(),
+            parts,
+        })
     }
 
     /// Whether there is a placeholder in it.
     pub fn has_fields(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Field(_)))
+        self.fields().next().is_some()
+    }
+
+    /// The fields that it names.
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Field(field) => Some(field),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// What it says for every event.
+    pub(crate) fn literals(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Field(_) => None,
+        })
     }
 
     /// The text for an event. An absent field becomes `-`; a character of a field for which `escape` is true, because it
     /// has a meaning where the text is used, becomes `_`, as do control characters.
     pub fn render(&self, event: &Value, escape: impl Fn(char) -> bool) -> String {
+        self.fill(event, |out, text| {
+            out.extend(text.chars().map(|char| match char {
+                char if char.is_control() || escape(char) => '_',
+                char => char,
+            }));
+        })
+    }
+
+    /// The text for an event; `put` writes what a field has into it. An absent field becomes `-`.
+    pub fn fill(&self, event: &Value, put: impl Fn(&mut String, &str)) -> String {
         let mut out = String::new();
-        for part in &self.0 {
+        for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Field(field) => match text_of(field, event) {
                     None => out.push('-'),
-                    Some(text) => out.extend(text.chars().map(|char| {
-                        if char.is_control() || escape(char) {
-                            '_'
-                        } else {
-                            char
-                        }
-                    })),
+                    Some(text) => put(&mut out, &text),
                 },
             }
         }
@@ -91,6 +134,10 @@ fn placeholder(text: &str, start: usize, end: usize) -> Result<Field, TemplateEr
         end,
         message,
         help,
+        meant: !path.is_empty()
+            && path
+                .chars()
+                .all(|char| char.is_ascii_alphanumeric() || "._".contains(char)),
     };
     let Some(field) = Field::find(path) else {
         let message = format!("the event has no field `{path}`");

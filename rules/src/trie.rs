@@ -21,6 +21,19 @@ impl Trie {
         }
         at.whole = true;
     }
+
+    /// Whether one of the paths is this one, or a beginning of it.
+    pub(crate) fn covers(&self, path: &[String]) -> bool {
+        let mut at = self;
+        for name in path {
+            match at.members.get(name) {
+                Some(below) if below.whole => return true,
+                Some(below) => at = below,
+                None => return false,
+            }
+        }
+        false
+    }
 }
 
 /// Parses only what the paths name: the rest of the event, above all what the vendor sent, is skipped unread.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::ADAPTERS;
-use faceway_rules::{Asked, Diagnostics, OnceState, Routes, parse};
+use faceway_rules::{Asked, Diagnostics, MqttVersion, OnceState, Protocol, Qos, Routes, parse};
 use serde_json::{Value, json};
 
 const FILE: &str = r#"
@@ -167,7 +167,7 @@ fn a_view_holds_what_rules_ask_and_no_more() {
 #[test]
 fn plans_are_what_is_written() {
     let text = include_str!("good/everything.toml");
-    let plan = routes(text).unwrap();
+    let plan = common::parse(text).unwrap();
     let inbounds: Vec<_> = plan
         .inbounds
         .iter()
@@ -212,6 +212,8 @@ fn plans_are_what_is_written() {
             "outbound.webhook.erp.sign: environment variable ERP_SECRET",
             "outbound.webhook.erp.sign: file /run/secrets/erp",
             "outbound.webhook.erp.headers.authorization: environment variable ERP_AUTH",
+            "outbound.mqtt.bus.password: environment variable BUS_PASSWORD",
+            "outbound.amqp.queue.password: file /run/secrets/queue",
         ]
     );
     let erp = &plan.outbounds[0].common;
@@ -220,12 +222,37 @@ fn plans_are_what_is_written() {
         erp.retry.age_max,
         Some(std::time::Duration::from_secs(7 * 24 * 3600))
     );
-    let screen = &plan.outbounds[2].common;
+    let named = |name: &str| {
+        let found = plan.outbounds.iter().find(|plan| plan.name == name);
+        found.unwrap_or_else(|| panic!("{name}"))
+    };
+    let screen = &named("screen").common;
     assert_eq!(
         screen.retry.attempts_max.map(std::num::NonZeroU32::get),
         Some(10)
     );
     assert_eq!((screen.concurrency_max, screen.timeout.as_secs()), (4, 10));
+    assert_eq!(named("bus").common.concurrency_max, 32);
+    let Protocol::Mqtt(mqtt) = &named("old-bus").protocol else {
+        panic!("not mqtt")
+    };
+    assert_eq!(
+        mqtt.topic.to_string(),
+        "faceway/{inbound}/{device.id}/{kind}"
+    );
+    assert_eq!(
+        (mqtt.qos, mqtt.version),
+        (Qos::AtLeastOnce, MqttVersion::V4)
+    );
+    assert_eq!((mqtt.payload_bytes_max, mqtt.retain), (256 * 1024, false));
+    let Protocol::Amqp(amqp) = &named("other-queue").protocol else {
+        panic!("not amqp")
+    };
+    assert_eq!(amqp.routing_key.to_string(), "{kind}");
+    assert_eq!((&amqp.queue, amqp.declare), (&None, None));
+    let headers = named("erp").protocol.headers();
+    let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["x-device"]);
 }
 
 #[test]

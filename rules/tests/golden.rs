@@ -6,8 +6,8 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::ADAPTERS;
-use faceway_rules::{Routes, parse};
+use common::parse;
+use faceway_rules::Routes;
 
 fn cases(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -29,7 +29,7 @@ fn check(folder: &str, said: impl Fn(&str, Result<Routes, faceway_rules::Diagnos
     for case in cases(folder) {
         let text = fs::read_to_string(&case).unwrap();
         let name = case.file_stem().unwrap().to_str().unwrap();
-        let said = said(name, parse(&text, "routes.toml", ADAPTERS));
+        let said = said(name, parse(&text));
         let golden = case.with_extension("txt");
         if std::env::var_os("FACEWAY_BLESS").is_some() {
             fs::write(&golden, &said).unwrap();
@@ -78,7 +78,7 @@ fn failing_tests_say_why() {
 #[test]
 fn five_mistakes_five_positions() {
     let text = include_str!("bad/five_mistakes.toml");
-    let errors = parse(text, "routes.toml", ADAPTERS).unwrap_err();
+    let errors = parse(text).unwrap_err();
     let found: Vec<_> = errors
         .iter()
         .map(|error| (error.line, error.column))
@@ -99,7 +99,7 @@ fn five_mistakes_five_positions() {
 fn no_written_secret_is_shown() {
     for case in cases("bad") {
         let text = fs::read_to_string(&case).unwrap();
-        let errors = parse(&text, "routes.toml", ADAPTERS).unwrap_err();
+        let errors = parse(&text).unwrap_err();
         let shown = format!(
             "{errors} {errors:?} {}",
             serde_json::to_string(&errors).unwrap()
@@ -110,7 +110,7 @@ fn no_written_secret_is_shown() {
 
 #[test]
 fn findings_are_json_for_the_api() {
-    let errors = parse("[outbound.stdout.s]\ncolour = 1\n", "routes.toml", ADAPTERS).unwrap_err();
+    let errors = parse("[outbound.stdout.s]\ncolour = 1\n").unwrap_err();
     let json = serde_json::to_value(&errors).unwrap();
     let first = &json[0];
     assert_eq!(first["file"], "routes.toml");

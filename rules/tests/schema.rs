@@ -3,9 +3,22 @@
 
 mod common;
 
-use common::ADAPTERS;
-use faceway_rules::{parse, schema};
+use common::{ADAPTERS, parse};
+use faceway_rules::schema;
 use serde_json::Value;
+
+const COMMON: [&str; 10] = [
+    "format",
+    "template",
+    "batch_max",
+    "images",
+    "omit",
+    "only",
+    "concurrency_max",
+    "timeout",
+    "since",
+    "retry",
+];
 
 fn valid(text: &str) -> Result<(), String> {
     let value: Value = toml::from_str(text).unwrap();
@@ -27,7 +40,7 @@ fn good_files_are_valid() {
         include_str!("failing/tests.toml"),
         "",
     ] {
-        parse(text, "routes.toml", ADAPTERS).unwrap();
+        parse(text).unwrap();
         valid(text).unwrap();
     }
 }
@@ -44,7 +57,13 @@ fn bad_files_are_not() {
             "[outbound.webhook.a]\nurl = \"https://h\"\ntimeout = \"1 week\"",
             "no duration",
         ),
-        ("[outbound.stdout.a]\nformat = \"cloudevents\"", "later"),
+        ("[outbound.stdout.a]\nformat = \"yaml\"", "unknown word"),
+        (
+            "[outbound.mqtt.a]\nurl = \"mqtt://b\"\nqos = 3",
+            "unknown number",
+        ),
+        ("[outbound.amqp.a]\nurl = \"amqp://b\"", "missing exchange"),
+        ("[outbound.mqtt.a]\nurl = \"http://b\"", "wrong scheme"),
         (
             "[outbound.stdout.a]\nretry = { jitter = 1 }",
             "unknown key within",
@@ -65,7 +84,7 @@ fn bad_files_are_not() {
         ("[other]", "unknown section"),
     ] {
         assert!(valid(text).is_err(), "{what}");
-        assert!(parse(text, "routes.toml", ADAPTERS).is_err(), "{what}");
+        assert!(parse(text).is_err(), "{what}");
     }
 }
 
@@ -99,10 +118,19 @@ fn every_key_is_used_somewhere() {
         &schema["properties"]["inbound"]["properties"]["se5"]["additionalProperties"]["properties"];
     let tables = [all(&file["inbound"]["se5"]), all(&file["inbound"]["omni"])].concat();
     used(tables.iter().collect(), inbound, &["allow"]);
+    for protocol in ["webhook", "mqtt", "amqp", "stdout"] {
+        let outbound = &schema["properties"]["outbound"]["properties"][protocol]["additionalProperties"]
+            ["properties"];
+        let tables = all(&file["outbound"][protocol]);
+        // What every protocol has is used once.
+        let common: Vec<_> = match protocol {
+            "webhook" => Vec::new(),
+            _ => COMMON.to_vec(),
+        };
+        used(tables.iter().collect(), outbound, &common);
+    }
     let outbound = &schema["properties"]["outbound"]["properties"]["webhook"]["additionalProperties"]
         ["properties"];
-    let tables = all(&file["outbound"]["webhook"]);
-    used(tables.iter().collect(), outbound, &[]);
     used(
         vec![&file["outbound"]["webhook"]["erp"]["retry"]],
         &outbound["retry"]["properties"],

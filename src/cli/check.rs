@@ -1,5 +1,7 @@
 //! `faceway check`: both files, and the tests in them.
 
+mod privacy;
+
 use clap::Args;
 use faceway::config::GatewayConfig;
 use faceway_rules::{Routes, Secret, TestFailure};
@@ -12,12 +14,20 @@ use super::{Ended, Failure, Streams};
 ///
 /// Tells every mistake with its place; exit code 0 when there is none, else 2. Nothing is opened, bound or sent.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  faceway check --routes routes.toml --gateway gateway.toml")]
+#[command(
+    after_help = "Examples:\n  faceway check --routes routes.toml --gateway gateway.toml\n  faceway check --privacy"
+)]
 pub(crate) struct Check {
     #[command(flatten)]
     routes: RoutesFile,
     #[command(flatten)]
     gateway: GatewayFile,
+    /// Print also which personal field reaches which outbound, and where in it
+    #[arg(long)]
+    privacy: bool,
+    /// With --privacy: as JSON, and nothing else
+    #[arg(long, requires = "privacy")]
+    json: bool,
 }
 
 impl Check {
@@ -33,7 +43,13 @@ impl Check {
         if !routes.run_tests().is_empty() {
             return Err(Failure::InputTold);
         }
+        if self.json {
+            return Ok(privacy::json(&routes, streams.out)?);
+        }
         writeln!(streams.out, "{}: {}", self.routes.name(), summary(&routes))?;
+        if self.privacy {
+            privacy::table(&routes, streams.out)?;
+        }
         Ok(())
     }
 }
@@ -186,6 +202,83 @@ expect = ["screen"]
             talk.starts_with("note: ") && talk.contains("FACEWAY_TEST_NO_SUCH_VARIABLE"),
             "{talk}"
         );
+    }
+
+    const GUARDED: &str = r#"
+[outbound.webhook.erp]
+url = "https://erp.example/"
+omit = ["person.name", "vendor"]
+headers = { x-person = "{person.id}" }
+images = "inline"
+[outbound.webhook.chat]
+url = "https://chat.example/"
+format = "template"
+template = "chat.txt.j2"
+[outbound.mqtt.bus]
+url = "mqtt://broker.example"
+topic = "doors/{person.card_number}"
+only = ["person.card_number", "images.role"]
+[[route]]
+name = "all"
+to = ["erp", "chat", "bus"]
+"#;
+
+    fn privacy(flags: &[&str]) -> (Ended, String, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let routes = dir.path().join("routes.toml");
+        std::fs::write(&routes, GUARDED).unwrap();
+        let template = "{{ person.name | default(\"-\") }}";
+        std::fs::write(dir.path().join("chat.txt.j2"), template).unwrap();
+        let words = ["faceway", "check", "--routes", routes.to_str().unwrap()];
+        let words = Words::try_parse_from(words.iter().chain(flags)).unwrap();
+        Buffers::run("", |streams| obey(words, streams))
+    }
+
+    #[test]
+    fn privacy_is_a_table_of_fields_and_outbounds() {
+        let (ended, out, talk) = privacy(&["--privacy"]);
+        ended.unwrap_or_else(|_| panic!("{talk}"));
+        let row = |field: &str| {
+            let line = out
+                .lines()
+                .find(|line| line.split("  ").next() == Some(field));
+            let line = line.unwrap_or_else(|| panic!("no row {field} in:\n{out}"));
+            let cells = line
+                .split("  ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty());
+            cells.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(row("PERSONAL FIELD")[1..], ["erp", "chat", "bus"]);
+        assert_eq!(row("person.name")[1..], ["-", "body", "-"]);
+        assert_eq!(row("person.id")[1..], ["body, header x-person", "-", "-"]);
+        assert_eq!(row("person.card_number")[1..], ["body", "-", "body, topic"]);
+        assert_eq!(row("images")[1..], ["inside", "-", "-"]);
+        assert_eq!(row("vendor")[1..], ["-", "-", "-"]);
+        assert_eq!(row("object.attributes.age")[1..], ["body", "-", "-"]);
+    }
+
+    #[test]
+    fn privacy_is_json_for_scripts() {
+        let (ended, out, talk) = privacy(&["--privacy", "--json"]);
+        ended.unwrap_or_else(|_| panic!("{talk}"));
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let chat = serde_json::json!({
+            "outbound": "chat", "protocol": "webhook", "fields": [{ "field": "person.name", "by": ["body"] }],
+        });
+        assert_eq!(value[1], chat);
+    }
+
+    #[test]
+    fn a_mistake_in_a_template_is_told_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("chat.txt.j2"), "a\n{{ persn.name }}\n").unwrap();
+        let (ended, _, talk) = check(dir.path(), GUARDED, None);
+        assert!(matches!(ended, Err(Failure::InputTold)));
+        assert!(talk.contains("chat.txt.j2:2:4"), "{talk}");
+        std::fs::remove_file(dir.path().join("chat.txt.j2")).unwrap();
+        let (_, _, talk) = check(dir.path(), GUARDED, None);
+        assert!(talk.contains("`chat.txt.j2` is not there"), "{talk}");
     }
 
     /// The TOML of README.md, block by block, each with what it takes for granted.

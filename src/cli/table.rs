@@ -20,6 +20,11 @@ impl Table {
 
     /// Adds a row. Line breaks and control characters of a cell become blanks: a terminal must not obey them.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.row_of(cells.into());
+    }
+
+    /// The same where it is not known beforehand how many columns there are.
+    pub(crate) fn row_of(&mut self, cells: Vec<String>) {
         let printable = |cell: String| cell.replace(|letter: char| letter.is_control(), " ");
         self.rows.push(cells.into_iter().map(printable).collect());
     }

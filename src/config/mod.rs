@@ -17,6 +17,9 @@ pub const GATEWAY_FILE: &str = "gateway.toml";
 /// Where the files are when nobody says.
 pub const ROUTES_FILE: &str = "routes.toml";
 
+/// More of a template is not read; the rules take less.
+const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
+
 /// Why there is no configuration. All of it is the operator's to mend.
 #[derive(Debug)]
 pub enum ConfigError {
@@ -83,12 +86,14 @@ pub fn load_routes(file: Option<&Path>) -> Result<Loaded<Routes>, ConfigError> {
     parse_routes(&text, &path.display().to_string()).map_err(ConfigError::Wrong)
 }
 
-/// Reads the text of a `routes.toml`.
+/// Reads the text of a `routes.toml` of this name, beside which the templates that it names are.
 ///
 /// # Errors
-/// Everything that is wrong in it.
+/// Everything that is wrong in it or in its templates.
 pub fn parse_routes(text: &str, name: &str) -> Result<Loaded<Routes>, Diagnostics> {
-    let value = faceway_rules::parse(text, name, &grammar())?;
+    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+    let template = |path: &Path| template(&folder.join(path));
+    let value = faceway_rules::parse_with(text, name, &grammar(), &template)?;
     Ok(Loaded {
         warnings: value.warnings.clone(),
         value,
@@ -101,6 +106,20 @@ pub fn grammar() -> Vec<AdapterGrammar> {
         .iter()
         .map(|adapter| AdapterGrammar::of(&**adapter))
         .collect()
+}
+
+/// The text of a template, or why there is none.
+fn template(path: &Path) -> Result<String, String> {
+    use std::io::{ErrorKind, Read as _};
+    let mut text = String::new();
+    let file = std::fs::File::open(path);
+    let read = file.and_then(|file| file.take(TEMPLATE_BYTES_MAX).read_to_string(&mut text));
+    match read.map_err(|error| (error.kind(), error)) {
+        Ok(_) => Ok(text),
+        Err((ErrorKind::NotFound, _)) => Err("is not there".into()),
+        Err((ErrorKind::InvalidData, _)) => Err("is not UTF-8; save it as UTF-8".into()),
+        Err((_, error)) => Err(format!("cannot be read: {error}")),
+    }
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use faceway_core::{Clock, Lane, Outbound, Spool, SpoolError, Start};
-use faceway_rules::{OutboundPlan, Protocol, Since};
+use faceway_rules::{OutboundPlan, Since};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -119,7 +119,7 @@ impl Dispatch {
         let status = Arc::new(LaneStatus::new(common.clock.now()));
         let handle = LaneHandle {
             name: plan.name.clone(),
-            protocol: protocol(plan),
+            protocol: plan.protocol.name(),
             lane,
             status: Arc::clone(&status),
             floor: Arc::new(AtomicU64::new(common.spool.newest())),
@@ -154,13 +154,6 @@ impl Dispatch {
 impl Default for Dispatch {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-const fn protocol(plan: &OutboundPlan) -> &'static str {
-    match plan.protocol {
-        Protocol::Webhook(_) => "webhook",
-        Protocol::Stdout => "stdout",
     }
 }
 
@@ -208,12 +201,8 @@ impl Seat {
             rules.borrow().clone(),
             Arc::clone(&self.floor),
         );
-        let renderer = Renderer {
-            images: common.images,
-            projection: common.projection.clone(),
-            links: Arc::clone(&self.common.links),
-            spool: Arc::clone(&self.common.spool),
-        };
+        let (links, spool) = (&self.common.links, &self.common.spool);
+        let renderer = Renderer::new(&self.plan, Arc::clone(links), Arc::clone(spool));
         let tools = Tools {
             lane: self.lane,
             spool: Arc::clone(&self.common.spool),

@@ -8,10 +8,12 @@
 )]
 
 mod admission;
+mod brokers;
 mod check;
 mod dialled;
 mod faults;
 mod flow;
+mod formats;
 mod full;
 mod harness;
 mod notify;

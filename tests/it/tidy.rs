@@ -143,7 +143,12 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
         ("core/src/codec.rs", "writes events for the spool"),
         ("core/src/event.rs", "asks for the size of a picture"),
         ("core/src/private.rs", "is the fence"),
-        ("src/dispatch/render.rs", "writes messages"),
+        ("src/dispatch/render/mod.rs", "writes messages"),
+        ("src/dispatch/render/labels.rs", "addresses messages"),
+        (
+            "src/dispatch/render/pictures.rs",
+            "writes pictures into events",
+        ),
         (
             "src/dispatch/decide.rs",
             "asks the rules, which answer yes or no",
@@ -167,7 +172,10 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
             "src/admin/quarantine.rs",
             "shows a body to the admin, and reads it again",
         ),
-        ("src/open.rs", "sets the header that a secret is for"),
+        (
+            "src/open/outbounds.rs",
+            "sets the header that a secret is for",
+        ),
     ]
     .into();
     let rooms = [

@@ -8,6 +8,7 @@
 mod client;
 mod failure;
 mod fresh;
+mod gzip;
 mod settings;
 mod sign;
 mod verdict;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::{BoxFuture, Clock, Message, Outbound, Verdict};
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, Client, Method, Request, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
@@ -34,6 +35,7 @@ pub struct Webhook {
     /// Opens a connection for every request.
     unpooled: Client,
     proxied: bool,
+    gzip: bool,
     timeout: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -54,6 +56,7 @@ impl Webhook {
             pooled,
             unpooled,
             proxied: settings.proxy.is_some(),
+            gzip: settings.gzip,
             timeout: settings.timeout,
             clock,
         })
@@ -74,7 +77,7 @@ impl Webhook {
 
     /// Sends the message and waits for the head of the answer.
     async fn answer(&self, message: &Message) -> reqwest::Result<Response> {
-        let request = self.request(message);
+        let request = self.request(message).await;
         let again = request.try_clone();
         let (answered, reused) = fresh::watch(self.pooled.execute(request)).await;
         match (answered, again) {
@@ -86,7 +89,7 @@ impl Webhook {
         }
     }
 
-    fn request(&self, message: &Message) -> Request {
+    async fn request(&self, message: &Message) -> Request {
         let mut request = Request::new(Method::POST, self.url.clone());
         // Revealed to be sent: rendering has already taken out what this destination may not see.
         let body = message.body.reveal();
@@ -102,10 +105,18 @@ impl Webhook {
                 headers.insert(name, value);
             }
         }
+        // What is signed is the body as the receiver's code sees it, after its server has unpacked it.
         for (name, value) in self.signer.headers(message.id, self.clock.now(), body) {
             headers.insert(HeaderName::from_static(name), value);
         }
-        *request.body_mut() = Some(Body::from(body.clone()));
+        let packed = match self.gzip {
+            true => gzip::compressed(body).await,
+            false => None,
+        };
+        if packed.is_some() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        *request.body_mut() = Some(Body::from(packed.unwrap_or_else(|| body.clone())));
         request
     }
 }

@@ -24,6 +24,8 @@ pub struct WebhookSettings {
     pub tls: Option<TlsFiles>,
     /// `http://` or `https://` address of a proxy. The environment's proxies are never used.
     pub proxy: Option<String>,
+    /// Whether bodies of more than a kilobyte are compressed.
+    pub gzip: bool,
     /// Idle connections that are kept: as many as deliveries run at once.
     pub connections_max: usize,
 }
@@ -116,6 +118,7 @@ mod tests {
             timeout: std::time::Duration::from_secs(1),
             tls: None,
             proxy: None,
+            gzip: false,
             connections_max: 1,
         }
     }

@@ -1,10 +1,14 @@
 //! Every key of `routes.toml`, once: the reader, its errors and the JSON Schema come from here.
 
+mod outbound;
+
 use faceway_core::{Reach, Setting, SettingKind};
 
 use super::AdapterGrammar;
 use crate::read::{Key, Shape};
 use crate::schema::own;
+
+pub(crate) use outbound::outbound_keys;
 
 pub(crate) const ROOT: &[Key] = &[
     Key::new(
@@ -56,7 +60,7 @@ const DIALLED: &[Key] = &[
     ),
     Key::new(
         "tls",
-        Shape::Table(TLS),
+        Shape::Table(outbound::TLS),
         "Own authorities, client certificate; for `url` and `api_url`.",
     ),
 ];
@@ -122,46 +126,6 @@ pub(crate) fn inbound_keys(adapter: &AdapterGrammar) -> Vec<Key> {
     keys
 }
 
-pub(super) const RETRY: &[Key] = &[
-    Key::new(
-        "backoff_min",
-        Shape::TIMEOUT,
-        "First pause; 1s when left out.",
-    ),
-    Key::new(
-        "backoff_max",
-        Shape::TIMEOUT,
-        "Longest pause; 5m when left out.",
-    ),
-    Key::new(
-        "attempts_max",
-        Shape::Whole {
-            min: 0,
-            max: 1_000_000,
-        },
-        "Attempts of one event that fails alone, an outage does not count; 10 when left out, 0 = without end.",
-    ),
-    Key::new(
-        "age_max",
-        Shape::DURATION,
-        "An older event is buried; 0s, without end, when left out.",
-    ),
-];
-
-pub(super) const TLS: &[Key] = &[
-    Key::new(
-        "ca",
-        Shape::Path,
-        "PEM file of the authorities to trust in place of the usual ones.",
-    ),
-    Key::new(
-        "cert",
-        Shape::Path,
-        "PEM file of the client's certificate chain.",
-    ),
-    Key::new("key", Shape::Path, "PEM file of the client's key."),
-];
-
 pub(super) const ONCE: &[Key] = &[
     Key::required(
         "per",
@@ -216,90 +180,3 @@ pub(crate) const TEST: &[Key] = &[
         "names of the outbounds that get it; [] for none",
     ),
 ];
-
-const COMMON: &[Key] = &[
-    Key::new(
-        "format",
-        Shape::WordSoFar {
-            words: &["canonical"],
-            later: &["cloudevents", "cloudevents-binary", "template"],
-        },
-        "How an event is written.",
-    ),
-    Key::new(
-        "template",
-        Shape::Later,
-        "only `format = \"canonical\"` so far",
-    ),
-    Key::new(
-        "batch_max",
-        Shape::Whole {
-            min: 1,
-            max: 10_000,
-        },
-        "Events in one message; 1 so far.",
-    ),
-    Key::new(
-        "images",
-        Shape::Word(&["none", "url", "inline"]),
-        "Pictures: left out (default), as signed links, or inside the event.",
-    ),
-    Key::new(
-        "omit",
-        Shape::Own(own::fields),
-        "Fields that are left out. `schema`, `id` and `kind` always stay.",
-    ),
-    Key::new(
-        "only",
-        Shape::Own(own::fields),
-        "The only fields that are sent, with `schema`, `id` and `kind`.",
-    ),
-    Key::new(
-        "concurrency_max",
-        Shape::Whole { min: 1, max: 1000 },
-        "Deliveries at the same time; 4 when left out. Events of one device stay one after another.",
-    ),
-    Key::new(
-        "timeout",
-        Shape::TIMEOUT,
-        "For one delivery; 10s when left out.",
-    ),
-    Key::new(
-        "since",
-        Shape::Word(&["now", "oldest"]),
-        "A new outbound begins with new events (now, default) or with the history (oldest).",
-    ),
-    Key::new("retry", Shape::Table(RETRY), "Pauses and limits."),
-];
-
-const WEBHOOK: &[Key] = &[
-    Key::required(
-        "url",
-        Shape::Url(&["https", "http"]),
-        "where events are posted, such as \"https://erp.example/faces\"",
-    ),
-    Key::new(
-        "sign",
-        Shape::Secrets,
-        "Keys for signatures by Standard Webhooks; several for rotation.",
-    ),
-    Key::new("headers", Shape::Own(own::headers), "Further headers."),
-    Key::new(
-        "tls",
-        Shape::Table(TLS),
-        "Own authorities, client certificate.",
-    ),
-    Key::new(
-        "proxy",
-        Shape::Url(&["http", "https"]),
-        "Proxy to go through; none when left out.",
-    ),
-];
-
-/// The protocols of this version, with the keys of an outbound of each.
-pub(crate) fn outbound_keys() -> [(&'static str, Vec<Key>); 2] {
-    [
-        ("webhook", [WEBHOOK, COMMON].concat()),
-        ("stdout", COMMON.to_vec()),
-    ]
-}

@@ -1,17 +1,30 @@
 //! `[outbound.<protocol>.<name>]`.
 
+mod address;
+mod amqp;
+mod broker;
+mod common;
+mod format;
+mod headers;
+mod mqtt;
+mod webhook;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::header::HeaderName;
-
 use crate::diagnostic::Reporter;
-use crate::projection::ProjectionError;
+use crate::format::Format;
 use crate::read::{Entry, Node, Table};
-use crate::{Projection, Secret, suggest};
+use crate::{Projection, ReadFile, Secret, Template, suggest};
 
-use super::{Names, check_name, headers, inbound, outbound_keys};
+pub use amqp::{AmqpPlan, ExchangeKind, QueuePlan};
+pub(super) use common::tls_files;
+pub use headers::HeaderValue;
+pub use mqtt::{MqttPlan, MqttVersion, Qos};
+pub use webhook::WebhookPlan;
+
+use super::{Names, check_name, inbound, outbound_keys};
 
 /// One way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +40,8 @@ pub struct OutboundPlan {
 /// What every outbound has, whatever its protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Common {
+    /// How an event is written.
+    pub format: Format,
     /// Pictures.
     pub images: Images,
     /// What it may see of an event.
@@ -92,32 +107,12 @@ impl Default for Retry {
 pub enum Protocol {
     /// By HTTP.
     Webhook(WebhookPlan),
+    /// To an MQTT broker.
+    Mqtt(MqttPlan),
+    /// To an AMQP 0-9-1 broker.
+    Amqp(AmqpPlan),
     /// One event a line on stdout.
     Stdout,
-}
-
-/// An HTTP endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebhookPlan {
-    /// Where events are posted.
-    pub url: String,
-    /// Keys for signatures, the newest first.
-    pub sign: Vec<Secret>,
-    /// Further headers. The name is valid, and so is a text; a secret is not known yet.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Own authorities, client certificate.
-    pub tls: Option<TlsPlan>,
-    /// Proxy to go through.
-    pub proxy: Option<String>,
-}
-
-/// The value of a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderValue {
-    /// As written.
-    Text(String),
-    /// Named.
-    Secret(Secret),
 }
 
 /// PEM files for TLS.
@@ -129,27 +124,67 @@ pub struct TlsPlan {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-impl OutboundPlan {
-    pub(super) fn secrets(&self) -> Vec<(String, &Secret)> {
-        let Protocol::Webhook(webhook) = &self.protocol else {
-            return Vec::new();
-        };
-        let key = |rest: &str| format!("outbound.webhook.{}.{rest}", self.name);
-        let sign = webhook.sign.iter().map(|secret| (key("sign"), secret));
-        let headers = webhook.headers.iter();
-        let headers = headers.filter_map(|(name, value)| match value {
-            HeaderValue::Secret(secret) => Some((key(&format!("headers.{name}")), secret)),
-            HeaderValue::Text(_) => None,
-        });
-        sign.chain(headers).collect()
+impl Protocol {
+    /// What `routes.toml` calls it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "webhook",
+            Self::Mqtt(_) => "mqtt",
+            Self::Amqp(_) => "amqp",
+            Self::Stdout => "stdout",
+        }
+    }
+
+    /// The largest payload, in bytes; `None` where the protocol has no limit of its own.
+    pub const fn payload_bytes_max(&self) -> Option<u64> {
+        match self {
+            Self::Mqtt(mqtt) => Some(mqtt.payload_bytes_max),
+            Self::Amqp(amqp) => Some(amqp.payload_bytes_max),
+            Self::Webhook(_) | Self::Stdout => None,
+        }
+    }
+
+    /// Where in the destination an event goes; `None` where the protocol knows no such thing.
+    pub const fn address(&self) -> Option<&Template> {
+        match self {
+            Self::Mqtt(mqtt) => Some(&mqtt.topic),
+            Self::Amqp(amqp) => Some(&amqp.routing_key),
+            Self::Webhook(_) | Self::Stdout => None,
+        }
+    }
+
+    /// What goes beside each event, by lower-case name, and is not the same for all.
+    pub fn headers(&self) -> Vec<(&str, &Template)> {
+        match self {
+            Self::Mqtt(mqtt) => headers::borrowed(&mqtt.headers),
+            Self::Amqp(amqp) => headers::borrowed(&amqp.headers),
+            Self::Webhook(webhook) => webhook.templates(),
+            Self::Stdout => Vec::new(),
+        }
     }
 }
 
-/// Protocols that the contract names and that come later.
-const LATER: [&str; 2] = ["mqtt", "amqp"];
+impl OutboundPlan {
+    pub(super) fn secrets(&self) -> Vec<(String, &Secret)> {
+        let protocol = self.protocol.name();
+        let key = |rest: &str| format!("outbound.{protocol}.{}.{rest}", self.name);
+        let password = match &self.protocol {
+            Protocol::Webhook(webhook) => return webhook.secrets(key),
+            Protocol::Mqtt(mqtt) => mqtt.password.as_ref(),
+            Protocol::Amqp(amqp) => amqp.password.as_ref(),
+            Protocol::Stdout => None,
+        };
+        let password = password.map(|secret| (key("password"), secret));
+        password.into_iter().collect()
+    }
+}
 
 /// Reads every outbound, also the names of those that cannot be read, so that routes to them are not wrong as well.
-pub(super) fn all(reporter: &Reporter, node: Option<&Node>) -> (Vec<OutboundPlan>, Names) {
+pub(super) fn all(
+    reporter: &Reporter,
+    node: Option<&Node>,
+    files: ReadFile<'_>,
+) -> (Vec<OutboundPlan>, Names) {
     let mut outbounds = Vec::new();
     let mut names = Names::default();
     let protocols = outbound_keys();
@@ -157,14 +192,17 @@ pub(super) fn all(reporter: &Reporter, node: Option<&Node>) -> (Vec<OutboundPlan
         let known = protocols.iter().find(|(name, _)| *name == protocol.key);
         if known.is_none() {
             let known: Vec<_> = protocols.iter().map(|(name, _)| *name).collect();
-            unknown(reporter, protocol, &known);
+            let message = format!("there is no protocol `{}`", protocol.key);
+            let help = suggest::help(&protocol.key, "protocols", &known);
+            reporter.error(protocol.span, message, help);
         }
         for entry in table {
             check_name(reporter, "outbound", &entry.key, entry.span);
             names.add(reporter, "outbounds", &entry.key, entry.span);
             let title = format!("[outbound.{}.{}]", protocol.key, entry.key);
             let table = known.and_then(|(_, keys)| Table::open(reporter, title, &entry.node, keys));
-            outbounds.extend(table.map(|table| (entry.span, one(&protocol.key, entry, table))));
+            let read = |table| (entry.span, one(&protocol.key, entry, table, files));
+            outbounds.extend(table.map(read));
         }
     }
     names.0.sort_by_key(|(_, span)| *span);
@@ -173,195 +211,19 @@ pub(super) fn all(reporter: &Reporter, node: Option<&Node>) -> (Vec<OutboundPlan
     (outbounds.collect(), names)
 }
 
-fn unknown(reporter: &Reporter, protocol: &Entry, known: &[&str]) {
-    let name = &protocol.key;
-    let (message, help) = if LATER.contains(&name.as_str()) {
-        (
-            format!("protocol `{name}` is not in this version yet"),
-            format!("protocols: {}", suggest::listing(known)),
-        )
-    } else {
-        (
-            format!("there is no protocol `{name}`"),
-            suggest::help(name, "protocols", known),
-        )
+fn one(protocol: &str, entry: &Entry, table: Table<'_>, files: ReadFile<'_>) -> OutboundPlan {
+    let projection = common::projection(&table);
+    let protocol = match protocol {
+        "webhook" => Protocol::Webhook(webhook::read(&table, &projection)),
+        "mqtt" => Protocol::Mqtt(mqtt::read(&table, &projection)),
+        "amqp" => Protocol::Amqp(amqp::read(&table, &projection)),
+        _ => Protocol::Stdout,
     };
-    reporter.error(protocol.span, message, help);
-}
-
-fn one(protocol: &str, entry: &Entry, table: Table<'_>) -> OutboundPlan {
     let plan = OutboundPlan {
         name: entry.key.clone(),
-        common: common(&table),
-        protocol: match protocol {
-            "webhook" => Protocol::Webhook(webhook(&table)),
-            _ => Protocol::Stdout,
-        },
+        common: common::read(&table, projection, &protocol, files),
+        protocol,
     };
     table.finish();
     plan
-}
-
-fn common(table: &Table<'_>) -> Common {
-    table.word("format");
-    if table.whole("batch_max").is_some_and(|batch| batch > 1)
-        && let Some(node) = table.get("batch_max")
-    {
-        let message = "`batch_max` above 1 is not in this version yet";
-        table.reporter().error(node.span, message, "leave it out");
-    }
-    let concurrency_max = table.whole("concurrency_max").unwrap_or(4);
-    Common {
-        images: match table.word("images") {
-            Some("url") => Images::Url,
-            Some("inline") => Images::Inline,
-            _ => Images::None,
-        },
-        projection: projection(table),
-        concurrency_max: u32::try_from(concurrency_max).unwrap_or(1),
-        since: match table.word("since") {
-            Some("oldest") => Since::Oldest,
-            _ => Since::Now,
-        },
-        retry: retry(table),
-        timeout: table.duration("timeout").unwrap_or(Duration::from_secs(10)),
-    }
-}
-
-fn projection(table: &Table<'_>) -> Projection {
-    let (omit, only) = (paths(table, "omit"), paths(table, "only"));
-    match (omit, only) {
-        (Some(_), Some(only)) => {
-            let span = table.get("only").map_or(table.span(), |node| node.span);
-            let message = "`omit` and `only` exclude each other";
-            table.reporter().error(span, message, "keep one of them");
-            Projection::only(only).unwrap_or_default()
-        }
-        (Some(omit), None) => Projection::omit(omit).unwrap_or_default(),
-        (None, Some(only)) => Projection::only(only).unwrap_or_default(),
-        (None, None) => Projection::default(),
-    }
-}
-
-/// The paths of `omit` or `only` that are good.
-fn paths<'d>(table: &Table<'d>, key: &'static str) -> Option<Vec<&'d str>> {
-    let reporter = table.reporter();
-    let texts = table.texts(key)?;
-    if texts.is_empty() {
-        let span = table.get(key)?.span;
-        let message = format!("`{key}` names no field");
-        reporter.error(span, message, "leave it out, or name some");
-    }
-    let good = |(path, span)| match Projection::check(path, key == "omit") {
-        Ok(()) => Some(path),
-        Err(ProjectionError::Unknown { path, help }) => {
-            reporter.error(span, format!("the event has no field `{path}`"), help);
-            None
-        }
-        Err(kept @ ProjectionError::Kept(_)) => {
-            let help = "a receiver could neither read the event nor drop what it has seen";
-            reporter.error(span, kept.to_string(), help);
-            None
-        }
-    };
-    Some(texts.into_iter().filter_map(good).collect())
-}
-
-fn retry(table: &Table<'_>) -> Retry {
-    let default = Retry::default();
-    let Some(table) = table.table("retry") else {
-        return default;
-    };
-    let backoff_min = table.duration("backoff_min");
-    let backoff_max = table.duration("backoff_max");
-    let attempts = table.whole("attempts_max").map(u32::try_from);
-    let retry = Retry {
-        backoff_min: backoff_min.unwrap_or(default.backoff_min),
-        backoff_max: backoff_max.unwrap_or(default.backoff_max),
-        attempts_max: match attempts {
-            Some(Ok(attempts)) => NonZeroU32::new(attempts),
-            _ => default.attempts_max,
-        },
-        age_max: table.duration("age_max").filter(|age| !age.is_zero()),
-    };
-    if retry.backoff_min > retry.backoff_max {
-        let key = if backoff_max.is_some() {
-            "backoff_max"
-        } else {
-            "backoff_min"
-        };
-        let span = table.get(key).map_or(table.span(), |node| node.span);
-        let message = "`backoff_min` is longer than `backoff_max`";
-        table
-            .reporter()
-            .error(span, message, "1s and 5m when left out");
-    }
-    table.finish();
-    retry
-}
-
-fn webhook(table: &Table<'_>) -> WebhookPlan {
-    let url = table.url("url").unwrap_or_default();
-    let sign = table.secrets("sign").unwrap_or_default();
-    if let Some(node) = table.get("sign")
-        && node.value.is_empty_list()
-    {
-        let message = "`sign` names no secret";
-        table
-            .reporter()
-            .error(node.span, message, "leave it out, or name one");
-    }
-    if let Some(node) = table.get("url") {
-        warn_of_secret(table.reporter(), node, &url);
-    }
-    let tls = tls(table);
-    if let (Some(_), Some(entry)) = (&tls, table.entry("tls"))
-        && url.starts_with("http://")
-    {
-        let message = "`tls` has no use with a URL that begins with http://";
-        table
-            .reporter()
-            .error(entry.span, message, "write https://");
-    }
-    WebhookPlan {
-        url,
-        sign,
-        headers: headers::read(table),
-        tls,
-        proxy: table.url("proxy"),
-    }
-}
-
-fn warn_of_secret(reporter: &Reporter, node: &Node, url: &str) {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let telling = ["token", "secret", "password", "key", "sig"];
-    let secret = query.split('&').any(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or_default();
-        !value.is_empty()
-            && telling
-                .iter()
-                .any(|part| name.to_lowercase().contains(part))
-    });
-    if secret {
-        let message = "the URL seems to carry a secret, which everybody who reads this file sees";
-        let help = "if the receiver takes it in a header, name it there: `headers = { … = { env = \"NAME\" } }`";
-        reporter.warning(node.span, message, help);
-    }
-}
-
-pub(super) fn tls(table: &Table<'_>) -> Option<TlsPlan> {
-    let table = table.table("tls")?;
-    let (ca, cert, key) = (table.path("ca"), table.path("cert"), table.path("key"));
-    let halves = (table.get("cert").is_some(), table.get("key").is_some());
-    if halves.0 != halves.1 {
-        let message = "`cert` and `key` belong together";
-        let missing = if halves.0 { "key" } else { "cert" };
-        let help = format!("add `{missing}`");
-        table.reporter().absent(table.span(), message, help);
-    }
-    table.finish();
-    Some(TlsPlan {
-        ca,
-        client: cert.zip(key),
-    })
 }

@@ -172,17 +172,22 @@ pub(super) fn whole(
 /// Checks a URL: its scheme, that it names a host, that no user or password is written into it.
 pub(super) fn url(reporter: &Reporter, key: &str, node: &Node, schemes: &[&str]) -> Option<String> {
     let text = text(reporter, key, node)?;
-    let help = format!(
-        "write it like `{}://host/path`",
-        schemes.first().unwrap_or(&"http")
-    );
+    let scheme = *schemes.first().unwrap_or(&"http");
+    let broker = ["mqtt", "amqp"].iter().any(|name| scheme.starts_with(name));
+    let rest = if broker { "host:port" } else { "host/path" };
+    let help = format!("write it like `{scheme}://{rest}`");
     let fail = |message: String, help: &str| {
         reporter.error(node.span, format!("`{key}` {message}"), help);
         None
     };
     if authority(text).contains('@') {
         reporter.mask(node.span);
-        let help = "a secret is named, never written: leave user and password out of the URL";
+        let help = match broker {
+            false => "a secret is named, never written: leave user and password out of the URL",
+            true => {
+                "a secret is named, never written: leave both out of the URL, and write `username = \"…\"` and `password = { env = \"NAME\" }`"
+            }
+        };
         return fail("has a user or password in its URL".into(), help);
     }
     let Ok(uri) = text.parse::<http::Uri>() else {

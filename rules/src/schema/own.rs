@@ -43,6 +43,11 @@ pub(crate) fn terminals() -> Value {
     json!({ "type": "array", "items": super::schema_of(crate::plan::TERMINAL), "minItems": 1 })
 }
 
+/// Texts by name.
+pub(crate) fn texts() -> Value {
+    json!({ "type": "object", "additionalProperties": { "type": "string" } })
+}
+
 /// Names of outbounds.
 pub(crate) fn names() -> Value {
     json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true })

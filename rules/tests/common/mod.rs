@@ -1,7 +1,16 @@
 //! What the tests share: the adapters that the files of the tests may name.
 
 use faceway_core::{Reach, Setting, SettingKind};
-use faceway_rules::AdapterGrammar;
+use faceway_rules::{AdapterGrammar, Diagnostics, Routes, parse_with};
+
+/// Reads a file of the tests, whose templates are in `tests/templates`.
+#[allow(dead_code, reason = "not every binary of the tests has files")]
+pub(crate) fn parse(text: &str) -> Result<Routes, Diagnostics> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates");
+    parse_with(text, "routes.toml", ADAPTERS, &|path| {
+        std::fs::read_to_string(folder.join(path)).map_err(|_| "is not there".to_owned())
+    })
+}
 
 const PUSHED: &[Reach] = &[Reach::Pushed];
 

@@ -109,3 +109,60 @@ fn is_telling(text: &str) -> bool {
     let length = text.trim().chars().count();
     length > 5 || length > 2 && !text.trim().bytes().all(|byte| byte.is_ascii_digit())
 }
+
+#[cfg(test)]
+mod tests {
+    use faceway_core::{Adapter, Answer, Arrival, Element, Outcome, Reach, Reject, Settings};
+    use serde_json::Value;
+
+    use super::super::{Sent, examine};
+
+    /// Reads nothing, and says why: with the value of `name`, or without.
+    struct Refuses {
+        leaks: bool,
+    }
+
+    impl Adapter for Refuses {
+        fn name(&self) -> &'static str {
+            "refuses"
+        }
+
+        fn reach(&self) -> &'static [Reach] {
+            &[Reach::Pushed]
+        }
+
+        fn read<'a>(
+            &self,
+            arrival: &Arrival<'a>,
+            _: &Settings,
+        ) -> Result<Vec<Element<'a>>, Reject> {
+            let body: Value = serde_json::from_slice(arrival.body).unwrap_or_default();
+            let said = body["name"].as_str().filter(|_| self.leaks);
+            let reason = format!("a name is missing {}", said.unwrap_or_default());
+            Err(Reject::Unreadable(reason.into()))
+        }
+
+        fn answer(&self, _: &Outcome) -> Answer {
+            Answer::json(200, b"{}".as_slice())
+        }
+    }
+
+    fn examined(leaks: bool, body: &str) -> Result<Value, String> {
+        let adapter = Refuses { leaks };
+        examine(&adapter, &Sent::new(&adapter, body.into()))
+    }
+
+    #[test]
+    fn a_repeated_value_is_found() {
+        let error = examined(true, r#"{"name":"Zhang San"}"#).unwrap_err();
+        assert!(error.contains("repeats the value"), "{error}");
+        assert!(examined(false, r#"{"name":"Zhang San"}"#).is_ok());
+    }
+
+    #[test]
+    fn a_word_of_the_reason_is_no_repeated_value() {
+        assert!(examined(false, r#"{"name":"name","x":["missing"]}"#).is_ok());
+        // The word stands there anyway, so whether it was repeated nobody can tell.
+        assert!(examined(true, r#"{"name":"name"}"#).is_ok());
+    }
+}

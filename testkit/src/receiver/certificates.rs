@@ -46,7 +46,9 @@ impl Authority {
 
     /// A certificate for `name`: a host name or an address.
     pub fn issue(&self, name: &str) -> Issued {
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        // Without a subject of its own it has its issuer's, and Erlang takes it for one that has signed itself.
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         Issued {

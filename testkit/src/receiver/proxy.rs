@@ -27,6 +27,8 @@ pub enum Traffic {
 pub struct FaultProxy {
     address: SocketAddr,
     traffic: watch::Sender<Traffic>,
+    /// Bytes that were taken while nothing moved.
+    held: watch::Sender<usize>,
     task: JoinHandle<()>,
 }
 
@@ -36,10 +38,12 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (traffic, watched) = watch::channel(Traffic::Pass);
+        let held = watch::Sender::new(0);
         Self {
             address,
             traffic,
-            task: tokio::spawn(accept(listener, target, watched)),
+            task: tokio::spawn(accept(listener, target, watched, held.clone())),
+            held,
         }
     }
 
@@ -50,7 +54,14 @@ impl FaultProxy {
 
     /// From now on, for open and for new connections.
     pub fn set(&self, traffic: Traffic) {
+        self.held.send_replace(0);
         self.traffic.send_replace(traffic);
+    }
+
+    /// Ends as soon as more than `bytes` have been held since [`Traffic::Stall`] was set.
+    pub async fn wait_held(&self, bytes: usize) {
+        let mut held = self.held.subscribe();
+        let _ = held.wait_for(|held| *held > bytes).await;
     }
 }
 
@@ -60,12 +71,17 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, traffic: watch::Receiver<Traffic>) {
+async fn accept(
+    listener: TcpListener,
+    target: SocketAddr,
+    traffic: watch::Receiver<Traffic>,
+    held: watch::Sender<usize>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let traffic = traffic.clone();
+        let (traffic, held) = (traffic.clone(), held.clone());
         connections.spawn(async move {
-            let _ = pass(stream, target, traffic).await;
+            let _ = pass(stream, target, traffic, held).await;
         });
         while connections.try_join_next().is_some() {}
     }
@@ -75,6 +91,7 @@ async fn pass(
     near: TcpStream,
     target: SocketAddr,
     mut traffic: watch::Receiver<Traffic>,
+    held: watch::Sender<usize>,
 ) -> io::Result<()> {
     let far = TcpStream::connect(target).await?;
     for stream in [&near, &far] {
@@ -85,7 +102,12 @@ async fn pass(
     let (near_in, near_out) = near.into_split();
     let (far_in, far_out) = far.into_split();
     let (there, back) = (traffic.clone(), traffic.clone());
-    let both = async { tokio::join!(pump(near_in, far_out, there), pump(far_in, near_out, back)) };
+    let both = async {
+        tokio::join!(
+            pump(near_in, far_out, there, Some(held)),
+            pump(far_in, near_out, back, None)
+        )
+    };
     tokio::select! {
         // An orderly end of both directions is waited out, or the reset would overtake the last bytes.
         _ = both => {}
@@ -98,10 +120,17 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut traffic: watch::Receiver<Traffic>,
+    held: Option<watch::Sender<usize>>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut buffer).await?;
+        if let Some(held) = held
+            .as_ref()
+            .filter(|_| *traffic.borrow() == Traffic::Stall)
+        {
+            held.send_modify(|held| *held += read);
+        }
         let moving = traffic.wait_for(|traffic| *traffic != Traffic::Stall).await;
         let pause = match moving.map(|traffic| *traffic) {
             Ok(Traffic::Delay(pause)) => pause,

@@ -28,6 +28,7 @@ fn settings(url: &str) -> WebhookSettings {
         timeout: PATIENT,
         tls: None,
         proxy: None,
+        gzip: false,
         connections_max: 4,
     }
 }

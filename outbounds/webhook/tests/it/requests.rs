@@ -18,7 +18,7 @@ async fn a_request_is_as_promised() {
     settings.headers = vec![
         (HeaderName::from_static("authorization"), secret),
         (
-            HeaderName::from_static("x-site"),
+            HeaderName::from_static("x-room"),
             HeaderValue::from_static("north"),
         ),
     ];
@@ -43,7 +43,8 @@ async fn a_request_is_as_promised() {
         ("webhook-timestamp", "1795334400".into()),
         ("webhook-signature", String::new()),
         ("authorization", "Bearer t0ken".into()),
-        ("x-site", "north".into()),
+        ("x-room", "north".into()),
+        ("x-site", "suite".into()),
         ("content-length", request.body.len().to_string()),
     ];
     for (name, value) in expected {
@@ -136,6 +137,52 @@ async fn a_big_body_arrives_whole() {
         }
     );
     assert_eq!(receiver.received()[0].body, *message.body.reveal());
+}
+
+/// Python unpacks what we packed and checks the signature over what it has unpacked, as a receiver's server and code do.
+#[tokio::test]
+async fn a_packed_body_is_the_same_body() {
+    let receiver = Receiver::start().await;
+    let mut settings = settings(&receiver.url());
+    settings.gzip = true;
+    settings.sign = vec![Private::new("key".to_owned())];
+    let webhook = webhook(settings);
+    let mut message = message("packed");
+    for (turn, size) in [2048, 300 * 1024].into_iter().enumerate() {
+        let body = format!("{{\"text\":\"{}\"}}", "abcdefgh".repeat(size / 8));
+        message.body = bytes::Bytes::from(body).into();
+        let verdict = faceway_core::Outbound::deliver(&webhook, &message).await;
+        assert_eq!(verdict, delivered(200));
+        let request = &receiver.wait_for(turn + 1).await[turn];
+        assert_eq!(request.header("content-encoding"), "gzip");
+        assert!(request.body.len() < message.body.size() / 4);
+        let unpacked = unpacked(request).await;
+        assert_eq!(unpacked, *message.body.reveal());
+        let mut as_seen = request.clone();
+        as_seen.body = unpacked.into();
+        assert!(as_seen.is_signed_by(b"key"));
+    }
+    assert_eq!(deliver(&webhook, "small").await, delivered(200));
+    let received = receiver.wait_for(3).await;
+    assert_eq!(received[2].header("content-encoding"), "");
+}
+
+async fn unpacked(request: &Received) -> Vec<u8> {
+    use tokio::io::AsyncWriteExt as _;
+    let code = "import gzip,sys; sys.stdout.buffer.write(gzip.decompress(sys.stdin.buffer.read()))";
+    let mut python = tokio::process::Command::new("/usr/bin/python3")
+        .args(["-c", code])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = python.stdin.take().unwrap();
+    let body = request.body.clone();
+    tokio::spawn(async move { stdin.write_all(&body).await });
+    let output = python.wait_with_output().await.unwrap();
+    assert!(output.status.success());
+    output.stdout
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Dials {
             api_url: (!api_for.is_empty())
                 .then(|| table.url("api_url"))
                 .flatten(),
-            tls: outbound::tls(table),
+            tls: outbound::tls_files(table),
         };
         if !written {
             check_not_dialled(table, grammar);

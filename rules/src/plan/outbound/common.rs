@@ -1,0 +1,162 @@
+//! What every outbound has.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::projection::ProjectionError;
+use crate::read::Table;
+use crate::{Projection, ReadFile};
+
+use super::{Common, Images, MqttPlan, Protocol, Retry, Since, TlsPlan, format, mqtt};
+
+pub(super) fn read(
+    table: &Table<'_>,
+    projection: Projection,
+    protocol: &Protocol,
+    files: ReadFile<'_>,
+) -> Common {
+    let images = match table.word("images") {
+        Some("url") => Images::Url,
+        Some("inline") => Images::Inline,
+        _ => Images::None,
+    };
+    one_in_a_message(table);
+    let format = format::read(table, protocol, &projection, images, files);
+    if let Protocol::Mqtt(MqttPlan {
+        home_assistant: true,
+        ..
+    }) = protocol
+    {
+        mqtt::check_home_assistant(table, &format, &projection);
+    }
+    let concurrency_max = table.whole("concurrency_max").map(u32::try_from);
+    Common {
+        format,
+        images,
+        projection,
+        concurrency_max: match (concurrency_max, protocol) {
+            (Some(Ok(most)), _) => most,
+            // A broker confirms many at once, on one connection; an endpoint answers one request after another.
+            (_, Protocol::Mqtt(_) | Protocol::Amqp(_)) => 32,
+            (_, Protocol::Webhook(_) | Protocol::Stdout) => 4,
+        },
+        since: match table.word("since") {
+            Some("oldest") => Since::Oldest,
+            _ => Since::Now,
+        },
+        retry: retry(table),
+        timeout: table.duration("timeout").unwrap_or(Duration::from_secs(10)),
+    }
+}
+
+fn one_in_a_message(table: &Table<'_>) {
+    if table.whole("batch_max").is_some_and(|batch| batch > 1)
+        && let Some(node) = table.get("batch_max")
+    {
+        let message = "`batch_max` above 1 is not in this version yet";
+        table.reporter().error(node.span, message, "leave it out");
+    }
+}
+
+pub(super) fn projection(table: &Table<'_>) -> Projection {
+    let (omit, only) = (paths(table, "omit"), paths(table, "only"));
+    match (omit, only) {
+        (Some(_), Some(only)) => {
+            let span = table.get("only").map_or(table.span(), |node| node.span);
+            let message = "`omit` and `only` exclude each other";
+            table.reporter().error(span, message, "keep one of them");
+            Projection::only(only).unwrap_or_default()
+        }
+        (Some(omit), None) => Projection::omit(omit).unwrap_or_default(),
+        (None, Some(only)) => Projection::only(only).unwrap_or_default(),
+        (None, None) => Projection::default(),
+    }
+}
+
+/// The paths of `omit` or `only` that are good.
+fn paths<'d>(table: &Table<'d>, key: &'static str) -> Option<Vec<&'d str>> {
+    let reporter = table.reporter();
+    let texts = table.texts(key)?;
+    if texts.is_empty() {
+        let span = table.get(key)?.span;
+        let message = format!("`{key}` names no field");
+        reporter.error(span, message, "leave it out, or name some");
+    }
+    let good = |(path, span)| match Projection::check(path, key == "omit") {
+        Ok(()) => Some(path),
+        Err(ProjectionError::Unknown { path, help }) => {
+            reporter.error(span, format!("the event has no field `{path}`"), help);
+            None
+        }
+        Err(kept @ ProjectionError::Kept(_)) => {
+            let help = "a receiver could neither read the event nor drop what it has seen";
+            reporter.error(span, kept.to_string(), help);
+            None
+        }
+    };
+    Some(texts.into_iter().filter_map(good).collect())
+}
+
+fn retry(table: &Table<'_>) -> Retry {
+    let default = Retry::default();
+    let Some(table) = table.table("retry") else {
+        return default;
+    };
+    let backoff_min = table.duration("backoff_min");
+    let backoff_max = table.duration("backoff_max");
+    let attempts = table.whole("attempts_max").map(u32::try_from);
+    let retry = Retry {
+        backoff_min: backoff_min.unwrap_or(default.backoff_min),
+        backoff_max: backoff_max.unwrap_or(default.backoff_max),
+        attempts_max: match attempts {
+            Some(Ok(attempts)) => NonZeroU32::new(attempts),
+            _ => default.attempts_max,
+        },
+        age_max: table.duration("age_max").filter(|age| !age.is_zero()),
+    };
+    if retry.backoff_min > retry.backoff_max {
+        let key = if backoff_max.is_some() {
+            "backoff_max"
+        } else {
+            "backoff_min"
+        };
+        let span = table.get(key).map_or(table.span(), |node| node.span);
+        let message = "`backoff_min` is longer than `backoff_max`";
+        table
+            .reporter()
+            .error(span, message, "1s and 5m when left out");
+    }
+    table.finish();
+    retry
+}
+
+/// The files of `tls`, which has a use only where the URL asks for TLS: `plain` and `secure` are its schemes.
+pub(super) fn tls(table: &Table<'_>, url: &str, (plain, secure): (&str, &str)) -> Option<TlsPlan> {
+    let asked = table.entry("tls");
+    if let Some(entry) = asked
+        && url.starts_with(&format!("{plain}://"))
+    {
+        let message = format!("`tls` has no use with a URL that begins with {plain}://");
+        let help = format!("write {secure}://");
+        table.reporter().error(entry.span, message, help);
+    }
+    tls_files(table)
+}
+
+/// The files of `tls`.
+pub(in crate::plan) fn tls_files(table: &Table<'_>) -> Option<TlsPlan> {
+    let table = table.table("tls")?;
+    let (ca, cert, key) = (table.path("ca"), table.path("cert"), table.path("key"));
+    let halves = (table.get("cert").is_some(), table.get("key").is_some());
+    if halves.0 != halves.1 {
+        let message = "`cert` and `key` belong together";
+        let missing = if halves.0 { "key" } else { "cert" };
+        let help = format!("add `{missing}`");
+        table.reporter().absent(table.span(), message, help);
+    }
+    table.finish();
+    Some(TlsPlan {
+        ca,
+        client: cert.zip(key),
+    })
+}

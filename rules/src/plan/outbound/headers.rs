@@ -1,0 +1,163 @@
+//! `headers`: of a webhook's requests, and beside a broker's messages.
+
+use http::header::{HeaderName, HeaderValue as Header};
+
+use crate::diagnostic::Reporter;
+use crate::read::{Entry, Node, Table};
+use crate::{Projection, Secret, Template, secret};
+
+use super::address;
+
+/// The value of a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// As written, the same for every event.
+    Text(String),
+    /// With fields of the event in it.
+    Template(Template),
+    /// Named.
+    Secret(Secret),
+}
+
+/// Set by Faceway, or by the protocol.
+const TAKEN: [&str; 11] = [
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+];
+
+/// Set by Faceway beside a broker's message.
+const TAKEN_BY_BROKER: [&str; 4] = ["id", "kind", "content-type", "message-id"];
+
+/// Parts of names of headers whose value is a secret.
+const SECRET: [&str; 7] = [
+    "auth", "token", "secret", "password", "cookie", "api-key", "apikey",
+];
+
+pub(super) fn of_webhook(
+    table: &Table<'_>,
+    projection: &Projection,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let help = "write it like `{ authorization = { env = \"ERP_AUTH\" }, x-site = \"lobby\" }`";
+    let reporter = table.reporter();
+    let value = |name: &HeaderName, node: &Node| value(reporter, name, node, projection);
+    each(table, help, &TAKEN, value)
+}
+
+/// Texts alone: whoever reads the messages would read a secret with them.
+pub(super) fn of_broker(table: &Table<'_>, projection: &Projection) -> Vec<(String, Template)> {
+    let help = "write it like `{ x-site = \"lobby\", x-device = \"{device.id}\" }`";
+    let reporter = table.reporter();
+    let value = |name: &HeaderName, node: &Node| {
+        if is_secret(name) || node.entries().is_some() {
+            secret::mask_all(reporter, node);
+            let message = format!("header `{name}` is no place for a secret");
+            let help = "every subscriber sees it; leave it out";
+            reporter.error(node.span, message, help);
+            return None;
+        }
+        text(reporter, name, node)?;
+        address::template(reporter, &format!("headers.{name}"), node, projection)
+    };
+    let headers = each(table, help, &TAKEN_BY_BROKER, value);
+    let owned = |(name, value): (HeaderName, Template)| (name.as_str().to_owned(), value);
+    headers.into_iter().map(owned).collect()
+}
+
+pub(super) fn borrowed(headers: &[(String, Template)]) -> Vec<(&str, &Template)> {
+    let each = headers.iter();
+    each.map(|(name, value)| (name.as_str(), value)).collect()
+}
+
+fn each<T>(
+    table: &Table<'_>,
+    help: &str,
+    taken: &[&str],
+    value: impl Fn(&HeaderName, &Node) -> Option<T>,
+) -> Vec<(HeaderName, T)> {
+    let reporter = table.reporter();
+    let Some(node) = table.get("headers") else {
+        return Vec::new();
+    };
+    let Some(entries) = node.entries() else {
+        let message = format!("`headers` must be a table, not {}", node.value.kind());
+        secret::mask_all(reporter, node);
+        reporter.error(node.span, message, help);
+        return Vec::new();
+    };
+    let mut headers: Vec<(HeaderName, T)> = Vec::new();
+    for entry in entries {
+        let Some(name) = name(reporter, entry, taken) else {
+            continue;
+        };
+        if headers.iter().any(|(known, _)| *known == name) {
+            let message = format!("header `{name}` is set twice");
+            reporter.error(entry.span, message, "upper and lower case are the same");
+        }
+        headers.extend(value(&name, &entry.node).map(|value| (name, value)));
+    }
+    headers
+}
+
+fn name(reporter: &Reporter, entry: &Entry, taken: &[&str]) -> Option<HeaderName> {
+    let Ok(name) = entry.key.parse::<HeaderName>() else {
+        secret::mask_all(reporter, &entry.node);
+        let message = format!("`{}` is no name of a header", entry.key);
+        reporter.error(entry.span, message, "write it like `x-site`");
+        return None;
+    };
+    if taken.contains(&name.as_str()) {
+        let message = format!("header `{name}` is set by Faceway");
+        reporter.error(entry.span, message, "leave it out");
+        return None;
+    }
+    Some(name)
+}
+
+fn is_secret(name: &HeaderName) -> bool {
+    SECRET.iter().any(|part| name.as_str().contains(part))
+}
+
+fn value(
+    reporter: &Reporter,
+    name: &HeaderName,
+    node: &Node,
+    projection: &Projection,
+) -> Option<HeaderValue> {
+    let key = format!("headers.{name}");
+    if is_secret(name) || node.entries().is_some() {
+        return secret::read(reporter, &key, node).map(HeaderValue::Secret);
+    }
+    let text = text(reporter, name, node)?;
+    if Header::from_str(text).is_err() {
+        let message =
+            format!("the value of header `{name}` has characters that no header may have");
+        reporter.error(node.span, message, "only visible ASCII and blanks");
+        return None;
+    }
+    // A brace that is no placeholder is a character like others.
+    let placeholders =
+        Template::parse(text).map_or_else(|error| error.meant, |text| text.has_fields());
+    if !placeholders {
+        return Some(HeaderValue::Text(text.into()));
+    }
+    address::template(reporter, &key, node, projection).map(HeaderValue::Template)
+}
+
+fn text<'n>(reporter: &Reporter, name: &HeaderName, node: &'n Node) -> Option<&'n str> {
+    let text = node.text();
+    if text.is_none() {
+        let kind = node.value.kind();
+        let message = format!("`headers.{name}` must be text or a secret, not {kind}");
+        reporter.error(node.span, message, "write it in quotes");
+    }
+    text
+}

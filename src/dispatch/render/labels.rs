@@ -1,0 +1,215 @@
+//! What goes with a payload: its kind, its address, its headers.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use faceway_core::Private;
+use faceway_rules::{Protocol, Template, View};
+use serde_json::Value;
+
+use super::RenderError;
+
+/// MQTT 5, section 4.7.3.
+const TOPIC_BYTES_MAX: usize = 65_535;
+/// AMQP 0-9-1, section 4.2.5.3: a short string.
+const ROUTING_KEY_BYTES_MAX: usize = 255;
+
+/// Writes the labels of events for one outbound.
+pub(super) struct Labels {
+    medium: Medium,
+    address: Option<Template>,
+    headers: Vec<(Cow<'static, str>, Template)>,
+    view: View,
+}
+
+/// Where labels are read, which decides what their characters mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Medium {
+    Http,
+    Mqtt,
+    Amqp,
+    None,
+}
+
+/// The labels of one event.
+pub(super) struct Labelled {
+    pub(super) kind: String,
+    pub(super) address: Private<String>,
+    pub(super) headers: Headers,
+}
+
+type Headers = Vec<(Cow<'static, str>, Private<String>)>;
+
+impl Labels {
+    pub(super) fn of(protocol: &Protocol) -> Self {
+        let headers = protocol.headers();
+        let templates = headers.iter().map(|(_, template)| *template);
+        let view = View::of(protocol.address().into_iter().chain(templates));
+        let owned = |(name, template): &(&str, &Template)| {
+            (Cow::Owned((*name).to_owned()), (*template).clone())
+        };
+        Self {
+            medium: match protocol {
+                Protocol::Webhook(_) => Medium::Http,
+                Protocol::Mqtt(_) => Medium::Mqtt,
+                Protocol::Amqp(_) => Medium::Amqp,
+                Protocol::Stdout => Medium::None,
+            },
+            address: protocol.address().cloned(),
+            headers: headers.iter().map(owned).collect(),
+            view,
+        }
+    }
+
+    /// Parses of the event only what the labels ask for.
+    pub(super) fn label(&self, event: &[u8]) -> Result<Labelled, RenderError> {
+        let event = self.view.read(event).map_err(|_| RenderError::Event)?;
+        let kind = event.get("kind").and_then(Value::as_str);
+        let kind = kind.ok_or(RenderError::Event)?.to_owned();
+        let address = self.address.as_ref();
+        let address = address.map(|address| self.medium.address(address, &event));
+        let header = |(name, template): &(Cow<'static, str>, Template)| {
+            let value = self.medium.header(template, &event);
+            (name.clone(), Private::new(value))
+        };
+        Ok(Labelled {
+            kind,
+            address: Private::new(address.transpose()?.unwrap_or_default()),
+            headers: self.headers.iter().map(header).collect(),
+        })
+    }
+
+    /// The attributes of CloudEvents as the protocol's binding has them: `ce-` before their names and their values
+    /// percent-encoded for HTTP (binding 1.0.2, section 3.1.3), as they are for MQTT 5 (section 3.1).
+    pub(super) fn attributes(&self, attributes: Vec<(&'static str, String)>) -> Headers {
+        let http = self.medium == Medium::Http;
+        let attribute = |(name, value): (&'static str, String)| {
+            if !http {
+                return (Cow::Borrowed(name), Private::new(value));
+            }
+            let mut encoded = String::with_capacity(value.len());
+            percent(&mut encoded, &value, |byte| {
+                byte.is_ascii_graphic() && !matches!(byte, b'"' | b'%')
+            });
+            (Cow::Owned(format!("ce-{name}")), Private::new(encoded))
+        };
+        attributes.into_iter().map(attribute).collect()
+    }
+}
+
+impl Medium {
+    fn address(self, template: &Template, event: &Value) -> Result<String, RenderError> {
+        let (meaning, bytes_max) = match self {
+            Self::Mqtt => ("/+#", TOPIC_BYTES_MAX),
+            Self::Amqp => (".*#", ROUTING_KEY_BYTES_MAX),
+            Self::Http | Self::None => ("", usize::MAX),
+        };
+        let mut address = template.render(event, |char| meaning.contains(char));
+        if self == Self::Mqtt && address.starts_with('$') {
+            // No device's name may make an event one of the broker's own messages.
+            address.replace_range(..1, "_");
+        }
+        match address.len() > bytes_max {
+            true => Err(RenderError::Address),
+            false => Ok(address),
+        }
+    }
+
+    /// HTTP has ASCII alone, so there all else of a field is percent-encoded as UTF-8, and `%` with it.
+    fn header(self, template: &Template, event: &Value) -> String {
+        if self != Self::Http {
+            return template.render(event, |_| false);
+        }
+        template.fill(event, |out, text| {
+            percent(out, text, |byte| {
+                matches!(byte, b' '..=b'~') && byte != b'%'
+            });
+        })
+    }
+}
+
+fn percent(out: &mut String, text: &str, stays: impl Fn(u8) -> bool) {
+    for byte in text.bytes() {
+        if stays(byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faceway_rules::parse;
+
+    use super::*;
+
+    fn labels(outbound: &str) -> Labels {
+        let plan = parse(outbound, "routes.toml", &[]).unwrap();
+        Labels::of(&plan.outbounds[0].protocol)
+    }
+
+    fn event(device: &str, name: &str) -> String {
+        serde_json::json!({
+            "kind": "recognition", "inbound": "lobby", "device": { "id": device }, "person": { "name": name },
+        })
+        .to_string()
+    }
+
+    fn address(outbound: &str, device: &str) -> Result<String, RenderError> {
+        let labelled = labels(outbound).label(event(device, "n").as_bytes())?;
+        Ok(labelled.address.into_revealed())
+    }
+
+    const MQTT: &str = "[outbound.mqtt.m]\nurl = \"mqtt://b\"\n";
+    const AMQP: &str = "[outbound.amqp.a]\nurl = \"amqp://b\"\nexchange = \"e\"\n";
+
+    #[test]
+    fn a_topic_has_no_more_levels_than_its_template() {
+        assert_eq!(
+            address(MQTT, "a/b+c#d.e\0").unwrap(),
+            "faceway/lobby/a_b_c_d.e_/recognition"
+        );
+        let topic = format!("{MQTT}topic = \"{{device.id}}/x\"");
+        assert_eq!(address(&topic, "$SYS").unwrap(), "_SYS/x");
+        assert_eq!(address(&topic, "").unwrap(), "-/x");
+        assert_eq!(
+            address(&topic, &"d".repeat(70_000)),
+            Err(RenderError::Address)
+        );
+    }
+
+    #[test]
+    fn a_routing_key_has_no_more_words_than_its_template() {
+        assert_eq!(address(AMQP, "x").unwrap(), "recognition");
+        let key = format!("{AMQP}routing_key = \"{{kind}}.{{device.id}}\"");
+        assert_eq!(address(&key, "a.b*c#d/e").unwrap(), "recognition.a_b_c_d/e");
+        assert_eq!(address(&key, &"d".repeat(256)), Err(RenderError::Address));
+    }
+
+    #[test]
+    fn a_header_is_what_its_protocol_can_carry() {
+        let value = |outbound: &str, name: &str| {
+            let labelled = labels(outbound).label(event("d", name).as_bytes());
+            labelled.unwrap().headers.remove(0).1.into_revealed()
+        };
+        let http = "[outbound.webhook.w]\nurl = \"http://h\"\nheaders = { x-name = \"100% {person.name}\" }";
+        assert_eq!(value(http, "Lü 5%\r\nx: y"), "100% L%C3%BC 5%25%0D%0Ax: y");
+        let mqtt = format!("{MQTT}headers = {{ x-name = \"<{{person.name}}>\" }}");
+        assert_eq!(value(&mqtt, "李伟\r\n"), "<李伟__>");
+    }
+
+    #[test]
+    fn attributes_of_cloudevents_are_written_by_their_binding() {
+        let attributes = || vec![("subject", "Tür \"1\" 5%".to_owned())];
+        let http = labels("[outbound.webhook.w]\nurl = \"http://h\"");
+        let header = http.attributes(attributes()).remove(0);
+        assert_eq!(header.0, "ce-subject");
+        assert_eq!(header.1.reveal(), "T%C3%BCr%20%221%22%205%25");
+        let mqtt = labels(MQTT).attributes(attributes()).remove(0);
+        assert_eq!(
+            (&*mqtt.0, mqtt.1.reveal().as_str()),
+            ("subject", "Tür \"1\" 5%")
+        );
+    }
+}

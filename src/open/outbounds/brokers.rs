@@ -1,0 +1,80 @@
+//! Outbounds to brokers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faceway_core::Outbound;
+use faceway_outbound_amqp::{Amqp, AmqpSettings, ExchangeType};
+use faceway_outbound_mqtt::{Mqtt, MqttSettings};
+use faceway_rules::{AmqpPlan, ExchangeKind, MqttPlan, MqttVersion, OutboundPlan, Qos};
+
+use super::tls_files;
+use crate::config::secrets;
+
+/// A connection that says nothing is tried after this.
+const AMQP_HEARTBEAT: Duration = Duration::from_secs(30);
+
+pub(super) fn mqtt(
+    plan: &OutboundPlan,
+    mqtt: &MqttPlan,
+    gateway: &str,
+) -> anyhow::Result<Arc<dyn Outbound>> {
+    let client_id = mqtt.client_id.clone();
+    let client_id = client_id.unwrap_or_else(|| format!("faceway-{gateway}-{}", plan.name));
+    let status_topic = mqtt.status_topic.clone();
+    let status_topic = status_topic.unwrap_or_else(|| format!("faceway/status/{client_id}"));
+    let tls = mqtt.tls.as_ref().map(tls_files).transpose()?;
+    let settings = MqttSettings {
+        url: mqtt.url.clone(),
+        username: mqtt.username.clone(),
+        password: mqtt.password.as_ref().map(secrets::resolve).transpose()?,
+        client_id,
+        version: match mqtt.version {
+            MqttVersion::V4 => 4,
+            MqttVersion::V5 => 5,
+        },
+        qos: match mqtt.qos {
+            Qos::AtMostOnce => 0,
+            Qos::AtLeastOnce => 1,
+            Qos::ExactlyOnce => 2,
+        },
+        retain: mqtt.retain,
+        payload_bytes_max: usize::try_from(mqtt.payload_bytes_max)?,
+        keep_alive: mqtt.keep_alive,
+        expiry: mqtt.expiry,
+        tls: tls.map(|(ca, identity)| faceway_outbound_mqtt::TlsFiles { ca, identity }),
+        timeout: plan.common.timeout,
+        window: plan.common.concurrency_max as usize,
+        status_topic: Some(status_topic),
+        home_assistant: mqtt.home_assistant,
+    };
+    let outbound = Mqtt::new(settings)?;
+    // So that its status is there before the first event is.
+    outbound.start();
+    Ok(Arc::new(outbound))
+}
+
+pub(super) fn amqp(plan: &OutboundPlan, amqp: &AmqpPlan) -> anyhow::Result<Arc<dyn Outbound>> {
+    let tls = amqp.tls.as_ref().map(tls_files).transpose()?;
+    let queue = amqp.queue.as_ref();
+    let settings = AmqpSettings {
+        url: amqp.url.clone(),
+        username: amqp.username.clone(),
+        password: amqp.password.as_ref().map(secrets::resolve).transpose()?,
+        exchange: amqp.exchange.clone(),
+        declare: amqp.declare.map(|kind| match kind {
+            ExchangeKind::Topic => ExchangeType::Topic,
+            ExchangeKind::Direct => ExchangeType::Direct,
+            ExchangeKind::Fanout => ExchangeType::Fanout,
+            ExchangeKind::Headers => ExchangeType::Headers,
+        }),
+        queue: queue.map(|queue| queue.name.clone()),
+        bind: queue.map(|queue| queue.bind.clone()),
+        payload_bytes_max: usize::try_from(amqp.payload_bytes_max)?,
+        heartbeat: AMQP_HEARTBEAT,
+        tls: tls.map(|(ca, identity)| faceway_outbound_amqp::TlsFiles { ca, identity }),
+        timeout: plan.common.timeout,
+        window: plan.common.concurrency_max as usize,
+    };
+    Ok(Arc::new(Amqp::new(&settings)?))
+}

@@ -10,6 +10,7 @@
 mod admission;
 mod brokers;
 mod check;
+mod deploy;
 mod dialled;
 mod faults;
 mod flow;

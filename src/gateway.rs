@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, Spool, SystemClock};
+use faceway_core::{AppendError, Clock, Repair as _, Spool, SystemClock};
 use faceway_rules::Routes;
 use faceway_spool_disk::DiskSpool;
 use hyper::service::service_fn;
@@ -134,6 +134,13 @@ impl Gateway {
     /// Takes `routes.toml` over once more, on demand. `None` where the routes were read from no file.
     pub fn reloader(&self) -> Option<Reloader> {
         self.reloader.clone()
+    }
+
+    /// Whether it does its work, as a watchdog wants to know: the spool's writer and its readers answer. A spool that is
+    /// only full is alive: a restart would not make room.
+    pub async fn is_alive(&self) -> bool {
+        let answered = self.spool.buried(None, 1).await.is_ok();
+        answered || self.spool.room().accepting == Err(AppendError::Full)
     }
 
     /// Stops in the order of the flow. What was accepted and is not delivered stays in the spool.

@@ -7,6 +7,7 @@ pub mod dispatch;
 pub mod gateway;
 pub mod inbound;
 pub mod link;
+pub mod notify;
 pub mod observe;
 mod open;
 pub mod reload;

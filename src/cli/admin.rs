@@ -160,6 +160,23 @@ impl Admin {
             .await
     }
 
+    /// `GET /<page>`, where answers are plain text and no token is wanted. An answer other than success is our trouble.
+    pub(crate) async fn page(&self, page: &str) -> Result<String, Failure> {
+        let url = format!("{}/{page}", self.base.as_str().trim_end_matches('/'));
+        let sent = self.client.get(url).send().await;
+        let answer = sent.map_err(|error| self.unreachable(error))?;
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        if status.is_success() {
+            return Ok(text);
+        }
+        let text = text.trim_end();
+        Err(Failure::trouble(format!(
+            "{} answers {status}: {text}",
+            self.base
+        )))
+    }
+
     fn url(&self, path: &str) -> Result<Url, Failure> {
         let url = format!("{}/api/v1/{path}", self.base.as_str().trim_end_matches('/'));
         Url::parse(&url).map_err(|_| {

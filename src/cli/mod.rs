@@ -8,8 +8,10 @@ mod demo;
 mod explain;
 mod failure;
 mod files;
+mod health;
 mod http;
 mod lanes;
+mod man;
 mod moment;
 mod quarantine;
 mod read;
@@ -63,8 +65,11 @@ enum Command {
     Replay(replay::Replay),
     Quarantine(quarantine::Quarantine),
     Why(why::Why),
+    Health(health::Health),
     Schema(schema::Schema),
     Completions(completions::Completions),
+    #[command(hide = true)]
+    Man(man::Man),
 }
 
 /// Does what was asked. What was written is flushed when it returns.
@@ -82,8 +87,10 @@ pub(crate) fn obey(words: Words, streams: &mut Streams<'_>) -> Ended {
         Command::Replay(command) => command.run(streams),
         Command::Quarantine(command) => command.run(streams),
         Command::Why(command) => command.run(streams),
+        Command::Health(command) => command.run(streams),
         Command::Schema(command) => command.run(streams),
         Command::Completions(command) => command.run(streams),
+        Command::Man(command) => command.run(streams),
     };
     // Results that are there are shown, also when the command failed behind them.
     let flushed = streams.out.flush();

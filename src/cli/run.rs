@@ -2,6 +2,7 @@
 
 use clap::Args;
 use faceway::gateway::Gateway;
+use faceway::notify::Manager;
 use faceway::observe::{self, LogFormat};
 use faceway::reload::Reloader;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,6 +16,8 @@ use super::{Ended, Streams, block_on};
 ///
 /// SIGTERM and SIGINT drain it: no new records, deliveries on their way may end, the rest stays on disk. A second one ends
 /// it at once; nothing that was answered is lost by that either.
+///
+/// A service manager that speaks sd_notify (systemd, Type=notify) is told when it is ready, stops, and is alive.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  faceway run --gateway /etc/faceway/gateway.toml --routes /etc/faceway/routes.toml"
@@ -40,13 +43,19 @@ impl Run {
         let metrics = observe::install_metrics()?;
         block_on(Box::pin(async {
             let mut signals = Signals::listen()?;
+            let manager = Manager::from_environment();
             let hang_ups = signal(SignalKind::hangup())?;
             let file = Some(self.routes.path().to_owned());
             let gateway = Gateway::start(config, routes, file, metrics).await?;
             let reloads =
                 AbortOnDropHandle::new(tokio::spawn(reload(hang_ups, gateway.reloader())));
             tracing::info!(devices = %gateway.devices(), admin = %gateway.admin(), "running");
-            signals.end().await;
+            manager.ready("taking records");
+            tokio::select! {
+                () = signals.end() => {}
+                () = manager.watch(async || gateway.is_alive().await) => {}
+            }
+            manager.stopping();
             drop(reloads);
             tokio::select! {
                 () = gateway.stop() => {}

@@ -1,0 +1,100 @@
+# What check-stack and check-deb have in common: an engine of their own, a stand-in of Debian, steps. Sourced by them.
+
+dir=${FACEWAY_CHECK_DIR:-/var/tmp/faceway-check}
+# Debian's clients first: a newer docker wants plugins that are not there.
+export PATH=/usr/bin:/usr/sbin:$PATH DOCKER_HOST=unix://$dir/docker.sock
+log=$dir/steps.log
+engine=
+failures=0
+keep=false
+
+# begin TOOL…: what the check needs; everything that it starts ends with it. With --keep the engine's data stay.
+begin() {
+  need "$@"
+  mkdir -p "$dir" && : >"$log"
+  trap clean_up EXIT
+  start_engine
+  has debian:bookworm-slim || must "stand-in of Debian" debian
+}
+
+finish() {
+  printf '\n%s\n' "$( ((failures == 0)) && echo "all fine" || echo "$failures FAILED")"
+  ((failures == 0))
+}
+
+need() {
+  ((EUID == 0)) || { echo "run this as root: it starts an engine" >&2; exit 2; }
+  for tool; do
+    command -v "$tool" >/dev/null || { echo "missing: $tool (apt-get install docker.io docker-compose debootstrap curl)" >&2; exit 2; }
+  done
+}
+
+# step NAME COMMAND…: runs it; goes on when it fails, so that one run tells everything.
+step() {
+  local name=$1 begun=$SECONDS status
+  shift
+  # Not in an `if`: there `set -e` would not hold inside.
+  set +e
+  ( set -e; "$@" ) >"$dir/step.log" 2>&1
+  status=$?
+  set -e
+  { printf '== %s\n' "$name"; cat "$dir/step.log"; } >>"$log"
+  if ((status == 0)); then
+    printf 'ok      %s (%ss)\n' "$name" $((SECONDS - begun))
+  else
+    failures=$((failures + 1))
+    printf 'FAILED  %s\n' "$name"
+    tail -n 15 "$dir/step.log" | sed 's/^/        /'
+  fi
+}
+
+# must NAME COMMAND…: a step without which the others have no sense.
+must() {
+  local before=$failures
+  step "$@"
+  ((failures == before))
+}
+
+eventually() {
+  local until=$((SECONDS + 90))
+  until "$@"; do
+    ((SECONDS < until)) || return 1
+    sleep 1
+  done
+}
+
+# One that answers there already is used, and left as it is.
+start_engine() {
+  ! docker version >/dev/null 2>&1 || return 0
+  local graph=()
+  [[ -z ${FACEWAY_CHECK_STORAGE:-} ]] || graph=(--storage-driver "$FACEWAY_CHECK_STORAGE")
+  dockerd --data-root "$dir/data" --exec-root "$dir/exec" --host "$DOCKER_HOST" --pidfile "$dir/pid" "${graph[@]}" \
+    >"$dir/engine.log" 2>&1 &
+  engine=$!
+  eventually docker version >/dev/null 2>&1 || { tail "$dir/engine.log" >&2; exit 1; }
+}
+
+has() { docker image inspect "$1" >/dev/null 2>&1; }
+
+debian() {
+  rm -rf "$dir/debian"
+  debootstrap --variant=minbase bookworm "$dir/debian" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+  tar -C "$dir/debian" --exclude='./var/cache/apt/archives/*.deb' -c . | docker import - debian:bookworm-slim
+  rm -rf "$dir/debian"
+}
+
+clean_up() {
+  set +e
+  take_down >>"$log" 2>&1
+  if [[ -n $engine ]]; then
+    kill "$engine"
+    wait "$engine" 2>/dev/null
+  fi
+  if $keep || [[ -z $engine ]]; then
+    echo "the engine's data stay in $dir"
+  else
+    cp "$log" "${TMPDIR:-/tmp}/faceway-check.log"
+    rm -rf "$dir"
+    echo "removed $dir; the log is ${TMPDIR:-/tmp}/faceway-check.log"
+  fi
+}

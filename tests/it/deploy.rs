@@ -1,0 +1,60 @@
+//! What is shipped beside the binary fits it. Whether it runs, `deploy/check-stack` and `deploy/check-deb` try.
+
+use std::path::{Path, PathBuf};
+
+use crate::harness::Site;
+
+fn shipped(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn text_of(path: &str) -> String {
+    std::fs::read_to_string(shipped(path)).unwrap()
+}
+
+#[tokio::test]
+async fn shipped_configurations_pass_the_check() {
+    let site = Site::new("");
+    for dir in ["deploy/config", "deploy/debian"] {
+        let file = |name: &str| shipped(dir).join(name).display().to_string();
+        let (routes, gateway) = (file("routes.toml"), file("gateway.toml"));
+        let output = site
+            .run(&["check", "--routes", &routes, "--gateway", &gateway])
+            .await;
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{dir}: {talk}");
+    }
+}
+
+#[test]
+fn the_image_is_built_with_the_same_rust() {
+    let toolchain = text_of("rust-toolchain.toml");
+    let channel = toolchain.lines().find(|line| line.starts_with("channel"));
+    let version = channel.unwrap().split('"').nth(1).unwrap();
+    assert!(
+        text_of("Dockerfile").contains(&format!("ARG RUST={version}\n")),
+        "write {version} in Dockerfile"
+    );
+}
+
+/// Two periods of grace of ten seconds each, and a bit: who kills earlier makes deliveries happen twice.
+#[test]
+fn whoever_stops_the_gateway_waits_for_its_grace() {
+    assert!(text_of("deploy/systemd/faceway.service").contains("\nTimeoutStopSec=30s\n"));
+    assert!(text_of("docker-compose.yml").contains("\n    stop_grace_period: 30s\n"));
+}
+
+#[test]
+fn every_secret_of_the_stack_is_in_the_example() {
+    let (compose, example) = (text_of("docker-compose.yml"), text_of("deploy/example.env"));
+    let mut found = 0;
+    for part in compose.split("${").skip(1) {
+        let name = part.split([':', '}']).next().unwrap();
+        let there = example
+            .lines()
+            .any(|line| line.starts_with(&format!("{name}=")));
+        assert!(there, "write {name} into deploy/example.env");
+        found += 1;
+    }
+    assert!(found > 5, "the test looks at the wrong place");
+}

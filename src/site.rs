@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::dispatch::{Common, Dispatch, LaneHandle, RuleBook};
 use crate::inbound::{Sources, Terminals};
+use crate::observe;
 use crate::open::{self, Base, OpenedInbound, Print};
 
 pub(crate) use view::{Part, View, Way};
@@ -235,6 +236,7 @@ impl Site {
             if routes.inbounds.iter().all(|now| now.name != plan.name) {
                 self.sources.end(&plan.name);
                 terminals_changed |= !part.terminals.is_empty();
+                observe::inbound_gone(&plan.name);
                 changes.removed.push(plan.name.clone());
             }
         }
@@ -283,6 +285,7 @@ impl Site {
                 .survey(handle.lane(), self.base.clock.now())
                 .await?;
             let name = handle.name();
+            observe::lane_gone(name);
             if survey.buried == 0 {
                 self.repair.drop_lane(name.to_owned()).await?;
                 tracing::info!(
@@ -308,7 +311,9 @@ impl Site {
     /// # Errors
     /// When the spool fails.
     pub(crate) async fn forget(&mut self, name: &str) -> anyhow::Result<bool> {
-        self.dispatch.give_up(name).await;
+        if self.dispatch.give_up(name).await {
+            observe::lane_gone(name);
+        }
         let dropped = self.repair.drop_lane(name.to_owned()).await?;
         self.show().await?;
         Ok(dropped)

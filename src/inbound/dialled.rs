@@ -111,10 +111,12 @@ impl Sources {
 
     /// Ends the source of an inbound; nobody waits for it here.
     pub(crate) fn end(&mut self, inbound: &str) {
-        if let Some(running) = self.running.remove(inbound) {
+        if let Some((name, running)) = self.running.remove_entry(inbound) {
             running.stop.cancel();
             self.ending.spawn(async move {
                 let _ = running.task.await;
+                // After its last word: it is not disconnected, there is no such source any more.
+                crate::observe::source_gone(&name);
             });
         }
     }

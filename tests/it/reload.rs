@@ -306,6 +306,13 @@ async fn an_outbound_that_is_taken_out_delivers_what_it_was_given_and_ends() {
     assert!(first.is_empty() && second.is_empty());
     let (_, lanes) = gateway.get("/api/v1/lanes").await;
     assert!(!lanes.contains("\"old\""), "{lanes}");
+    // Its gauges have no value any more: an alert about it would never end.
+    assert!(
+        gateway
+            .metric("faceway_lane_backlog{outbound=\"old\"}")
+            .await
+            .is_nan()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,6 +68,7 @@ fn gates() -> Inbound {
 
 fn lane(name: &str, state: &str) -> Lane {
     Lane {
+        leaving: false,
         name: name.into(),
         protocol: Some("webhook".into()),
         state: state.into(),

@@ -125,7 +125,7 @@ mod tests {
             let written = std::fs::read_to_string(&file).unwrap_or_default();
             assert!(
                 out == written,
-                "docs/{} is not what `faceway schema {}` prints: look at the difference, then FACEWAY_BLESS=1",
+                "{} is not what `faceway schema {}` prints: look at the difference, then FACEWAY_BLESS=1",
                 file.display(),
                 arguments.join(" ")
             );

@@ -275,8 +275,8 @@ fn any_size_can_be_drawn() {
     let mut view = busy();
     for selected in [0, 5] {
         view.selected = selected;
-        for width in [0, 1, 7, 20, 80, 200] {
-            for height in 0..30 {
+        for width in [0, 1, 20, 80] {
+            for height in [0, 1, 2, 3, 4, 5, 6, 8, 13, 14, 24] {
                 let mut buffer =
                     ratatui::buffer::Buffer::empty(ratatui::layout::Rect::new(0, 0, width, height));
                 draw(&view, LIVE, buffer.area, &mut buffer);

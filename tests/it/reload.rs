@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use faceway_testkit::broker::mosquitto::{Mosquitto, Options};
+use faceway_testkit::broker::rabbitmq::RabbitMq;
 use faceway_testkit::platform::Platform;
 use faceway_testkit::receiver::{Behaviour, Receiver};
 use serde_json::{Value, json};
@@ -371,4 +373,47 @@ async fn a_secret_that_changes_beside_the_file_is_taken_over_on_demand() {
     push(&mut device, 1).await;
     let received = receiver.wait_for(1).await;
     assert_eq!(received[0].header("authorization"), "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_brokers_outlive_reloads() {
+    let mosquitto = Mosquitto::start(Options::default()).await;
+    let rabbit = RabbitMq::start().await;
+    let text = |inbound: &str| {
+        format!(
+            "[inbound.nebula.{inbound}]\npath = \"/in/lobby\"\n\
+             [outbound.mqtt.bus]\nurl = \"mqtt://{}\"\nclient_id = \"reloaded-gateway\"\n\
+             [outbound.amqp.queue]\nurl = \"amqp://{}/%2f\"\n{}\nexchange = \"faces\"\ndeclare = \"topic\"\nqueue = \"faceway\"\n{}",
+            mosquitto.open_address(),
+            rabbit.address(),
+            crate::brokers::LOGIN,
+            route("all", &["bus", "queue"])
+        )
+    };
+    let site = Site::new(&text("lobby0")).set("QUEUE_PASSWORD", "guest");
+    let gateway = site.start().await;
+    let mut device = Device::connect(gateway.devices).await;
+    push(&mut device, 0).await;
+    gateway.delivered_all("bus").await;
+    gateway.delivered_all("queue").await;
+    let connections = async || {
+        let columns = ["list_connections", "name"];
+        let rabbit = rabbit.control(&columns).await;
+        let log = mosquitto.log();
+        let dialled = log
+            .lines()
+            .filter(|line| line.contains(" as reloaded-gateway"));
+        (rabbit, dialled.count())
+    };
+    let before = connections().await;
+    assert_eq!(before.1, 1, "{}", mosquitto.log());
+    for n in 1..=10 {
+        replace(&site, &text(&format!("lobby{n}")));
+        assert_eq!(reload(&gateway).await.0, 200);
+        let mut device = Device::connect(gateway.devices).await;
+        push(&mut device, n).await;
+    }
+    gateway.delivered_all("bus").await;
+    gateway.delivered_all("queue").await;
+    assert_eq!(connections().await, before);
 }

@@ -297,6 +297,7 @@ to = ["erp", "chat", "bus"]
             ("[outbound.stdout.screen]", "[outbound.stdout.screen]\n"),
         ];
         const ROUTE: &str = "[[route]]\nname = \"all\"\nwhen = { kind = \"alarm\" }\nto = [\"erp\", \"guard\", \"screen\"]\n";
+        const REACHED: &str = "[listen]\npublic_url = \"http://gateway:8080\"\n";
         let readme = include_str!("../../README.md");
         let blocks = readme
             .split("```toml\n")
@@ -307,7 +308,8 @@ to = ["erp", "chat", "bus"]
         for block in blocks {
             let granted = GRANTED.iter().filter(|(mark, _)| !block.contains(mark));
             let granted: String = granted.map(|(_, text)| *text).collect();
-            let (ended, _, talk) = check(dir.path(), &format!("{block}\n{granted}{ROUTE}"), None);
+            let routes = format!("{block}\n{granted}{ROUTE}");
+            let (ended, _, talk) = check(dir.path(), &routes, Some(REACHED));
             assert!(
                 ended.is_ok() && !talk.contains("warning"),
                 "{block}\n{talk}"

@@ -2,7 +2,10 @@
 //!
 //! **Invariant:** inbound and dispatch meet only at the spool; lanes meet nowhere.
 
+mod apart;
+mod batching;
 mod decide;
+mod deliveries;
 mod hands;
 mod judge;
 mod lane;
@@ -212,6 +215,7 @@ impl Seat {
             status: Arc::clone(&self.status),
             metrics: LaneMetrics::new(&self.plan.name),
             concurrency_max: common.concurrency_max as usize,
+            batch_max: common.batch_max as usize,
             rules,
             stop: self.stop.clone(),
             grace: self.common.grace,

@@ -1,9 +1,12 @@
 //! Several events in one request: every promise holds for each of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use faceway_core::{EventId, RecordKey};
 use faceway_testkit::receiver::{Behaviour, Received, Receiver, Reply};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
 use crate::harness::{Device, Gateway, Site, recognition, recognition_with, routes_to, text};
@@ -201,7 +204,7 @@ async fn who_brings_the_destination_to_a_halt_takes_no_other_along() {
     let receiver = Receiver::start().await;
     let bad = uuid(57, 3);
     poison(&receiver, std::slice::from_ref(&bad), Behaviour::Hang);
-    let more = "batch_max = 20\ntimeout = \"300ms\"\nretry.backoff_max = \"200ms\"";
+    let more = "batch_max = 20\ntimeout = \"500ms\"\nretry.backoff_max = \"200ms\"";
     let (_site, gateway) = with_backlog(&receiver.url(), more, 60, 3).await;
     let others = |received: &[Received]| {
         let confirmed = received.iter().filter(|one| one.answered == Some(200));
@@ -211,6 +214,9 @@ async fn who_brings_the_destination_to_a_halt_takes_no_other_along() {
         .wait_until(|received| others(received).len() == 59)
         .await;
     assert!(!others(&received).contains(&bad));
+    let together = received.iter().map(|one| uuids([one]));
+    let together = together.filter(|uuids| uuids.contains(&bad) && uuids.len() > 1);
+    assert!(together.count() <= 2, "then it goes alone");
     drop(gateway);
 }
 
@@ -256,6 +262,58 @@ async fn a_batch_that_was_on_its_way_when_the_gateway_was_killed_comes_again_und
     assert_each_once_in_order(&confirmed, (0..100).map(|number| uuid(number, 2)));
     assert_eq!(confirmed[0].id(), cut.id());
     assert_eq!(confirmed[0].body, cut.body);
+}
+
+#[tokio::test]
+async fn through_every_kind_of_trouble_each_event_comes_and_each_device_in_its_order() {
+    const EVENTS: usize = 400;
+    let receiver = Receiver::start().await;
+    let more = "batch_max = 30\ntimeout = \"300ms\"\nretry = { backoff_min = \"10ms\", backoff_max = \"50ms\", attempts_max = 0 }";
+    let more = more.to_owned() + "\nsince = \"oldest\"";
+    let routes = routes_to(&receiver.url(), &more).replace("retry.backoff_min = \"100ms\"\n", "");
+    let site = Site::new(&routes);
+    receiver.refuse().await;
+    let gateway = site.start().await;
+    push(&gateway, EVENTS, 5).await;
+    gateway.kill().await;
+    let dice = Mutex::new(StdRng::seed_from_u64(7));
+    receiver.script_whole(move |request| {
+        let several = array(&request.body).len() > 1;
+        let status = Behaviour::status;
+        Some(match dice.lock().unwrap().random_range(0..20) {
+            0 | 1 => status(500),
+            2 => status(503),
+            3 => Behaviour::Close,
+            4 => Behaviour::Hang,
+            5 | 6 if several => status(400),
+            _ => status(200),
+        })
+    });
+    receiver.listen().await;
+    for confirmed in [60, 150, 240] {
+        let gateway = site.start().await;
+        let count = |received: &[Received]| {
+            let confirmed = received.iter().filter(|one| one.answered == Some(200));
+            uuids(confirmed).into_iter().collect::<BTreeSet<_>>().len()
+        };
+        receiver
+            .wait_until(|received| count(received) >= confirmed)
+            .await;
+        gateway.kill().await;
+    }
+    let gateway = site.start().await;
+    gateway.delivered_all("erp").await;
+    let mut seen = BTreeSet::new();
+    let mut first = uuids(&receiver.confirmed());
+    first.retain(|uuid| seen.insert(uuid.clone()));
+    for device in 0..5 {
+        let serial = format!("PSC{device}-");
+        let came = first.iter().filter(|uuid| uuid.starts_with(&serial));
+        let all = (device..EVENTS).step_by(5).map(|number| uuid(number, 5));
+        assert_eq!(came.cloned().collect::<Vec<_>>(), all.collect::<Vec<_>>());
+    }
+    let buried = gateway.metric("faceway_buried{outbound=\"erp\"}").await;
+    assert_eq!(buried, 0.0);
 }
 
 #[tokio::test]

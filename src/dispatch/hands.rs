@@ -223,6 +223,12 @@ mod tests {
         }
     }
 
+    fn returned(hands: &mut Hands, devices: &[u64]) {
+        for device in devices {
+            hands.returned(DeviceKey(*device));
+        }
+    }
+
     const LIMITS: BatchLimits = BatchLimits {
         events: 3,
         bytes: 100,
@@ -252,7 +258,7 @@ mod tests {
             "what comes behind an event on its way waits"
         );
         assert!(!hands.fill_a_batch(&LIMITS));
-        [7, 7, 8].map(|device| hands.returned(DeviceKey(device)));
+        returned(&mut hands, &[7, 7, 8]);
         assert!(!hands.fill_a_batch(&LIMITS), "two are no three");
         assert_eq!(batch(&mut hands, &LIMITS, &[]), [4, 5]);
         assert!(batch(&mut hands, &LIMITS, &[]).is_empty());
@@ -273,7 +279,7 @@ mod tests {
         let mut hands = holding([(1, 7), (2, 7), (3, 7), (4, 8)]);
         let alone = [2];
         assert_eq!(batch(&mut hands, &LIMITS, &alone), [1, 4]);
-        [7, 8].map(|device| hands.returned(DeviceKey(device)));
+        returned(&mut hands, &[7, 8]);
         assert_eq!(batch(&mut hands, &LIMITS, &alone), [2]);
         assert!(batch(&mut hands, &LIMITS, &alone).is_empty());
         hands.returned(DeviceKey(7));
@@ -291,7 +297,7 @@ mod tests {
         hands.put_back(&taken[1..]);
         assert_eq!((hands.waiting(), hands.bytes()), (3, 6));
         assert!(batch(&mut hands, &LIMITS, &[]).is_empty(), "not returned");
-        [7, 8].map(|device| hands.returned(DeviceKey(device)));
+        returned(&mut hands, &[7, 8]);
         assert_eq!(batch(&mut hands, &LIMITS, &[]), [2, 3, 4]);
     }
 

@@ -23,16 +23,17 @@ pub trait Outbound: Send + Sync + 'static {
     }
 }
 
-/// An event as one outbound sees it, with what that outbound may not see already taken out.
+/// An event as one outbound sees it, or several where the outbound takes batches, with what that outbound may not see
+/// already taken out.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// The event's id, under which the receiver can drop what it has seen.
+    /// The event's id, under which the receiver can drop what it has seen; of several, [`EventId::of_several`].
     pub id: EventId,
-    /// The event's `kind`.
+    /// The event's `kind`; of several, the first one's.
     pub kind: Cow<'static, str>,
-    /// The unit of order.
+    /// The unit of order; of several, the first one's.
     pub device: DeviceKey,
-    /// When the gateway had the event.
+    /// When the gateway had the event; of several, the first one.
     pub received_at: Timestamp,
     /// Where in the destination it goes, with the event's fields filled in: a topic, a routing key. Empty where the
     /// protocol knows no such thing.

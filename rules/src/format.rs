@@ -79,6 +79,16 @@ impl Format {
         }
     }
 
+    /// Media type of a JSON array of events in this format; `None` where several events cannot go together.
+    pub const fn batch_content_type(&self) -> Option<&'static str> {
+        match self {
+            Self::Canonical => Some(JSON),
+            // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md, section 4
+            Self::CloudEvents => Some("application/cloudevents-batch+json"),
+            Self::CloudEventsBinary | Self::Template(_) => None,
+        }
+    }
+
     /// What `routes.toml` calls it.
     pub const fn name(&self) -> &'static str {
         match self {

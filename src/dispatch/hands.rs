@@ -1,9 +1,18 @@
-//! The leased events of one lane, by device: one of each device is on its way at a time, the lowest sequence number
-//! first.
+//! The leased events of one lane, by device: one message with events of a device is on its way at a time, the lowest
+//! sequence number first.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use faceway_core::{DeviceKey, Lease};
+
+/// How much may leave together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BatchLimits {
+    /// At least 1.
+    pub(super) events: usize,
+    /// A larger event goes alone.
+    pub(super) bytes: usize,
+}
 
 /// What a lane holds in its hands and has not settled.
 #[derive(Default)]
@@ -41,7 +50,90 @@ impl Hands {
         self.leave(first)
     }
 
-    /// The same when only one may leave and it matters which: the one with the lowest `turn`.
+    /// The next events that may leave together, each device's in their order: the lowest sequence numbers first, as many
+    /// as `limits` allow. One that goes `alone` is the only one. Their devices' later events wait for
+    /// [`Hands::returned`].
+    pub(super) fn next_batch(
+        &mut self,
+        limits: &BatchLimits,
+        alone: impl Fn(&Lease) -> bool,
+    ) -> Vec<Lease> {
+        let mut batch: Vec<Lease> = Vec::new();
+        let mut bytes = 0;
+        // Devices whose next event has to wait until it can go alone.
+        let mut held = Vec::new();
+        while batch.len() < limits.events {
+            let Some((seq, key, next)) = self.first() else {
+                break;
+            };
+            let (size, alone) = (next.body.size(), alone(next));
+            if !batch.is_empty() && alone {
+                self.ready.remove(&seq);
+                held.push((seq, key));
+                continue;
+            }
+            if !batch.is_empty() && bytes + size > limits.bytes {
+                break;
+            }
+            bytes += size;
+            batch.extend(self.leave(seq));
+            if alone {
+                break;
+            }
+            self.next_is_ready(key);
+        }
+        self.ready.extend(held);
+        for lease in &batch {
+            self.next_is_not_ready(lease.device);
+        }
+        batch
+    }
+
+    /// Whether what may leave now fills a batch.
+    pub(super) fn fill_a_batch(&self, limits: &BatchLimits) -> bool {
+        let (mut events, mut bytes) = (0, 0);
+        let ready = self.ready.values().filter_map(|key| self.devices.get(key));
+        ready.flat_map(|device| &device.waiting).any(|lease| {
+            events += 1;
+            bytes += lease.body.size();
+            events >= limits.events || bytes >= limits.bytes
+        })
+    }
+
+    /// The event that may leave first.
+    pub(super) fn peek(&self) -> Option<&Lease> {
+        self.first().map(|(_, _, lease)| lease)
+    }
+
+    fn first(&self) -> Option<(u64, DeviceKey, &Lease)> {
+        let (seq, key) = self.ready.first_key_value()?;
+        let lease = self.devices.get(key)?.waiting.front()?;
+        Some((*seq, *key, lease))
+    }
+
+    fn next_is_ready(&mut self, key: DeviceKey) {
+        if let Some(next) = self.devices.get(&key).and_then(|d| d.waiting.front()) {
+            self.ready.insert(next.seq, key);
+        }
+    }
+
+    fn next_is_not_ready(&mut self, key: DeviceKey) {
+        if let Some(next) = self.devices.get(&key).and_then(|d| d.waiting.front()) {
+            self.ready.remove(&next.seq);
+        }
+    }
+
+    /// Takes back events that were to leave and have not, in their order, before their devices return.
+    pub(super) fn put_back(&mut self, leases: &[Lease]) {
+        for lease in leases.iter().rev() {
+            self.bytes += lease.body.size();
+            self.waiting += 1;
+            let device = self.devices.entry(lease.device).or_default();
+            device.waiting.push_front(lease.clone());
+        }
+    }
+
+    /// [`Hands::next`] when only one may leave and it matters which: the one with the lowest `turn`.
     pub(super) fn next_by(&mut self, turn: impl Fn(u64) -> usize) -> Option<Lease> {
         let first = self.ready.keys().copied().min_by_key(|seq| turn(*seq))?;
         self.leave(first)
@@ -57,7 +149,7 @@ impl Hands {
         Some(lease)
     }
 
-    /// The event of this device that was on its way is settled: the next one may leave.
+    /// What was on its way of this device is settled: the next one may leave.
     pub(super) fn returned(&mut self, key: DeviceKey) {
         let Some(device) = self.devices.get_mut(&key) else {
             return;
@@ -117,7 +209,7 @@ mod tests {
     use bytes::Bytes;
     use faceway_core::{DeviceKey, EventId, Lease, Private, Timestamp};
 
-    use super::Hands;
+    use super::{BatchLimits, Hands};
 
     fn lease(seq: u64, device: u64) -> Lease {
         Lease {
@@ -129,6 +221,84 @@ mod tests {
             routed: false,
             body: Private::new(Bytes::from_static(b"{}")),
         }
+    }
+
+    fn returned(hands: &mut Hands, devices: &[u64]) {
+        for device in devices {
+            hands.returned(DeviceKey(*device));
+        }
+    }
+
+    const LIMITS: BatchLimits = BatchLimits {
+        events: 3,
+        bytes: 100,
+    };
+
+    fn holding(events: impl IntoIterator<Item = (u64, u64)>) -> Hands {
+        let mut hands = Hands::default();
+        for (seq, device) in events {
+            hands.take(lease(seq, device));
+        }
+        hands
+    }
+
+    fn batch(hands: &mut Hands, limits: &BatchLimits, alone: &[u64]) -> Vec<u64> {
+        let batch = hands.next_batch(limits, |lease| alone.contains(&lease.seq));
+        batch.iter().map(|lease| lease.seq).collect()
+    }
+
+    #[test]
+    fn events_of_several_devices_leave_together_in_order() {
+        let mut hands = holding([(1, 7), (2, 8), (3, 7), (4, 7), (5, 8), (6, 9)]);
+        assert!(hands.fill_a_batch(&LIMITS));
+        assert_eq!(batch(&mut hands, &LIMITS, &[]), [1, 2, 3]);
+        assert_eq!(
+            batch(&mut hands, &LIMITS, &[]),
+            [6],
+            "what comes behind an event on its way waits"
+        );
+        assert!(!hands.fill_a_batch(&LIMITS));
+        returned(&mut hands, &[7, 7, 8]);
+        assert!(!hands.fill_a_batch(&LIMITS), "two are no three");
+        assert_eq!(batch(&mut hands, &LIMITS, &[]), [4, 5]);
+        assert!(batch(&mut hands, &LIMITS, &[]).is_empty());
+        assert_eq!((hands.waiting(), hands.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_batch_has_no_more_bytes_than_it_may_and_never_none() {
+        let mut hands = holding([(1, 7), (2, 7), (3, 8)]);
+        let bytes = |bytes| BatchLimits { bytes, ..LIMITS };
+        assert!(hands.fill_a_batch(&bytes(4)));
+        assert_eq!(batch(&mut hands, &bytes(5), &[]), [1, 2]);
+        assert_eq!(batch(&mut hands, &bytes(1), &[]), [3], "one always fits");
+    }
+
+    #[test]
+    fn who_goes_alone_takes_nobody_along_and_is_not_passed_by_its_device() {
+        let mut hands = holding([(1, 7), (2, 7), (3, 7), (4, 8)]);
+        let alone = [2];
+        assert_eq!(batch(&mut hands, &LIMITS, &alone), [1, 4]);
+        returned(&mut hands, &[7, 8]);
+        assert_eq!(batch(&mut hands, &LIMITS, &alone), [2]);
+        assert!(batch(&mut hands, &LIMITS, &alone).is_empty());
+        hands.returned(DeviceKey(7));
+        assert_eq!(batch(&mut hands, &LIMITS, &alone), [3]);
+
+        let mut hands = holding([(1, 7), (2, 8), (3, 9)]);
+        assert_eq!(batch(&mut hands, &LIMITS, &[2]), [1, 3]);
+        assert_eq!(batch(&mut hands, &LIMITS, &[2]), [2], "it is not forgotten");
+    }
+
+    #[test]
+    fn what_did_not_fit_comes_again_before_what_is_behind_it() {
+        let mut hands = holding([(1, 7), (2, 8), (3, 7), (4, 7)]);
+        let taken = hands.next_batch(&LIMITS, |_| false);
+        hands.put_back(&taken[1..]);
+        assert_eq!((hands.waiting(), hands.bytes()), (3, 6));
+        assert!(batch(&mut hands, &LIMITS, &[]).is_empty(), "not returned");
+        returned(&mut hands, &[7, 8]);
+        assert_eq!(batch(&mut hands, &LIMITS, &[]), [2, 3, 4]);
     }
 
     #[test]

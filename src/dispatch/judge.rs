@@ -3,6 +3,8 @@
 //! Two kinds of trouble are told apart. **An outage** is the destination's: the lane waits, probes with one event, and
 //! counts nothing. **An event that fails alone** is parked with growing pauses, its device waits behind it, and in the
 //! end it is buried. When events of several devices fail alone with no success between them, that is an outage too.
+//!
+//! Events that fail together say nothing of any one of them: they are taken apart and judged alone.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -90,6 +92,8 @@ pub(super) struct Judgement {
     pub(super) outage_began: bool,
     /// An outage ended: wake what was parked because of it.
     pub(super) outage_ended: bool,
+    /// One of several events is to blame, or more: each is to go alone.
+    pub(super) take_apart: bool,
 }
 
 impl Judge {
@@ -131,17 +135,28 @@ impl Judge {
         self.suspects.len()
     }
 
-    /// Judges one attempt. `chance` is from 0 to 1 and spreads the pauses.
+    /// Judges one attempt with one message of these events, for each of them alike. `chance` is from 0 to 1 and spreads
+    /// the pauses.
     pub(super) fn judge(
         &mut self,
-        lease: &Lease,
+        events: &[Lease],
         verdict: Verdict,
         now: Timestamp,
         chance: f64,
     ) -> Judgement {
+        let Some(lease) = events.first() else {
+            // There is no message without an event.
+            return released(false);
+        };
+        let several = events.len() > 1;
         match verdict {
-            Verdict::Delivered { .. } => self.delivered(lease),
+            Verdict::Delivered { .. } => self.delivered(events),
+            Verdict::Bury { .. } if several => self.together(false),
             Verdict::Bury { code } => self.incurable(code),
+            Verdict::Retry {
+                scope: Scope::Message,
+                ..
+            } if several => self.together(true),
             Verdict::Retry { scope, code, after } => {
                 let failed = Failed {
                     lease,
@@ -158,14 +173,16 @@ impl Judge {
         }
     }
 
-    fn delivered(&mut self, lease: &Lease) -> Judgement {
+    fn delivered(&mut self, events: &[Lease]) -> Judgement {
         self.failing.clear();
-        self.suspects.retain(|seq| *seq != lease.seq);
+        self.suspects
+            .retain(|seq| events.iter().all(|lease| lease.seq != *seq));
         Judgement {
             settled: Settled::Done,
             result: AttemptResult::Delivered,
             outage_began: false,
             outage_ended: self.outage.take().is_some(),
+            take_apart: false,
         }
     }
 
@@ -176,6 +193,20 @@ impl Judge {
             result: AttemptResult::Buried,
             outage_began: false,
             outage_ended: self.outage.take().is_some(),
+            take_apart: false,
+        }
+    }
+
+    /// Several events failed together, at a destination that answers. Nobody knows which is to blame, so nothing is
+    /// counted. An outage of events that fail each as if alone is not over because several `may_pass` later.
+    fn together(&mut self, may_pass: bool) -> Judgement {
+        let ended = self
+            .outage
+            .take_if(|outage| !may_pass || outage.cause == Cause::Destination);
+        Judgement {
+            outage_ended: ended.is_some(),
+            take_apart: true,
+            ..released(false)
         }
     }
 
@@ -227,6 +258,7 @@ impl Judge {
             result,
             outage_began: false,
             outage_ended: false,
+            take_apart: false,
         }
     }
 
@@ -302,6 +334,7 @@ const fn released(outage_began: bool) -> Judgement {
         result: AttemptResult::Retry,
         outage_began,
         outage_ended: false,
+        take_apart: false,
     }
 }
 
@@ -364,7 +397,7 @@ mod tests {
         let mut pauses = Vec::new();
         for round in 0..9 {
             // Another device every time, so that no event probes three times.
-            let judgement = judge.judge(&lease(round, round, 0), down(None), now, 1.0);
+            let judgement = judge.judge(&[lease(round, round, 0)], down(None), now, 1.0);
             assert_eq!(judgement.settled, Settled::Release, "round {round}");
             assert_eq!(judgement.outage_began, round == 0);
             let Permit::Wait(until) = judge.permit(now) else {
@@ -376,7 +409,7 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert!(
             judge
-                .judge(&lease(9, 9, 0), delivered(), now, 1.0)
+                .judge(&[lease(9, 9, 0)], delivered(), now, 1.0)
                 .outage_ended
         );
         assert_eq!(judge.permit(now), Permit::Open);
@@ -385,18 +418,18 @@ mod tests {
     #[test]
     fn retry_after_is_honoured_up_to_the_longest_pause() {
         let mut judge = judge(0);
-        judge.judge(&lease(1, 1, 0), down(Some(20)), at(0), 0.0);
+        judge.judge(&[lease(1, 1, 0)], down(Some(20)), at(0), 0.0);
         assert_eq!(judge.permit(at(0)), Permit::Wait(at(20)));
-        judge.judge(&lease(1, 1, 0), down(Some(3600)), at(20), 0.0);
+        judge.judge(&[lease(1, 1, 0)], down(Some(3600)), at(20), 0.0);
         assert_eq!(judge.permit(at(20)), Permit::Wait(at(80)));
     }
 
     #[test]
     fn what_was_on_its_way_when_the_outage_began_lengthens_no_pause() {
         let mut judge = judge(0);
-        judge.judge(&lease(1, 1, 0), down(None), at(0), 1.0);
-        judge.judge(&lease(2, 2, 0), down(None), at(0), 1.0);
-        judge.judge(&lease(3, 3, 0), down(None), at(0), 1.0);
+        judge.judge(&[lease(1, 1, 0)], down(None), at(0), 1.0);
+        judge.judge(&[lease(2, 2, 0)], down(None), at(0), 1.0);
+        judge.judge(&[lease(3, 3, 0)], down(None), at(0), 1.0);
         assert_eq!(judge.permit(at(0)), Permit::Wait(at(1)));
     }
 
@@ -406,7 +439,7 @@ mod tests {
         let mut now = at(0);
         let mut settled = Vec::new();
         for _ in 0..4 {
-            settled.push(judge.judge(&lease(1, 1, 0), down(None), now, 1.0).settled);
+            settled.push(judge.judge(&[lease(1, 1, 0)], down(None), now, 1.0).settled);
             let Permit::Wait(until) = judge.permit(now) else {
                 panic!("an outage must wait")
             };
@@ -426,9 +459,9 @@ mod tests {
             ),
             "three probes, then another's turn"
         );
-        let next = judge.judge(&lease(2, 2, 0), delivered(), now, 1.0);
+        let next = judge.judge(&[lease(2, 2, 0)], delivered(), now, 1.0);
         assert!(next.outage_ended);
-        let again = judge.judge(&lease(1, 1, 0), down(None), now, 1.0);
+        let again = judge.judge(&[lease(1, 1, 0)], down(None), now, 1.0);
         assert!(
             matches!(
                 again.settled,
@@ -450,7 +483,7 @@ mod tests {
         // Three poisonous events of three devices; all of them can be leased whenever a probe may leave.
         for _ in 0..13 {
             let seq = (1..=3).min_by_key(|seq| judge.turn(*seq)).unwrap();
-            judge.judge(&lease(seq, seq, 0), down(None), now, 1.0);
+            judge.judge(&[lease(seq, seq, 0)], down(None), now, 1.0);
             probes.push(seq);
             let Permit::Wait(until) = judge.permit(now) else {
                 panic!("an outage must wait")
@@ -465,14 +498,14 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_lengthens_no_pause() {
         let mut judge = judge(0);
-        judge.judge(&lease(1, 1, 0), down(None), at(1_000_000), 1.0);
+        judge.judge(&[lease(1, 1, 0)], down(None), at(1_000_000), 1.0);
         assert_eq!(
             judge.permit(at(1_000_000)),
             Permit::Wait(at(1_000_001)),
             "before it was set"
         );
         assert_eq!(judge.permit(at(0)), Permit::Probe);
-        let probe = judge.judge(&lease(1, 1, 0), down(None), at(0), 1.0);
+        let probe = judge.judge(&[lease(1, 1, 0)], down(None), at(0), 1.0);
         assert_eq!(probe.settled, Settled::Release);
         assert_eq!(judge.permit(at(0)), Permit::Wait(at(2)), "no storm");
     }
@@ -480,7 +513,7 @@ mod tests {
     #[test]
     fn an_event_that_fails_alone_is_parked_and_in_the_end_buried() {
         let mut judge = judge(3);
-        let parked = judge.judge(&lease(1, 1, 0), failed(), at(0), 1.0);
+        let parked = judge.judge(&[lease(1, 1, 0)], failed(), at(0), 1.0);
         assert_eq!(
             parked.settled,
             Settled::Park {
@@ -488,7 +521,7 @@ mod tests {
                 why: Parked::Alone
             }
         );
-        let parked = judge.judge(&lease(1, 1, 1), failed(), at(1), 1.0);
+        let parked = judge.judge(&[lease(1, 1, 1)], failed(), at(1), 1.0);
         assert_eq!(
             parked.settled,
             Settled::Park {
@@ -496,7 +529,7 @@ mod tests {
                 why: Parked::Alone
             }
         );
-        let buried = judge.judge(&lease(1, 1, 2), failed(), at(3), 1.0);
+        let buried = judge.judge(&[lease(1, 1, 2)], failed(), at(3), 1.0);
         assert_eq!(
             buried.settled,
             Settled::Bury {
@@ -515,13 +548,15 @@ mod tests {
         let mut judge = judge(0);
         assert!(matches!(
             judge
-                .judge(&lease(1, 1, 1_000_000), failed(), at(0), 1.0)
+                .judge(&[lease(1, 1, 1_000_000)], failed(), at(0), 1.0)
                 .settled,
             Settled::Park { .. }
         ));
         judge.retry.age_max = Some(Duration::from_secs(10));
         assert!(matches!(
-            judge.judge(&lease(1, 1, 0), failed(), at(10), 1.0).settled,
+            judge
+                .judge(&[lease(1, 1, 0)], failed(), at(10), 1.0)
+                .settled,
             Settled::Bury { .. }
         ));
     }
@@ -531,27 +566,27 @@ mod tests {
         let mut judge = judge(2);
         assert!(
             !judge
-                .judge(&lease(1, 1, 0), failed(), at(0), 1.0)
+                .judge(&[lease(1, 1, 0)], failed(), at(0), 1.0)
                 .outage_began
         );
         assert!(
             !judge
-                .judge(&lease(2, 2, 0), failed(), at(0), 1.0)
+                .judge(&[lease(2, 2, 0)], failed(), at(0), 1.0)
                 .outage_began
         );
-        let third = judge.judge(&lease(3, 3, 1), failed(), at(0), 1.0);
+        let third = judge.judge(&[lease(3, 3, 1)], failed(), at(0), 1.0);
         assert!(third.outage_began);
         assert_eq!(third.settled, Settled::Release, "no attempt is counted");
-        let probe = judge.judge(&lease(3, 3, 1), failed(), at(1), 1.0);
+        let probe = judge.judge(&[lease(3, 3, 1)], failed(), at(1), 1.0);
         assert_eq!(probe.settled, Settled::Release);
         assert!(
             judge
-                .judge(&lease(4, 4, 0), delivered(), at(5), 1.0)
+                .judge(&[lease(4, 4, 0)], delivered(), at(5), 1.0)
                 .outage_ended
         );
         assert!(
             !judge
-                .judge(&lease(5, 5, 0), failed(), at(5), 1.0)
+                .judge(&[lease(5, 5, 0)], failed(), at(5), 1.0)
                 .outage_began,
             "a success wipes the slate"
         );
@@ -563,18 +598,18 @@ mod tests {
         for device in 0..20 {
             assert!(
                 !judge
-                    .judge(&lease(device, device, 0), failed(), at(0), 1.0)
+                    .judge(&[lease(device, device, 0)], failed(), at(0), 1.0)
                     .outage_began
             );
-            judge.judge(&lease(100 + device, 100, 0), delivered(), at(0), 1.0);
+            judge.judge(&[lease(100 + device, 100, 0)], delivered(), at(0), 1.0);
         }
     }
 
     #[test]
     fn a_destination_that_answers_again_ends_the_outage_whatever_it_says() {
         let mut judge = judge(3);
-        judge.judge(&lease(1, 1, 0), down(None), at(0), 1.0);
-        let alone = judge.judge(&lease(1, 1, 0), failed(), at(1), 1.0);
+        judge.judge(&[lease(1, 1, 0)], down(None), at(0), 1.0);
+        let alone = judge.judge(&[lease(1, 1, 0)], failed(), at(1), 1.0);
         assert!(alone.outage_ended);
         assert!(
             matches!(
@@ -586,9 +621,9 @@ mod tests {
             ),
             "and the event counts as alone"
         );
-        judge.judge(&lease(2, 2, 0), down(None), at(2), 1.0);
+        judge.judge(&[lease(2, 2, 0)], down(None), at(2), 1.0);
         let buried = judge.judge(
-            &lease(2, 2, 0),
+            &[lease(2, 2, 0)],
             Verdict::Bury {
                 code: Code::status(422),
             },
@@ -598,10 +633,66 @@ mod tests {
         assert!(buried.outage_ended);
     }
 
+    fn three() -> [Lease; 3] {
+        [lease(1, 1, 0), lease(2, 2, 0), lease(3, 1, 0)]
+    }
+
+    fn incurable() -> Verdict {
+        Verdict::Bury {
+            code: Code::status(422),
+        }
+    }
+
+    #[test]
+    fn several_that_fail_together_are_taken_apart_and_nothing_is_counted() {
+        for verdict in [failed(), incurable()] {
+            let mut judge = judge(1);
+            for _ in 0..5 {
+                let judgement = judge.judge(&three(), verdict.clone(), at(0), 1.0);
+                assert!(judgement.take_apart);
+                assert_eq!(judgement.settled, Settled::Release);
+                assert_eq!(judgement.result, AttemptResult::Retry);
+                assert_eq!(judge.permit(at(0)), Permit::Open, "it is no outage either");
+            }
+            let alone = judge.judge(&three()[..1], verdict, at(0), 1.0);
+            assert!(!alone.take_apart);
+            assert!(matches!(alone.settled, Settled::Bury { .. }), "now it is");
+        }
+    }
+
+    #[test]
+    fn an_outage_is_one_for_several_as_for_one() {
+        let mut judge = judge(1);
+        let judgement = judge.judge(&three(), down(Some(20)), at(0), 1.0);
+        assert!(judgement.outage_began && !judgement.take_apart);
+        assert_eq!(judgement.settled, Settled::Release);
+        assert_eq!(judge.permit(at(0)), Permit::Wait(at(20)));
+        let judgement = judge.judge(&three(), delivered(), at(20), 1.0);
+        assert!(judgement.outage_ended);
+        assert_eq!(judgement.settled, Settled::Done);
+    }
+
+    #[test]
+    fn what_is_said_of_several_ends_an_outage_unless_events_failed_alone() {
+        for verdict in [failed(), incurable()] {
+            let mut judge = judge(0);
+            judge.judge(&[lease(9, 9, 0)], down(None), at(0), 1.0);
+            assert!(judge.judge(&three(), verdict, at(0), 1.0).outage_ended);
+            assert_eq!(judge.permit(at(0)), Permit::Open);
+        }
+        let mut judge = judge(0);
+        for device in 1..=3 {
+            judge.judge(&[lease(device, device, 0)], failed(), at(0), 1.0);
+        }
+        assert!(!judge.judge(&three(), failed(), at(0), 1.0).outage_ended);
+        assert!(matches!(judge.permit(at(0)), Permit::Wait(_)));
+        assert!(judge.judge(&three(), incurable(), at(0), 1.0).outage_ended);
+    }
+
     #[test]
     fn pauses_are_spread() {
         let mut judge = judge(0);
-        judge.judge(&lease(1, 1, 0), down(None), at(0), 0.0);
+        judge.judge(&[lease(1, 1, 0)], down(None), at(0), 0.0);
         assert_eq!(judge.permit(at(0)), Permit::Wait(at(0).plus_millis(500)));
     }
 }

@@ -3,22 +3,21 @@
 //! **Invariant:** a lane touches nothing but its own position in the spool and its own outbound, so that no destination
 //! can slow another down, nor the intake.
 
-use std::collections::HashMap;
+mod settle;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{
-    Attempt, AttemptResult, Clock, Code, Lane, Lease, Outbound, Scope, Settled, Settlement, Spool,
-    Timestamp, Verdict,
-};
+use faceway_core::{Clock, Lane, Lease, Outbound, Settled, Settlement, Spool, Timestamp};
 use tokio::sync::watch;
-use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::batching::Batching;
 use super::decide::{Decider, Routed};
+use super::deliveries::Deliveries;
 use super::hands::Hands;
-use super::judge::{Judge, Judgement, Permit};
+use super::judge::{Judge, Permit};
 use super::render::Renderer;
 use super::rulebook::RuleBook;
 use super::status::{LaneState, LaneStatus};
@@ -47,6 +46,8 @@ pub(super) struct Tools {
     pub(super) status: Arc<LaneStatus>,
     pub(super) metrics: LaneMetrics,
     pub(super) concurrency_max: usize,
+    /// Events in one message, at least 1.
+    pub(super) batch_max: usize,
     pub(super) rules: watch::Receiver<Arc<RuleBook>>,
     pub(super) stop: CancellationToken,
     /// How long deliveries that are on their way may take once `stop` is set.
@@ -59,9 +60,8 @@ pub(super) struct LaneWork {
     judge: Judge,
     decider: Decider,
     hands: Hands,
-    deliveries: JoinSet<Finished>,
-    /// What each delivery carries, in case its task ends without a word.
-    carried: HashMap<Id, Lease>,
+    batching: Batching,
+    deliveries: Deliveries,
     /// The spool's mark when it was last asked.
     seen: u64,
     /// The spool had nothing more to lease when it was last asked.
@@ -70,21 +70,16 @@ pub(super) struct LaneWork {
     ask_at: Option<Timestamp>,
 }
 
-/// A delivery that has ended.
-struct Finished {
-    verdict: Verdict,
-    took: Duration,
-}
-
 impl LaneWork {
     pub(super) fn new(tools: Tools, judge: Judge, decider: Decider) -> Self {
+        let (outbound, renderer) = (&tools.outbound, &tools.renderer);
         Self {
+            deliveries: Deliveries::new(Arc::clone(outbound), Arc::clone(renderer)),
+            batching: Batching::new(tools.batch_max),
             tools,
             judge,
             decider,
             hands: Hands::default(),
-            deliveries: JoinSet::new(),
-            carried: HashMap::new(),
             seen: 0,
             dry: false,
             ask_at: None,
@@ -105,11 +100,12 @@ impl LaneWork {
 
     async fn wait(&mut self, hungry: bool) {
         let asleep = self.sleep();
+        let lingered = sleep_until(self.batching.lingers());
         let spool = &self.tools.spool;
         tokio::select! {
             biased;
             () = self.tools.stop.cancelled() => {}
-            Some(ended) = self.deliveries.join_next_with_id(), if !self.deliveries.is_empty() => self.ended(ended),
+            Some(ended) = self.deliveries.next() => self.ended(&ended),
             seen = spool.changed(self.seen), if self.dry => {
                 self.seen = seen;
                 self.dry = false;
@@ -118,6 +114,7 @@ impl LaneWork {
                 self.dry = false;
                 self.ask_at = None;
             }
+            () = lingered => {}
             () = tokio::task::yield_now(), if hungry => {}
         }
     }
@@ -133,19 +130,17 @@ impl LaneWork {
         let until = probe
             .or(self.ask_at)
             .map(|until| Instant::now() + until.since(now));
-        async move {
-            match until {
-                Some(until) => tokio::time::sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        }
+        sleep_until(until)
     }
 
     /// Takes events into the hands until there are enough, the spool is dry, or other work is due; `true` when there
     /// is more to take.
     async fn fill(&mut self) -> bool {
         let (low, most) = match self.judge.permit(self.now()) {
-            Permit::Open => (HANDS_LOW, HANDS_MAX),
+            Permit::Open => {
+                let batch = self.batching.events_max();
+                (HANDS_LOW.max(batch), HANDS_MAX.max(2 * batch))
+            }
             Permit::Probe if self.deliveries.is_empty() => {
                 // Those that have probed in vain must not hide the others.
                 (1, PROBE_HANDS_MAX + self.judge.wearied())
@@ -211,148 +206,30 @@ impl LaneWork {
     /// Sends on their way as many events as may be.
     fn start(&mut self) {
         loop {
-            let next = match self.judge.permit(self.now()) {
-                Permit::Open if self.deliveries.len() < self.tools.concurrency_max => {
-                    self.hands.next()
-                }
-                Permit::Probe if self.deliveries.is_empty() => {
-                    self.hands.next_by(|seq| self.judge.turn(seq))
-                }
-                Permit::Open | Permit::Probe | Permit::Wait(_) => None,
-            };
-            let Some(lease) = next else {
+            let next = self.next();
+            if next.is_empty() {
                 return;
-            };
-            self.deliver(lease);
-        }
-    }
-
-    fn deliver(&mut self, lease: Lease) {
-        let outbound = Arc::clone(&self.tools.outbound);
-        let renderer = Arc::clone(&self.tools.renderer);
-        let carried = lease.clone();
-        let task = self.deliveries.spawn(async move {
-            let began = Instant::now();
-            let verdict = match renderer.render(&lease).await {
-                Ok(message) => outbound.deliver(&message).await,
-                Err(verdict) => verdict,
-            };
-            Finished {
-                verdict,
-                took: began.elapsed(),
             }
-        });
-        self.carried.insert(task.id(), carried);
+            self.deliveries.begin(next);
+        }
     }
 
-    fn ended(&mut self, ended: Result<(Id, Finished), JoinError>) {
-        let (id, finished) = match ended {
-            Ok(ended) => ended,
-            Err(error) => {
-                tracing::error!(
-                    outbound = self.tools.metrics.outbound(),
-                    "a delivery ended without a verdict"
-                );
-                let code = Code::word("internal");
-                let verdict = Verdict::Retry {
-                    scope: Scope::Message,
-                    code,
-                    after: None,
-                };
-                (
-                    error.id(),
-                    Finished {
-                        verdict,
-                        took: Duration::ZERO,
-                    },
-                )
+    /// What leaves now, together.
+    fn next(&mut self) -> Vec<Lease> {
+        match self.judge.permit(self.now()) {
+            Permit::Open if self.deliveries.len() < self.tools.concurrency_max => {
+                let now = Instant::now();
+                self.batching.next(&mut self.hands, &self.judge, now)
             }
-        };
-        if let Some(lease) = self.carried.remove(&id) {
-            self.finish(&lease, finished);
-        }
-    }
-
-    fn finish(&mut self, lease: &Lease, finished: Finished) {
-        let now = self.now();
-        let code = code_of(&finished.verdict);
-        let judgement = self
-            .judge
-            .judge(lease, finished.verdict, now, rand::random());
-        self.tools
-            .metrics
-            .attempt(judgement.result, &code, finished.took);
-        if judgement.result == AttemptResult::Delivered {
-            self.tools.metrics.delivered(now.since(lease.received_at));
-        } else {
-            self.tools.status.failed(&code, now);
-        }
-        let attempt = Attempt {
-            at: now,
-            took: finished.took,
-            result: judgement.result,
-            code,
-        };
-        self.apply(lease, judgement, attempt);
-    }
-
-    fn apply(&mut self, lease: &Lease, judgement: Judgement, attempt: Attempt) {
-        let kept_waiting = matches!(judgement.settled, Settled::Park { .. } | Settled::Release);
-        if kept_waiting || lease.routed || judgement.outage_ended {
-            // Something can be leased now that could not before.
-            self.dry = false;
-        }
-        if judgement.settled != Settled::Release {
-            self.decider.through(lease.seq);
-        }
-        let settlement = Settlement {
-            seq: lease.seq,
-            outcome: judgement.settled,
-            attempt: Some(attempt),
-        };
-        self.settle(vec![settlement]);
-        if judgement.outage_began {
-            self.log_outage();
-        }
-        if self.judge.outage().is_some() {
-            // The next probe is the first event again, until it has probed often enough.
-            let all = self.hands.give_back_all();
-            self.release(all);
-        } else if kept_waiting {
-            let behind = self.hands.give_back(lease.device);
-            self.release(behind);
-        }
-        self.hands.returned(lease.device);
-        if judgement.outage_ended {
-            tracing::info!(
-                outbound = self.tools.metrics.outbound(),
-                "the destination is back"
-            );
-            self.tools.spool.wake(self.tools.lane);
-        }
-    }
-
-    fn log_outage(&self) {
-        let code = self.judge.outage().map(|outage| outage.code.to_string());
-        tracing::warn!(
-            outbound = self.tools.metrics.outbound(),
-            code,
-            "the destination is down: the lane waits"
-        );
-    }
-
-    fn release(&mut self, seqs: Vec<u64>) {
-        let release = |seq| Settlement {
-            seq,
-            outcome: Settled::Release,
-            attempt: None,
-        };
-        self.settle(seqs.into_iter().map(release).collect());
-    }
-
-    fn settle(&self, settlements: Vec<Settlement>) {
-        if !settlements.is_empty() {
-            self.tools.spool.settle(self.tools.lane, settlements);
+            Permit::Probe if self.deliveries.is_empty() => {
+                self.batching.pause();
+                let probe = self.hands.next_by(|seq| self.judge.turn(seq));
+                probe.into_iter().collect()
+            }
+            Permit::Open | Permit::Probe | Permit::Wait(_) => {
+                self.batching.pause();
+                Vec::new()
+            }
         }
     }
 
@@ -373,12 +250,13 @@ impl LaneWork {
         let waiting = self.hands.give_back_all();
         self.release(waiting);
         let deadline = Instant::now() + self.tools.grace;
-        while let Ok(Some(ended)) =
-            tokio::time::timeout_at(deadline, self.deliveries.join_next_with_id()).await
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.deliveries.next()).await
         {
-            self.ended(ended);
+            self.ended(&ended);
         }
-        self.deliveries.shutdown().await;
+        let waiting = self.hands.give_back_all();
+        self.release(waiting);
+        self.deliveries.give_up().await;
     }
 
     fn now(&self) -> Timestamp {
@@ -386,10 +264,10 @@ impl LaneWork {
     }
 }
 
-fn code_of(verdict: &Verdict) -> Code {
-    match verdict {
-        Verdict::Delivered { code } | Verdict::Retry { code, .. } | Verdict::Bury { code } => {
-            code.clone()
-        }
+/// For ever when there is no such time.
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }

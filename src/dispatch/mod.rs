@@ -2,7 +2,10 @@
 //!
 //! **Invariant:** inbound and dispatch meet only at the spool; lanes meet nowhere.
 
+mod apart;
+mod batching;
 mod decide;
+mod deliveries;
 mod hands;
 mod judge;
 mod lane;

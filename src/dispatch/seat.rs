@@ -148,6 +148,7 @@ impl Seat {
             status: Arc::clone(&self.status),
             metrics: LaneMetrics::new(&self.name),
             concurrency_max: plan.common.concurrency_max as usize,
+            batch_max: plan.common.batch_max as usize,
             rules,
             stop: halt,
             grace: self.common.grace,

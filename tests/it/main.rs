@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod batches;
 mod brokers;
 mod bursts;
 mod check;

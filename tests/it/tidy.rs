@@ -144,6 +144,10 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
         ("core/src/event.rs", "asks for the size of a picture"),
         ("core/src/private.rs", "is the fence"),
         ("src/dispatch/render/mod.rs", "writes messages"),
+        (
+            "src/dispatch/render/batch.rs",
+            "writes several events into one message",
+        ),
         ("src/dispatch/render/labels.rs", "addresses messages"),
         (
             "src/dispatch/render/pictures.rs",

@@ -2,6 +2,7 @@
 
 mod address;
 mod amqp;
+mod batch;
 mod broker;
 mod common;
 mod format;
@@ -42,6 +43,8 @@ pub struct OutboundPlan {
 pub struct Common {
     /// How an event is written.
     pub format: Format,
+    /// Events in one message, at least 1. More only where the format has a way to write several.
+    pub batch_max: u32,
     /// Pictures.
     pub images: Images,
     /// What it may see of an event.

@@ -1,6 +1,7 @@
 //! An event as one outbound sees it: pictures as it wants them, fields that it may not see taken out, in its format, with
 //! its address and headers. One of the two places that open the fence around personal data.
 
+mod batch;
 mod labels;
 mod pictures;
 
@@ -11,6 +12,8 @@ use faceway_core::{Code, Lease, Message, Private, Scope, Spool, Verdict};
 use faceway_rules::{Format, FormatError, OutboundPlan, Projection};
 
 use crate::link::Links;
+use batch::Array;
+pub(super) use batch::BATCH_BYTES_MAX;
 use labels::{Labelled, Labels};
 use pictures::Pictures;
 
@@ -20,6 +23,16 @@ pub(super) struct Renderer {
     pictures: Pictures,
     projection: Projection,
     format: Format,
+    /// Media type of an array of events, where this outbound takes several in one message.
+    array: Option<&'static str>,
+}
+
+/// What became of events that are to leave together.
+pub(super) struct Rendered {
+    /// The message, or the verdict of the first event when none can be made of it.
+    pub(super) message: Result<Message, Verdict>,
+    /// So many events, from the first, are in it or have that verdict.
+    pub(super) events: usize,
 }
 
 /// Why an event cannot be rendered.
@@ -41,12 +54,43 @@ impl Renderer {
             labels: Labels::of(&plan.protocol),
             pictures: Pictures::new(plan, links, spool),
             projection: plan.common.projection.clone(),
+            array: match plan.common.batch_max {
+                0 | 1 => None,
+                _ => plan.common.format.batch_content_type(),
+            },
             format: plan.common.format.clone(),
         }
     }
 
-    /// Makes the message, or the verdict when that is not possible.
-    pub(super) async fn render(&self, lease: &Lease) -> Result<Message, Verdict> {
+    /// Makes one message of as many of the events as go into it, at least of the first. `leases` is not empty, and has
+    /// one event only where the outbound takes one in a message.
+    pub(super) async fn render(&self, leases: &[Lease]) -> Rendered {
+        let rendered = |message, events| Rendered { message, events };
+        let Some(content_type) = self.array else {
+            return match leases.first() {
+                Some(lease) => rendered(self.one(lease).await, 1),
+                None => rendered(Err(bury("unreadable")), 0),
+            };
+        };
+        let mut array = Array::new(content_type);
+        for lease in leases {
+            let taken = match self.one(lease).await {
+                Ok(message) => array.take(message),
+                Err(verdict) if array.is_empty() => return rendered(Err(verdict), 1),
+                Err(_) => false,
+            };
+            if !taken {
+                // It is the first of the next message, and so has a verdict of its own.
+                break;
+            }
+        }
+        let events = array.len();
+        let message = array.into_message();
+        rendered(message.ok_or_else(|| bury("unreadable")), events)
+    }
+
+    /// Makes the message of one event, or the verdict when that is not possible.
+    async fn one(&self, lease: &Lease) -> Result<Message, Verdict> {
         self.message(lease).await.map_err(|error| match error {
             RenderError::Picture => Verdict::Retry {
                 scope: Scope::Message,

@@ -60,9 +60,10 @@ impl Connection {
                 self.body(content_length).await?;
                 break;
             }
-            let behaviour = state.decide(&request);
+            let mut behaviour = state.decide(&request);
             if !behaviour.is_early() {
                 request.body = self.body(content_length).await?;
+                behaviour = state.decide_whole(&request).unwrap_or(behaviour);
             }
             let place = state.record(request);
             close_next = matches!(behaviour, Behaviour::AnswerOnce(_));

@@ -86,6 +86,15 @@ impl Receiver {
         self.state.script(Arc::new(script));
     }
 
+    /// From now on it behaves as `script` says for each request that it has whole; as the other scripts say when that is
+    /// `None`, or when they answer before the body.
+    pub fn script_whole(
+        &self,
+        script: impl Fn(&Received) -> Option<Behaviour> + Send + Sync + 'static,
+    ) {
+        self.state.script_whole(Arc::new(script));
+    }
+
     /// From now on it behaves so for requests with this `webhook-id`, whatever it does for others. `None` ends that.
     pub fn script_for(&self, id: impl ToString, behaviour: Option<Behaviour>) {
         self.state.script_for(id.to_string(), behaviour);

@@ -59,6 +59,7 @@ impl Received {
 }
 
 type Script = Arc<dyn Fn(&Received) -> Behaviour + Send + Sync>;
+type WholeScript = Arc<dyn Fn(&Received) -> Option<Behaviour> + Send + Sync>;
 
 pub(super) struct State {
     inner: Mutex<Inner>,
@@ -71,6 +72,7 @@ struct Inner {
     forgotten: usize,
     accepted: usize,
     script: Script,
+    whole: WholeScript,
     next: VecDeque<Behaviour>,
     by_id: HashMap<String, Behaviour>,
 }
@@ -82,6 +84,7 @@ impl Default for State {
             forgotten: 0,
             accepted: 0,
             script: Arc::new(|_| Behaviour::Answer(Reply::status(200))),
+            whole: Arc::new(|_| None),
             next: VecDeque::new(),
             by_id: HashMap::new(),
         };
@@ -103,6 +106,10 @@ impl State {
 
     pub(super) fn script(&self, script: Script) {
         self.lock().script = script;
+    }
+
+    pub(super) fn script_whole(&self, script: WholeScript) {
+        self.lock().whole = script;
     }
 
     pub(super) fn script_for(&self, id: String, behaviour: Option<Behaviour>) {
@@ -151,6 +158,12 @@ impl State {
             Some(behaviour) => behaviour,
             None => Arc::clone(&inner.script)(request),
         }
+    }
+
+    /// What is to be done instead with a request that is there whole.
+    pub(super) fn decide_whole(&self, request: &Received) -> Option<Behaviour> {
+        let script = Arc::clone(&self.lock().whole);
+        script(request)
     }
 
     /// Records a request and gives its place.

@@ -185,11 +185,8 @@ const COMMON: &[Key] = &[
     ),
     Key::new(
         "batch_max",
-        Shape::Whole {
-            min: 1,
-            max: 10_000,
-        },
-        "Events in one message; 1 so far.",
+        Shape::Whole { min: 1, max: 1000 },
+        "Events in one message of a webhook, 1 when left out; more = a JSON array.",
     ),
     Key::new(
         "images",

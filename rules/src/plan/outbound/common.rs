@@ -7,7 +7,7 @@ use crate::projection::ProjectionError;
 use crate::read::Table;
 use crate::{Projection, ReadFile};
 
-use super::{Common, Images, MqttPlan, Protocol, Retry, Since, TlsPlan, format, mqtt};
+use super::{Common, Images, MqttPlan, Protocol, Retry, Since, TlsPlan, batch, format, mqtt};
 
 pub(super) fn read(
     table: &Table<'_>,
@@ -20,7 +20,6 @@ pub(super) fn read(
         Some("inline") => Images::Inline,
         _ => Images::None,
     };
-    one_in_a_message(table);
     let format = format::read(table, protocol, &projection, images, files);
     if let Protocol::Mqtt(MqttPlan {
         home_assistant: true,
@@ -31,6 +30,7 @@ pub(super) fn read(
     }
     let concurrency_max = table.whole("concurrency_max").map(u32::try_from);
     Common {
+        batch_max: batch::read(table, protocol),
         format,
         images,
         projection,
@@ -46,15 +46,6 @@ pub(super) fn read(
         },
         retry: retry(table),
         timeout: table.duration("timeout").unwrap_or(Duration::from_secs(10)),
-    }
-}
-
-fn one_in_a_message(table: &Table<'_>) {
-    if table.whole("batch_max").is_some_and(|batch| batch > 1)
-        && let Some(node) = table.get("batch_max")
-    {
-        let message = "`batch_max` above 1 is not in this version yet";
-        table.reporter().error(node.span, message, "leave it out");
     }
 }
 

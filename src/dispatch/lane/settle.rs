@@ -1,0 +1,143 @@
+//! What becomes of the events of a delivery that has ended.
+
+use faceway_core::{Attempt, AttemptResult, Code, Lease, Settled, Settlement, Timestamp, Verdict};
+
+use super::super::deliveries::{Ended, Finished};
+use super::super::judge::Judgement;
+use super::LaneWork;
+
+impl LaneWork {
+    pub(super) fn ended(&mut self, ended: &Ended) {
+        if ended.finished.broke_off {
+            tracing::error!(
+                outbound = self.tools.metrics.outbound(),
+                "a delivery ended without a verdict"
+            );
+        }
+        let (sent, unsent) = ended.leases.split_at(ended.finished.events);
+        self.hands.put_back(unsent);
+        let now = self.now();
+        let verdict = ended.finished.verdict.clone();
+        let judgement = self.judge.judge(sent, verdict, now, rand::random());
+        let attempt = self.note(sent, &judgement, &ended.finished, now);
+        self.remember(sent, &judgement);
+        self.apply(sent, judgement, &attempt);
+        for lease in &*ended.leases {
+            self.hands.returned(lease.device);
+        }
+    }
+
+    /// Counts the attempt, for each event.
+    fn note(
+        &mut self,
+        sent: &[Lease],
+        judgement: &Judgement,
+        finished: &Finished,
+        now: Timestamp,
+    ) -> Attempt {
+        let code = code_of(&finished.verdict);
+        let delivered = judgement.result == AttemptResult::Delivered;
+        for lease in sent {
+            self.tools
+                .metrics
+                .attempt(judgement.result, &code, finished.took);
+            if delivered {
+                self.tools.metrics.delivered(now.since(lease.received_at));
+            }
+        }
+        if !delivered {
+            self.tools.status.failed(&code, now);
+        }
+        Attempt {
+            at: now,
+            took: finished.took,
+            result: judgement.result,
+            code,
+        }
+    }
+
+    /// Remembers who is to go alone.
+    fn remember(&mut self, sent: &[Lease], judgement: &Judgement) {
+        let apart = self.batching.apart();
+        if judgement.take_apart {
+            apart.refused(sent);
+        } else if judgement.settled != Settled::Release {
+            sent.iter().for_each(|lease| apart.settled(lease.seq));
+        } else if sent.len() > 1 {
+            apart.unanswered(sent);
+        }
+    }
+
+    fn apply(&mut self, sent: &[Lease], judgement: Judgement, attempt: &Attempt) {
+        let kept_waiting = matches!(judgement.settled, Settled::Park { .. } | Settled::Release);
+        let routed = sent.iter().any(|lease| lease.routed);
+        if kept_waiting || routed || judgement.outage_ended {
+            // Something can be leased now that could not before.
+            self.dry = false;
+        }
+        let mut settlements = Vec::with_capacity(sent.len());
+        for lease in sent {
+            if judgement.settled != Settled::Release {
+                self.decider.through(lease.seq);
+            }
+            settlements.push(Settlement {
+                seq: lease.seq,
+                outcome: judgement.settled.clone(),
+                attempt: Some(attempt.clone()),
+            });
+        }
+        self.settle(settlements);
+        if judgement.outage_began {
+            self.log_outage();
+        }
+        if self.judge.outage().is_some() {
+            // The next probe is the first event again, until it has probed often enough.
+            let all = self.hands.give_back_all();
+            self.release(all);
+        } else if kept_waiting {
+            for lease in sent {
+                let behind = self.hands.give_back(lease.device);
+                self.release(behind);
+            }
+        }
+        if judgement.outage_ended {
+            tracing::info!(
+                outbound = self.tools.metrics.outbound(),
+                "the destination is back"
+            );
+            self.tools.spool.wake(self.tools.lane);
+        }
+    }
+
+    fn log_outage(&self) {
+        let code = self.judge.outage().map(|outage| outage.code.to_string());
+        tracing::warn!(
+            outbound = self.tools.metrics.outbound(),
+            code,
+            "the destination is down: the lane waits"
+        );
+    }
+
+    pub(super) fn release(&mut self, seqs: Vec<u64>) {
+        let release = |seq| Settlement {
+            seq,
+            outcome: Settled::Release,
+            attempt: None,
+        };
+        self.settle(seqs.into_iter().map(release).collect());
+    }
+
+    pub(super) fn settle(&self, settlements: Vec<Settlement>) {
+        if !settlements.is_empty() {
+            self.tools.spool.settle(self.tools.lane, settlements);
+        }
+    }
+}
+
+fn code_of(verdict: &Verdict) -> Code {
+    match verdict {
+        Verdict::Delivered { code } | Verdict::Retry { code, .. } | Verdict::Bury { code } => {
+            code.clone()
+        }
+    }
+}

@@ -73,8 +73,17 @@ fn credentials(url: &str) -> usize {
         return 0;
     }
     let word = &url[..url.find(char::is_whitespace).unwrap_or(url.len())];
-    let at = word.rfind('@').or_else(|| url.find('@'));
+    let at = word.rfind('@').or_else(|| last_at_of_a_later_word(url));
     at.map_or(0, |at| at + 1)
+}
+
+/// The last `@` of the first word that has one: a password may have blanks, and that word may be a URL whose own password
+/// has an `@`.
+fn last_at_of_a_later_word(url: &str) -> Option<usize> {
+    let first = url.find('@')?;
+    let end = url[first..].find(char::is_whitespace);
+    let end = end.map_or(url.len(), |length| first + length);
+    url[..end].rfind('@')
 }
 
 /// How far the credentials of a URL that has some may reach: `p@ss/w#rd@cam`. Not into its parameters, nor the next URL.
@@ -230,6 +239,8 @@ mod tests {
             ("rtsp://admin:pa/ss@cam/1", "rtsp://cam/1"),
             ("rtsp://admin:p?a#s@cam/1", "rtsp://cam/1"),
             ("rtsp://admin:two words@cam/1", "rtsp://cam/1"),
+            // Found by the property test below: a host that looks like credentials, before a URL that has some.
+            ("//:a rtsp://root:x9S@Z7q@cam/", "//cam/"),
             ("rtsp://admin:123456/7@cam/1", "rtsp://cam/1"),
             ("rtsp://admin:%40%3a@cam", "rtsp://cam"),
             // In a text, and several.

@@ -5,4 +5,6 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends python3
  && mkdir -p /srv/api && echo '{"database":"stand-in"}' >/srv/api/health \
  && ln -s /etc/grafana/provisioning /srv/provisioning && ln -s /var/lib/grafana/dashboards /srv/dashboards
 USER 472
+# The first process of a container hears only what it has asked for.
+STOPSIGNAL SIGINT
 CMD ["python3", "-m", "http.server", "-d", "/srv", "3000"]

@@ -302,7 +302,8 @@ to = ["erp", "chat", "bus"]
         let blocks = readme
             .split("```toml\n")
             .skip(1)
-            .filter_map(|rest| rest.split("```").next());
+            .filter_map(|rest| rest.split("```").next())
+            .filter(|block| !block.starts_with("# gateway.toml"));
         let dir = tempfile::tempdir().unwrap();
         let mut count = 0;
         for block in blocks {

@@ -1,5 +1,7 @@
 //! `faceway run`: the gateway, until somebody ends it.
 
+use std::sync::Arc;
+
 use clap::Args;
 use faceway::gateway::Gateway;
 use faceway::notify::Manager;
@@ -11,6 +13,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::files::{GatewayFile, RoutesFile, settle, settle_together};
 use super::signals::Signals;
 use super::{Ended, Streams, block_on};
+
+/// What the service manager shows of a gateway at work.
+const TAKING: &str = "taking records";
 
 /// Run the gateway.
 ///
@@ -43,14 +48,14 @@ impl Run {
         let metrics = observe::install_metrics()?;
         block_on(Box::pin(async {
             let mut signals = Signals::listen()?;
-            let manager = Manager::from_environment();
+            let manager = Arc::new(Manager::from_environment());
             let hang_ups = signal(SignalKind::hangup())?;
             let file = Some(self.routes.path().to_owned());
             let gateway = Gateway::start(config, routes, file, metrics).await?;
-            let reloads =
-                AbortOnDropHandle::new(tokio::spawn(reload(hang_ups, gateway.reloader())));
+            let reloads = reload(hang_ups, Arc::clone(&manager), gateway.reloader());
+            let reloads = AbortOnDropHandle::new(tokio::spawn(reloads));
             tracing::info!(devices = %gateway.devices(), admin = %gateway.admin(), "running");
-            manager.ready("taking records");
+            manager.ready(TAKING);
             tokio::select! {
                 () = signals.end() => {}
                 () = manager.watch(async || gateway.is_alive().await) => {}
@@ -66,11 +71,14 @@ impl Run {
     }
 }
 
-/// SIGHUP reloads `routes.toml`; what came of it is in the log.
-async fn reload(mut hang_ups: Signal, reloader: Option<Reloader>) {
+/// SIGHUP reloads `routes.toml`; what came of it is in the log. The service manager is told that it is over, however it
+/// ended: what was in force stays.
+async fn reload(mut hang_ups: Signal, manager: Arc<Manager>, reloader: Option<Reloader>) {
     while hang_ups.recv().await.is_some() {
+        manager.reloading();
         if let Some(reloader) = &reloader {
             let _ = reloader.reload().await;
         }
+        manager.ready(TAKING);
     }
 }

@@ -350,16 +350,6 @@ impl SourceMetrics {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use faceway_core::Kind;
-
-    #[test]
-    fn the_counter_of_a_kind_is_found_by_its_number() {
-        assert_eq!(Kind::ALL.map(|kind| kind as usize), [0, 1, 2, 3, 4, 5]);
-    }
-}
-
 /// An inbound is no longer in `routes.toml`: its gauges have no value any more. A series cannot be taken away, and with the
 /// last value it had an alert would go on for ever.
 pub(crate) fn inbound_gone(inbound: &str) {
@@ -389,5 +379,15 @@ pub(crate) fn lane_gone(outbound: &str) {
     for state in crate::dispatch::LaneState::WORDS {
         metrics::gauge!("faceway_lane_state", "outbound" => outbound.to_owned(), "state" => state)
             .set(f64::NAN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faceway_core::Kind;
+
+    #[test]
+    fn the_counter_of_a_kind_is_found_by_its_number() {
+        assert_eq!(Kind::ALL.map(|kind| kind as usize), [0, 1, 2, 3, 4, 5]);
     }
 }

@@ -85,13 +85,32 @@ fn tell(element: Element<'_>, said: &mut Vec<String>) {
 /// Puts another text wherever `value` stands.
 fn replace(body: &mut Value, value: &str) {
     match body {
-        Value::String(text) if text.contains(value) => *text = text.replace(value, "Qzxwj"),
+        Value::String(text) if text.contains(value) => *text = without(text, value),
         Value::Array(items) => items.iter_mut().for_each(|item| replace(item, value)),
         Value::Object(members) => members
             .values_mut()
             .for_each(|member| replace(member, value)),
         _ => {}
     }
+}
+
+/// Another text in place of `value` where it is a word of its own: `car` in `car_events` is the vendor's tag, and with
+/// another tag something else would be read.
+fn without(text: &str, value: &str) -> String {
+    let is_word =
+        |char: Option<char>| char.is_some_and(|char| char.is_alphanumeric() || char == '_');
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(value) {
+        let (before, found) = rest.split_at(at);
+        let behind = &found[value.len()..];
+        out.push_str(before);
+        let inside = is_word(out.chars().next_back()) || is_word(behind.chars().next());
+        out.push_str(if inside { value } else { "Qzxwj" });
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The texts in `value` that would be known again.
@@ -116,6 +135,16 @@ mod tests {
     use serde_json::Value;
 
     use super::super::{Sent, examine};
+
+    #[test]
+    fn a_tag_is_not_taken_for_a_value() {
+        assert_eq!(super::without("car_events", "car"), "car_events");
+        assert_eq!(
+            super::without("car and car, a car", "car"),
+            "Qzxwj and Qzxwj, a Qzxwj"
+        );
+        assert_eq!(super::without("scar", "car"), "scar");
+    }
 
     /// Reads nothing, and says why: with the value of `name`, or without.
     struct Refuses {

@@ -82,7 +82,7 @@ impl Gateway {
         let listeners = Listeners::bind(&config.listen).await?;
         let (devices, admin_address) = listeners.addresses()?;
         // Last, when nothing that the files name can be missing any more: from here on events leave.
-        site.adopt(prepared).await?;
+        site.adopt(prepared).await;
         let view = site.view();
         let site = Arc::new(Mutex::new(site));
         let watched = file.map(|path| {

@@ -325,14 +325,12 @@ pub(crate) struct SourceMetrics {
 impl SourceMetrics {
     pub(crate) fn new(inbound: &str) -> Self {
         let inbound = inbound.to_owned();
-        let metrics = Self {
+        Self {
             connected: metrics::gauge!("faceway_inbound_connected", "inbound" => inbound.clone()),
             gaps: counter!("faceway_inbound_gaps_total", "inbound" => inbound.clone()),
             gap_seconds: counter!("faceway_inbound_gap_seconds_total", "inbound" => inbound.clone()),
             refused: counter!("faceway_received_total", "inbound" => inbound, "result" => "refused"),
-        };
-        metrics.connected(false);
-        metrics
+        }
     }
 
     pub(crate) fn connected(&self, connected: bool) {

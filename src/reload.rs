@@ -129,22 +129,24 @@ impl AtWork {
                     quiet = Quiet::default();
                     self.look().await;
                 }
-                _ = poll.tick() => self.look().await,
+                // What is found by chance may be half written: it is taken when it stays as it is.
+                _ = poll.tick() => match self.is_new() {
+                    true => quiet.disturbed(Instant::now()),
+                    false => self.reload.site.lock().await.forget_left().await,
+                },
             }
         }
     }
 
+    fn is_new(&self) -> bool {
+        print(&self.reload.path, &self.templates) != self.seen
+    }
+
     /// Reads the file if it is not the one that was last seen.
     async fn look(&mut self) {
-        let print = print(&self.reload.path, &self.templates);
-        if print != self.seen {
+        if self.is_new() {
             // Told in the log.
             let _ = self.read_again().await;
-        } else if let Err(error) = self.reload.site.lock().await.forget_left().await {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "cannot look after lanes that have left"
-            );
         }
     }
 
@@ -181,7 +183,7 @@ impl AtWork {
         let mut site = self.reload.site.lock().await;
         let told = |error: anyhow::Error| Refused(format!("error: {error:#}\n"));
         let prepared = site.prepare(routes).await.map_err(told)?;
-        site.adopt(prepared).await.map_err(told)
+        Ok(site.adopt(prepared).await)
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Site {
     outbounds: Vec<(OutboundPlan, Print)>,
     dispatch: Dispatch,
     sources: Sources,
-    terminals: Option<Terminals>,
+    terminals: Terminals,
 }
 
 /// Everything that a reading of the file needs, opened; nothing has changed yet.
@@ -47,8 +47,8 @@ enum Change {
     Stays,
     /// Its lane delivers to this.
     Delivers(Arc<dyn Outbound>),
-    /// It is new.
-    Begins(Arc<dyn Outbound>, Lane),
+    /// It is new; its lane, once that is open.
+    Begins(Arc<dyn Outbound>, Option<Lane>),
 }
 
 /// What another reading of the file has changed: names, in the order of the file.
@@ -90,7 +90,7 @@ impl Site {
             inbounds: Vec::new(),
             outbounds: Vec::new(),
             sources: Sources::new(),
-            terminals: None,
+            terminals: Terminals::new(),
         }
     }
 
@@ -117,7 +117,16 @@ impl Site {
         let mut outbounds = Vec::with_capacity(routes.outbounds.len());
         for plan in &routes.outbounds {
             let print = Print::of_outbound(plan)?;
-            outbounds.push((print, self.prepare_outbound(plan, print).await?));
+            outbounds.push((print, self.prepare_outbound(plan, print)?));
+        }
+        // Last: a lane that has been made begins to wait for its events.
+        for (plan, (_, change)) in routes.outbounds.iter().zip(&mut outbounds) {
+            if let Change::Begins(_, lane) = change {
+                let opened = self.dispatch.open(plan).await;
+                let opened =
+                    opened.with_context(|| format!("cannot open the lane of {}", plan.name));
+                *lane = Some(opened?);
+            }
         }
         Ok(Prepared {
             routes,
@@ -126,22 +135,20 @@ impl Site {
         })
     }
 
-    async fn prepare_outbound(&self, plan: &OutboundPlan, print: Print) -> anyhow::Result<Change> {
+    fn prepare_outbound(&self, plan: &OutboundPlan, print: Print) -> anyhow::Result<Change> {
         let same = |(known, was): &(OutboundPlan, Print)| known == plan && *was == print;
         if self.outbounds.iter().any(same) {
             return Ok(Change::Stays);
         }
         let outbound = open::outbound(plan, &self.base.gateway_id, &self.base.clock)?;
-        if self.dispatch.has(&plan.name) {
-            return Ok(Change::Delivers(outbound));
-        }
-        let lane = self.dispatch.open(plan).await;
-        let lane = lane.with_context(|| format!("cannot open the lane of {}", plan.name))?;
-        Ok(Change::Begins(outbound, lane))
+        Ok(match self.dispatch.has(&plan.name) {
+            true => Change::Delivers(outbound),
+            false => Change::Begins(outbound, None),
+        })
     }
 
     /// Becomes what was prepared. It waits for no destination and no source.
-    pub(crate) async fn adopt(&mut self, prepared: Prepared) -> anyhow::Result<Changes> {
+    pub(crate) async fn adopt(&mut self, prepared: Prepared) -> Changes {
         let Prepared {
             routes,
             inbounds,
@@ -151,10 +158,10 @@ impl Site {
         self.adopted = true;
         let mut changes = Changes::default();
         self.adopt_outbounds(&routes, outbounds, rules_behind, &mut changes);
-        self.adopt_inbounds(&routes, inbounds, &mut changes).await;
-        self.forget_left().await?;
-        self.show().await?;
-        Ok(changes)
+        self.adopt_inbounds(&routes, inbounds, &mut changes);
+        self.show().await;
+        self.forget_left().await;
+        changes
     }
 
     /// Puts the rules in force: for what is kept from now on, and at the start for everything. Gives the newest event
@@ -197,7 +204,8 @@ impl Site {
                     changes.changed.push(plan.name.clone());
                     self.dispatch.change(plan.clone(), outbound);
                 }
-                Change::Begins(outbound, lane) => {
+                Change::Begins(_, None) => {}
+                Change::Begins(outbound, Some(lane)) => {
                     changes.added.push(plan.name.clone());
                     self.dispatch
                         .add(plan.clone(), outbound, lane, rules_behind);
@@ -206,7 +214,7 @@ impl Site {
         }
     }
 
-    async fn adopt_inbounds(
+    fn adopt_inbounds(
         &mut self,
         routes: &Routes,
         prepared: Vec<(Print, Option<OpenedInbound>)>,
@@ -214,7 +222,6 @@ impl Site {
     ) {
         let before = std::mem::take(&mut self.inbounds);
         let known = |name: &str| before.iter().find(|(plan, _, _)| plan.name == name);
-        let mut terminals_changed = false;
         for (plan, (print, opened)) in routes.inbounds.iter().zip(prepared) {
             let part = match (opened, known(&plan.name)) {
                 (None, Some((_, _, part))) => Arc::clone(part),
@@ -225,24 +232,19 @@ impl Site {
                         None => &mut changes.added,
                     };
                     list.push(plan.name.clone());
-                    let had = was.is_some_and(|(_, _, part)| !part.terminals.is_empty());
-                    terminals_changed |= had || !opened.terminals.is_empty();
                     self.begin(plan, opened)
                 }
             };
             self.inbounds.push((plan.clone(), print, part));
         }
-        for (plan, _, part) in &before {
+        for (plan, _, _) in &before {
             if routes.inbounds.iter().all(|now| now.name != plan.name) {
                 self.sources.end(&plan.name);
-                terminals_changed |= !part.terminals.is_empty();
                 observe::inbound_gone(&plan.name);
                 changes.removed.push(plan.name.clone());
             }
         }
-        if terminals_changed {
-            self.keep_terminals().await;
-        }
+        self.keep_terminals();
     }
 
     /// Sets the source of an inbound to work, in place of another that it may have had.
@@ -266,44 +268,33 @@ impl Site {
         })
     }
 
-    async fn keep_terminals(&mut self) {
-        if let Some(terminals) = self.terminals.take() {
-            terminals.stop().await;
-        }
+    fn keep_terminals(&mut self) {
         let parts = self.inbounds.iter().map(|(_, _, part)| part);
         let terminals = parts.flat_map(|part| part.terminals.iter().cloned());
-        self.terminals = Some(Terminals::keep(terminals, &self.base.clock));
+        self.terminals.keep(terminals, &self.base.clock);
     }
 
-    /// Lets go of lanes that have left: nothing waits in them. Those with buried events stay to be looked at.
-    pub(crate) async fn forget_left(&mut self) -> anyhow::Result<()> {
+    /// Lets go of lanes that have left: nothing waits in them, and nothing is buried there.
+    pub(crate) async fn forget_left(&mut self) {
         let left = self.dispatch.left();
         for handle in &left {
-            let survey = self
-                .common
-                .spool
-                .survey(handle.lane(), self.base.clock.now())
-                .await?;
             let name = handle.name();
             observe::lane_gone(name);
-            if survey.buried == 0 {
-                self.repair.drop_lane(name.to_owned()).await?;
-                tracing::info!(
+            match self.repair.drop_lane(name.to_owned()).await {
+                Ok(_) => tracing::info!(
                     outbound = name,
                     "delivered what it was given; its lane is gone"
-                );
-            } else {
-                tracing::info!(
+                ),
+                Err(error) => tracing::error!(
                     outbound = name,
-                    buried = survey.buried,
-                    "delivered what it was given; its lane stays for what is buried there"
-                );
+                    %error,
+                    "its lane, through with everything, cannot be removed; DELETE /api/v1/lanes/{name} does"
+                ),
             }
         }
         if !left.is_empty() {
-            self.show().await?;
+            self.show().await;
         }
-        Ok(())
     }
 
     /// Forgets the lane of an outbound that is no longer in the file, with everything in it. `false` when there is none.
@@ -315,7 +306,7 @@ impl Site {
             observe::lane_gone(name);
         }
         let dropped = self.repair.drop_lane(name.to_owned()).await?;
-        self.show().await?;
+        self.show().await;
         Ok(dropped)
     }
 
@@ -324,15 +315,19 @@ impl Site {
         self.outbounds.iter().any(|(plan, _)| plan.name == name)
     }
 
-    async fn show(&self) -> anyhow::Result<()> {
+    /// Lets requests and those who look see what is at work now.
+    async fn show(&self) {
         let lanes = self.dispatch.lanes();
-        let view = View::new(
-            self.inbounds.iter().map(|(_, _, part)| Arc::clone(part)),
-            self.removed_lanes(&lanes).await?,
-            lanes,
-        );
-        self.view.send_replace(Arc::new(view));
-        Ok(())
+        let removed = self.removed_lanes(&lanes).await.unwrap_or_else(|error| {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "cannot look for lanes without outbounds"
+            );
+            self.view.borrow().removed.clone()
+        });
+        let parts = self.inbounds.iter().map(|(_, _, part)| Arc::clone(part));
+        self.view
+            .send_replace(Arc::new(View::new(parts, removed, lanes)));
     }
 
     /// Lanes whose outbound is neither in the file nor leaving. They are opened so that they can be shown; nothing
@@ -365,9 +360,7 @@ impl Site {
 
     /// Stops telling terminals, then reading sources. The first half of the end.
     pub(crate) async fn stop_inbounds(&mut self) {
-        if let Some(terminals) = self.terminals.take() {
-            terminals.stop().await;
-        }
+        self.terminals = Terminals::new();
         std::mem::replace(&mut self.sources, Sources::new())
             .stop()
             .await;

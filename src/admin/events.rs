@@ -103,11 +103,7 @@ pub(super) async fn replay(
     if until <= replay.since {
         return Err(Problem::bad("until must be later than since"));
     }
-    // Replayed events go by the rules of now, not by those of when they were kept.
-    let view = admin.look();
-    if let Some(lane) = view.lanes.iter().find(|lane| lane.name() == replay.to) {
-        lane.go_by_rules_behind(admin.spool.newest());
-    }
+    ask_newest_rules(&admin, &replay.to).await?;
     match admin
         .repair
         .replay(replay.to.clone(), replay.since, until)
@@ -121,6 +117,21 @@ pub(super) async fn replay(
             "there is no lane of this name; see faceway lanes",
         )),
     }
+}
+
+/// Replayed events go by the rules of now. A lane that still has others to deliver goes on by those of when they were kept:
+/// the rules of now may not know it any more, and its backlog would reach nobody.
+async fn ask_newest_rules(admin: &Admin, outbound: &str) -> Result<(), Problem> {
+    let view = admin.look();
+    let lane = view.lanes.iter().find(|lane| lane.name() == outbound);
+    if let Some(lane) = lane.filter(|lane| !lane.leaving()) {
+        let newest = admin.spool.newest();
+        let survey = admin.spool.survey(lane.lane(), admin.clock.now()).await?;
+        if survey.backlog == 0 {
+            lane.go_by_rules_behind(newest);
+        }
+    }
+    Ok(())
 }
 
 /// `GET /api/v1/events/{id}/why`.

@@ -62,6 +62,9 @@ impl Decider {
 
     /// Takes another book; what `once` remembers stays.
     pub(super) fn replace(&mut self, book: Arc<RuleBook>) {
+        if Arc::ptr_eq(&book, &self.book) {
+            return;
+        }
         let editions = book.editions().iter();
         self.once.retain(editions.map(|edition| &*edition.rules));
         self.places = places(&self.name, &book);

@@ -183,10 +183,10 @@ impl LaneWork {
 
     /// Asks the rules about each event: what is not for this outbound is through.
     fn sort(&mut self, leases: Vec<Lease>) {
-        if self.tools.rules.has_changed().unwrap_or(false) {
-            self.decider
-                .replace(Arc::clone(&self.tools.rules.borrow_and_update()));
-        }
+        // Looked up after the leases came, and waiting for who is just changing them: what was kept behind the mark of a new
+        // edition is not decided by an older one.
+        let book = Arc::clone(&self.tools.rules.borrow_and_update());
+        self.decider.replace(book);
         let mut through = Vec::new();
         for lease in leases {
             match self.decider.decide(&lease) {

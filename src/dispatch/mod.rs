@@ -15,7 +15,7 @@ mod seat;
 mod status;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use faceway_core::{Clock, Lane, Outbound, Spool, SpoolError, Start};
@@ -97,6 +97,8 @@ pub struct Dispatch {
 struct Seated {
     handle: LaneHandle,
     orders: watch::Sender<Orders>,
+    /// Set by its lane when it has left.
+    left: Arc<AtomicBool>,
     work: JoinHandle<()>,
 }
 
@@ -142,6 +144,7 @@ impl Dispatch {
             floor: Arc::clone(&floor),
         };
         let target = Arc::new(Target { plan, outbound });
+        let left = Arc::new(AtomicBool::new(false));
         let (orders, ordered) = watch::channel(Orders::Deliver(Arc::clone(&target)));
         let seat = Seat {
             name: handle.name.clone(),
@@ -151,12 +154,14 @@ impl Dispatch {
             lane,
             status,
             floor,
+            left: Arc::clone(&left),
             stop: self.stop.clone(),
         };
         let work = tokio::spawn(seat.keep_working());
         self.seated.push(Seated {
             handle,
             orders,
+            left,
             work,
         });
     }
@@ -191,7 +196,8 @@ impl Dispatch {
 
     /// Lanes that have left, and are no longer here.
     pub fn left(&mut self) -> Vec<LaneHandle> {
-        let gone = |seated: &mut Seated| seated.handle.leaving && seated.work.is_finished();
+        let gone =
+            |seated: &mut Seated| seated.handle.leaving && seated.left.load(Ordering::SeqCst);
         let left = self.seated.extract_if(.., gone);
         left.map(|seated| seated.handle).collect()
     }

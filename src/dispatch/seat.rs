@@ -1,7 +1,7 @@
 //! A lane's seat: it stays while what is delivered to changes, and outlives what breaks.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use faceway_core::{Lane, Outbound, Start, Timestamp};
@@ -46,13 +46,17 @@ pub(super) struct Seat {
     pub(super) lane: Lane,
     pub(super) status: Arc<LaneStatus>,
     pub(super) floor: Arc<AtomicU64>,
+    /// Whether the lane has left, and only waits to be asked back.
+    pub(super) left: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
 }
 
 /// Why a lane's work ended.
 enum Ended {
-    /// The lane is not needed any more, or the gateway stops.
-    Through,
+    /// The gateway stops.
+    Stopped,
+    /// Everything is through that was kept before the lane left.
+    Left,
     /// It is to deliver to something else.
     Changed(Arc<Target>),
     /// A defect of ours.
@@ -60,19 +64,46 @@ enum Ended {
 }
 
 impl Seat {
-    /// Works until it is stopped, or has left. A panic is a defect of ours; it must cost a second, not the lane.
+    /// Works until it is stopped, or nobody has orders for it any more. A lane that has left says so and waits: it may be
+    /// asked back. A panic is a defect of ours; it must cost a second, not the lane.
     pub(super) async fn keep_working(mut self) {
         loop {
             match self.work_once().await {
-                Ended::Through => break,
-                Ended::Changed(target) => {
-                    let before = std::mem::replace(&mut self.target, target);
-                    before.outbound.close().await;
-                }
+                Ended::Stopped => break,
+                Ended::Changed(target) => self.deliver_to(target).await,
                 Ended::Broken => self.begin_anew().await,
+                Ended::Left => {
+                    self.target.outbound.close().await;
+                    match self.asked_back().await {
+                        Some(target) => self.deliver_to(target).await,
+                        None => return,
+                    }
+                }
             }
         }
         self.target.outbound.close().await;
+    }
+
+    async fn deliver_to(&mut self, target: Arc<Target>) {
+        let before = std::mem::replace(&mut self.target, target);
+        before.outbound.close().await;
+        // What was given up on its way is still leased.
+        self.give_back().await;
+    }
+
+    /// Says that the lane has left, and waits for other orders. `None` when there will be none.
+    async fn asked_back(&mut self) -> Option<Arc<Target>> {
+        self.left.store(true, Ordering::SeqCst);
+        loop {
+            if let Orders::Deliver(target) = &*self.orders.borrow_and_update() {
+                self.left.store(false, Ordering::SeqCst);
+                return Some(Arc::clone(target));
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                changed = self.orders.changed() => changed.ok()?,
+            }
+        }
     }
 
     async fn work_once(&mut self) -> Ended {
@@ -87,7 +118,7 @@ impl Seat {
         let ended = loop {
             let mut orders = self.orders.clone();
             tokio::select! {
-                ended = &mut work => break ended,
+                biased;
                 Ok(()) = orders.changed() => match &*self.orders.borrow_and_update() {
                     Orders::Deliver(target) => {
                         next = Some(Arc::clone(target));
@@ -95,13 +126,17 @@ impl Seat {
                     }
                     Orders::Leave(since) => leaving = Some(*since),
                 },
+                ended = &mut work => break ended,
                 () = self.through(leaving), if leaving.is_some() && !halt.is_cancelled() => halt.cancel(),
             }
         };
+        if self.stop.is_cancelled() {
+            return Ended::Stopped;
+        }
         match (ended, next) {
+            (_, Some(target)) => Ended::Changed(target),
             (Err(_), None) => Ended::Broken,
-            (_, Some(target)) if !self.stop.is_cancelled() => Ended::Changed(target),
-            _ => Ended::Through,
+            (Ok(()), None) => Ended::Left,
         }
     }
 
@@ -109,7 +144,9 @@ impl Seat {
     async fn through(&self, leaving: Option<Timestamp>) {
         loop {
             let now = self.common.clock.now();
+            // With buried events it stays to be looked at, and passes by what is not for it.
             if let Ok(survey) = self.common.spool.survey(self.lane, now).await
+                && survey.buried == 0
                 && survey
                     .oldest
                     .is_none_or(|oldest| leaving.is_some_and(|since| oldest > since))
@@ -126,7 +163,11 @@ impl Seat {
             "a lane's work broke off; it begins anew"
         );
         tokio::time::sleep(RESTART_PAUSE).await;
-        // Gives back what the broken work had in its hands.
+        self.give_back().await;
+    }
+
+    /// What an earlier work had in its hands can be leased again.
+    async fn give_back(&self) {
         let opened = self.common.spool.open_lane(&self.name, Start::Now).await;
         if let Err(error) = opened {
             tracing::error!(outbound = self.name, %error, "the lane cannot be opened again");

@@ -18,9 +18,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Api, BodyMemory, Inbound};
 use connect::Socket;
@@ -71,8 +72,7 @@ pub(crate) struct Source {
 /// All sources at work.
 pub(crate) struct Sources {
     running: HashMap<String, Running>,
-    /// Those that are ending.
-    ending: JoinSet<()>,
+    /// The gateway stops: nobody waits for a full spool any more.
     stop: CancellationToken,
 }
 
@@ -86,48 +86,53 @@ impl Sources {
     pub(crate) fn new() -> Self {
         Self {
             running: HashMap::new(),
-            ending: JoinSet::new(),
             stop: CancellationToken::new(),
         }
     }
 
-    /// Sets a source to work: when another one of its inbound is at work, that one ends first.
+    /// Sets a source to work: when another one of its inbound is at work, or still ending, that one ends first.
     pub(crate) fn start(&mut self, source: Source) {
         let name = source.inbound.name().to_owned();
-        let before = self.running.remove(&name).map(|before| {
-            before.stop.cancel();
-            before.task
-        });
+        let before = self.take(&name);
         let stop = self.stop.child_token();
-        let stopped = stop.clone();
+        let (stopped, all_stop) = (stop.clone(), self.stop.clone());
         let task = tokio::spawn(async move {
             if let Some(before) = before {
                 let _ = before.await;
             }
-            source.run(stopped).await;
+            source.keep_running(stopped, all_stop).await;
         });
         self.running.insert(name, Running { stop, task });
     }
 
     /// Ends the source of an inbound; nobody waits for it here.
     pub(crate) fn end(&mut self, inbound: &str) {
-        if let Some((name, running)) = self.running.remove_entry(inbound) {
-            running.stop.cancel();
-            self.ending.spawn(async move {
-                let _ = running.task.await;
+        if let Some(before) = self.take(inbound) {
+            let name = inbound.to_owned();
+            let task = tokio::spawn(async move {
+                let _ = before.await;
                 // After its last word: it is not disconnected, there is no such source any more.
                 crate::observe::source_gone(&name);
             });
+            // Who begins anew under this name waits for it.
+            let stop = self.stop.child_token();
+            self.running
+                .insert(inbound.to_owned(), Running { stop, task });
         }
     }
 
+    fn take(&mut self, inbound: &str) -> Option<JoinHandle<()>> {
+        let running = self.running.remove(inbound)?;
+        running.stop.cancel();
+        Some(running.task)
+    }
+
     /// Closes every connection and waits until what was read is kept.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         for running in self.running.into_values() {
             let _ = running.task.await;
         }
-        while self.ending.join_next().await.is_some() {}
     }
 }
 
@@ -138,8 +143,27 @@ struct Greeting {
     asked: bool,
 }
 
+/// When a source's work ends by a defect of ours, it begins anew after this.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
 impl Source {
-    async fn run(self, stop: CancellationToken) {
+    /// Works until `stop`. A panic is a defect of ours; it must cost a second, not the source. `all_stop`: the gateway
+    /// stops as well.
+    async fn keep_running(self, stop: CancellationToken, all_stop: CancellationToken) {
+        let source = Arc::new(self);
+        loop {
+            let work = Arc::clone(&source).run(stop.clone(), all_stop.clone());
+            if AbortOnDropHandle::new(tokio::spawn(work)).await.is_ok() {
+                return;
+            }
+            source
+                .status
+                .failed("its work broke off by a defect of the gateway".into());
+            tokio::time::sleep(RESTART_PAUSE).await;
+        }
+    }
+
+    async fn run(self: Arc<Self>, stop: CancellationToken, all_stop: CancellationToken) {
         let mut pause = Pause::new(self.timing.pause);
         let mut greeting = None;
         while !stop.is_cancelled() {
@@ -151,7 +175,7 @@ impl Source {
                 Ok((socket, greeted)) => {
                     let began = Instant::now();
                     self.status.connected();
-                    let ended = self.live(socket, &greeted, &stop).await;
+                    let ended = self.live(socket, &greeted, &stop, &all_stop).await;
                     self.status.lost(&ended);
                     if ended == Ended::Changed {
                         continue;
@@ -211,12 +235,18 @@ impl Source {
     }
 
     /// One connection's life, until all that was read of it is kept.
-    async fn live(&self, socket: Socket, greeted: &Greeting, stop: &CancellationToken) -> Ended {
+    async fn live(
+        &self,
+        socket: Socket,
+        greeted: &Greeting,
+        stop: &CancellationToken,
+        all_stop: &CancellationToken,
+    ) -> Ended {
         let enough = stop.child_token();
         let peer = socket.get_ref().peer();
         let (queue, queued) = keeper::queue();
         let read = stream::read(socket, queue, &self.memory, self.timing.ping, &enough);
-        let keep = keeper::keep(&self.inbound, peer, queued, &self.status, stop);
+        let keep = keeper::keep(&self.inbound, peer, queued, &self.status, all_stop);
         let refresh = async {
             self.until_changed(greeted).await;
             enough.cancel();

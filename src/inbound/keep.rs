@@ -107,7 +107,7 @@ impl Inbound {
         let received_at = self.clock.now();
         let headers = HeaderMap::new();
         let read = || {
-            let mut all = Heard::default();
+            let (mut all, mut refused) = (Heard::default(), Vec::new());
             for body in messages {
                 let arrival = Arrival {
                     headers: &headers,
@@ -116,16 +116,21 @@ impl Inbound {
                 };
                 match self.hear(&arrival, received_at) {
                     Ok(heard) => join(&mut all, heard),
-                    Err(reason) => {
-                        self.metrics.refused();
-                        tracing::warn!(inbound = self.name, %reason, "a message was refused");
-                    }
+                    Err(reason) => refused.push(reason),
                 }
             }
-            all
+            (all, refused)
         };
-        let all = aside(messages.iter().map(Bytes::len).sum(), read);
-        self.append_now(all, began, received_at).await.outcome
+        let (all, refused) = aside(messages.iter().map(Bytes::len).sum(), read);
+        let outcome = self.append_now(all, began, received_at).await.outcome;
+        // Told once, not at every attempt to keep the others.
+        if outcome == Outcome::Kept {
+            for reason in refused {
+                self.metrics.refused();
+                tracing::warn!(inbound = self.name, %reason, "a message was refused");
+            }
+        }
+        outcome
     }
 
     /// What a dialled source must be told after a connect.

@@ -7,6 +7,7 @@ mod address;
 mod pace;
 mod status;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use faceway_core::{Adapter, Clock, Subscribed, Subscription, Timestamp};
 use faceway_rules::{TerminalPlan, Trust};
 use faceway_tls::Untrusted;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use self::address::address;
 use self::pace::Pace;
@@ -40,30 +41,51 @@ pub(crate) struct Terminal {
     status: TerminalStatus,
 }
 
-/// The tasks that keep all subscriptions.
-pub(crate) struct Terminals(JoinSet<()>);
+/// The tasks that keep all subscriptions, each with its terminal.
+pub(crate) struct Terminals {
+    tasks: Vec<(Arc<Terminal>, AbortOnDropHandle<()>)>,
+    turns: Arc<Turns>,
+}
 
 impl Terminals {
-    /// Begins.
-    pub(crate) fn keep(
-        terminals: impl IntoIterator<Item = Arc<Terminal>>,
-        clock: &Arc<dyn Clock>,
-    ) -> Self {
-        let turns = Arc::new(Turns {
-            sound: Semaphore::new(SOUND_MAX),
-            ailing: Semaphore::new(AILING_MAX),
-        });
-        let mut tasks = JoinSet::new();
-        for terminal in terminals {
-            let (turns, clock) = (Arc::clone(&turns), Arc::clone(clock));
-            tasks.spawn(async move { terminal.keep(&turns, &*clock).await });
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            tasks: Vec::new(),
+            turns: Arc::new(Turns {
+                sound: Semaphore::new(SOUND_MAX),
+                ailing: Semaphore::new(AILING_MAX),
+            }),
         }
-        Self(tasks)
     }
 
-    /// Ends at once. A dialogue that breaks off does no harm: it sets what it was going to set, or does not.
-    pub(crate) async fn stop(mut self) {
-        self.0.shutdown().await;
+    /// Keeps these from now on, and no others. Those that are kept already do not notice: a user that one of them has
+    /// refused is not tried again for it.
+    pub(crate) fn keep(
+        &mut self,
+        terminals: impl IntoIterator<Item = Arc<Terminal>>,
+        clock: &Arc<dyn Clock>,
+    ) {
+        let mut before: HashMap<_, _> = std::mem::take(&mut self.tasks)
+            .into_iter()
+            .map(|(terminal, task)| (Arc::as_ptr(&terminal), (terminal, task)))
+            .collect();
+        for terminal in terminals {
+            let kept = before.remove(&Arc::as_ptr(&terminal));
+            let kept = kept.unwrap_or_else(|| self.begin(terminal, clock));
+            self.tasks.push(kept);
+        }
+    }
+
+    fn begin(
+        &self,
+        terminal: Arc<Terminal>,
+        clock: &Arc<dyn Clock>,
+    ) -> (Arc<Terminal>, AbortOnDropHandle<()>) {
+        let (turns, clock) = (Arc::clone(&self.turns), Arc::clone(clock));
+        let kept = Arc::clone(&terminal);
+        let task = tokio::spawn(async move { kept.keep(&turns, &*clock).await });
+        (terminal, AbortOnDropHandle::new(task))
     }
 }
 

@@ -321,16 +321,14 @@ async fn an_outbound_that_is_taken_out_delivers_what_it_was_given_and_ends() {
 async fn a_destination_that_hangs_delays_neither_a_reload_nor_the_rest() {
     let (hanging, other) = (Receiver::start().await, Receiver::start().await);
     hanging.script(Behaviour::Hang);
-    let before = format!(
-        "{LOBBY}{}{}",
-        webhook("erp", &hanging),
-        route("all", &["erp"])
-    );
-    let after = format!(
-        "{LOBBY}{}{}",
-        webhook("erp", &other),
-        route("all", &["erp"])
-    );
+    // Longer than the grace period: what hangs is cut off, and must not be forgotten.
+    let patient = |receiver: &Receiver| {
+        webhook("erp", receiver)
+            + "timeout = \"60s\"
+"
+    };
+    let before = format!("{LOBBY}{}{}", patient(&hanging), route("all", &["erp"]));
+    let after = format!("{LOBBY}{}{}", patient(&other), route("all", &["erp"]));
     let site = Site::new(&before);
     let gateway = site.start().await;
     let mut device = Device::connect(gateway.devices).await;
@@ -416,4 +414,29 @@ async fn connections_to_brokers_outlive_reloads() {
     gateway.delivered_all("bus").await;
     gateway.delivered_all("queue").await;
     assert_eq!(connections().await, before);
+}
+
+/// However soon an outbound that was taken out comes back, it delivers.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbound_that_comes_back_delivers_again() {
+    let receiver = Receiver::start().await;
+    let with = format!(
+        "{LOBBY}{}{}",
+        webhook("erp", &receiver),
+        route("all", &["erp"])
+    );
+    let site = Site::new(&with);
+    let gateway = site.start().await;
+    for n in 0..10 {
+        replace(&site, LOBBY);
+        assert_eq!(reload(&gateway).await.0, 200);
+        // From at once to after it has left.
+        tokio::time::sleep(Duration::from_millis(n * 120)).await;
+        replace(&site, &with);
+        assert_eq!(reload(&gateway).await.0, 200);
+        let n = usize::try_from(n).unwrap();
+        push(&mut Device::connect(gateway.devices).await, n).await;
+        receiver.wait_for(n + 1).await;
+    }
+    assert!(arrived(&receiver).values().all(|times| *times == 1));
 }

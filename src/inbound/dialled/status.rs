@@ -76,6 +76,7 @@ impl Status {
     }
 
     pub(super) fn connects(&self) {
+        self.metrics.connected(false);
         self.enter(SourceState::Connecting, |_, _| {});
     }
 

@@ -109,10 +109,12 @@ impl Receiver {
     pub async fn refuse(&self) {
         let mut listening = self.listening.lock().await;
         if let Listening::Open(task) = &mut *listening {
+            // Taken before its listener is closed: in between somebody else could take the port.
+            let kept = bound(self.address);
             task.abort();
-            // Waited for, so that its listener is closed before the port is taken again.
+            // Waited for, so that whoever dials from now on is refused.
             let _ = task.await;
-            *listening = Listening::Refusing(Some(bound(self.address)));
+            *listening = Listening::Refusing(Some(kept));
         }
     }
 
@@ -179,6 +181,8 @@ fn bound(address: SocketAddr) -> TcpSocket {
     let socket = TcpSocket::new_v4().expect("a socket");
     // Connections of the listener before may linger.
     socket.set_reuseaddr(true).expect("an option of Unix");
+    // The next one is bound before the one before is closed.
+    socket.set_reuseport(true).expect("an option of Unix");
     socket.bind(address).expect("the port is free");
     socket
 }

@@ -38,7 +38,7 @@ pub use event::*;
 pub use id::{DeviceKey, EventId, RecordKey, Stamp, stamp};
 pub use kept::*;
 pub use members::{DEPTH_MAX, Malformed, Members, Rest, document};
-pub use outbound::{Code, Message, Outbound, Scope, Verdict};
+pub use outbound::{Code, Message, Outbound, Scope, SettingsError, Verdict};
 pub use picture::{Picture, PictureError, Sha256, decode_picture, media_type};
 pub use private::Private;
 pub use scrub::{Scrub, is_secret_name, scrub_urls};

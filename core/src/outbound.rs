@@ -112,3 +112,22 @@ impl std::fmt::Display for Code {
         f.write_str(&self.0)
     }
 }
+
+/// A setting of an outbound that cannot mean anything. Its text says what to write instead and holds no value of the
+/// settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct SettingsError {
+    /// The key in `[outbound.<protocol>.<name>]`: `url`, `sign`, `tls.ca` …
+    pub key: &'static str,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+impl SettingsError {
+    /// Of this key.
+    pub fn new(key: &'static str, problem: impl Into<String>) -> Self {
+        let problem = problem.into();
+        Self { key, problem }
+    }
+}

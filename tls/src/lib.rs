@@ -6,7 +6,7 @@ mod verify;
 
 use std::sync::Arc;
 
-use faceway_core::Private;
+use faceway_core::{Private, SettingsError};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -44,6 +44,12 @@ pub struct TlsError {
     pub key: &'static str,
     /// What is wrong and what would be right.
     pub problem: String,
+}
+
+impl From<TlsError> for SettingsError {
+    fn from(error: TlsError) -> Self {
+        Self::new(error.setting(), error.problem)
+    }
 }
 
 impl TlsError {

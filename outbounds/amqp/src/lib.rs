@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use faceway_core::{BoxFuture, Message, Outbound, Verdict};
+use faceway_core::{BoxFuture, Message, Outbound, SettingsError, Verdict};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
@@ -28,7 +28,7 @@ use crate::open::Plan;
 use crate::parcel::Parcel;
 use crate::session::{Session, State};
 
-pub use crate::settings::{AmqpSettings, ExchangeType, SettingsError};
+pub use crate::settings::{AmqpSettings, ExchangeType};
 
 /// An exchange of a broker.
 pub struct Amqp {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use faceway_core::Private;
+use faceway_core::{Private, SettingsError};
 use lapin::options::{
     ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
@@ -14,11 +14,11 @@ use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
+use crate::AmqpSettings;
 use crate::failure::Failure;
 use crate::quiet::{mute_thread, quiet};
 use crate::settings::{Broker, ExchangeType};
 use crate::wire::{self, Cut, Wire};
-use crate::{AmqpSettings, SettingsError};
 
 /// Bytes of a frame that we propose. RabbitMQ would take 128 KiB, of which the library keeps 32 for each direction.
 const FRAME_BYTES_MAX: u32 = 64 * 1024;

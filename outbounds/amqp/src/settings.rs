@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use faceway_core::Private;
-use faceway_tls::{ClientTls, TlsError};
+use faceway_core::{Private, SettingsError};
+use faceway_tls::ClientTls;
 use lapin::ExchangeKind;
 use url::Url;
 
@@ -48,29 +48,6 @@ pub enum ExchangeType {
     Fanout,
     /// By headers.
     Headers,
-}
-
-/// A setting that cannot mean anything. Its text says what to write instead and holds no value of the settings.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {problem}")]
-pub struct SettingsError {
-    /// The key in `[outbound.amqp.<name>]`: `url`, `bind`, `tls.ca` …
-    pub key: &'static str,
-    /// What is wrong and what would be right.
-    pub problem: String,
-}
-
-impl SettingsError {
-    pub(crate) fn new(key: &'static str, problem: impl Into<String>) -> Self {
-        let problem = problem.into();
-        Self { key, problem }
-    }
-}
-
-impl From<TlsError> for SettingsError {
-    fn from(error: TlsError) -> Self {
-        Self::new(error.setting(), error.problem)
-    }
 }
 
 impl ExchangeType {

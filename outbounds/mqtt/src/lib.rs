@@ -30,7 +30,7 @@ mod verdict;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use faceway_core::{BoxFuture, Message, Outbound, Verdict};
+use faceway_core::{BoxFuture, Message, Outbound, SettingsError, Verdict};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -41,7 +41,7 @@ use crate::plan::Plan;
 use crate::session::Job;
 use crate::settings::is_text;
 
-pub use crate::settings::{MqttSettings, SettingsError};
+pub use crate::settings::MqttSettings;
 
 /// How long closing may take beyond a delivery's own timeout.
 const CLOSE_EXTRA: Duration = Duration::from_secs(2);

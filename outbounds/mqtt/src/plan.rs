@@ -6,12 +6,13 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
+use crate::MqttSettings;
 use crate::own::OFFLINE;
 use crate::packet::{Hello, Protocol, Will};
 use crate::settings::Address;
 use crate::v4::V4;
 use crate::v5::V5;
-use crate::{MqttSettings, SettingsError};
+use faceway_core::SettingsError;
 
 /// Everything that a connection needs to know. A value that exists is valid.
 pub(crate) struct Plan {

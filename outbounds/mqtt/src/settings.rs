@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use faceway_core::Private;
-use faceway_tls::{ClientTls, TlsError};
+use faceway_core::{Private, SettingsError};
+use faceway_tls::ClientTls;
 use http::Uri;
 
 use crate::topic;
@@ -41,29 +41,6 @@ pub struct MqttSettings {
     pub status_topic: Option<String>,
     /// Whether devices are announced to Home Assistant.
     pub home_assistant: bool,
-}
-
-/// A setting that cannot mean anything. Its text says what to write instead and holds no value of the settings.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {problem}")]
-pub struct SettingsError {
-    /// The key in `[outbound.mqtt.<name>]`: `url`, `qos`, `tls.ca` …
-    pub key: &'static str,
-    /// What is wrong and what would be right.
-    pub problem: String,
-}
-
-impl SettingsError {
-    pub(crate) fn new(key: &'static str, problem: impl Into<String>) -> Self {
-        let problem = problem.into();
-        Self { key, problem }
-    }
-}
-
-impl From<TlsError> for SettingsError {
-    fn from(error: TlsError) -> Self {
-        Self::new(error.setting(), error.problem)
-    }
 }
 
 /// Where the broker is.

@@ -8,8 +8,9 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Proxy, Url, retry};
 use rustls::ClientConfig;
 
+use crate::WebhookSettings;
 use crate::fresh::Mark;
-use crate::{SettingsError, WebhookSettings};
+use faceway_core::SettingsError;
 
 /// Below the five seconds after which Node closes an idle connection (`server.keepAliveTimeout`); a request on a
 /// connection that is being closed is lost.

@@ -16,14 +16,14 @@ mod verdict;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{BoxFuture, Clock, Message, Outbound, Verdict};
+use faceway_core::{BoxFuture, Clock, Message, Outbound, SettingsError, Verdict};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, Client, Method, Request, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
 use crate::sign::Signer;
 
-pub use crate::settings::{SettingsError, WebhookSettings};
+pub use crate::settings::WebhookSettings;
 
 /// An HTTP endpoint.
 pub struct Webhook {

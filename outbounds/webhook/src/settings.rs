@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use faceway_core::Private;
-use faceway_tls::{ClientTls, TlsError};
+use faceway_core::{Private, SettingsError};
+use faceway_tls::ClientTls;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
@@ -29,29 +29,6 @@ pub struct WebhookSettings {
     pub gzip: bool,
     /// Idle connections that are kept: as many as deliveries run at once.
     pub connections_max: usize,
-}
-
-/// A setting that cannot mean anything. Its text says what to write instead and holds no value of the settings.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {problem}")]
-pub struct SettingsError {
-    /// The key in `[outbound.webhook.<name>]`: `url`, `sign`, `tls.ca` …
-    pub key: &'static str,
-    /// What is wrong and what would be right.
-    pub problem: String,
-}
-
-impl SettingsError {
-    pub(crate) fn new(key: &'static str, problem: impl Into<String>) -> Self {
-        let problem = problem.into();
-        Self { key, problem }
-    }
-}
-
-impl From<TlsError> for SettingsError {
-    fn from(error: TlsError) -> Self {
-        Self::new(error.setting(), error.problem)
-    }
 }
 
 impl WebhookSettings {

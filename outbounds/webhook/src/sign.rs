@@ -3,12 +3,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use faceway_core::{EventId, Private, Timestamp};
+use faceway_core::{EventId, Private, SettingsError, Timestamp};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderValue;
 use sha2::Sha256;
-
-use crate::SettingsError;
 
 /// The headers of Standard Webhooks.
 pub(crate) const NAMES: [&str; 3] = [ID, TIMESTAMP, SIGNATURE];

@@ -38,8 +38,8 @@ pub fn schema(adapters: &[AdapterGrammar]) -> Value {
 
 /// JSON Schema of a table with these keys.
 pub fn schema_of(keys: &[Key]) -> Value {
-    let told = keys.iter().filter(|key| !matches!(key.shape, Shape::Later));
-    let properties: Map<String, Value> = told
+    let properties: Map<String, Value> = keys
+        .iter()
         .map(|key| {
             let mut property = shape(&key.shape);
             property["description"] = key.about.into();
@@ -97,7 +97,6 @@ fn shape(shape: &Shape) -> Value {
         Shape::Secrets => json!({ "type": "array", "items": own::secret(), "minItems": 1 }),
         Shape::Table(keys) => schema_of(keys),
         Shape::Own(schema) => schema(),
-        Shape::Later => json!({}),
     }
 }
 

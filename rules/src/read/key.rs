@@ -88,8 +88,6 @@ pub enum Shape {
     Table(&'static [Key]),
     /// Read by its owner, who also gives the JSON Schema.
     Own(fn() -> Value),
-    /// The contract has it, this version does not.
-    Later,
 }
 
 impl Shape {

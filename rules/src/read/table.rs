@@ -234,7 +234,7 @@ impl<'d> Table<'d> {
         Self::open(self.reporter, title, self.get(key)?, keys)
     }
 
-    /// Ends the reading: unknown keys, keys that come in a later version, and keys that are missing are told.
+    /// Ends the reading: unknown keys and keys that are missing are told.
     pub fn finish(self) {
         for entry in self.entries {
             self.check(entry);
@@ -245,27 +245,16 @@ impl<'d> Table<'d> {
     }
 
     fn check(&self, entry: &Entry) {
-        let known = self.keys.iter().find(|key| key.name == entry.key);
-        match known.map(|key| (key.shape, key.about)) {
-            Some((Shape::Later, about)) => {
-                let message = format!("`{}` is not in this version yet", entry.key);
-                self.reporter.error(entry.span, message, about);
-            }
-            Some(_) => {}
-            None => {
-                let allowed = self
-                    .keys
-                    .iter()
-                    .filter(|key| !matches!(key.shape, Shape::Later));
-                let allowed: Vec<_> = allowed.map(|key| key.name).collect();
-                let help = suggest::help(&entry.key, "allowed here", &allowed);
-                let message = format!("unknown key `{}` in {}", entry.key, self.title);
-                // A broken header leaves its keys to the whole file.
-                match self.title.starts_with('[') {
-                    true => self.reporter.error(entry.span, message, help),
-                    false => self.reporter.absent(entry.span, message, help),
-                }
-            }
+        if self.keys.iter().any(|key| key.name == entry.key) {
+            return;
+        }
+        let allowed: Vec<_> = self.keys.iter().map(|key| key.name).collect();
+        let help = suggest::help(&entry.key, "allowed here", &allowed);
+        let message = format!("unknown key `{}` in {}", entry.key, self.title);
+        // A broken header leaves its keys to the whole file.
+        match self.title.starts_with('[') {
+            true => self.reporter.error(entry.span, message, help),
+            false => self.reporter.absent(entry.span, message, help),
         }
     }
 
@@ -276,7 +265,7 @@ impl<'d> Table<'d> {
             self.reporter.absent(self.span, message, key.about);
         }
         debug_assert!(
-            matches!(key.shape, Shape::Later) || self.asked.borrow().contains(&key.name),
+            self.asked.borrow().contains(&key.name),
             "`{}` of {} is declared but never read",
             key.name,
             self.title

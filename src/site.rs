@@ -189,13 +189,12 @@ impl Site {
         rules_behind: u64,
         changes: &mut Changes,
     ) {
-        for (name, _) in names(&self.outbounds) {
-            if routes.outbounds.iter().all(|plan| plan.name != name) {
-                self.dispatch.leave(&name);
-                changes.removed.push(name);
+        for (before, _) in std::mem::take(&mut self.outbounds) {
+            if routes.outbounds.iter().all(|plan| plan.name != before.name) {
+                self.dispatch.leave(&before.name);
+                changes.removed.push(before.name);
             }
         }
-        self.outbounds.clear();
         for (plan, (print, change)) in routes.outbounds.iter().zip(prepared) {
             self.outbounds.push((plan.clone(), print));
             match change {
@@ -371,9 +370,4 @@ impl Site {
         let none = Dispatch::new(self.common.clone());
         std::mem::replace(&mut self.dispatch, none).stop().await;
     }
-}
-
-fn names(outbounds: &[(OutboundPlan, Print)]) -> Vec<(String, Print)> {
-    let named = |(plan, print): &(OutboundPlan, Print)| (plan.name.clone(), *print);
-    outbounds.iter().map(named).collect()
 }

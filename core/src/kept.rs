@@ -188,6 +188,8 @@ pub struct Survey {
     pub backlog: u64,
     /// When the oldest of them was received.
     pub oldest: Option<Timestamp>,
+    /// No event with a lower sequence number than this is among them; `None` when there are none.
+    pub first: Option<u64>,
     /// Events that failed and wait for their time (those waiting behind them are not counted).
     pub parked: u64,
     /// Buried events.
@@ -240,6 +242,8 @@ pub struct BuriedChoice {
 /// An event and its attempts.
 #[derive(Clone, Debug)]
 pub struct Story {
+    /// Its sequence number.
+    pub seq: u64,
     /// When the gateway had it.
     pub received_at: Timestamp,
     /// The event as [`crate::encode`] wrote it.

@@ -58,6 +58,14 @@ pub trait Spool: Send + Sync + 'static {
     /// a higher one. Cheap.
     fn newest(&self) -> u64;
 
+    /// Keeps a note of this name in place of the one before; durable when it returns `Ok`, and when it returns an error
+    /// the one before counts (this one may be there). A note belongs to the log and is no event: the rules by which its
+    /// events go. Notes are few, and are kept also when events are refused for want of room.
+    fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>>;
+
+    /// The note of this name; `None` when none was kept.
+    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, SpoolError>>;
+
     /// How much room there is. Cheap: asked for every scrape.
     fn room(&self) -> Room;
 

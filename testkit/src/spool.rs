@@ -15,6 +15,7 @@ pub mod lanes;
 pub mod model;
 pub mod order;
 pub mod repairs;
+pub mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use faceway_core::{
 };
 
 pub use model::random_walk;
+pub use watched::Watched;
 
 /// Both sides of an engine.
 pub trait Engine: Spool + Repair {}
@@ -56,6 +58,7 @@ pub async fn all(open: &Open) -> anyhow::Result<()> {
         keep::changes_are_told,
         keep::room_is_told,
         keep::newest_divides_earlier_from_later,
+        keep::notes_are_kept,
         lanes::lanes_begin_where_they_are_told,
         lanes::leases_last_until_settled,
         lanes::lanes_are_independent,
@@ -63,6 +66,7 @@ pub async fn all(open: &Open) -> anyhow::Result<()> {
         lanes::what_was_not_settled_comes_again,
         lanes::settlements_of_others_are_void,
         lanes::surveys_count,
+        lanes::surveys_tell_where_the_rest_begins,
         order::released_comes_first,
         order::parked_blocks_its_device_only,
         order::behind_follow_in_order,

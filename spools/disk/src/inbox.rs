@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use faceway_core::{AppendError, Batch, BuriedChoice, EventId, Lane, Receipt, Start};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -38,6 +39,8 @@ pub(crate) enum Ask {
     Buried(BuriedWork),
     /// Hand a stretch out once more.
     Replay { lane: Lane, range: Range },
+    /// Keep a note.
+    Note { name: String, body: Bytes },
     /// Remove from quarantine.
     DropQuarantined(Option<Vec<u64>>),
     /// Under which number is this event known?

@@ -138,6 +138,7 @@ impl Shared {
         Ok(Survey {
             backlog: counts.backlog,
             oldest: oldest.filter(|_| counts.backlog > 0).map(moment),
+            first: counts.first.filter(|_| counts.backlog > 0),
             parked: counts.parked,
             buried: counts.buried,
             next_due: counts.next_due.map(moment),

@@ -19,6 +19,7 @@ mod lane;
 mod lanes;
 mod lease;
 mod mark;
+mod note;
 mod open;
 mod packs;
 mod read;
@@ -242,6 +243,14 @@ impl Spool for DiskSpool {
 
     fn newest(&self) -> u64 {
         self.shared.published().last
+    }
+
+    fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>> {
+        Box::pin(self.write_note(name.to_owned(), note))
+    }
+
+    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, SpoolError>> {
+        Box::pin(self.read_note(name.to_owned()))
     }
 
     fn room(&self) -> Room {

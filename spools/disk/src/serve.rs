@@ -12,6 +12,7 @@ use crate::inbox::{Ask, Done, Op};
 use crate::lane::change::Range;
 use crate::lane::{LaneState, Stored};
 use crate::lanes::{self, LaneCell};
+use crate::note;
 use crate::read::count;
 use crate::row::{Row, event_crc, fields_crc};
 use crate::store::Trouble;
@@ -56,6 +57,7 @@ impl Writer {
                 Err(trouble) => Err(trouble),
             },
             Ask::Replay { lane, range } => self.replay(conn, group, *lane, range),
+            Ask::Note { name, body } => note::write(conn, group, name, body),
             Ask::DropQuarantined(numbers) => drop_quarantined(conn, group, numbers.as_deref()),
             Ask::Find(id) => self
                 .seen

@@ -139,7 +139,9 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
             found,
             known: VERSION,
         }),
-        _ => Ok(()),
+        _ => conn
+            .execute_batch(include_str!("added.sql"))
+            .map_err(failed),
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn story(
         })
     });
     Ok(Some(Story {
+        seq,
         received_at,
         body,
         lanes: stories.collect::<rusqlite::Result<_>>()?,

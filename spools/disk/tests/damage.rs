@@ -246,3 +246,34 @@ async fn what_cannot_be_read_is_refused_with_advice() {
         .unwrap_err();
     assert!(matches!(no_dir, OpenError::Directory { .. }), "{no_dir}");
 }
+
+#[tokio::test]
+async fn a_damaged_note_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = filled(dir.path(), 50).await;
+    let spool = open(dir.path()).await.unwrap();
+    let note = "what belongs to the log and is no event";
+    spool.keep_note("rules", note.into()).await.unwrap();
+    spool.close().await;
+    flip(&database, find(&database, note.as_bytes()) + 3);
+    let spool = open(dir.path()).await.unwrap();
+    let told = spool.note("rules").await.unwrap_err().to_string();
+    assert!(told.contains("`rules` is damaged"), "{told}");
+    assert_eq!(all(&spool).await.len(), 50);
+    spool.keep_note("rules", "new".into()).await.unwrap();
+    assert_eq!(spool.note("rules").await.unwrap(), Some("new".into()));
+}
+
+/// A directory that a program made which knew no notes.
+#[tokio::test]
+async fn an_older_directory_gets_what_came_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = filled(dir.path(), 50).await;
+    let conn = rusqlite::Connection::open(&database).unwrap();
+    conn.execute_batch("DROP TABLE note").unwrap();
+    drop(conn);
+    let spool = open(dir.path()).await.unwrap();
+    assert_eq!(all(&spool).await.len(), 50);
+    assert_eq!(spool.note("rules").await.unwrap(), None);
+    spool.keep_note("rules", "new".into()).await.unwrap();
+}

@@ -1,17 +1,15 @@
 //! What takes minutes in earnest, with short periods: silence, a spool that is full for a while, cameras that are added.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BoxFuture, Lane, Lease, Private, Receipt, Room, SettingValue, Settings,
-    Settled, Settlement, Sha256, Spool, SpoolError, Start, Survey, SystemClock, Timestamp,
+    Lane, Lease, SettingValue, Settings, Settled, Settlement, Spool, Start, SystemClock, Timestamp,
 };
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 use faceway_testkit::platform::{Connection, Platform};
 use faceway_testkit::receiver::{Behaviour, FaultProxy, Receiver, Reply, Traffic};
+use faceway_testkit::spool::Watched;
 use faceway_tls::ClientTls;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -28,69 +26,9 @@ const TIMING: Timing = Timing {
     refresh: Duration::from_millis(50),
 };
 
-/// A real spool that is full when a test says so.
-struct SometimesFull {
-    disk: DiskSpool,
-    full: AtomicBool,
-}
-
-impl Spool for SometimesFull {
-    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>> {
-        if self.full.load(Ordering::SeqCst) {
-            return Box::pin(async { Err(AppendError::Full) });
-        }
-        self.disk.append(batch)
-    }
-
-    fn open_lane(&self, name: &str, start: Start) -> BoxFuture<'_, Result<Lane, SpoolError>> {
-        self.disk.open_lane(name, start)
-    }
-
-    fn lease(
-        &self,
-        lane: Lane,
-        max: usize,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Lease>, SpoolError>> {
-        self.disk.lease(lane, max, now)
-    }
-
-    fn settle(&self, lane: Lane, settlements: Vec<Settlement>) {
-        self.disk.settle(lane, settlements);
-    }
-
-    fn wake(&self, lane: Lane) {
-        self.disk.wake(lane);
-    }
-
-    fn survey(&self, lane: Lane, now: Timestamp) -> BoxFuture<'_, Result<Survey, SpoolError>> {
-        self.disk.survey(lane, now)
-    }
-
-    fn changed(&self, seen: u64) -> BoxFuture<'_, u64> {
-        self.disk.changed(seen)
-    }
-
-    fn newest(&self) -> u64 {
-        self.disk.newest()
-    }
-
-    fn room(&self) -> Room {
-        self.disk.room()
-    }
-
-    fn picture(&self, sha256: Sha256) -> BoxFuture<'_, Result<Option<Private<Bytes>>, SpoolError>> {
-        self.disk.picture(sha256)
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.disk.close()
-    }
-}
-
 /// A source at work, its spool, and a lane over all that it has kept.
 struct Site {
-    spool: Arc<SometimesFull>,
+    spool: Arc<Watched>,
     lane: Lane,
     status: Arc<Status>,
     sources: Option<Sources>,
@@ -113,10 +51,7 @@ impl Site {
         let disk = DiskSpool::open(settings_of_spool, Arc::clone(&clock))
             .await
             .unwrap();
-        let spool = Arc::new(SometimesFull {
-            disk,
-            full: AtomicBool::new(false),
-        });
+        let spool = Arc::new(Watched::new(Arc::new(disk)));
         let lane = spool.open_lane("all", Start::Oldest).await.unwrap();
         let adapter = faceway_adapters::all()
             .into_iter()
@@ -154,7 +89,7 @@ impl Site {
     }
 
     fn full(&self, full: bool) {
-        self.spool.full.store(full, Ordering::SeqCst);
+        self.spool.set_full(full);
     }
 
     /// Waits until the source stands as it should.

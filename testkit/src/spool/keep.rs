@@ -209,6 +209,24 @@ pub async fn newest_divides_earlier_from_later(bench: &mut Bench<'_>) -> anyhow:
     Ok(())
 }
 
+/// A note is what was last kept under its name, and outlives the engine.
+pub async fn notes_are_kept(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let spool = bench.spool()?;
+    ensure!(spool.note("rules").await?.is_none(), "nothing is kept yet");
+    let large = vec![b'x'; 3_000_000];
+    spool.keep_note("rules", large.into()).await?;
+    spool.keep_note("other", "2".into()).await?;
+    spool.keep_note("rules", "".into()).await?;
+    for _ in 0..2 {
+        let spool = bench.spool()?;
+        ensure!(spool.note("rules").await? == Some("".into()));
+        ensure!(spool.note("other").await? == Some("2".into()));
+        ensure!(spool.note("third").await?.is_none());
+        bench.reopen().await?;
+    }
+    Ok(())
+}
+
 /// An engine with room says so.
 pub async fn room_is_told(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let spool = bench.spool()?;

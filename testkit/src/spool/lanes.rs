@@ -130,6 +130,53 @@ pub async fn settlements_of_others_are_void(bench: &mut Bench<'_>) -> anyhow::Re
     Ok(())
 }
 
+/// A survey tells a sequence number below which nothing waits.
+pub async fn surveys_tell_where_the_rest_begins(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let lane = bench.lane("erp").await?;
+    let first = async |bench: &Bench<'_>| {
+        let survey = bench.spool()?.survey(lane, time(9)).await?;
+        anyhow::Ok((survey.backlog, survey.first))
+    };
+    ensure!(first(bench).await? == (0, None));
+    bench.fill(&[(1, 1), (2, 2), (3, 1), (4, 3)]).await?;
+    let (_, begin) = first(bench).await?;
+    let leases = bench.lease(lane, 3, time(9)).await?;
+    let seqs: Vec<u64> = leases.iter().map(|lease| lease.seq).collect();
+    ensure!(begin.is_some_and(|begin| begin <= seqs[0]), "{begin:?}");
+    // Whatever was settled before it: what is leased, parked or behind counts.
+    bench.settle(lane, &leases[1], Settled::Done)?;
+    ensure!(first(bench).await? == (3, Some(seqs[0])), "leased");
+    bench.settle(lane, &leases[0], alone(time(50)))?;
+    bench.settle(lane, &leases[2], Settled::Release)?;
+    for _ in 0..2 {
+        ensure!(first(bench).await? == (3, Some(seqs[0])), "parked");
+        bench.reopen().await?;
+        bench.lane("erp").await?;
+    }
+    let leases = bench.lease(lane, 1, time(50)).await?;
+    bench.settle(lane, &leases[0], bury("404"))?;
+    ensure!(
+        first(bench).await? == (2, Some(seqs[2])),
+        "behind, and now free"
+    );
+    let leases = bench.lease(lane, 1, time(50)).await?;
+    bench.done(lane, &leases)?;
+    let (backlog, begin) = first(bench).await?;
+    ensure!(
+        backlog == 1 && begin.is_some_and(|begin| begin > seqs[2]),
+        "unread: {begin:?}"
+    );
+    // What comes once more is before it.
+    let (since, until) = (time(2), time(4));
+    bench.spool()?.replay("erp".into(), since, until).await?;
+    let (backlog, begin) = first(bench).await?;
+    ensure!(
+        backlog == 3 && begin.is_some_and(|begin| begin <= seqs[1]),
+        "replayed: {begin:?}"
+    );
+    Ok(())
+}
+
 /// A survey counts what is not through.
 pub async fn surveys_count(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let lane = bench.lane("erp").await?;

@@ -17,6 +17,8 @@ pub(crate) struct Counts {
     pub(crate) oldest: Option<i64>,
     /// The others: the oldest of each kind is the first event at or after one of these.
     pub(crate) unread: Vec<u64>,
+    /// No event with a lower number is among them.
+    pub(crate) first: Option<u64>,
 }
 
 impl LaneState {
@@ -42,6 +44,7 @@ impl LaneState {
             next_due: self.dues.first().map(|(due, _)| *due),
             oldest: known().min(),
             unread: Vec::new(),
+            first: None,
         };
         if unread > 0 {
             counts.unread.push(self.position());
@@ -57,6 +60,8 @@ impl LaneState {
             .values()
             .filter_map(|device| device.queue.front());
         counts.unread.extend(queued.min());
+        let known = self.entries.keys().copied();
+        counts.first = known.chain(counts.unread.iter().copied()).min();
         counts
     }
 

@@ -1,0 +1,61 @@
+//! Notes: what belongs to the log and is no event.
+
+use bytes::Bytes;
+use faceway_core::SpoolError;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::DiskSpool;
+use crate::group::Group;
+use crate::inbox::{Ask, Done};
+use crate::repair::unexpected;
+use crate::row::fields_crc;
+use crate::store::Trouble;
+
+impl DiskSpool {
+    /// See [`faceway_core::Spool::keep_note`].
+    pub(crate) async fn write_note(&self, name: String, body: Bytes) -> Result<(), SpoolError> {
+        match self.shared.ask(Ask::Note { name, body }).await {
+            Ok(Done::Nothing) => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// See [`faceway_core::Spool::note`].
+    pub(crate) async fn read_note(&self, name: String) -> Result<Option<Bytes>, SpoolError> {
+        let damaged = || SpoolError(format!("the note `{name}` is damaged"));
+        let of = name.clone();
+        let found = self
+            .shared
+            .blocking(move |shared| shared.readers.with(|conn| read(conn, &of)))
+            .await?;
+        match found {
+            Some((crc, body)) if crc == note_crc(&name, &body) => Ok(Some(body.into())),
+            Some(_) => Err(damaged()),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Writes a note in place of the one before.
+pub(crate) fn write(
+    conn: &Connection,
+    group: &mut Group,
+    name: &str,
+    body: &[u8],
+) -> Result<Done, Trouble> {
+    let sql = "INSERT OR REPLACE INTO note (name, crc, body) VALUES (?, ?, ?)";
+    conn.prepare_cached(sql)?
+        .execute((name, note_crc(name, body), body))?;
+    group.dirty = true;
+    Ok(Done::Nothing)
+}
+
+fn read(conn: &Connection, name: &str) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+    conn.prepare_cached("SELECT crc, body FROM note WHERE name = ?")?
+        .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+fn note_crc(name: &str, body: &[u8]) -> i64 {
+    i64::from(fields_crc(&[name.as_bytes(), body]))
+}

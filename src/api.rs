@@ -281,7 +281,11 @@ pub struct Why {
     pub inbound: String,
     /// When the gateway had it.
     pub received_at: Timestamp,
-    /// Each route, by the rules as they are now.
+    /// When the rules came into force by which it went, or the oldest that are remembered.
+    pub rules_since: Timestamp,
+    /// Whether there are others now.
+    pub rules_changed: bool,
+    /// Each route of these rules.
     pub routes: Vec<RouteWhy>,
     /// Each lane.
     pub lanes: Vec<LaneWhy>,

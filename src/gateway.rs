@@ -22,8 +22,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::{self, Admin};
 use crate::config::gateway::Limits;
-use crate::config::{GatewayConfig, secrets};
-use crate::dispatch::{Common, RuleBook};
+use crate::config::{GatewayConfig, ROUTES_FILE, secrets};
+use crate::dispatch::{Common, InForce, RuleBook, Rules};
 use crate::inbound::{self, BodyMemory, Receiver, ServerLimits};
 use crate::open::{self, Base, Listeners};
 use crate::reload::{Reload, Reloader};
@@ -75,14 +75,14 @@ impl Gateway {
         let spool = open::spool(&config.spool, &clock).await?;
         let token = config.listen.admin_token.as_ref();
         let token = token.map(secrets::resolve).transpose()?;
-        let (grounds, common) = grounds(&config, &spool, &clock)?;
+        let (grounds, common) = grounds(&config, file.as_ref(), &spool, &clock)?;
         let memory = grounds.base.memory.clone();
         let mut site = Site::new(grounds);
         let prepared = site.prepare(routes.clone()).await?;
         let listeners = Listeners::bind(&config.listen).await?;
         let (devices, admin_address) = listeners.addresses()?;
         // Last, when nothing that the files name can be missing any more: from here on events leave.
-        site.adopt(prepared).await;
+        site.adopt(prepared).await?;
         let view = site.view();
         let site = Arc::new(Mutex::new(site));
         let watched = file.map(|path| {
@@ -164,14 +164,16 @@ impl Gateway {
 /// What a site is made of beside its file.
 fn grounds(
     config: &GatewayConfig,
+    file: Option<&PathBuf>,
     spool: &Arc<DiskSpool>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<(Grounds, Common)> {
     let store: Arc<dyn Spool> = Arc::clone(spool) as _;
-    let (rules, in_force) = watch::channel(Arc::new(RuleBook::new(Arc::default())));
+    // Until the site adopts its file.
+    let nothing = RuleBook::new(clock.now(), Rules::default());
     let common = Common {
         spool: Arc::clone(&store),
-        rules: in_force,
+        rules: InForce::new(nothing),
         links: Arc::new(open::links(config, clock)?),
         clock: Arc::clone(clock),
         grace: GRACE,
@@ -187,7 +189,7 @@ fn grounds(
         base,
         common: common.clone(),
         repair: Arc::clone(spool) as _,
-        rules,
+        file: file.cloned().unwrap_or_else(|| ROUTES_FILE.into()),
     };
     Ok((grounds, common))
 }

@@ -183,7 +183,11 @@ impl AtWork {
         let mut site = self.reload.site.lock().await;
         let told = |error: anyhow::Error| Refused(format!("error: {error:#}\n"));
         let prepared = site.prepare(routes).await.map_err(told)?;
-        Ok(site.adopt(prepared).await)
+        site.adopt(prepared).await.map_err(|error| {
+            // That is not the file's fault: it is read again soon.
+            self.seen = None;
+            told(error)
+        })
     }
 }
 

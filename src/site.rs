@@ -1,21 +1,26 @@
 //! What `routes.toml` names, at work: inbounds, sources, terminals, lanes. It becomes what another reading of the file
 //! says as a whole, or not at all, and what has not changed does not notice.
 
+mod book;
+mod leaving;
+mod prepare;
+mod rules;
 mod view;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use faceway_core::{Lane, Outbound, Repair, Start};
+use faceway_core::{Lane, Repair, Start};
 use faceway_rules::{InboundPlan, OutboundPlan, Routes};
 use tokio::sync::watch;
 
-use crate::dispatch::{Common, Dispatch, LaneHandle, RuleBook};
+use crate::dispatch::{Common, Dispatch, InForce, LaneHandle};
 use crate::inbound::{Sources, Terminals};
 use crate::observe;
 use crate::open::{self, Base, OpenedInbound, Print};
 
+use prepare::{Change, Prepared};
 pub(crate) use view::{Part, View, Way};
 
 /// A site at work.
@@ -23,7 +28,9 @@ pub(crate) struct Site {
     base: Base,
     common: Common,
     repair: Arc<dyn Repair>,
-    rules: watch::Sender<Arc<RuleBook>>,
+    rules: InForce,
+    /// What the file is called: beside it are its templates.
+    file: PathBuf,
     view: watch::Sender<Arc<View>>,
     /// Whether anything was adopted before.
     adopted: bool,
@@ -32,23 +39,6 @@ pub(crate) struct Site {
     dispatch: Dispatch,
     sources: Sources,
     terminals: Terminals,
-}
-
-/// Everything that a reading of the file needs, opened; nothing has changed yet.
-pub(crate) struct Prepared {
-    routes: Routes,
-    inbounds: Vec<(Print, Option<OpenedInbound>)>,
-    outbounds: Vec<(Print, Change)>,
-}
-
-/// What becomes of an outbound.
-enum Change {
-    /// It stays what it is.
-    Stays,
-    /// Its lane delivers to this.
-    Delivers(Arc<dyn Outbound>),
-    /// It is new; its lane, once that is open.
-    Begins(Arc<dyn Outbound>, Option<Lane>),
 }
 
 /// What another reading of the file has changed: names, in the order of the file.
@@ -67,7 +57,7 @@ pub(crate) struct Grounds {
     pub(crate) base: Base,
     pub(crate) common: Common,
     pub(crate) repair: Arc<dyn Repair>,
-    pub(crate) rules: watch::Sender<Arc<RuleBook>>,
+    pub(crate) file: PathBuf,
 }
 
 impl Site {
@@ -77,14 +67,15 @@ impl Site {
             base,
             common,
             repair,
-            rules,
+            file,
         } = grounds;
         Self {
             dispatch: Dispatch::new(common.clone()),
             base,
+            rules: common.rules.clone(),
             common,
             repair,
-            rules,
+            file,
             view: watch::Sender::default(),
             adopted: false,
             inbounds: Vec::new(),
@@ -99,99 +90,45 @@ impl Site {
         self.view.subscribe()
     }
 
-    /// Opens what a reading of the file names and is not at work as it says. Nothing changes by that.
+    /// Becomes what was prepared. It waits for no destination and no source.
     ///
     /// # Errors
-    /// When something cannot be had: a secret, a certificate, a lane.
-    pub(crate) async fn prepare(&self, routes: Routes) -> anyhow::Result<Prepared> {
-        let mut inbounds = Vec::with_capacity(routes.inbounds.len());
-        for plan in &routes.inbounds {
-            let print = Print::of_inbound(plan)?;
-            let same = |(known, was, _): &(InboundPlan, Print, _)| known == plan && *was == print;
-            let opened = match self.inbounds.iter().any(same) {
-                true => None,
-                false => Some(open::inbound(plan, &self.base)?),
-            };
-            inbounds.push((print, opened));
-        }
-        let mut outbounds = Vec::with_capacity(routes.outbounds.len());
-        for plan in &routes.outbounds {
-            let print = Print::of_outbound(plan)?;
-            outbounds.push((print, self.prepare_outbound(plan, print)?));
-        }
-        // Last: a lane that has been made begins to wait for its events.
-        for (plan, (_, change)) in routes.outbounds.iter().zip(&mut outbounds) {
-            if let Change::Begins(_, lane) = change {
-                let opened = self.dispatch.open(plan).await;
-                let opened =
-                    opened.with_context(|| format!("cannot open the lane of {}", plan.name));
-                *lane = Some(opened?);
+    /// When the rules cannot be kept; then nothing has changed.
+    pub(crate) async fn adopt(&mut self, prepared: Prepared) -> anyhow::Result<Changes> {
+        let behind = match self.publish(&prepared).await {
+            Ok(behind) => behind,
+            Err(error) => {
+                self.take_back(&prepared).await;
+                return Err(error);
             }
-        }
-        Ok(Prepared {
-            routes,
-            inbounds,
-            outbounds,
-        })
-    }
-
-    fn prepare_outbound(&self, plan: &OutboundPlan, print: Print) -> anyhow::Result<Change> {
-        let same = |(known, was): &(OutboundPlan, Print)| known == plan && *was == print;
-        if self.outbounds.iter().any(same) {
-            return Ok(Change::Stays);
-        }
-        let outbound = open::outbound(plan, &self.base.gateway_id, &self.base.clock)?;
-        Ok(match self.dispatch.has(&plan.name) {
-            true => Change::Delivers(outbound),
-            false => Change::Begins(outbound, None),
-        })
-    }
-
-    /// Becomes what was prepared. It waits for no destination and no source.
-    pub(crate) async fn adopt(&mut self, prepared: Prepared) -> Changes {
+        };
         let Prepared {
             routes,
             inbounds,
             outbounds,
         } = prepared;
-        let rules_behind = self.publish(&routes);
-        self.adopted = true;
         let mut changes = Changes::default();
-        self.adopt_outbounds(&routes, outbounds, rules_behind, &mut changes);
+        self.adopt_outbounds(&routes, outbounds, behind, &mut changes);
         self.adopt_inbounds(&routes, inbounds, &mut changes);
+        if !self.adopted {
+            self.resume_leaving().await;
+        }
+        self.adopted = true;
         self.show().await;
         self.forget_left().await;
-        changes
-    }
-
-    /// Puts the rules in force: for what is kept from now on, and at the start for everything. Gives the newest event
-    /// that they are not for.
-    fn publish(&self, routes: &Routes) -> u64 {
-        let rules = Arc::new(routes.routes.clone());
-        let mut behind = 0;
-        // The newest event is asked for while nobody can look up rules: who decides about a later one, sees these.
-        self.rules.send_modify(|book| {
-            *book = Arc::new(match self.adopted {
-                false => RuleBook::new(rules),
-                true => {
-                    behind = self.common.spool.newest();
-                    book.with(behind, rules)
-                }
-            });
-        });
-        behind
+        Ok(changes)
     }
 
     fn adopt_outbounds(
         &mut self,
         routes: &Routes,
         prepared: Vec<(Print, Change)>,
-        rules_behind: u64,
+        behind: u64,
         changes: &mut Changes,
     ) {
         for (before, _) in std::mem::take(&mut self.outbounds) {
             if routes.outbounds.iter().all(|plan| plan.name != before.name) {
-                self.dispatch.leave(&before.name);
+                self.dispatch.leave(&before.name, behind);
                 changes.removed.push(before.name);
             }
         }
@@ -204,10 +141,9 @@ impl Site {
                     self.dispatch.change(plan.clone(), outbound);
                 }
                 Change::Begins(_, None) => {}
-                Change::Begins(outbound, Some(lane)) => {
+                Change::Begins(outbound, Some(opened)) => {
                     changes.added.push(plan.name.clone());
-                    self.dispatch
-                        .add(plan.clone(), outbound, lane, rules_behind);
+                    self.dispatch.add(plan.clone(), outbound, opened.lane);
                 }
             }
         }
@@ -287,7 +223,7 @@ impl Site {
                 Err(error) => tracing::error!(
                     outbound = name,
                     %error,
-                    "its lane, through with everything, cannot be removed; DELETE /api/v1/lanes/{name} does"
+                    "its lane, through with everything, cannot be removed; `faceway lanes drop {name}` does"
                 ),
             }
         }
@@ -349,7 +285,7 @@ impl Site {
                     outbound = name,
                     backlog = survey.backlog,
                     "this outbound is no longer in routes.toml; its events keep their room in the spool until it is there \
-                     again, or its lane is forgotten: DELETE /api/v1/lanes/{name}"
+                     again, or its lane is forgotten: `faceway lanes drop {name}`"
                 );
             }
             removed.insert(name, lane);

@@ -57,6 +57,8 @@ pub struct Routes {
     pub tests: Vec<RouteTest>,
     /// What the file hardly means.
     pub warnings: Diagnostics,
+    /// The file as written.
+    pub text: String,
 }
 
 impl Routes {
@@ -101,6 +103,7 @@ pub fn parse_with(
         return Err(errors);
     }
     routes.warnings = warnings;
+    routes.text = text.to_owned();
     Ok(routes)
 }
 
@@ -129,6 +132,7 @@ fn read(
         routes: RouteSet::new(routes, declared.texts()),
         tests: Vec::new(),
         warnings: Diagnostics::default(),
+        text: String::new(),
     };
     (routes, tests)
 }

@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use faceway_core::{Attempt, BuriedChoice, EventId, LaneStory, Standing};
+use faceway_rules::RouteSet;
 use serde_json::Value;
 
 use super::problem::{Body, Path, Problem, Query};
-use super::{Admin, LISTED_MAX, Looking, Page};
+use super::{LISTED_MAX, Looking, Page};
 use crate::api;
 
 /// `GET /api/v1/buried`.
@@ -103,7 +105,12 @@ pub(super) async fn replay(
     if until <= replay.since {
         return Err(Problem::bad("until must be later than since"));
     }
-    ask_newest_rules(&admin, &replay.to).await?;
+    // Held until it is done: a reload between the two would be about other events.
+    let site = admin.site.lock().await;
+    let failed = |error: anyhow::Error| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
+    };
+    site.ask_anew(&replay.to).await.map_err(failed)?;
     match admin
         .repair
         .replay(replay.to.clone(), replay.since, until)
@@ -117,21 +124,6 @@ pub(super) async fn replay(
             "there is no lane of this name; see faceway lanes",
         )),
     }
-}
-
-/// Replayed events go by the rules of now. A lane that still has others to deliver goes on by those of when they were kept:
-/// the rules of now may not know it any more, and its backlog would reach nobody.
-async fn ask_newest_rules(admin: &Admin, outbound: &str) -> Result<(), Problem> {
-    let view = admin.look();
-    let lane = view.lanes.iter().find(|lane| lane.name() == outbound);
-    if let Some(lane) = lane.filter(|lane| !lane.leaving()) {
-        let newest = admin.spool.newest();
-        let survey = admin.spool.survey(lane.lane(), admin.clock.now()).await?;
-        if survey.backlog == 0 {
-            lane.go_by_rules_behind(newest);
-        }
-    }
-    Ok(())
 }
 
 /// `GET /api/v1/events/{id}/why`.
@@ -155,18 +147,21 @@ pub(super) async fn why(
             .unwrap_or_default()
             .to_owned()
     };
+    let book = admin.rules.look().await;
+    let edition = book.edition(story.seq);
     Ok(Json(api::Why {
         id,
         kind: word("kind"),
         inbound: word("inbound"),
         received_at: story.received_at,
-        routes: routes(&admin, &event),
+        rules_since: edition.since,
+        rules_changed: edition != book.newest(),
+        routes: routes(&edition.rules.set, &event),
         lanes: story.lanes.into_iter().map(lane).collect(),
     }))
 }
 
-fn routes(admin: &Admin, event: &Value) -> Vec<api::RouteWhy> {
-    let rules = std::sync::Arc::clone(admin.rules.borrow().newest());
+fn routes(rules: &RouteSet, event: &Value) -> Vec<api::RouteWhy> {
     let names = |route: &faceway_rules::Route| {
         route
             .to

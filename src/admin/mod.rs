@@ -21,7 +21,7 @@ use faceway_core::{Clock, Private, Repair, Spool, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Mutex, watch};
 
-use crate::dispatch::RuleBook;
+use crate::dispatch::InForce;
 use crate::reload::Reloader;
 use crate::site::{Site, View};
 use problem::Problem;
@@ -36,7 +36,7 @@ pub struct Admin {
     pub(crate) view: watch::Receiver<Arc<View>>,
     /// `None` where the routes were read from no file.
     pub(crate) reloader: Option<Reloader>,
-    pub(crate) rules: watch::Receiver<Arc<RuleBook>>,
+    pub(crate) rules: InForce,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) token: Option<Private<String>>,

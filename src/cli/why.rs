@@ -44,7 +44,7 @@ fn tell(why: &api::Why, now: Timestamp, out: &mut dyn Write) -> Result<()> {
         "{}  {} at {}, received {} ({received})",
         why.id, why.kind, why.inbound, why.received_at
     )?;
-    writeln!(out, "\nRoutes, as they are now")?;
+    writeln!(out, "\n{}", heading(why))?;
     if why.routes.is_empty() {
         writeln!(out, "  none")?;
     }
@@ -56,6 +56,17 @@ fn tell(why: &api::Why, now: Timestamp, out: &mut dyn Write) -> Result<()> {
         tell_lane(lane, now, out)?;
     }
     Ok(())
+}
+
+fn heading(why: &api::Why) -> String {
+    let since = why.rules_since;
+    match why.rules_changed {
+        false => "Routes, as they are now".into(),
+        true if since <= why.received_at => {
+            format!("Routes, as they were then (from {since} on; they are others now)")
+        }
+        true => format!("Routes, as they were at {since}, the oldest that are remembered"),
+    }
 }
 
 fn sentence(route: &api::RouteWhy) -> String {
@@ -142,6 +153,8 @@ mod tests {
             kind: "recognition".into(),
             inbound: "lobby".into(),
             received_at,
+            rules_since: received_at.plus_millis(-1000),
+            rules_changed: false,
             routes: vec![
                 route("all", true, None),
                 route(
@@ -182,5 +195,15 @@ mod tests {
              2026-11-22T08:00:00.500Z  retry, 500 after 12 ms\n  \
              screen: through without an attempt: no route led here\n"
         );
+        let heading = |since, changed| {
+            let mut why = why.clone();
+            (why.rules_since, why.rules_changed) = (received_at.plus_millis(since), changed);
+            super::heading(&why)
+        };
+        assert!(
+            heading(-1000, true).contains("as they were then (from 2026-11-22T07:59:59.000Z on")
+        );
+        assert!(heading(1000, true).contains("the oldest that are remembered"));
+        assert_eq!(heading(1000, false), "Routes, as they are now");
     }
 }

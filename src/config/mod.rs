@@ -7,7 +7,7 @@ mod together;
 
 use std::path::{Path, PathBuf};
 
-use faceway_rules::{AdapterGrammar, Diagnostics, Routes};
+use faceway_rules::{AdapterGrammar, Diagnostics, RouteSet, Routes};
 
 pub use gateway::GatewayConfig;
 pub use together::together;
@@ -98,6 +98,17 @@ pub fn parse_routes(text: &str, name: &str) -> Result<Loaded<Routes>, Diagnostic
         warnings: value.warnings.clone(),
         value,
     })
+}
+
+/// Reads nothing but the rules of a `routes.toml` of this name. No template is looked for: it may be gone, and no rule
+/// depends on it.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub fn parse_rules(text: &str, name: &str) -> Result<RouteSet, Diagnostics> {
+    let any_template = |_: &Path| Ok("{}".to_owned());
+    let routes = faceway_rules::parse_with(text, name, &grammar(), &any_template)?;
+    Ok(routes.routes)
 }
 
 /// What `[inbound.<adapter>.<name>]` may hold, by the adapters themselves.

@@ -1,31 +1,33 @@
 //! Whether an event is for this lane's outbound, by the rules that are for it.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use faceway_core::Lease;
 use faceway_rules::{Asked, OnceState, RouteSet};
 use metrics::{Counter, counter};
 use serde_json::Value;
 
-use super::rulebook::{Edition, RuleBook};
+use super::rulebook::{RuleBook, Rules};
 
 /// Asks the rules for one lane.
 pub(super) struct Decider {
     name: String,
     book: Arc<RuleBook>,
-    /// The lane's standing in each edition of the book.
-    places: Vec<Place>,
-    once: OnceState,
+    /// The lane's standing in each of the book's rules.
+    places: Places,
+    once: Once,
     /// Events that are counted and not through: a released event comes again.
     counted: HashSet<u64>,
-    /// Events up to here go by the edition behind it: those that the lane has not seen when the rules in force were made,
-    /// as it is newer than they are or was asked to go through them again.
-    floor: Arc<AtomicU64>,
 }
 
-/// A lane in one edition of the rules.
+/// What `once` has let pass in one lane. It outlives the lane's work, which begins anew when its outbound changes.
+pub(super) type Once = Arc<Mutex<OnceState>>;
+
+/// By the address of the rules, which live as long as the book.
+type Places = HashMap<usize, Place>;
+
+/// A lane in one of the book's rules.
 struct Place {
     /// The lane's outbound in the rules; `None` when no rule can name it.
     outbound: Option<usize>,
@@ -49,14 +51,13 @@ struct Counters {
 }
 
 impl Decider {
-    pub(super) fn new(name: &str, book: Arc<RuleBook>, floor: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(name: &str, book: Arc<RuleBook>, once: Once) -> Self {
         Self {
             name: name.to_owned(),
             places: places(name, &book),
             book,
-            once: OnceState::default(),
+            once,
             counted: HashSet::new(),
-            floor,
         }
     }
 
@@ -65,10 +66,10 @@ impl Decider {
         if Arc::ptr_eq(&book, &self.book) {
             return;
         }
-        let editions = book.editions().iter();
-        self.once.retain(editions.map(|edition| &*edition.rules));
         self.places = places(&self.name, &book);
         self.book = book;
+        let rules = self.book.texts();
+        lock(&self.once).retain(rules.iter().map(|rules| &rules.set));
     }
 
     /// The rules will not be asked about this event again, unless it is replayed.
@@ -80,12 +81,12 @@ impl Decider {
         if lease.routed {
             return Routed::Here;
         }
-        let floor = self.floor.load(Ordering::Relaxed);
-        let edition = self.book.position(lease.seq.max(floor.saturating_add(1)));
-        let (rules, place) = (&self.book.editions()[edition].rules, &self.places[edition]);
-        let Some(outbound) = place.outbound else {
+        let rules = self.book.rules_for(&self.name, lease.seq);
+        let place = self.places.get(&Arc::as_ptr(rules).addr());
+        let Some((place, outbound)) = place.and_then(|place| Some((place, place.outbound?))) else {
             return Routed::Elsewhere;
         };
+        let rules = &rules.set;
         // Revealed to the rules, which give back nothing but yes or no.
         let Ok(event) = rules.view(lease.body.reveal()) else {
             // What cannot be read is rendered, and so buried with that reason, where somebody sees it.
@@ -95,7 +96,7 @@ impl Decider {
             id: lease.id,
             received_at: lease.received_at,
         };
-        let admission = rules.admits(outbound, &event, &asked, &mut self.once);
+        let admission = rules.admits(outbound, &event, &asked, &mut lock(&self.once));
         if self.counted.insert(lease.seq) {
             place.counters.count(&admission.matched, &event, rules);
         }
@@ -108,15 +109,18 @@ impl Decider {
     }
 }
 
-fn places(name: &str, book: &RuleBook) -> Vec<Place> {
-    let place = |edition: &Edition| {
-        let outbound = edition.rules.outbound(name);
-        Place {
-            outbound,
-            counters: Counters::new(&edition.rules, outbound),
-        }
+fn places(name: &str, book: &RuleBook) -> Places {
+    let place = |rules: &Arc<Rules>| {
+        let outbound = rules.set.outbound(name);
+        let counters = Counters::new(&rules.set, outbound);
+        (Arc::as_ptr(rules).addr(), Place { outbound, counters })
     };
-    book.editions().iter().map(place).collect()
+    book.texts().into_iter().map(place).collect()
+}
+
+/// Nobody else has it at the same time.
+fn lock(once: &Once) -> std::sync::MutexGuard<'_, OnceState> {
+    once.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Counters {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::{Clock, Lane, Lease, Outbound, Settled, Settlement, Spool, Timestamp};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +18,7 @@ use super::deliveries::Deliveries;
 use super::hands::Hands;
 use super::judge::{Judge, Permit};
 use super::render::Renderer;
-use super::rulebook::RuleBook;
+use super::rulebook::InForce;
 use super::status::{LaneState, LaneStatus};
 use crate::observe::LaneMetrics;
 
@@ -48,7 +47,7 @@ pub(super) struct Tools {
     pub(super) concurrency_max: usize,
     /// Events in one message, at least 1.
     pub(super) batch_max: usize,
-    pub(super) rules: watch::Receiver<Arc<RuleBook>>,
+    pub(super) rules: InForce,
     pub(super) stop: CancellationToken,
     /// How long deliveries that are on their way may take once `stop` is set.
     pub(super) grace: Duration,
@@ -164,7 +163,7 @@ impl LaneWork {
         let now = self.now();
         match self.tools.spool.lease(self.tools.lane, most, now).await {
             Ok(leases) if leases.is_empty() => self.found_nothing(now).await,
-            Ok(leases) => self.sort(leases),
+            Ok(leases) => self.sort(leases).await,
             Err(error) => {
                 tracing::error!(outbound = self.tools.metrics.outbound(), %error, "cannot read the spool");
                 self.dry = true;
@@ -182,11 +181,10 @@ impl LaneWork {
     }
 
     /// Asks the rules about each event: what is not for this outbound is through.
-    fn sort(&mut self, leases: Vec<Lease>) {
+    async fn sort(&mut self, leases: Vec<Lease>) {
         // Looked up after the leases came, and waiting for who is just changing them: what was kept behind the mark of a new
         // edition is not decided by an older one.
-        let book = Arc::clone(&self.tools.rules.borrow_and_update());
-        self.decider.replace(book);
+        self.decider.replace(self.tools.rules.look().await);
         let mut through = Vec::new();
         for lease in leases {
             match self.decider.decide(&lease) {

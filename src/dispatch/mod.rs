@@ -13,9 +13,11 @@ mod render;
 mod rulebook;
 mod seat;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use faceway_core::{Clock, Lane, Outbound, Spool, SpoolError, Start};
@@ -25,7 +27,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::link::Links;
-pub use rulebook::{Edition, RuleBook};
+use decide::Once;
+pub use rulebook::{Anew, Edition, InForce, RuleBook, Rules};
 use seat::{Orders, Seat, Target};
 pub use status::{LaneState, LaneStatus, LastFailure};
 
@@ -35,7 +38,7 @@ pub struct Common {
     /// Where events come from.
     pub spool: Arc<dyn Spool>,
     /// The rules.
-    pub rules: watch::Receiver<Arc<RuleBook>>,
+    pub rules: InForce,
     /// Signs links to pictures.
     pub links: Arc<Links>,
     /// The time.
@@ -52,7 +55,6 @@ pub struct LaneHandle {
     leaving: bool,
     lane: Lane,
     status: Arc<LaneStatus>,
-    floor: Arc<AtomicU64>,
 }
 
 impl LaneHandle {
@@ -74,11 +76,6 @@ impl LaneHandle {
     /// Its lane in the spool.
     pub const fn lane(&self) -> Lane {
         self.lane
-    }
-
-    /// Events up to `seq` go by the rules in force behind it: the lane is asked to go through them anew.
-    pub fn go_by_rules_behind(&self, seq: u64) {
-        self.floor.fetch_max(seq, Ordering::Relaxed);
     }
 
     /// How it is.
@@ -124,24 +121,16 @@ impl Dispatch {
         self.common.spool.open_lane(&plan.name, start).await
     }
 
-    /// Sets a lane to work. Events up to `rules_behind` go by the rules behind it: the lane has not seen them before.
-    pub fn add(
-        &mut self,
-        plan: OutboundPlan,
-        outbound: Arc<dyn Outbound>,
-        lane: Lane,
-        rules_behind: u64,
-    ) {
+    /// Sets a lane to work.
+    pub fn add(&mut self, plan: OutboundPlan, outbound: Arc<dyn Outbound>, lane: Lane) {
         let common = self.common.clone();
         let status = Arc::new(LaneStatus::new(common.clock.now()));
-        let floor = Arc::new(AtomicU64::new(rules_behind));
         let handle = LaneHandle {
             name: plan.name.clone(),
             protocol: plan.protocol.name(),
             leaving: false,
             lane,
             status: Arc::clone(&status),
-            floor: Arc::clone(&floor),
         };
         let target = Arc::new(Target { plan, outbound });
         let left = Arc::new(AtomicBool::new(false));
@@ -153,7 +142,7 @@ impl Dispatch {
             common,
             lane,
             status,
-            floor,
+            once: Once::default(),
             left: Arc::clone(&left),
             stop: self.stop.clone(),
         };
@@ -183,14 +172,13 @@ impl Dispatch {
         seated.orders.send_replace(Orders::Deliver(target));
     }
 
-    /// The lane delivers what has been kept so far, and ends.
-    pub fn leave(&mut self, name: &str) {
-        let now = self.common.clock.now();
+    /// The lane delivers what was kept up to `upto`, a sequence number, and ends.
+    pub fn leave(&mut self, name: &str, upto: u64) {
         if let Some(seated) = self.seat(name)
             && !seated.handle.leaving
         {
             seated.handle.leaving = true;
-            seated.orders.send_replace(Orders::Leave(now));
+            seated.orders.send_replace(Orders::Leave { upto });
         }
     }
 

@@ -3,114 +3,369 @@
 //! If every lane went by the newest rules, an event that a reload moves from one outbound to another could reach neither:
 //! the quick lane has passed it by under the old rules, the slow one passes it by under the new. So a reload opens an
 //! edition that counts for the events behind the newest of that moment, in every lane alike, however late it comes to them.
+//! The spool keeps the book (`src/site/book.rs`), so that a restart changes nothing of this.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use faceway_core::Timestamp;
 use faceway_rules::RouteSet;
+use tokio::sync::{RwLock, RwLockWriteGuard};
 
-/// The editions that are remembered. Who reloads more often within one backlog has the oldest events go by the oldest of
-/// these.
-const EDITIONS_MAX: usize = 256;
+/// Editions that are kept although no lane needs them any more, for those who ask why an event went where it did.
+const KEPT_FOR_QUESTIONS: usize = 32;
+/// Editions that lanes may need at a time.
+const EDITIONS_MAX: usize = 1024;
+/// Bytes of all their texts.
+const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// All editions since the start that may still be needed, the oldest first; never empty.
-#[derive(Clone, Debug)]
-pub struct RuleBook(Vec<Edition>);
+/// All editions that may still be needed, the oldest first; never empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleBook {
+    editions: Vec<Edition>,
+    /// Outbounds that go through what came before them, or once more.
+    anew: BTreeMap<String, Anew>,
+}
+
+/// An outbound goes through what was kept before by rules of later: it is newer than the events, or was asked to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Anew {
+    /// For events up to this sequence number.
+    pub upto: u64,
+    /// The rules: those that were in force when it was asked to.
+    pub rules: Arc<Rules>,
+}
 
 /// Rules, and for which events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Edition {
     /// For events with a higher sequence number than this.
     pub behind: u64,
+    /// When they came into force.
+    pub since: Timestamp,
     /// The rules.
-    pub rules: Arc<RouteSet>,
+    pub rules: Arc<Rules>,
 }
+
+/// The rules of one text of `routes.toml`.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// What they were read from.
+    pub text: String,
+    /// The rules.
+    pub set: RouteSet,
+}
+
+/// The same text means the same rules.
+impl PartialEq for Rules {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// More editions are needed at a time than are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "events still wait that go by the rules of {0} earlier readings of routes.toml, and no more are remembered; look at \
+     `faceway lanes` for the outbound that holds them up"
+)]
+pub struct TooMany(usize);
 
 impl RuleBook {
     /// One edition, for every event.
-    pub fn new(rules: Arc<RouteSet>) -> Self {
-        Self(vec![Edition { behind: 0, rules }])
+    pub fn new(since: Timestamp, rules: Rules) -> Self {
+        let rules = Arc::new(rules);
+        Self {
+            editions: vec![Edition {
+                behind: 0,
+                since,
+                rules,
+            }],
+            anew: BTreeMap::new(),
+        }
+    }
+
+    /// A book as it was written down. `None` when no edition is left of it.
+    pub fn of(mut editions: Vec<Edition>, anew: BTreeMap<String, Anew>) -> Option<Self> {
+        editions.sort_by_key(|edition| edition.behind);
+        (!editions.is_empty()).then_some(Self { editions, anew })
     }
 
     /// The editions, the oldest first.
     pub fn editions(&self) -> &[Edition] {
-        &self.0
+        &self.editions
     }
 
-    /// The rules for what comes in now.
-    pub fn newest(&self) -> &Arc<RouteSet> {
+    /// The outbounds that go through earlier events by later rules.
+    pub const fn anew(&self) -> &BTreeMap<String, Anew> {
+        &self.anew
+    }
+
+    /// The edition for what comes in now.
+    pub fn newest(&self) -> &Edition {
         // It is never empty, so the last one is there.
-        &self.0[self.0.len() - 1].rules
+        &self.editions[self.editions.len() - 1]
     }
 
-    /// The position of the edition for an event.
-    pub fn position(&self, seq: u64) -> usize {
-        let later = self.0.partition_point(|edition| edition.behind < seq);
-        later.saturating_sub(1)
+    /// The edition for an event. What is older than the oldest edition goes by that.
+    pub fn edition(&self, seq: u64) -> &Edition {
+        let behind = |edition: &Edition| edition.behind < seq;
+        let later = self.editions.partition_point(behind);
+        &self.editions[later.saturating_sub(1)]
+    }
+
+    /// The rules by which an outbound takes an event.
+    pub fn rules_for(&self, outbound: &str, seq: u64) -> &Arc<Rules> {
+        match self.anew.get(outbound) {
+            Some(anew) if seq <= anew.upto => &anew.rules,
+            _ => &self.edition(seq).rules,
+        }
+    }
+
+    /// Of an outbound that the newest edition does not name: the last rules that did, and up to which event they count.
+    pub fn last_naming(&self, outbound: &str) -> Option<(&Arc<Rules>, u64)> {
+        if self.newest().rules.names(outbound) {
+            return None;
+        }
+        let pairs = self.editions.iter().zip(self.editions.iter().skip(1));
+        let last = pairs
+            .rev()
+            .find(|(edition, _)| edition.rules.names(outbound));
+        let anew = || self.anew.get(outbound).map(|anew| (&anew.rules, anew.upto));
+        last.map(|(edition, after)| (&edition.rules, after.behind))
+            .or_else(anew)
+    }
+
+    /// Whether events may go to an outbound of this name by some edition.
+    pub fn knows(&self, outbound: &str) -> bool {
+        let mut editions = self.editions.iter();
+        self.anew.contains_key(outbound) || editions.any(|edition| edition.rules.names(outbound))
     }
 
     /// With another edition, for events behind `newest`, the highest sequence number of now.
     #[must_use]
-    pub fn with(&self, newest: u64, rules: Arc<RouteSet>) -> Self {
-        let mut editions = self.0.clone();
+    pub fn with(mut self, newest: u64, since: Timestamp, rules: Rules) -> Self {
         let behind = newest;
+        let known = self
+            .editions
+            .iter()
+            .find(|edition| *edition.rules == rules)
+            .map(|edition| Arc::clone(&edition.rules));
         // Nothing came between: nothing will go by the edition before.
-        editions.retain(|edition| edition.behind < behind);
-        if editions.is_empty() {
-            return Self::new(rules);
+        self.editions.retain(|edition| edition.behind < behind);
+        self.editions.push(Edition {
+            behind: if self.editions.is_empty() { 0 } else { behind },
+            since,
+            rules: known.unwrap_or_else(|| Arc::new(rules)),
+        });
+        self
+    }
+
+    /// With an outbound that goes by the newest rules up to there.
+    #[must_use]
+    pub fn with_anew(mut self, outbound: &str, upto: u64) -> Self {
+        let rules = Arc::clone(&self.newest().rules);
+        self.anew.insert(outbound.to_owned(), Anew { upto, rules });
+        self
+    }
+
+    /// Without what no lane needs that waits for nothing before `first`, but for some that are kept for questions.
+    #[must_use]
+    pub fn without_needless(mut self, first: u64) -> Self {
+        let needless = self
+            .editions
+            .iter()
+            .skip(1)
+            .take_while(|next| next.behind < first)
+            .count();
+        let spare = self.editions.len().saturating_sub(KEPT_FOR_QUESTIONS);
+        self.editions.drain(..needless.min(spare));
+        self.anew.retain(|_, anew| anew.upto >= first);
+        self
+    }
+
+    /// Whether it is small enough to be kept.
+    ///
+    /// # Errors
+    /// When lanes need more editions than are remembered.
+    pub fn check(&self) -> Result<(), TooMany> {
+        let texts = self.texts().into_iter().map(|rules| rules.text.len());
+        match self.editions.len() > EDITIONS_MAX || texts.sum::<usize>() > TEXT_BYTES_MAX {
+            true => Err(TooMany(self.editions.len() - 1)),
+            false => Ok(()),
         }
-        editions.push(Edition { behind, rules });
-        if editions.len() > EDITIONS_MAX {
-            editions.remove(0);
+    }
+
+    /// The different rules of it, each once.
+    pub fn texts(&self) -> Vec<&Arc<Rules>> {
+        let editions = self.editions.iter().map(|edition| &edition.rules);
+        let anew = self.anew.values().map(|anew| &anew.rules);
+        let mut texts: Vec<&Arc<Rules>> = Vec::new();
+        for rules in editions.chain(anew) {
+            if !texts.iter().any(|known| Arc::ptr_eq(known, rules)) {
+                texts.push(rules);
+            }
         }
-        Self(editions)
+        texts
+    }
+}
+
+impl Rules {
+    /// Whether there is an outbound of this name.
+    fn names(&self, outbound: &str) -> bool {
+        self.set.outbound(outbound).is_some()
+    }
+}
+
+/// The book in force, for all who ask. While it is being changed they wait: what is kept behind the mark of a new edition
+/// is not decided by an older one.
+#[derive(Clone, Debug)]
+pub struct InForce(Arc<RwLock<Arc<RuleBook>>>);
+
+impl InForce {
+    /// With this book.
+    pub fn new(book: RuleBook) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(book))))
+    }
+
+    /// The book of now.
+    pub async fn look(&self) -> Arc<RuleBook> {
+        Arc::clone(&*self.0.read().await)
+    }
+
+    /// Holds everybody up until the book is changed or stays as it was.
+    pub async fn hold(&self) -> RwLockWriteGuard<'_, Arc<RuleBook>> {
+        self.0.write().await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use faceway_core::Timestamp;
 
-    use faceway_rules::RouteSet;
+    use super::{EDITIONS_MAX, KEPT_FOR_QUESTIONS, RuleBook, Rules};
 
-    use super::{EDITIONS_MAX, RuleBook};
+    fn rules(text: &str) -> Rules {
+        let outbound = format!("[outbound.stdout.{text}]\n");
+        Rules {
+            set: faceway_rules::parse(&outbound, "routes.toml", &[])
+                .unwrap()
+                .routes,
+            text: text.into(),
+        }
+    }
 
-    fn rules() -> Arc<RouteSet> {
-        Arc::default()
+    fn at() -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000).unwrap()
+    }
+
+    fn book(text: &str) -> RuleBook {
+        RuleBook::new(at(), rules(text))
+    }
+
+    fn texts(book: &RuleBook) -> Vec<&str> {
+        let texts = book.editions().iter();
+        texts.map(|edition| edition.rules.text.as_str()).collect()
     }
 
     #[test]
     fn an_event_goes_by_the_rules_that_were_in_force() {
-        let book = RuleBook::new(rules()).with(10, rules()).with(20, rules());
-        let positions: Vec<_> = [1, 10, 11, 20, 21, u64::MAX]
-            .map(|seq| book.position(seq))
-            .into();
-        assert_eq!(positions, [0, 0, 1, 1, 2, 2]);
+        let book = book("a")
+            .with(10, at(), rules("b"))
+            .with(20, at(), rules("c"));
+        let texts = [1, 10, 11, 20, 21, u64::MAX].map(|seq| book.edition(seq).rules.text.as_str());
+        assert_eq!(texts, ["a", "a", "b", "b", "c", "c"]);
     }
 
     #[test]
-    fn editions_for_no_event_are_forgotten_and_so_are_the_oldest_of_many() {
-        let first = rules();
-        let newest = rules();
-        let book = RuleBook::new(Arc::clone(&first))
-            .with(10, rules())
-            .with(10, Arc::clone(&newest));
-        assert_eq!(book.editions().len(), 2);
-        assert!(Arc::ptr_eq(book.newest(), &newest));
-        assert!(Arc::ptr_eq(
-            &book.editions()[book.position(10)].rules,
-            &first
-        ));
-        // Before the first event was kept there is nothing to go by the first.
-        assert_eq!(RuleBook::new(rules()).with(0, rules()).editions().len(), 1);
-        let mut book = book;
-        for newest in 11..2000 {
-            book = book.with(newest, rules());
-        }
-        assert_eq!(book.editions().len(), EDITIONS_MAX);
+    fn an_outbound_that_is_asked_anew_goes_by_the_rules_of_then() {
+        let book = book("a")
+            .with(10, at(), rules("b"))
+            .with_anew("x", 10)
+            // Nothing came between, and yet x goes by what there was.
+            .with(10, at(), rules("c"))
+            .with(20, at(), rules("d"));
+        let texts = |name: &str| [1, 10, 11, 21].map(|seq| book.rules_for(name, seq).text.as_str());
+        assert_eq!(texts("x"), ["b", "b", "c", "d"]);
+        assert_eq!(texts("y"), ["a", "a", "c", "d"]);
+        assert_eq!(book.texts().len(), 4);
+    }
+
+    #[test]
+    fn editions_for_no_event_are_forgotten() {
+        let book = book("a")
+            .with(10, at(), rules("b"))
+            .with(10, at(), rules("c"));
+        assert_eq!(texts(&book), ["a", "c"]);
         assert_eq!(
-            book.position(1),
-            0,
-            "the oldest events go by the oldest that is left"
+            book.edition(10).rules.text,
+            "a",
+            "what was kept before goes by what was in force"
+        );
+        // Before the first event was kept there is nothing to go by the first.
+        let book = self::book("a").with(0, at(), rules("b"));
+        assert_eq!((texts(&book), book.editions()[0].behind), (vec!["b"], 0));
+    }
+
+    #[test]
+    fn editions_that_a_lane_needs_stay() {
+        let mut book = book("a");
+        for newest in 1..=100 {
+            book = book.with(newest, at(), rules(["b", "c"][newest as usize % 2]));
+        }
+        assert_eq!(book.texts().len(), 3, "texts are kept once");
+        let needed = book.clone().without_needless(5);
+        assert_eq!(needed.editions()[0].behind, 4, "event 5 goes by that");
+        assert_eq!(needed.edition(5).behind, 4);
+        let done = book.clone().without_needless(u64::MAX);
+        assert_eq!(done.editions().len(), KEPT_FOR_QUESTIONS);
+        assert_eq!(done.newest(), book.newest());
+        let anew = book.with_anew("x", 7).with_anew("y", 3);
+        let names = |first| {
+            let left = anew.clone().without_needless(first);
+            left.anew().keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (names(3), names(4)),
+            (vec!["x".into(), "y".into()], vec!["x".into()])
+        );
+    }
+
+    #[test]
+    fn too_many_editions_are_told_instead_of_forgotten() {
+        let mut book = book("a");
+        for newest in 1..EDITIONS_MAX as u64 {
+            book = book.with(newest, at(), rules(["b", "c"][newest as usize % 2]));
+        }
+        assert_eq!(book.check(), Ok(()));
+        let book = book.with(u64::MAX, at(), rules("d"));
+        let told = book.check().unwrap_err().to_string();
+        assert!(told.contains("1024 earlier readings"), "{told}");
+    }
+
+    #[test]
+    fn an_outbound_that_is_gone_is_found_with_its_last_edition() {
+        let book = book("a")
+            .with(10, at(), rules("b"))
+            .with(20, at(), rules("a"))
+            .with(30, at(), rules("c"));
+        let last = |name| {
+            let last = book.last_naming(name);
+            last.map(|(rules, upto)| (rules.text.as_str(), upto))
+        };
+        assert_eq!(last("a"), Some(("a", 30)));
+        assert_eq!(last("b"), Some(("b", 20)));
+        assert_eq!((last("c"), last("d")), (None, None));
+        assert!(book.knows("b") && !book.knows("d"));
+        // Events of before are all that it was to have.
+        let book = self::book("a")
+            .with(10, at(), rules("x"))
+            .with_anew("x", 10)
+            .with(10, at(), rules("b"));
+        let last = book.last_naming("x");
+        assert_eq!(
+            last.map(|(rules, upto)| (rules.text.as_str(), upto)),
+            Some(("x", 10))
         );
     }
 }

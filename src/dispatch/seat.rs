@@ -1,16 +1,16 @@
 //! A lane's seat: it stays while what is delivered to changes, and outlives what breaks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use faceway_core::{Lane, Outbound, Start, Timestamp};
+use faceway_core::{Lane, Outbound, Start};
 use faceway_rules::OutboundPlan;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::decide::Decider;
+use super::decide::{Decider, Once};
 use super::judge::Judge;
 use super::lane::{LaneWork, Tools};
 use super::render::Renderer;
@@ -33,8 +33,9 @@ pub(super) struct Target {
 pub(super) enum Orders {
     /// Deliver to this, from now on and until further orders.
     Deliver(Arc<Target>),
-    /// Deliver what was kept until this time, then end: its outbound is no longer in `routes.toml`.
-    Leave(Timestamp),
+    /// Deliver what was kept up to this sequence number, then end: its outbound is no longer in `routes.toml`. Not up to a
+    /// time: clocks are set back.
+    Leave { upto: u64 },
 }
 
 /// Everything that a lane's work is made from, and made from again.
@@ -45,7 +46,7 @@ pub(super) struct Seat {
     pub(super) common: Common,
     pub(super) lane: Lane,
     pub(super) status: Arc<LaneStatus>,
-    pub(super) floor: Arc<AtomicU64>,
+    pub(super) once: Once,
     /// Whether the lane has left, and only waits to be asked back.
     pub(super) left: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
@@ -109,10 +110,11 @@ impl Seat {
     async fn work_once(&mut self) -> Ended {
         let halt = self.stop.child_token();
         self.target.outbound.open();
-        let mut work = AbortOnDropHandle::new(tokio::spawn(self.work(halt.clone()).run()));
+        let work = self.work(halt.clone()).await;
+        let mut work = AbortOnDropHandle::new(tokio::spawn(work.run()));
         let mut next = None;
         let mut leaving = match &*self.orders.borrow() {
-            Orders::Leave(since) => Some(*since),
+            Orders::Leave { upto } => Some(*upto),
             Orders::Deliver(_) => None,
         };
         let ended = loop {
@@ -124,7 +126,7 @@ impl Seat {
                         next = Some(Arc::clone(target));
                         halt.cancel();
                     }
-                    Orders::Leave(since) => leaving = Some(*since),
+                    Orders::Leave { upto } => leaving = Some(*upto),
                 },
                 ended = &mut work => break ended,
                 () = self.through(leaving), if leaving.is_some() && !halt.is_cancelled() => halt.cancel(),
@@ -141,15 +143,15 @@ impl Seat {
     }
 
     /// Ends when everything is through that was kept before the lane left.
-    async fn through(&self, leaving: Option<Timestamp>) {
+    async fn through(&self, leaving: Option<u64>) {
         loop {
             let now = self.common.clock.now();
             // With buried events it stays to be looked at, and passes by what is not for it.
             if let Ok(survey) = self.common.spool.survey(self.lane, now).await
                 && survey.buried == 0
                 && survey
-                    .oldest
-                    .is_none_or(|oldest| leaving.is_some_and(|since| oldest > since))
+                    .first
+                    .is_none_or(|first| leaving.is_some_and(|upto| first > upto))
             {
                 return;
             }
@@ -174,10 +176,10 @@ impl Seat {
         }
     }
 
-    fn work(&self, halt: CancellationToken) -> LaneWork {
+    async fn work(&self, halt: CancellationToken) -> LaneWork {
         let plan = &self.target.plan;
         let rules = self.common.rules.clone();
-        let decider = Decider::new(&self.name, rules.borrow().clone(), Arc::clone(&self.floor));
+        let decider = Decider::new(&self.name, rules.look().await, Arc::clone(&self.once));
         let (links, spool) = (&self.common.links, &self.common.spool);
         let renderer = Renderer::new(plan, Arc::clone(links), Arc::clone(spool));
         let tools = Tools {

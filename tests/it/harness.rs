@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use faceway_testkit::receiver::Received;
+use faceway_testkit::receiver::{Received, Receiver};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -99,17 +99,29 @@ impl Site {
 
     /// Runs a command against a running gateway; gives what it prints, which must be a success.
     pub(crate) async fn ask(&self, gateway: &Gateway, arguments: &[&str]) -> String {
+        let output = self.run_against(gateway, arguments).await;
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {out}{err}");
+        out
+    }
+
+    /// Runs a command against a running gateway that must fail by its user's fault; gives what it says.
+    pub(crate) async fn refuse(&self, gateway: &Gateway, arguments: &[&str]) -> String {
+        let output = self.run_against(gateway, arguments).await;
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {out}{err}");
+        err
+    }
+
+    async fn run_against(&self, gateway: &Gateway, arguments: &[&str]) -> Output {
         let mut command = self.command();
         command
             .args(arguments)
             .env("FACEWAY_ADMIN_URL", format!("http://{}", gateway.admin));
-        let output = tokio::time::timeout(PATIENCE, command.output())
+        tokio::time::timeout(PATIENCE, command.output())
             .await
             .expect("it ends")
-            .unwrap();
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        assert!(output.status.success(), "{arguments:?}: {out}{err}");
-        out
+            .unwrap()
     }
 
     /// Starts the gateway and waits until it listens.
@@ -457,4 +469,53 @@ pub(crate) fn routes_to(url: &str, more: &str) -> String {
         "[inbound.nebula.lobby]\n\n[outbound.webhook.erp]\nurl = \"{url}\"\nretry.backoff_min = \"100ms\"\n{more}\n\n\
          [[route]]\nname = \"everything\"\nto = [\"erp\"]\n"
     )
+}
+
+/// A webhook that is tried again soon.
+pub(crate) fn webhook(name: &str, receiver: &Receiver) -> String {
+    let url = receiver.url();
+    format!(
+        "[outbound.webhook.{name}]\nurl = \"{url}\"\nretry = {{ backoff_min = \"50ms\", backoff_max = \"200ms\" }}\n"
+    )
+}
+
+/// A route that takes everything.
+pub(crate) fn route(name: &str, to: &[&str]) -> String {
+    format!("[[route]]\nname = \"{name}\"\nto = {to:?}\n")
+}
+
+/// Where [`Device::push`] pushes to.
+pub(crate) const LOBBY: &str = "[inbound.nebula.lobby]\n";
+
+/// Asks for a reload, and gives what is answered.
+pub(crate) async fn reload(gateway: &Gateway) -> (u16, Value) {
+    let mut admin = Device::connect(gateway.admin).await;
+    let json = [("content-type", "application/json")];
+    let answer = admin
+        .send("POST", "/api/v1/reload", &json, b"{}")
+        .await
+        .unwrap();
+    (
+        answer.status,
+        serde_json::from_slice(&answer.body).unwrap_or_default(),
+    )
+}
+
+/// Puts another `routes.toml` in place of the one that is there, as editors do.
+pub(crate) fn replace(site: &Site, text: &str) {
+    let new = site.path().join("routes.new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, site.path().join("routes.toml")).unwrap();
+}
+
+/// Waits until the log says something.
+pub(crate) async fn wait_for_log(gateway: &Gateway, part: &str) {
+    let waiting = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while !gateway.log().contains(part) {
+            ticks.tick().await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(waited.is_ok(), "{part:?} is not in {}", gateway.log());
 }

@@ -15,6 +15,7 @@ mod check;
 mod deploy;
 mod dialled;
 mod docs;
+mod editions;
 mod faults;
 mod flow;
 mod formats;

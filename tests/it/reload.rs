@@ -11,22 +11,11 @@ use faceway_testkit::platform::Platform;
 use faceway_testkit::receiver::{Behaviour, Receiver};
 use serde_json::{Value, json};
 
-use crate::harness::{Device, Gateway, PATIENCE, Site};
+use crate::harness::{
+    Device, LOBBY, PATIENCE, Site, reload, replace, route, wait_for_log, webhook,
+};
 
 const RELOADED: &str = "faceway_reload_successful";
-
-fn webhook(name: &str, receiver: &Receiver) -> String {
-    let url = receiver.url();
-    format!(
-        "[outbound.webhook.{name}]\nurl = \"{url}\"\nretry = {{ backoff_min = \"50ms\", backoff_max = \"200ms\" }}\n"
-    )
-}
-
-fn route(name: &str, to: &[&str]) -> String {
-    format!("[[route]]\nname = \"{name}\"\nto = {to:?}\n")
-}
-
-const LOBBY: &str = "[inbound.nebula.lobby]\n";
 
 fn record(n: usize) -> Vec<u8> {
     json!({ "type": 0, "data": {
@@ -41,26 +30,6 @@ async fn push(device: &mut Device, n: usize) {
     assert!(answer.is_success(), "{answer:?}");
 }
 
-/// Asks for a reload, and gives what is answered.
-async fn reload(gateway: &Gateway) -> (u16, Value) {
-    let mut admin = Device::connect(gateway.admin).await;
-    let json = [("content-type", "application/json")];
-    let answer = admin
-        .send("POST", "/api/v1/reload", &json, b"{}")
-        .await
-        .unwrap();
-    (
-        answer.status,
-        serde_json::from_slice(&answer.body).unwrap_or_default(),
-    )
-}
-
-fn replace(site: &Site, text: &str) {
-    let new = site.path().join("routes.new");
-    std::fs::write(&new, text).unwrap();
-    std::fs::rename(new, site.path().join("routes.toml")).unwrap();
-}
-
 /// How often each record has arrived.
 fn arrived(receiver: &Receiver) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
@@ -71,17 +40,6 @@ fn arrived(receiver: &Receiver) -> HashMap<String, usize> {
             .or_default() += 1;
     }
     counts
-}
-
-async fn wait_for_log(gateway: &Gateway, part: &str) {
-    let waiting = async {
-        let mut ticks = tokio::time::interval(Duration::from_millis(20));
-        while !gateway.log().contains(part) {
-            ticks.tick().await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "{part:?} is not in {}", gateway.log());
 }
 
 /// Good and bad files in turn, while records come in and one of the outbounds is moved to and fro.

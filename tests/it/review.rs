@@ -252,12 +252,16 @@ async fn the_backlog_of_an_outbound_that_was_taken_out_is_shown() {
     let lanes: serde_json::Value = serde_json::from_str(&lanes).unwrap();
     let lanes = lanes.as_array().unwrap();
     let erp = lanes.iter().find(|lane| lane["name"] == "erp").unwrap();
-    assert_eq!(erp["state"], "removed");
+    assert_eq!(erp["leaving"], true);
     assert_eq!(erp["backlog"], 2, "it holds room in the spool: {erp}");
     assert!(gateway.log().contains("erp"), "and the log says so");
-    let mut client = Device::connect(gateway.admin).await;
-    let forgotten = client.send("DELETE", "/api/v1/lanes/erp", &[], b"").await;
-    assert_eq!(forgotten.unwrap().status, 204);
+    // One that is in the file is not dropped by mistake.
+    let told = site.refuse(&gateway, &["lanes", "drop", "screen"]).await;
+    assert!(told.contains("this outbound is in routes.toml"), "{told}");
+    let told = site.refuse(&gateway, &["lanes", "drop", "../lanes"]).await;
+    assert!(told.contains("there is no lane of this name"), "{told}");
+    let told = site.ask(&gateway, &["lanes", "drop", "erp"]).await;
+    assert_eq!(told, "The lane of erp is gone.\n");
     let (_, lanes) = gateway.get("/api/v1/lanes").await;
     assert!(!lanes.contains("erp"), "{lanes}");
 }

@@ -160,6 +160,17 @@ impl Admin {
             .await
     }
 
+    /// `DELETE /api/v1/<path>`, the path by its segments.
+    pub(crate) async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
+        let mut url = self.url("")?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        self.answer(self.client.request(Method::DELETE, url))
+            .await?;
+        Ok(())
+    }
+
     /// `GET /<page>`, where answers are plain text and no token is wanted. An answer other than success is our trouble.
     pub(crate) async fn page(&self, page: &str) -> Result<String, Failure> {
         let url = format!("{}/{page}", self.base.as_str().trim_end_matches('/'));

@@ -1,6 +1,6 @@
 //! `faceway lanes`.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use faceway::api;
 use faceway_core::{Clock as _, SystemClock, Timestamp};
 
@@ -11,13 +11,17 @@ use super::{Ended, Streams, block_on};
 
 /// Every outbound: backlog, oldest, parked, buried, state.
 ///
-/// States: idle; delivering; waiting (the destination is down, and is tried again by and by); stopped; removed (no longer
-/// in routes.toml).
+/// States: idle; delivering; waiting (the destination is down, and is tried again by and by); stopped; leaving (no longer
+/// in routes.toml: it delivers what it was given before, and ends); removed (the same, but it cannot deliver).
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  faceway lanes\n  faceway lanes --json | jq '.[] | select(.backlog > 0).name'"
+    args_conflicts_with_subcommands = true,
+    after_help = "Example:\n  faceway lanes\n  faceway lanes --json | jq '.[] | select(.backlog > 0).name'\n  faceway lanes \
+                  drop old-erp"
 )]
 pub(crate) struct Lanes {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -25,8 +29,37 @@ pub(crate) struct Lanes {
     admin: AdminArgs,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Drop(Drop),
+}
+
+/// Forget the lane of an outbound that is no longer in routes.toml, with all that waits or is buried there
+///
+/// For good: those events are not delivered there any more. Other outbounds do not notice.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  faceway lanes drop old-erp")]
+struct Drop {
+    /// Name of the outbound
+    name: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Drop {
+    fn run(&self, streams: &mut Streams<'_>) -> Ended {
+        let admin = self.admin.find()?;
+        block_on(admin.delete(&["lanes", &self.name]))?;
+        writeln!(streams.out, "The lane of {} is gone.", self.name)?;
+        Ok(())
+    }
+}
+
 impl Lanes {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
+        if let Some(Command::Drop(drop)) = &self.command {
+            return drop.run(streams);
+        }
         let admin = self.admin.find()?;
         let lanes: Vec<api::Lane> = block_on(admin.get("lanes", &[]))?;
         if self.json {

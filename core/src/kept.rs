@@ -181,6 +181,21 @@ impl AttemptResult {
     }
 }
 
+/// The `once` of a route has let an event pass in a lane, and silences others of its key for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Name of the route.
+    pub route: String,
+    /// Digest of the values that tell one from another: it tells of no person.
+    pub key: [u8; 16],
+    /// The event.
+    pub id: EventId,
+    /// When the gateway had it.
+    pub received_at: Timestamp,
+    /// Until when others are silenced.
+    pub until: Timestamp,
+}
+
 /// How a lane stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Survey {

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::{
-    AppendError, Batch, BoxFuture, Buried, BuriedChoice, EventId, Lane, Lease, Private,
+    AppendError, Batch, BoxFuture, Buried, BuriedChoice, EventId, Lane, Lease, Passed, Private,
     Quarantined, QuarantinedBody, Receipt, Room, Settlement, Sha256, SpoolError, Start, Story,
     Survey, Timestamp,
 };
@@ -43,6 +43,14 @@ pub trait Spool: Send + Sync + 'static {
     /// Says what became of leased events. It counts at once for later leases and surveys and is durable soon after
     /// (with the next group that the engine writes); after a crash in between, the event is leased once more.
     fn settle(&self, lane: Lane, settlements: Vec<Settlement>);
+
+    /// Says what the rules have let pass in a lane, so that they silence the same events after a restart. Like a settlement
+    /// it counts at once and is durable soon after: never later than settlements that are said after it. It is kept as
+    /// long as events wait in the lane that came in before `until`.
+    fn remember(&self, lane: Lane, passed: Vec<Passed>);
+
+    /// What is remembered of a lane, the earliest `until` first.
+    fn remembered(&self, lane: Lane) -> BoxFuture<'_, Result<Vec<Passed>, SpoolError>>;
 
     /// The outage is over: what this lane parked with [`Parked::Probe`](crate::Parked::Probe) is due now.
     fn wake(&self, lane: Lane);

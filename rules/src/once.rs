@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use faceway_core::{EventId, Timestamp};
+use faceway_core::{EventId, Passed, Sha256, Timestamp};
 
 use crate::decide::OnceRule;
 
@@ -21,18 +21,13 @@ pub struct Asked {
     pub received_at: Timestamp,
 }
 
-/// What the `once` of the routes have let pass: one for each lane, kept over reloads of the file. It is bounded
-/// ([`KEYS_MAX`] for each route) and not stored: after a restart the first of each passes again.
-#[derive(Default)]
-pub struct OnceState(HashMap<String, Openers>);
-
-/// It holds values of persons, so it says nothing of them.
-impl std::fmt::Debug for OnceState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OnceState")
-            .field("routes", &self.0.len())
-            .finish_non_exhaustive()
-    }
+/// What the `once` of the routes have let pass: one for each lane, kept over reloads of the file and restarts. It is
+/// bounded ([`KEYS_MAX`] for each route) and holds no value of an event, only digests.
+#[derive(Debug, Default)]
+pub struct OnceState {
+    routes: HashMap<String, Openers>,
+    /// What has passed since it was last asked for that.
+    news: Vec<Passed>,
 }
 
 impl OnceState {
@@ -40,60 +35,106 @@ impl OnceState {
     /// passes again, so that a retry is not silenced by its own first attempt. An event that comes late (behind a
     /// parked one of its device) is silenced by one that passed within the time before or after it.
     pub fn admits(&mut self, route: &str, rule: &OnceRule, key: &str, asked: &Asked) -> bool {
-        if !self.0.contains_key(route) {
-            self.0.insert(route.into(), Openers::default());
+        let key = digest(key);
+        let admitted = self.openers(route).admits(rule, key, asked, KEYS_MAX);
+        if admitted == Admitted::Now {
+            self.news.push(Passed {
+                route: route.into(),
+                key,
+                id: asked.id,
+                received_at: asked.received_at,
+                until: asked.received_at.plus(rule.within),
+            });
         }
-        let Some(openers) = self.0.get_mut(route) else {
-            return true;
-        };
-        openers.admits(rule, key, asked, KEYS_MAX)
+        admitted != Admitted::No
+    }
+
+    /// What has passed since the last call, to be kept.
+    pub fn take_news(&mut self) -> Vec<Passed> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Remembers what was kept.
+    pub fn recall(&mut self, kept: impl IntoIterator<Item = Passed>) {
+        for passed in kept {
+            let openers = self.openers(&passed.route);
+            let (id, received_at) = (passed.id, passed.received_at);
+            openers.pass(passed.key, Asked { id, received_at });
+            openers.bound(KEYS_MAX);
+        }
+    }
+
+    fn openers(&mut self, route: &str) -> &mut Openers {
+        if !self.routes.contains_key(route) {
+            self.routes.insert(route.into(), Openers::default());
+        }
+        // It was put there if it was missing, so nothing is made here.
+        self.routes.entry(route.into()).or_default()
     }
 
     /// Forgets routes that are in none of these any more.
     pub fn retain<'r>(&mut self, sets: impl IntoIterator<Item = &'r crate::RouteSet>) {
         let routes = sets.into_iter().flat_map(crate::RouteSet::routes);
         let names: HashSet<&str> = routes.map(|route| route.name.as_str()).collect();
-        self.0.retain(|name, _| names.contains(name.as_str()));
+        self.routes.retain(|name, _| names.contains(name.as_str()));
     }
 }
 
-#[derive(Default)]
+/// A combination of values, without them.
+type Key = [u8; 16];
+
+fn digest(key: &str) -> Key {
+    let digest = Sha256::of(key.as_bytes()).0;
+    std::array::from_fn(|place| digest[place])
+}
+
+/// Whether an event passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admitted {
+    No,
+    /// It has passed before.
+    Before,
+    Now,
+}
+
+#[derive(Debug, Default)]
 struct Openers {
-    by_key: HashMap<String, Passed>,
+    by_key: HashMap<Key, Opened>,
     /// Keys in the order in which they last let an event pass, with the number of that pass. Entries whose number is
     /// no longer the key's are stale.
-    order: VecDeque<(String, u64)>,
+    order: VecDeque<(Key, u64)>,
     passes: u64,
 }
 
-struct Passed {
+#[derive(Debug)]
+struct Opened {
     events: VecDeque<Asked>,
     pass: u64,
 }
 
 impl Openers {
-    fn admits(&mut self, rule: &OnceRule, key: &str, asked: &Asked, keys_max: usize) -> bool {
-        if let Some(passed) = self.by_key.get(key) {
+    fn admits(&mut self, rule: &OnceRule, key: Key, asked: &Asked, keys_max: usize) -> Admitted {
+        if let Some(passed) = self.by_key.get(&key) {
             if passed.events.iter().any(|event| event.id == asked.id) {
-                return true;
+                return Admitted::Before;
             }
             let apart = |event: &Asked| {
                 let later = asked.received_at.since(event.received_at);
                 later.max(event.received_at.since(asked.received_at))
             };
             if passed.events.iter().any(|event| apart(event) < rule.within) {
-                return false;
+                return Admitted::No;
             }
         }
         self.pass(key, *asked);
         self.bound(keys_max);
-        true
+        Admitted::Now
     }
 
-    fn pass(&mut self, key: &str, asked: Asked) {
+    fn pass(&mut self, key: Key, asked: Asked) {
         self.passes += 1;
         let pass = self.passes;
-        let passed = self.by_key.entry(key.into()).or_insert(Passed {
+        let passed = self.by_key.entry(key).or_insert(Opened {
             events: VecDeque::new(),
             pass,
         });
@@ -102,7 +143,7 @@ impl Openers {
         if passed.events.len() > OPENERS_MAX {
             passed.events.pop_front();
         }
-        self.order.push_back((key.into(), pass));
+        self.order.push_back((key, pass));
     }
 
     fn bound(&mut self, keys_max: usize) {
@@ -121,7 +162,7 @@ impl Openers {
         // A few busy keys must not fill the order with stale entries.
         if self.order.len() > 2 * keys_max.max(self.by_key.len()) {
             let by_key = &self.by_key;
-            let live = |(key, pass): &(String, u64)| {
+            let live = |(key, pass): &(Key, u64)| {
                 by_key.get(key).is_some_and(|passed| passed.pass == *pass)
             };
             self.order.retain(live);
@@ -191,30 +232,62 @@ mod tests {
     }
 
     #[test]
+    fn what_was_kept_is_remembered() {
+        let mut once = OnceState::default();
+        assert!(once.admits("r", &rule(), "Nadia Kruse", &asked(1, 0)));
+        assert!(!once.admits("r", &rule(), "Nadia Kruse", &asked(2, 10)));
+        assert!(once.admits("s", &rule(), "Nadia Kruse", &asked(2, 10)));
+        assert!(
+            once.admits("r", &rule(), "Nadia Kruse", &asked(1, 0)),
+            "asked again"
+        );
+        let news = once.take_news();
+        let told: Vec<_> = news
+            .iter()
+            .map(|one| (one.route.as_str(), one.until))
+            .collect();
+        let until = |seconds| asked(0, seconds).received_at;
+        assert_eq!(told, [("r", until(30)), ("s", until(40))]);
+        assert!(once.take_news().is_empty());
+        assert!(!format!("{news:?}{once:?}").contains("Nadia"));
+
+        let mut again = OnceState::default();
+        again.recall(news);
+        let mut admits =
+            |number, seconds| again.admits("r", &rule(), "Nadia Kruse", &asked(number, seconds));
+        assert!(admits(1, 0), "one that passed passes again");
+        assert!(!admits(3, 29));
+        assert!(admits(4, 30));
+        assert_eq!(again.take_news().len(), 1, "what is recalled is no news");
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut openers = Openers::default();
         for number in 0..10_000_u32 {
-            let key = (number % 500).to_string();
+            let key = digest(&(number % 500).to_string());
             let id = EventId::from_bytes([(number % 251) as u8; 16]);
             let received_at = Timestamp::from_seconds(i64::from(number) * 60).unwrap();
-            openers.admits(&rule(), &key, &Asked { id, received_at }, 100);
+            openers.admits(&rule(), key, &Asked { id, received_at }, 100);
             assert!(openers.by_key.len() <= 100);
             assert!(openers.order.len() <= 201);
         }
         let busy = (0..1000).map(|number| asked((number % 250) as u8, number * 60));
         let mut openers = Openers::default();
         for asked in busy {
-            openers.admits(&rule(), "k", &asked, 100);
+            openers.admits(&rule(), digest("k"), &asked, 100);
             assert!(openers.order.len() <= 201);
-            assert!(openers.by_key["k"].events.len() <= OPENERS_MAX);
+            assert!(openers.by_key[&digest("k")].events.len() <= OPENERS_MAX);
         }
     }
 
     #[test]
     fn the_oldest_goes_first() {
         let mut openers = Openers::default();
-        let mut admits =
-            |key: &str, number, seconds| openers.admits(&rule(), key, &asked(number, seconds), 2);
+        let mut admits = |key: &str, number, seconds| {
+            let admitted = openers.admits(&rule(), digest(key), &asked(number, seconds), 2);
+            admitted != Admitted::No
+        };
         assert!(admits("a", 1, 0));
         assert!(admits("b", 2, 1));
         assert!(admits("c", 3, 2), "a is forgotten");

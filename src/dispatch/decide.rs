@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use faceway_core::Lease;
+use faceway_core::{Lease, Passed};
 use faceway_rules::{Asked, OnceState, RouteSet};
 use metrics::{Counter, counter};
 use serde_json::Value;
@@ -72,6 +72,11 @@ impl Decider {
         lock(&self.once).retain(rules.iter().map(|rules| &rules.set));
     }
 
+    /// What `once` has let pass since the last call, to be kept.
+    pub(super) fn passed(&self) -> Vec<Passed> {
+        lock(&self.once).take_news()
+    }
+
     /// The rules will not be asked about this event again, unless it is replayed.
     pub(super) fn through(&mut self, seq: u64) {
         self.counted.remove(&seq);
@@ -119,7 +124,7 @@ fn places(name: &str, book: &RuleBook) -> Places {
 }
 
 /// Nobody else has it at the same time.
-fn lock(once: &Once) -> std::sync::MutexGuard<'_, OnceState> {
+pub(super) fn lock(once: &Once) -> std::sync::MutexGuard<'_, OnceState> {
     once.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -198,6 +198,10 @@ impl LaneWork {
                 }
             }
         }
+        // Before anything of it is settled.
+        self.tools
+            .spool
+            .remember(self.tools.lane, self.decider.passed());
         self.settle(through);
     }
 

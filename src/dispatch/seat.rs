@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::decide::{Decider, Once};
+use super::decide::{Decider, Once, lock};
 use super::judge::Judge;
 use super::lane::{LaneWork, Tools};
 use super::render::Renderer;
@@ -68,6 +68,7 @@ impl Seat {
     /// Works until it is stopped, or nobody has orders for it any more. A lane that has left says so and waits: it may be
     /// asked back. A panic is a defect of ours; it must cost a second, not the lane.
     pub(super) async fn keep_working(mut self) {
+        self.recall().await;
         loop {
             match self.work_once().await {
                 Ended::Stopped => break,
@@ -83,6 +84,18 @@ impl Seat {
             }
         }
         self.target.outbound.close().await;
+    }
+
+    /// What `once` let pass before the gateway started.
+    async fn recall(&self) {
+        match self.common.spool.remembered(self.lane).await {
+            Ok(passed) => lock(&self.once).recall(passed),
+            Err(error) => tracing::error!(
+                outbound = self.name,
+                %error,
+                "what `once` has let pass cannot be read: the first of each passes again"
+            ),
+        }
     }
 
     async fn deliver_to(&mut self, target: Arc<Target>) {

@@ -67,6 +67,7 @@ pub async fn all(open: &Open) -> anyhow::Result<()> {
         lanes::settlements_of_others_are_void,
         lanes::surveys_count,
         lanes::surveys_tell_where_the_rest_begins,
+        lanes::what_passed_is_remembered,
         order::released_comes_first,
         order::parked_blocks_its_device_only,
         order::behind_follow_in_order,

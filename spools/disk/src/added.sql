@@ -7,3 +7,14 @@ CREATE TABLE IF NOT EXISTS note (
     crc  INTEGER NOT NULL,
     body BLOB    NOT NULL
 ) WITHOUT ROWID;
+
+-- What the `once` of routes has let pass, in the order in which it is forgotten.
+CREATE TABLE IF NOT EXISTS once (
+    lane  INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    route TEXT    NOT NULL,
+    key   BLOB    NOT NULL,
+    id    BLOB    NOT NULL,
+    at    INTEGER NOT NULL,
+    PRIMARY KEY (lane, until, route, key, id)
+) WITHOUT ROWID;

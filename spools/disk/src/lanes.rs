@@ -10,6 +10,7 @@ use crate::lane::change::{
     AttemptRow, BuryRow, HeldRow, Range, Snapshot, parked_number, parked_of, result_number,
 };
 use crate::lane::{LaneState, Stored};
+use crate::once;
 use crate::row::fields_crc;
 use crate::store::{Trouble, get};
 
@@ -175,7 +176,7 @@ pub(crate) fn insert(
 /// Removes all of a lane, but for its attempts, which leave with the history.
 pub(crate) fn delete(conn: &Connection, id: u32) -> Result<(), Trouble> {
     conn.execute("DELETE FROM lane WHERE id = ?", [id])?;
-    for table in ["held", "range", "buried"] {
+    for table in ["held", "range", "buried", "once"] {
         conn.execute(&format!("DELETE FROM {table} WHERE lane = ?"), [id])?;
     }
     Ok(())
@@ -209,6 +210,7 @@ pub(crate) fn write(
         written.not_buried += write_bury(conn, id, bury)?;
     }
     write_attempts(conn, id, snapshot.pending.attempts.iter())?;
+    once::write(conn, id, snapshot.pending.passed.iter())?;
     for (seq, row) in &snapshot.pending.rows {
         write_held(conn, id, *seq, row.as_ref())?;
         if row.is_none() && *seq < trimmed {

@@ -20,6 +20,7 @@ mod lanes;
 mod lease;
 mod mark;
 mod note;
+mod once;
 mod open;
 mod packs;
 mod read;
@@ -41,8 +42,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BoxFuture, Clock, Lane, Lease, Private, Receipt, Room, Settlement, Sha256,
-    Spool, SpoolError, Start, Survey, Timestamp,
+    AppendError, Batch, BoxFuture, Clock, Lane, Lease, Passed, Private, Receipt, Room, Settlement,
+    Sha256, Spool, SpoolError, Start, Survey, Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -227,6 +228,14 @@ impl Spool for DiskSpool {
 
     fn settle(&self, lane: Lane, settlements: Vec<Settlement>) {
         self.shared.settle(lane, settlements);
+    }
+
+    fn remember(&self, lane: Lane, passed: Vec<Passed>) {
+        self.shared.remember(lane, passed);
+    }
+
+    fn remembered(&self, lane: Lane) -> BoxFuture<'_, Result<Vec<Passed>, SpoolError>> {
+        Box::pin(self.shared.remembered(lane))
     }
 
     fn wake(&self, lane: Lane) {

@@ -22,6 +22,7 @@ use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim, trim_quarantine};
 use crate::inbox::Stop;
 use crate::lanes;
 use crate::mark::Mark;
+use crate::once;
 use crate::packs::Packs;
 use crate::seen::Seen;
 use crate::shared::{Shared, lock};
@@ -237,9 +238,14 @@ impl Writer {
                 .effects
                 .push(Effect::Quarantined(-unread.cast_signed()));
         }
+        let mut forgotten = (0, false);
+        for (lane, need) in &self.needs {
+            let (rows, more) = once::forget(conn, *lane, *need, now)?;
+            forgotten = (forgotten.0 + rows, forgotten.1 || more);
+        }
         let packs = self.packs.look(conn, now, need)?;
-        group.dirty |= trimmed.passed > 0 || unread > 0 || packs;
-        group.more |= trimmed.is_full() || self.packs.is_reaping();
+        group.dirty |= trimmed.passed > 0 || unread > 0 || packs || forgotten.0 > 0;
+        group.more |= trimmed.is_full() || self.packs.is_reaping() || forgotten.1;
         Ok(())
     }
 

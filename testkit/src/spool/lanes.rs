@@ -1,9 +1,9 @@
 //! Lanes: where they begin, what they hand out, how they stand.
 
 use anyhow::{Context as _, ensure};
-use faceway_core::{Settled, Settlement, Start};
+use faceway_core::{Passed, Settled, Settlement, Start};
 
-use super::{Bench, alone, bury, numbers, time};
+use super::{Bench, alone, bury, id, numbers, time};
 
 /// `Now` begins with later events, `Oldest` with those that are kept; `start` counts for a new lane only.
 pub async fn lanes_begin_where_they_are_told(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -216,6 +216,47 @@ pub async fn surveys_count(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     ensure!(
         (survey.backlog, survey.oldest, survey.next_due) == (0, None, None),
         "{survey:?}"
+    );
+    Ok(())
+}
+
+/// What the rules let pass is remembered lane by lane, at once and for ever until it silences nothing any more.
+pub async fn what_passed_is_remembered(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let (erp, other) = (bench.lane("erp").await?, bench.lane("other").await?);
+    let passed = |n: u64, until: u64| Passed {
+        route: format!("route {}", n % 2),
+        key: [n as u8; 16],
+        id: id(n),
+        received_at: time(n),
+        until: time(until),
+    };
+    // An event that waits keeps what may silence it.
+    bench.fill(&[(1, 1), (2, 2)]).await?;
+    let spool = bench.spool()?;
+    ensure!(spool.remembered(erp).await?.is_empty());
+    spool.remember(erp, vec![passed(1, 4_000_000), passed(2, 3_000_000)]);
+    spool.remember(erp, vec![passed(3, 5_000_000), passed(1, 4_000_000)]);
+    spool.remember(other, vec![passed(4, 3_000_000)]);
+    let ours = [
+        passed(2, 3_000_000),
+        passed(1, 4_000_000),
+        passed(3, 5_000_000),
+    ];
+    for _ in 0..2 {
+        let spool = bench.spool()?;
+        ensure!(
+            spool.remembered(erp).await? == ours,
+            "the earliest first, each once"
+        );
+        ensure!(spool.remembered(other).await? == [passed(4, 3_000_000)]);
+        bench.reopen().await?;
+    }
+    let spool = bench.spool()?;
+    ensure!(spool.drop_lane("other".into()).await?);
+    let other = bench.lane("other").await?;
+    ensure!(
+        spool.remembered(other).await?.is_empty(),
+        "it went with its lane"
     );
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BoxFuture, Lane, Lease, Private, Receipt, Room, Settlement, Sha256, Spool,
-    SpoolError, Start, Survey, Timestamp,
+    AppendError, Batch, BoxFuture, Lane, Lease, Passed, Private, Receipt, Room, Settlement, Sha256,
+    Spool, SpoolError, Start, Survey, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -65,6 +65,14 @@ impl Spool for Watched {
 
     fn settle(&self, lane: Lane, settlements: Vec<Settlement>) {
         self.inner.settle(lane, settlements);
+    }
+
+    fn remember(&self, lane: Lane, passed: Vec<Passed>) {
+        self.inner.remember(lane, passed);
+    }
+
+    fn remembered(&self, lane: Lane) -> BoxFuture<'_, Result<Vec<Passed>, SpoolError>> {
+        self.inner.remembered(lane)
     }
 
     fn wake(&self, lane: Lane) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use faceway_core::{Attempt, AttemptResult, Code, Parked, Timestamp};
+use faceway_core::{Attempt, AttemptResult, Code, Parked, Passed, Timestamp};
 
 use crate::row::Row;
 
@@ -71,10 +71,13 @@ pub(crate) struct Pending {
     /// Events that are through (delivered, dropped, buried).
     pub(crate) buries: Vec<BuryRow>,
     pub(crate) attempts: VecDeque<AttemptRow>,
+    pub(crate) passed: VecDeque<Passed>,
 }
 
 /// Attempts that wait for a store that fails. The oldest give way: they are for stories only.
 const ATTEMPTS_WAITING_MAX: usize = 65_536;
+/// The same of what `once` has let pass: what gives way may pass again after a restart.
+const PASSED_WAITING_MAX: usize = 65_536;
 
 impl Pending {
     /// Notes an attempt. `tick` tells two of the same millisecond apart and keeps their order.
@@ -90,6 +93,14 @@ impl Pending {
         }
     }
 
+    /// Notes what `once` has let pass.
+    pub(crate) fn remember(&mut self, passed: Vec<Passed>) {
+        self.touched = true;
+        self.passed.extend(passed);
+        let over = self.passed.len().saturating_sub(PASSED_WAITING_MAX);
+        self.passed.drain(..over);
+    }
+
     /// Takes back what could not be written; what happened since counts more.
     pub(crate) fn restore(&mut self, older: Self) {
         self.touched = true;
@@ -98,6 +109,8 @@ impl Pending {
         }
         let newer = std::mem::replace(&mut self.buries, older.buries);
         self.buries.extend(newer);
+        let newer = std::mem::replace(&mut self.passed, older.passed);
+        self.remember(newer.into());
         for attempt in older.attempts.into_iter().rev() {
             if self.attempts.len() < ATTEMPTS_WAITING_MAX {
                 self.attempts.push_front(attempt);

@@ -1,6 +1,6 @@
 //! What becomes of events in a lane.
 
-use faceway_core::{Parked, Settled, Settlement};
+use faceway_core::{Parked, Passed, Settled, Settlement};
 
 use super::change::{BuryRow, Range};
 use super::{Entry, LaneState, State};
@@ -47,6 +47,11 @@ impl LaneState {
                 false
             }
         }
+    }
+
+    /// Notes what the rules have let pass.
+    pub(crate) fn remember(&mut self, passed: Vec<Passed>) {
+        self.pending.remember(passed);
     }
 
     fn park(&mut self, seq: u64, due: i64, why: Parked) {

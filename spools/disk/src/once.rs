@@ -1,0 +1,91 @@
+//! What the `once` of routes has let pass, lane by lane: written with the lane, forgotten when nothing waits there that it
+//! could silence.
+
+use faceway_core::{EventId, Lane, Passed, SpoolError};
+use rusqlite::Connection;
+
+use crate::read::time_from;
+use crate::row::moment;
+use crate::shared::Shared;
+use crate::store::Trouble;
+
+/// Rows that are forgotten in one group at most.
+const ROWS_AT_ONCE: usize = 4096;
+
+impl Shared {
+    /// See [`faceway_core::Spool::remember`].
+    pub(crate) fn remember(&self, lane: Lane, passed: Vec<Passed>) {
+        if let Some(cell) = self.lanes.get(lane.0)
+            && !passed.is_empty()
+        {
+            cell.lock().remember(passed);
+            self.inbox.settled();
+        }
+    }
+
+    /// See [`faceway_core::Spool::remembered`].
+    pub(crate) async fn remembered(
+        self: &std::sync::Arc<Self>,
+        lane: Lane,
+    ) -> Result<Vec<Passed>, SpoolError> {
+        let id = self.lane(lane)?.id;
+        self.sync().await?;
+        self.blocking(move |shared| shared.readers.with(|conn| read(conn, id)))
+            .await
+    }
+}
+
+/// Writes what passed since the last group.
+pub(crate) fn write<'p>(
+    conn: &Connection,
+    lane: u32,
+    passed: impl Iterator<Item = &'p Passed>,
+) -> Result<(), Trouble> {
+    let sql =
+        "INSERT OR REPLACE INTO once (lane, until, route, key, id, at) VALUES (?, ?, ?, ?, ?, ?)";
+    let mut insert = conn.prepare_cached(sql)?;
+    for one in passed {
+        insert.execute((
+            lane,
+            one.until.as_millis(),
+            &one.route,
+            &one.key[..],
+            &one.id.as_bytes()[..],
+            one.received_at.as_millis(),
+        ))?;
+    }
+    Ok(())
+}
+
+fn read(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Passed>> {
+    let sql = "SELECT until, route, key, id, at FROM once WHERE lane = ? ORDER BY until";
+    let mut select = conn.prepare_cached(sql)?;
+    let rows = select.query_map([lane], |row| {
+        Ok(Passed {
+            until: moment(row.get(0)?),
+            route: row.get(1)?,
+            key: row.get(2)?,
+            id: EventId::from_bytes(row.get(3)?),
+            received_at: moment(row.get(4)?),
+        })
+    })?;
+    rows.collect()
+}
+
+/// Forgets what silences nothing any more in a lane that needs the log from `need` on. Gives how many rows that were, and
+/// whether there may be more.
+pub(crate) fn forget(
+    conn: &Connection,
+    lane: u32,
+    need: u64,
+    now: i64,
+) -> Result<(usize, bool), Trouble> {
+    // A lane that is behind comes to events of long ago.
+    let oldest = time_from(conn, need)?.map_or(now, |at| at.min(now));
+    let sql = "DELETE FROM once WHERE (lane, until, route, key, id) IN \
+               (SELECT lane, until, route, key, id FROM once WHERE lane = ? AND until <= ? ORDER BY until LIMIT ?)";
+    let gone = conn
+        .prepare_cached(sql)?
+        .execute((lane, oldest, ROWS_AT_ONCE as i64))?;
+    Ok((gone, gone == ROWS_AT_ONCE))
+}

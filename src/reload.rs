@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{self, GatewayConfig};
+use crate::config::{self, ConfigError, GatewayConfig, Loaded};
 pub use crate::site::Changes;
 use crate::site::Site;
 use watch::Watch;
@@ -63,10 +63,10 @@ impl Reload {
     /// Watches until what it gives is dropped. What is in force was read from `path` just before.
     pub(crate) fn watch(self, routes: &Routes) -> (Reloader, AbortOnDropHandle<()>) {
         let (asking, asked) = mpsc::channel(ASKING_MAX);
-        let seen = print(&self.path, &templates(routes));
+        let beside = templates(routes, &self.path);
         let at_work = AtWork {
-            seen,
-            templates: templates(routes),
+            seen: print(&self.path, &beside),
+            beside,
             reload: self,
         };
         at_work.reload.loaded();
@@ -108,8 +108,8 @@ struct AtWork {
     reload: Reload,
     /// Of what was last looked at.
     seen: Print,
-    /// Files beside it that are read with it.
-    templates: Vec<PathBuf>,
+    /// Files beside it that are read with it: its templates.
+    beside: Vec<PathBuf>,
 }
 
 impl AtWork {
@@ -139,7 +139,7 @@ impl AtWork {
     }
 
     fn is_new(&self) -> bool {
-        print(&self.reload.path, &self.templates) != self.seen
+        print(&self.reload.path, &self.beside) != self.seen
     }
 
     /// Reads the file if it is not the one that was last seen.
@@ -151,7 +151,7 @@ impl AtWork {
     }
 
     async fn read_again(&mut self) -> Answer {
-        self.seen = print(&self.reload.path, &self.templates);
+        self.seen = print(&self.reload.path, &self.beside);
         let answer = self.take_over().await;
         match &answer {
             Ok(changes) => {
@@ -174,12 +174,15 @@ impl AtWork {
     }
 
     async fn take_over(&mut self) -> Answer {
-        let routes = read(&self.reload.path, &self.reload.config)?;
-        let beside = templates(&routes);
-        if beside != self.templates {
-            self.seen = print(&self.reload.path, &beside);
-            self.templates = beside;
+        let (mut loaded, beside) = config::read_routes(&self.reload.path);
+        // A file that cannot be read to its end may name fewer than it does.
+        if beside != self.beside && (loaded.is_ok() || !beside.is_empty()) {
+            self.beside = beside;
+            // Read once more: what is seen is never newer than what was read.
+            self.seen = print(&self.reload.path, &self.beside);
+            loaded = config::read_routes(&self.reload.path).0;
         }
+        let routes = checked(loaded, &self.reload.config)?;
         let mut site = self.reload.site.lock().await;
         let told = |error: anyhow::Error| Refused(format!("error: {error:#}\n"));
         let prepared = site.prepare(routes).await.map_err(told)?;
@@ -192,9 +195,11 @@ impl AtWork {
 }
 
 /// Everything that `faceway check` does.
-fn read(path: &Path, config: &GatewayConfig) -> Result<Routes, Refused> {
-    let loaded = config::load_routes(Some(path)).map_err(|error| Refused(error.to_string()))?;
-    let routes = loaded.value;
+fn checked(
+    loaded: Result<Loaded<Routes>, ConfigError>,
+    config: &GatewayConfig,
+) -> Result<Routes, Refused> {
+    let routes = loaded.map_err(|error| Refused(error.to_string()))?.value;
     config::together(config, &routes).map_err(|error| Refused(error.to_string()))?;
     let failures = routes.run_tests();
     if failures.is_empty() {
@@ -204,20 +209,18 @@ fn read(path: &Path, config: &GatewayConfig) -> Result<Routes, Refused> {
     Err(Refused(told.join("\n")))
 }
 
-fn templates(routes: &Routes) -> Vec<PathBuf> {
-    let named = routes
-        .outbounds
-        .iter()
-        .filter_map(|plan| plan.common.format.file());
-    named.map(PathBuf::from).collect()
+fn templates(routes: &Routes, path: &Path) -> Vec<PathBuf> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let outbounds = routes.outbounds.iter();
+    let named = outbounds.filter_map(|plan| plan.common.format.file());
+    named.map(|file| folder.join(file)).collect()
 }
 
-fn print(path: &Path, templates: &[PathBuf]) -> Print {
+fn print(path: &Path, beside: &[PathBuf]) -> Print {
     let mut digest = Sha256::new();
     digest.update(Sha256::digest(std::fs::read(path).ok()?));
-    let folder = path.parent().unwrap_or(Path::new(""));
-    for template in templates {
-        let text = std::fs::read(folder.join(template)).unwrap_or_default();
+    for file in beside {
+        let text = std::fs::read(file).unwrap_or_default();
         digest.update(Sha256::digest(text));
     }
     Some(digest.finalize().into())

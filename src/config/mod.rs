@@ -5,9 +5,10 @@ pub mod secrets;
 pub mod tls;
 mod together;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use faceway_rules::{AdapterGrammar, Diagnostics, RouteSet, Routes};
+use faceway_rules::{AdapterGrammar, Diagnostics, ReadFile, RouteSet, Routes};
 
 pub use gateway::GatewayConfig;
 pub use together::together;
@@ -82,8 +83,25 @@ pub fn load_gateway(file: Option<&Path>) -> Result<Loaded<GatewayConfig>, Config
 /// When it cannot be read, or anything in it is wrong.
 pub fn load_routes(file: Option<&Path>) -> Result<Loaded<Routes>, ConfigError> {
     let path = file.map_or_else(|| PathBuf::from(ROUTES_FILE), Path::to_owned);
-    let text = read(&path)?;
-    parse_routes(&text, &path.display().to_string()).map_err(ConfigError::Wrong)
+    read_routes(&path).0
+}
+
+/// Loads `routes.toml`, and tells which files it looked for beside it, also where something is wrong: a change of one of
+/// them may mend it.
+pub fn read_routes(path: &Path) -> (Result<Loaded<Routes>, ConfigError>, Vec<PathBuf>) {
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(error) => return (Err(error), Vec::new()),
+    };
+    let beside = RefCell::new(Vec::new());
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let look = |file: &Path| {
+        let file = folder.join(file);
+        beside.borrow_mut().push(file.clone());
+        template(&file)
+    };
+    let loaded = parse(&text, &path.display().to_string(), &look).map_err(ConfigError::Wrong);
+    (loaded, beside.into_inner())
 }
 
 /// Reads the text of a `routes.toml` of this name, beside which the templates that it names are.
@@ -92,8 +110,11 @@ pub fn load_routes(file: Option<&Path>) -> Result<Loaded<Routes>, ConfigError> {
 /// Everything that is wrong in it or in its templates.
 pub fn parse_routes(text: &str, name: &str) -> Result<Loaded<Routes>, Diagnostics> {
     let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-    let template = |path: &Path| template(&folder.join(path));
-    let value = faceway_rules::parse_with(text, name, &grammar(), &template)?;
+    parse(text, name, &|path| template(&folder.join(path)))
+}
+
+fn parse(text: &str, name: &str, files: ReadFile<'_>) -> Result<Loaded<Routes>, Diagnostics> {
+    let value = faceway_rules::parse_with(text, name, &grammar(), files)?;
     Ok(Loaded {
         warnings: value.warnings.clone(),
         value,

@@ -519,3 +519,39 @@ pub(crate) async fn wait_for_log(gateway: &Gateway, part: &str) {
     let waited = tokio::time::timeout(PATIENCE, waiting).await;
     assert!(waited.is_ok(), "{part:?} is not in {}", gateway.log());
 }
+
+/// Something that is mounted as long as this lives.
+pub(crate) struct Mounted(PathBuf);
+
+impl Mounted {
+    /// A directory, seen at another place as well. `None` where this user may not mount, which may not be in CI.
+    pub(crate) fn over(directory: &Path, at: &Path) -> Option<Self> {
+        Self::mount(&[Path::new("--bind"), directory], at)
+    }
+
+    /// The file system in a file.
+    pub(crate) fn image(image: &Path, at: &Path) -> Option<Self> {
+        Self::mount(&[Path::new("-o"), Path::new("loop"), image], at)
+    }
+
+    fn mount(what: &[&Path], at: &Path) -> Option<Self> {
+        let mut mount = std::process::Command::new("mount");
+        let output = mount.args(what).arg(at).output();
+        if output.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at.to_owned()));
+        }
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "in CI this user must be able to mount"
+        );
+        println!("skipped: this user may not mount");
+        None
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let mut umount = std::process::Command::new("umount");
+        let _ = umount.arg("-l").arg(&self.0).output();
+    }
+}

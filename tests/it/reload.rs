@@ -12,7 +12,7 @@ use faceway_testkit::receiver::{Behaviour, Receiver};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Device, LOBBY, PATIENCE, Site, reload, replace, route, wait_for_log, webhook,
+    Device, Gateway, LOBBY, Mounted, PATIENCE, Site, reload, replace, route, wait_for_log, webhook,
 };
 
 const RELOADED: &str = "faceway_reload_successful";
@@ -170,6 +170,27 @@ async fn a_bad_file_changes_nothing_and_is_told_with_its_place() {
         .await;
 }
 
+async fn knows(gateway: &Gateway, inbound: &str) -> bool {
+    let (_, told) = gateway.get("/api/v1/inbounds").await;
+    told.contains(&format!("/in/{inbound}\""))
+}
+
+/// Waits until the gateway knows an inbound.
+async fn known(gateway: &Gateway, inbound: &str) {
+    let waiting = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while !knows(gateway, inbound).await {
+            ticks.tick().await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(
+        waited.is_ok(),
+        "{inbound} was not noticed: {}",
+        gateway.log()
+    );
+}
+
 /// However a file is replaced, it is noticed: here by what the gateway then says about itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_replace_the_file_is_noticed() {
@@ -196,31 +217,16 @@ async fn every_way_to_replace_the_file_is_noticed() {
         std::fs::rename(new, at).unwrap();
     };
     let gateway = site.start().await;
-    let known = async |name: &str| {
-        let waiting = async {
-            let mut ticks = tokio::time::interval(Duration::from_millis(20));
-            while !gateway
-                .get("/api/v1/inbounds")
-                .await
-                .1
-                .contains(&format!("/in/{name}\""))
-            {
-                ticks.tick().await;
-            }
-        };
-        let waited = tokio::time::timeout(PATIENCE, waiting).await;
-        assert!(waited.is_ok(), "{name} was not noticed: {}", gateway.log());
-    };
     replace(&site, &text("renamed"));
-    known("renamed").await;
+    known(&gateway, "renamed").await;
     std::fs::write(&file, text("written")).unwrap();
-    known("written").await;
+    known(&gateway, "written").await;
     let data = site.path().join("..data");
     link(&version("linked"), &data);
     link(&data.join("routes.toml"), &file);
-    known("linked").await;
+    known(&gateway, "linked").await;
     link(&version("swapped"), &data);
-    known("swapped").await;
+    known(&gateway, "swapped").await;
     gateway.signal(rustix::process::Signal::HUP);
     wait_for_log(&gateway, "is in force").await;
 }
@@ -397,4 +403,69 @@ async fn an_outbound_that_comes_back_delivers_again() {
         receiver.wait_for(n + 1).await;
     }
     assert!(arrived(&receiver).values().all(|times| *times == 1));
+}
+
+/// A template is a part of the file: a change of it is taken over, and mends what was wrong in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_changes_beside_the_file_is_taken_over() {
+    let receiver = Receiver::start().await;
+    let plain = format!(
+        "{LOBBY}{}{}",
+        webhook("erp", &receiver),
+        route("all", &["erp"])
+    );
+    let with_template = plain.replace(
+        "\nretry",
+        "\nformat = \"template\"\ntemplate = \"short.json.j2\"\nretry",
+    );
+    let site = Site::new(&plain);
+    let gateway = site.start().await;
+    let template = site.path().join("short.json.j2");
+    std::fs::write(&template, "{ \"id\": {{ vendor_id | tojson }").unwrap();
+    replace(&site, &with_template);
+    gateway
+        .wait_for_metric(RELOADED, |successful| successful == 0.0)
+        .await;
+    assert!(
+        gateway.log().contains("short.json.j2:1:"),
+        "{}",
+        gateway.log()
+    );
+    // Only the template is touched.
+    std::fs::write(&template, "{ \"id\": {{ vendor_id | tojson }} }").unwrap();
+    gateway
+        .wait_for_metric(RELOADED, |successful| successful == 1.0)
+        .await;
+    let mut device = Device::connect(gateway.devices).await;
+    push(&mut device, 1).await;
+    receiver.wait_for(1).await;
+    std::fs::write(&template, "{ \"nr\": {{ vendor_id | tojson }} }").unwrap();
+    let (mut n, mut last) = (1, Vec::new());
+    while !last.starts_with(b"{ \"nr\"") {
+        n += 1;
+        push(&mut device, n).await;
+        last = receiver.wait_for(n).await.pop().unwrap().body.to_vec();
+    }
+}
+
+/// As docker mounts a directory of the host.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_in_a_directory_that_is_bind_mounted_is_noticed() {
+    let host = tempfile::tempdir().unwrap();
+    let site = Site::new(LOBBY);
+    let Some(_mounted) = Mounted::over(host.path(), site.path()) else {
+        return;
+    };
+    let text = |name: &str| format!("[inbound.nebula.{name}]\n");
+    let write = |name: &str| std::fs::write(host.path().join(name), text(name)).unwrap();
+    write("first");
+    std::fs::rename(host.path().join("first"), host.path().join("routes.toml")).unwrap();
+    let gateway = site.start().await;
+    assert!(knows(&gateway, "first").await);
+    write("second");
+    std::fs::rename(host.path().join("second"), host.path().join("routes.toml")).unwrap();
+    known(&gateway, "second").await;
+    std::fs::write(host.path().join("routes.toml"), text("third")).unwrap();
+    known(&gateway, "third").await;
+    assert!(gateway.stop().await.success());
 }

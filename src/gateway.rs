@@ -24,7 +24,7 @@ use crate::admin::{self, Admin};
 use crate::config::gateway::Limits;
 use crate::config::{GatewayConfig, ROUTES_FILE, secrets};
 use crate::dispatch::{Common, InForce, RuleBook, Rules};
-use crate::inbound::{self, BodyMemory, Receiver, ServerLimits};
+use crate::inbound::{self, BodyMemory, Receiver, ServerLimits, TurnedAway};
 use crate::open::{self, Base, Listeners};
 use crate::reload::{Reload, Reloader};
 use crate::site::{Grounds, Site, View};
@@ -207,6 +207,7 @@ fn receiver(
         memory,
         body_bytes_max: limits.body_bytes_max,
         body_timeout: limits.body_timeout,
+        turned_away: TurnedAway::default(),
     }
 }
 

@@ -12,6 +12,7 @@ mod keep;
 mod receive;
 mod server;
 mod terminals;
+mod turned_away;
 
 pub use admission::Admission;
 pub(crate) use admission::bearer;
@@ -22,3 +23,4 @@ pub use keep::{Inbound, Kept};
 pub use receive::Receiver;
 pub use server::{Listener, ServerLimits, serve};
 pub(crate) use terminals::{Terminal, TerminalState, Terminals, address};
+pub(crate) use turned_away::TurnedAway;

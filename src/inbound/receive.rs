@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::admission::{Admission, Denied};
 use super::body::{self, BodyError, BodyLimits, BodyMemory};
-use super::{Inbound, images};
+use super::{Inbound, TurnedAway, images};
 use crate::link::Links;
 use crate::site::{View, Way};
 
@@ -29,6 +29,7 @@ pub struct Receiver {
     pub(crate) memory: BodyMemory,
     pub(crate) body_bytes_max: u64,
     pub(crate) body_timeout: std::time::Duration,
+    pub(crate) turned_away: TurnedAway,
 }
 
 impl Receiver {
@@ -46,10 +47,13 @@ impl Receiver {
             None if request.uri().path().starts_with("/images/") => {
                 images::serve(&request, &self.links, &*self.spool).await
             }
-            None => plain(
-                StatusCode::NOT_FOUND,
-                "no inbound has this path; see the paths in routes.toml\n",
-            ),
+            None => {
+                self.turned_away.nowhere(request.uri().path(), peer);
+                plain(
+                    StatusCode::NOT_FOUND,
+                    "no inbound has this path; see the paths in routes.toml\n",
+                )
+            }
         };
         Ok(response)
     }
@@ -65,10 +69,17 @@ impl Receiver {
             Ok(()) => {}
             Err(denied) => {
                 inbound.turned_away();
+                let (status, why) = match denied {
+                    Denied::Address => (403, "this address may not push here (`allow`)"),
+                    Denied::Token => (401, "its token is missing or wrong"),
+                };
+                self.turned_away.at(inbound.name(), peer, status, why);
                 return denied_response(denied);
             }
         }
         if request.method() != Method::POST {
+            let why = "records are posted, and this is another method";
+            self.turned_away.at(inbound.name(), peer, 405, why);
             return wrong_method("POST", "POST records here\n");
         }
         let (head, body) = request.into_parts();
@@ -79,12 +90,19 @@ impl Receiver {
         match body::read(&head.headers, body, limits, &self.memory).await {
             Ok(body) => {
                 let kept = inbound.keep(&head.headers, Some(peer), &body.bytes).await;
-                response_of(inbound, &kept.outcome)
+                let response = response_of(inbound, &kept.outcome);
+                if let Outcome::Refused(why) = kept.outcome {
+                    let status = response.status().as_u16();
+                    self.turned_away.at(inbound.name(), peer, status, why);
+                }
+                response
             }
             Err(BodyError::NoMemory) => response_of(inbound, &inbound.busy().outcome),
             Err(error) => {
                 if error == BodyError::TooLarge {
                     inbound.turned_away();
+                    let why = "its body is larger than limits.body_bytes_max of gateway.toml";
+                    self.turned_away.at(inbound.name(), peer, 413, why);
                 }
                 body_response(error)
             }

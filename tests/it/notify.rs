@@ -70,6 +70,14 @@ async fn without_a_watchdog_there_are_no_signs_of_life() {
         .set("WATCHDOG_PID", "1");
     let gateway = site.start().await;
     assert!(manager.hears().await.starts_with("READY=1"));
+    // A reload is told from its beginning to its end, also when what was read is wrong.
+    for text in [ROUTES, "?"] {
+        std::fs::write(site.path().join("routes.toml"), text).unwrap();
+        gateway.signal(Signal::HUP);
+        let told = manager.hears().await;
+        assert!(told.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{told}");
+        assert!(manager.hears().await.starts_with("READY=1"));
+    }
     assert!(gateway.stop().await.success());
     assert!(manager.hears().await.starts_with("STOPPING=1"));
 }

@@ -55,10 +55,14 @@ must() {
   ((failures == before))
 }
 
-eventually() {
-  local until=$((SECONDS + 90))
+eventually() { within 90 "$@"; }
+
+# within SECONDS COMMAND…: asks again until it is so, at most so long.
+within() {
+  local seconds=$1 until=$((SECONDS + $1))
+  shift
   until "$@"; do
-    ((SECONDS < until)) || return 1
+    ((SECONDS < until)) || { echo "not within $seconds seconds: $*" >&2; return 1; }
     sleep 1
   done
 }

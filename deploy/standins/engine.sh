@@ -5,6 +5,8 @@ dir=${FACEWAY_CHECK_DIR:-/var/tmp/faceway-check}
 export PATH=/usr/bin:/usr/sbin:$PATH DOCKER_HOST=unix://$dir/docker.sock
 log=$dir/steps.log
 engine=
+forward=
+ip_forward=
 failures=0
 keep=false
 
@@ -25,7 +27,7 @@ finish() {
 need() {
   ((EUID == 0)) || { echo "run this as root: it starts an engine" >&2; exit 2; }
   for tool; do
-    command -v "$tool" >/dev/null || { echo "missing: $tool (apt-get install docker.io docker-compose debootstrap curl)" >&2; exit 2; }
+    command -v "$tool" >/dev/null || { echo "missing: $tool (apt-get install docker.io docker-compose debootstrap curl iproute2)" >&2; exit 2; }
   done
 }
 
@@ -55,10 +57,14 @@ must() {
   ((failures == before))
 }
 
-eventually() {
-  local until=$((SECONDS + 90))
+eventually() { within 90 "$@"; }
+
+# within SECONDS COMMAND…: asks again until it is so, at most so long.
+within() {
+  local seconds=$1 until=$((SECONDS + $1))
+  shift
   until "$@"; do
-    ((SECONDS < until)) || return 1
+    ((SECONDS < until)) || { echo "not within $seconds seconds: $*" >&2; return 1; }
     sleep 1
   done
 }
@@ -68,6 +74,11 @@ start_engine() {
   ! docker version >/dev/null 2>&1 || return 0
   local graph=()
   [[ -z ${FACEWAY_CHECK_STORAGE:-} ]] || graph=(--storage-driver "$FACEWAY_CHECK_STORAGE")
+  # Where no engine has been yet, the machine's network is put back at the end to what it is now.
+  if [[ ! -e /sys/class/net/docker0 ]]; then
+    forward=$(iptables -S FORWARD | sed -n 's/^-P FORWARD //p')
+    ip_forward=$(</proc/sys/net/ipv4/ip_forward)
+  fi
   dockerd --data-root "$dir/data" --exec-root "$dir/exec" --host "$DOCKER_HOST" --pidfile "$dir/pid" "${graph[@]}" \
     >"$dir/engine.log" 2>&1 &
   engine=$!
@@ -89,12 +100,21 @@ clean_up() {
   if [[ -n $engine ]]; then
     kill "$engine"
     wait "$engine" 2>/dev/null
+    [[ -z $forward ]] || forget_network
+    # A build in the host's network leaves it mounted.
+    umount "$dir"/exec/netns/* 2>/dev/null
   fi
   if $keep || [[ -z $engine ]]; then
     echo "the engine's data stay in $dir"
   else
     cp "$log" "${TMPDIR:-/tmp}/faceway-check.log"
-    rm -rf "$dir"
-    echo "removed $dir; the log is ${TMPDIR:-/tmp}/faceway-check.log"
+    rm -rf "$dir" && echo "removed $dir; the log is ${TMPDIR:-/tmp}/faceway-check.log"
   fi
+}
+
+# An engine that ends leaves its bridge, its rules, and a machine that forwards nothing else.
+forget_network() {
+  ip link delete docker0
+  iptables-save | grep -iv docker | sed "s/^:FORWARD DROP/:FORWARD $forward/" | iptables-restore
+  echo "$ip_forward" >/proc/sys/net/ipv4/ip_forward
 }

@@ -77,9 +77,15 @@ impl Gateway {
         let token = token.map(secrets::resolve).transpose()?;
         let (grounds, common) = grounds(&config, file.as_ref(), &spool, &clock)?;
         let memory = grounds.base.memory.clone();
-        let mut site = Site::new(grounds);
+        let mut site = Site::new(grounds).await?;
         let prepared = site.prepare(routes.clone()).await?;
-        let listeners = Listeners::bind(&config.listen).await?;
+        let listeners = match Listeners::bind(&config.listen).await {
+            Ok(listeners) => listeners,
+            Err(error) => {
+                site.take_back(&prepared).await;
+                return Err(error);
+            }
+        };
         let (devices, admin_address) = listeners.addresses()?;
         // Last, when nothing that the files name can be missing any more: from here on events leave.
         site.adopt(prepared).await?;
@@ -146,9 +152,11 @@ impl Gateway {
     /// Stops in the order of the flow. What was accepted and is not delivered stays in the spool.
     pub async fn stop(self) {
         tracing::info!("stopping: no new records");
-        drop(self.reload);
         self.intake.stop.cancel();
+        // A reload that has begun comes to its end: broken off while the rules are written down, it would leave others on
+        // disk than those by which lanes go until they stop.
         let mut site = self.site.lock().await;
+        drop(self.reload);
         let inbounds = tokio::time::timeout(GRACE, site.stop_inbounds());
         let _ = tokio::join!(self.intake.work, inbounds);
         tracing::info!("stopping: waiting for deliveries that are on their way");

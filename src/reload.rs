@@ -132,7 +132,11 @@ impl AtWork {
                 // What is found by chance may be half written: it is taken when it stays as it is.
                 _ = poll.tick() => match self.is_new() {
                     true => quiet.disturbed(Instant::now()),
-                    false => self.reload.site.lock().await.forget_left().await,
+                    false => {
+                        let mut site = self.reload.site.lock().await;
+                        site.write_down().await;
+                        site.forget_left().await;
+                    }
                 },
             }
         }

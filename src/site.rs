@@ -5,6 +5,8 @@ mod book;
 mod leaving;
 mod prepare;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::HashMap;
@@ -20,6 +22,7 @@ use crate::inbound::{Sources, Terminals};
 use crate::observe;
 use crate::open::{self, Base, OpenedInbound, Print};
 
+use book::Kept;
 use prepare::{Change, Prepared};
 pub(crate) use view::{Part, View, Way};
 
@@ -34,6 +37,10 @@ pub(crate) struct Site {
     view: watch::Sender<Arc<View>>,
     /// Whether anything was adopted before.
     adopted: bool,
+    /// The rule book of before the start, until something is adopted.
+    kept: Option<Kept>,
+    /// Whether what is in force is written down.
+    written: bool,
     inbounds: Vec<(InboundPlan, Print, Arc<Part>)>,
     outbounds: Vec<(OutboundPlan, Print)>,
     dispatch: Dispatch,
@@ -62,14 +69,18 @@ pub(crate) struct Grounds {
 
 impl Site {
     /// A site where nothing is at work yet.
-    pub(crate) fn new(grounds: Grounds) -> Self {
+    ///
+    /// # Errors
+    /// When the spool cannot tell by which rules what waits is to go.
+    pub(crate) async fn new(grounds: Grounds) -> anyhow::Result<Self> {
         let Grounds {
             base,
             common,
             repair,
             file,
         } = grounds;
-        Self {
+        let kept = book::load(&*base.spool, &file).await?;
+        Ok(Self {
             dispatch: Dispatch::new(common.clone()),
             base,
             rules: common.rules.clone(),
@@ -78,11 +89,13 @@ impl Site {
             file,
             view: watch::Sender::default(),
             adopted: false,
+            kept,
+            written: true,
             inbounds: Vec::new(),
             outbounds: Vec::new(),
             sources: Sources::new(),
             terminals: Terminals::new(),
-        }
+        })
     }
 
     /// What requests and those who look see of it.
@@ -110,9 +123,7 @@ impl Site {
         let mut changes = Changes::default();
         self.adopt_outbounds(&routes, outbounds, behind, &mut changes);
         self.adopt_inbounds(&routes, inbounds, &mut changes);
-        if !self.adopted {
-            self.resume_leaving().await;
-        }
+        self.resume_leaving().await;
         self.adopted = true;
         self.show().await;
         self.forget_left().await;
@@ -211,7 +222,7 @@ impl Site {
 
     /// Lets go of lanes that have left: nothing waits in them, and nothing is buried there.
     pub(crate) async fn forget_left(&mut self) {
-        let left = self.dispatch.left();
+        let left = self.dispatch.left().await;
         for handle in &left {
             let name = handle.name();
             observe::lane_gone(name);

@@ -62,8 +62,8 @@ pub trait Spool: Send + Sync + 'static {
     /// pass next time. Begin with 0. The mark counts changes, nothing else.
     fn changed(&self, seen: u64) -> BoxFuture<'_, u64>;
 
-    /// The highest sequence number of all events that can be leased; 0 when there is none. What is kept from now on gets
-    /// a higher one. Cheap.
+    /// A sequence number between all events that are kept, which have no higher one, and all that are kept from now on,
+    /// which get a higher one; 0 when none was ever kept. Cheap.
     fn newest(&self) -> u64;
 
     /// Keeps a note of this name in place of the one before; durable when it returns `Ok`, and when it returns an error
@@ -71,7 +71,7 @@ pub trait Spool: Send + Sync + 'static {
     /// events go. Notes are few, and are kept also when events are refused for want of room.
     fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>>;
 
-    /// The note of this name; `None` when none was kept.
+    /// The note of this name, as it will be found after a crash; an error while the engine does not know that. `None` when none was kept, or it is damaged, which the engine tells in its log.
     fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, SpoolError>>;
 
     /// How much room there is. Cheap: asked for every scrape.

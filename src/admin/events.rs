@@ -1,14 +1,15 @@
 //! Repair: buried events, replays, and one event's story.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use faceway_core::{Attempt, BuriedChoice, EventId, LaneStory, Standing};
 use faceway_rules::RouteSet;
 use serde_json::Value;
 
 use super::problem::{Body, Path, Problem, Query};
-use super::{LISTED_MAX, Looking, Page};
+use super::{LISTED_MAX, Looking, Page, change_site};
 use crate::api;
 
 /// `GET /api/v1/buried`.
@@ -105,25 +106,22 @@ pub(super) async fn replay(
     if until <= replay.since {
         return Err(Problem::bad("until must be later than since"));
     }
-    // Held until it is done: a reload between the two would be about other events.
-    let site = admin.site.lock().await;
-    let failed = |error: anyhow::Error| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
-    };
-    site.ask_anew(&replay.to).await.map_err(failed)?;
-    match admin
-        .repair
-        .replay(replay.to.clone(), replay.since, until)
-        .await?
-    {
-        Some(count) => {
+    let repair = Arc::clone(&admin.repair);
+    // A reload between the two would be about other events.
+    let count = change_site(&admin, async move |mut site| {
+        let asked = site.ask_anew(&replay.to).await;
+        asked.map_err(|error| Problem::trouble(&error))?;
+        let to = replay.to.clone();
+        let count = repair.replay(to, replay.since, until).await?;
+        if let Some(count) = count {
             tracing::info!(outbound = replay.to, count, "events are replayed");
-            Ok(Json(api::Count { count }))
         }
-        None => Err(Problem::not_found(
-            "there is no lane of this name; see faceway lanes",
-        )),
-    }
+        Ok(count)
+    });
+    let count = count
+        .await?
+        .ok_or_else(|| Problem::not_found("there is no lane of this name; see faceway lanes"))?;
+    Ok(Json(api::Count { count }))
 }
 
 /// `GET /api/v1/events/{id}/why`.

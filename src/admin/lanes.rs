@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use faceway_core::{AppendError, Survey};
 
 use super::problem::{Path, Problem};
-use super::{Admin, Looking, inbounds};
+use super::{Admin, Looking, change_site, inbounds};
 use crate::api;
 use crate::dispatch::{LaneHandle, LaneState};
 
@@ -42,21 +42,22 @@ pub(super) async fn forget(
     State(admin): Looking,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let mut site = admin.site.lock().await;
-    if site.names_outbound(&name) {
-        let text =
-            "this outbound is in routes.toml; take it out first, or bury and drop its events";
-        return Err(Problem::new(StatusCode::CONFLICT, text));
-    }
-    let failed = |error: anyhow::Error| {
-        let text = format!("{error:#}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, text)
-    };
-    if site.forget(&name).await.map_err(failed)? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Problem::not_found("there is no lane of this name"))
-    }
+    change_site(&admin, async move |mut site| {
+        if site.names_outbound(&name) {
+            let text =
+                "this outbound is in routes.toml; take it out first, or bury and drop its events";
+            return Err(Problem::new(StatusCode::CONFLICT, text));
+        }
+        match site
+            .forget(&name)
+            .await
+            .map_err(|error| Problem::trouble(&error))?
+        {
+            true => Ok(StatusCode::NO_CONTENT),
+            false => Err(Problem::not_found("there is no lane of this name")),
+        }
+    })
+    .await
 }
 
 async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {

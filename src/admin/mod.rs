@@ -19,7 +19,7 @@ use axum::response::Html;
 use axum::routing::{get, post};
 use faceway_core::{Clock, Private, Repair, Spool, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use crate::dispatch::InForce;
 use crate::reload::Reloader;
@@ -53,6 +53,21 @@ impl Admin {
     fn look(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())
     }
+}
+
+/// Does something to the site, to its end also when the client goes away: half done it would leave on disk what nobody here
+/// knows of.
+async fn change_site<T, Changed>(
+    admin: &Admin,
+    change: impl FnOnce(OwnedMutexGuard<Site>) -> Changed,
+) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    Changed: Future<Output = Result<T, Problem>> + Send + 'static,
+{
+    let site = Arc::clone(&admin.site).lock_owned().await;
+    let ended = tokio::spawn(change(site)).await;
+    ended.unwrap_or_else(|_| Err(Problem::trouble(&anyhow::anyhow!("it broke off"))))
 }
 
 type Looking = axum::extract::State<Arc<Admin>>;

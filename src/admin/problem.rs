@@ -30,6 +30,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, text)
     }
 
+    /// Our trouble.
+    pub(super) fn trouble(error: &anyhow::Error) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
+    }
+
     pub(super) fn bad(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }

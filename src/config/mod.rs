@@ -140,6 +140,11 @@ pub fn grammar() -> Vec<AdapterGrammar> {
         .collect()
 }
 
+/// The text of a template that a `routes.toml` names, or why there is none.
+pub fn template_beside(routes: &Path, file: &Path) -> Result<String, String> {
+    template(&routes.parent().unwrap_or(Path::new("")).join(file))
+}
+
 /// The text of a template, or why there is none.
 fn template(path: &Path) -> Result<String, String> {
     use std::io::{ErrorKind, Read as _};

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::link::Links;
 use decide::Once;
-pub use rulebook::{Anew, Edition, InForce, RuleBook, Rules};
+pub use rulebook::{Anew, Edition, Gone, InForce, RuleBook, Rules};
 use seat::{Orders, Seat, Target};
 pub use status::{LaneState, LaneStatus, LastFailure};
 
@@ -99,6 +99,14 @@ struct Seated {
     work: JoinHandle<()>,
 }
 
+impl Seated {
+    /// Whether there is something to do again.
+    fn look_again(&mut self) {
+        self.left.store(false, Ordering::SeqCst);
+        self.orders.send_modify(|_| {});
+    }
+}
+
 impl Dispatch {
     /// No lanes yet.
     pub fn new(common: Common) -> Self {
@@ -134,7 +142,10 @@ impl Dispatch {
         };
         let target = Arc::new(Target { plan, outbound });
         let left = Arc::new(AtomicBool::new(false));
-        let (orders, ordered) = watch::channel(Orders::Deliver(Arc::clone(&target)));
+        let (orders, ordered) = watch::channel(Orders {
+            target: Arc::clone(&target),
+            leave: None,
+        });
         let seat = Seat {
             name: handle.name.clone(),
             target,
@@ -169,7 +180,9 @@ impl Dispatch {
         seated.handle.protocol = plan.protocol.name();
         seated.handle.leaving = false;
         let target = Arc::new(Target { plan, outbound });
-        seated.orders.send_replace(Orders::Deliver(target));
+        let leave = None;
+        seated.orders.send_replace(Orders { target, leave });
+        seated.left.store(false, Ordering::SeqCst);
     }
 
     /// The lane delivers what was kept up to `upto`, a sequence number, and ends.
@@ -178,16 +191,38 @@ impl Dispatch {
             && !seated.handle.leaving
         {
             seated.handle.leaving = true;
-            seated.orders.send_replace(Orders::Leave { upto });
+            seated
+                .orders
+                .send_modify(|orders| orders.leave = Some(upto));
         }
     }
 
-    /// Lanes that have left, and are no longer here.
-    pub fn left(&mut self) -> Vec<LaneHandle> {
-        let gone =
-            |seated: &mut Seated| seated.handle.leaving && seated.left.load(Ordering::SeqCst);
-        let left = self.seated.extract_if(.., gone);
-        left.map(|seated| seated.handle).collect()
+    /// Lanes that have left, and are no longer here. One that has something to do again, as it was handed events of the
+    /// history, goes on.
+    pub async fn left(&mut self) -> Vec<LaneHandle> {
+        let mut left = Vec::new();
+        for mut seated in std::mem::take(&mut self.seated) {
+            let upto = seated.orders.borrow().leave;
+            match upto {
+                Some(upto) if seated.left.load(Ordering::SeqCst) => {
+                    match self.is_through(&seated, upto).await {
+                        true => left.push(seated.handle),
+                        false => {
+                            seated.look_again();
+                            self.seated.push(seated);
+                        }
+                    }
+                }
+                _ => self.seated.push(seated),
+            }
+        }
+        left
+    }
+
+    async fn is_through(&self, seated: &Seated, upto: u64) -> bool {
+        let now = self.common.clock.now();
+        let survey = self.common.spool.survey(seated.handle.lane, now).await;
+        survey.is_ok_and(|survey| seat::is_through(&survey, upto))
     }
 
     /// Ends a lane that is leaving, whatever it has still to deliver. `false` when there is no such lane.

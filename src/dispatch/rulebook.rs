@@ -25,6 +25,17 @@ pub struct RuleBook {
     editions: Vec<Edition>,
     /// Outbounds that go through what came before them, or once more.
     anew: BTreeMap<String, Anew>,
+    /// Outbounds that are no longer in the file.
+    gone: BTreeMap<String, Gone>,
+}
+
+/// An outbound was taken out of the file, and its lane may still have to deliver.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gone {
+    /// What was kept up to this sequence number.
+    pub upto: u64,
+    /// The last rules that name it; `None` where it was gone before there was a book, and nobody knows.
+    pub rules: Option<Arc<Rules>>,
 }
 
 /// An outbound goes through what was kept before by rules of later: it is newer than the events, or was asked to.
@@ -82,13 +93,22 @@ impl RuleBook {
                 rules,
             }],
             anew: BTreeMap::new(),
+            gone: BTreeMap::new(),
         }
     }
 
     /// A book as it was written down. `None` when no edition is left of it.
-    pub fn of(mut editions: Vec<Edition>, anew: BTreeMap<String, Anew>) -> Option<Self> {
+    pub fn of(
+        mut editions: Vec<Edition>,
+        anew: BTreeMap<String, Anew>,
+        gone: BTreeMap<String, Gone>,
+    ) -> Option<Self> {
         editions.sort_by_key(|edition| edition.behind);
-        (!editions.is_empty()).then_some(Self { editions, anew })
+        (!editions.is_empty()).then_some(Self {
+            editions,
+            anew,
+            gone,
+        })
     }
 
     /// The editions, the oldest first.
@@ -99,6 +119,11 @@ impl RuleBook {
     /// The outbounds that go through earlier events by later rules.
     pub const fn anew(&self) -> &BTreeMap<String, Anew> {
         &self.anew
+    }
+
+    /// The outbounds that are no longer in the file.
+    pub const fn gone(&self) -> &BTreeMap<String, Gone> {
+        &self.gone
     }
 
     /// The edition for what comes in now.
@@ -122,30 +147,17 @@ impl RuleBook {
         }
     }
 
-    /// Of an outbound that the newest edition does not name: the last rules that did, and up to which event they count.
-    pub fn last_naming(&self, outbound: &str) -> Option<(&Arc<Rules>, u64)> {
-        if self.newest().rules.names(outbound) {
-            return None;
-        }
-        let pairs = self.editions.iter().zip(self.editions.iter().skip(1));
-        let last = pairs
-            .rev()
-            .find(|(edition, _)| edition.rules.names(outbound));
-        let anew = || self.anew.get(outbound).map(|anew| (&anew.rules, anew.upto));
-        last.map(|(edition, after)| (&edition.rules, after.behind))
-            .or_else(anew)
-    }
-
-    /// Whether events may go to an outbound of this name by some edition.
+    /// Whether it has a word about an outbound.
     pub fn knows(&self, outbound: &str) -> bool {
         let mut editions = self.editions.iter();
-        self.anew.contains_key(outbound) || editions.any(|edition| edition.rules.names(outbound))
+        self.gone.contains_key(outbound) || editions.any(|edition| edition.rules.names(outbound))
     }
 
     /// With another edition, for events behind `newest`, the highest sequence number of now.
     #[must_use]
     pub fn with(mut self, newest: u64, since: Timestamp, rules: Rules) -> Self {
         let behind = newest;
+        let before = Arc::clone(&self.newest().rules);
         let known = self
             .editions
             .iter()
@@ -158,6 +170,35 @@ impl RuleBook {
             since,
             rules: known.unwrap_or_else(|| Arc::new(rules)),
         });
+        let now = Arc::clone(&self.newest().rules);
+        self.gone.retain(|name, _| !now.names(name));
+        for name in before.set.outbounds() {
+            if !now.names(name) {
+                let rules = Some(Arc::clone(&before));
+                self.gone.insert(
+                    name.clone(),
+                    Gone {
+                        upto: newest,
+                        rules,
+                    },
+                );
+            }
+        }
+        self
+    }
+
+    /// With an outbound that was gone before there was a book: its lane is all that is known.
+    #[must_use]
+    pub fn with_gone(mut self, outbound: &str, upto: u64) -> Self {
+        self.gone
+            .insert(outbound.to_owned(), Gone { upto, rules: None });
+        self
+    }
+
+    /// Without a word about outbounds that are gone and have no lane any more.
+    #[must_use]
+    pub fn without_gone(mut self, has_lane: impl Fn(&str) -> bool) -> Self {
+        self.gone.retain(|name, _| has_lane(name));
         self
     }
 
@@ -172,15 +213,30 @@ impl RuleBook {
     /// Without what no lane needs that waits for nothing before `first`, but for some that are kept for questions.
     #[must_use]
     pub fn without_needless(mut self, first: u64) -> Self {
-        let needless = self
+        self.anew.retain(|_, anew| anew.upto >= first);
+        let mut needless = self
             .editions
             .iter()
             .skip(1)
             .take_while(|next| next.behind < first)
             .count();
         let spare = self.editions.len().saturating_sub(KEPT_FOR_QUESTIONS);
-        self.editions.drain(..needless.min(spare));
-        self.anew.retain(|_, anew| anew.upto >= first);
+        let away = needless.min(spare);
+        self.editions.drain(..away);
+        needless -= away;
+        while needless > 0 && self.check().is_err() {
+            self.editions.remove(0);
+            needless -= 1;
+        }
+        self
+    }
+
+    /// Without the oldest edition: its events go by the next. For a start that must not fail.
+    #[must_use]
+    pub fn without_oldest(mut self) -> Self {
+        if self.editions.len() > 1 {
+            self.editions.remove(0);
+        }
         self
     }
 
@@ -200,8 +256,9 @@ impl RuleBook {
     pub fn texts(&self) -> Vec<&Arc<Rules>> {
         let editions = self.editions.iter().map(|edition| &edition.rules);
         let anew = self.anew.values().map(|anew| &anew.rules);
+        let gone = self.gone.values().filter_map(|gone| gone.rules.as_ref());
         let mut texts: Vec<&Arc<Rules>> = Vec::new();
-        for rules in editions.chain(anew) {
+        for rules in editions.chain(anew).chain(gone) {
             if !texts.iter().any(|known| Arc::ptr_eq(known, rules)) {
                 texts.push(rules);
             }
@@ -344,28 +401,56 @@ mod tests {
     }
 
     #[test]
-    fn an_outbound_that_is_gone_is_found_with_its_last_edition() {
+    fn an_outbound_that_is_gone_is_remembered_with_the_rules_that_it_left_with() {
+        let gone = |book: &RuleBook, name: &str| {
+            let gone = book.gone().get(name)?;
+            let rules = gone.rules.as_ref().map(|rules| rules.text.clone());
+            Some((rules, gone.upto))
+        };
         let book = book("a")
             .with(10, at(), rules("b"))
             .with(20, at(), rules("a"))
             .with(30, at(), rules("c"));
-        let last = |name| {
-            let last = book.last_naming(name);
-            last.map(|(rules, upto)| (rules.text.as_str(), upto))
-        };
-        assert_eq!(last("a"), Some(("a", 30)));
-        assert_eq!(last("b"), Some(("b", 20)));
-        assert_eq!((last("c"), last("d")), (None, None));
+        assert_eq!(gone(&book, "a"), Some((Some("a".into()), 30)));
+        assert_eq!(gone(&book, "b"), Some((Some("b".into()), 20)));
+        assert_eq!(gone(&book, "c"), None);
         assert!(book.knows("b") && !book.knows("d"));
-        // Events of before are all that it was to have.
+        // It came and went with nothing in between, for what was kept before.
         let book = self::book("a")
             .with(10, at(), rules("x"))
             .with_anew("x", 10)
             .with(10, at(), rules("b"));
-        let last = book.last_naming("x");
-        assert_eq!(
-            last.map(|(rules, upto)| (rules.text.as_str(), upto)),
-            Some(("x", 10))
-        );
+        assert_eq!(gone(&book, "x"), Some((Some("x".into()), 10)));
+        assert_eq!(book.rules_for("x", 5).text, "x");
+        // It has come back; another one's lane is gone; of a third only the lane is known.
+        let book = book.with(11, at(), rules("x")).with_gone("z", 11);
+        let book = book.without_gone(|name| name != "b");
+        let names: Vec<_> = book.gone().keys().cloned().collect();
+        assert_eq!(names, ["a", "z"]);
+        assert_eq!(gone(&book, "z"), Some((None, 11)));
+    }
+
+    #[test]
+    fn what_nobody_needs_makes_room_for_what_somebody_does() {
+        let large = |n: u64| Rules {
+            text: format!("{n}{}", "x".repeat(super::TEXT_BYTES_MAX / 4)),
+            set: rules("a").set,
+        };
+        let mut book = RuleBook::new(at(), large(0));
+        for newest in 1..20 {
+            book = book
+                .with(newest, at(), large(newest))
+                .without_needless(u64::MAX);
+            assert_eq!(book.check(), Ok(()));
+        }
+        for newest in 20..30 {
+            book = book.with(newest, at(), large(newest)).without_needless(19);
+        }
+        assert!(book.check().is_err(), "all of them are needed");
+        assert_eq!(book.edition(19).behind, 18);
+        while book.check().is_err() {
+            book = book.without_oldest();
+        }
+        assert_eq!(book.newest().behind, 29);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use faceway_core::{Lane, Outbound, Start};
+use faceway_core::{Lane, Outbound, Start, Survey};
 use faceway_rules::OutboundPlan;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -28,14 +28,14 @@ pub(super) struct Target {
     pub(super) outbound: Arc<dyn Outbound>,
 }
 
-/// What a lane is to do.
+/// What a lane is to do. All of it together, as of several orders only the last may be heard.
 #[derive(Clone)]
-pub(super) enum Orders {
-    /// Deliver to this, from now on and until further orders.
-    Deliver(Arc<Target>),
-    /// Deliver what was kept up to this sequence number, then end: its outbound is no longer in `routes.toml`. Not up to a
+pub(super) struct Orders {
+    /// Deliver to this.
+    pub(super) target: Arc<Target>,
+    /// What was kept up to this sequence number, and then end: its outbound is no longer in `routes.toml`. Not up to a
     /// time: clocks are set back.
-    Leave { upto: u64 },
+    pub(super) leave: Option<u64>,
 }
 
 /// Everything that a lane's work is made from, and made from again.
@@ -50,6 +50,12 @@ pub(super) struct Seat {
     /// Whether the lane has left, and only waits to be asked back.
     pub(super) left: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
+}
+
+/// Whether a lane has nothing more to do with what was kept up to a sequence number. With buried events it stays to be
+/// looked at, and passes by what is not for it.
+pub(super) fn is_through(survey: &Survey, upto: u64) -> bool {
+    survey.buried == 0 && survey.first.is_none_or(|first| first > upto)
 }
 
 /// Why a lane's work ended.
@@ -74,13 +80,10 @@ impl Seat {
                 Ended::Stopped => break,
                 Ended::Changed(target) => self.deliver_to(target).await,
                 Ended::Broken => self.begin_anew().await,
-                Ended::Left => {
-                    self.target.outbound.close().await;
-                    match self.asked_back().await {
-                        Some(target) => self.deliver_to(target).await,
-                        None => return,
-                    }
-                }
+                Ended::Left => match self.asked_back().await {
+                    Some(target) => self.deliver_to(target).await,
+                    None => break,
+                },
             }
         }
         self.target.outbound.close().await;
@@ -100,24 +103,29 @@ impl Seat {
 
     async fn deliver_to(&mut self, target: Arc<Target>) {
         let before = std::mem::replace(&mut self.target, target);
-        before.outbound.close().await;
+        if !Arc::ptr_eq(&before, &self.target) {
+            before.outbound.close().await;
+        }
         // What was given up on its way is still leased.
         self.give_back().await;
     }
 
     /// Says that the lane has left, and waits for other orders. `None` when there will be none.
     async fn asked_back(&mut self) -> Option<Arc<Target>> {
-        self.left.store(true, Ordering::SeqCst);
-        loop {
-            if let Orders::Deliver(target) = &*self.orders.borrow_and_update() {
-                self.left.store(false, Ordering::SeqCst);
-                return Some(Arc::clone(target));
+        {
+            let orders = self.orders.borrow_and_update();
+            if !Arc::ptr_eq(&orders.target, &self.target) {
+                return Some(Arc::clone(&orders.target));
             }
-            tokio::select! {
-                () = self.stop.cancelled() => return None,
-                changed = self.orders.changed() => changed.ok()?,
-            }
+            // While the orders are looked at nobody gives others.
+            self.left.store(true, Ordering::SeqCst);
         }
+        tokio::select! {
+            () = self.stop.cancelled() => return None,
+            changed = self.orders.changed() => changed.ok()?,
+        }
+        // To deliver to something else, or to look once more whether it is through.
+        Some(Arc::clone(&self.orders.borrow_and_update().target))
     }
 
     async fn work_once(&mut self) -> Ended {
@@ -126,21 +134,19 @@ impl Seat {
         let work = self.work(halt.clone()).await;
         let mut work = AbortOnDropHandle::new(tokio::spawn(work.run()));
         let mut next = None;
-        let mut leaving = match &*self.orders.borrow() {
-            Orders::Leave { upto } => Some(*upto),
-            Orders::Deliver(_) => None,
-        };
+        let mut leaving = self.orders.borrow().leave;
         let ended = loop {
             let mut orders = self.orders.clone();
             tokio::select! {
                 biased;
-                Ok(()) = orders.changed() => match &*self.orders.borrow_and_update() {
-                    Orders::Deliver(target) => {
-                        next = Some(Arc::clone(target));
+                Ok(()) = orders.changed() => {
+                    let orders = self.orders.borrow_and_update();
+                    leaving = orders.leave;
+                    if !Arc::ptr_eq(&orders.target, &self.target) {
+                        next = Some(Arc::clone(&orders.target));
                         halt.cancel();
                     }
-                    Orders::Leave { upto } => leaving = Some(*upto),
-                },
+                }
                 ended = &mut work => break ended,
                 () = self.through(leaving), if leaving.is_some() && !halt.is_cancelled() => halt.cancel(),
             }
@@ -159,12 +165,8 @@ impl Seat {
     async fn through(&self, leaving: Option<u64>) {
         loop {
             let now = self.common.clock.now();
-            // With buried events it stays to be looked at, and passes by what is not for it.
             if let Ok(survey) = self.common.spool.survey(self.lane, now).await
-                && survey.buried == 0
-                && survey
-                    .first
-                    .is_none_or(|first| leaving.is_some_and(|upto| first > upto))
+                && leaving.is_some_and(|upto| is_through(&survey, upto))
             {
                 return;
             }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faceway_core::{
-    Batch, BoxFuture, Clock, Code, Message, NewEvent, Outbound, Private, Spool as _, Verdict,
+    Batch, BoxFuture, Clock, Code, Message, NewEvent, Outbound, Private, Repair as _, Spool as _,
+    Timestamp, Verdict,
 };
 use faceway_rules::OutboundPlan;
 use faceway_spool_disk::{DiskSettings, DiskSpool};
@@ -14,22 +15,41 @@ use faceway_testkit::spool::{Watched, event};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{Common, Dispatch, InForce, RuleBook, Rules};
+use super::{Common, Dispatch, InForce, LaneState, RuleBook, Rules};
 use crate::link::Links;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 const FILE: &str = "[outbound.stdout.erp]\n[[route]]\nname = \"all\"\nto = [\"erp\"]\n";
 
 /// Confirms as many messages as it is allowed to.
 struct Gate {
+    /// One for each message that is on its way.
+    asked: Semaphore,
     open: Semaphore,
     confirmed: AtomicUsize,
+}
+
+impl Gate {
+    fn new(open: usize) -> Arc<Self> {
+        Arc::new(Self {
+            asked: Semaphore::new(0),
+            open: Semaphore::new(open),
+            confirmed: 0.into(),
+        })
+    }
+
+    fn confirmed(&self) -> usize {
+        self.confirmed.load(Ordering::SeqCst)
+    }
 }
 
 impl Outbound for Gate {
     fn deliver<'a>(&'a self, _: &'a Message) -> BoxFuture<'a, Verdict> {
         Box::pin(async {
+            self.asked.add_permits(1);
             self.open.acquire().await.unwrap().forget();
             self.confirmed.fetch_add(1, Ordering::SeqCst);
             Verdict::Delivered {
@@ -47,7 +67,7 @@ fn canonical(event: &NewEvent) -> String {
     .to_string()
 }
 
-async fn spool(dir: &std::path::Path, clock: &TestClock) -> Arc<Watched> {
+async fn disk(dir: &std::path::Path, clock: &TestClock) -> Arc<DiskSpool> {
     let age = Duration::from_secs(86_400);
     let settings = DiskSettings {
         dir: dir.to_owned(),
@@ -58,7 +78,7 @@ async fn spool(dir: &std::path::Path, clock: &TestClock) -> Arc<Watched> {
         quarantine: age,
     };
     let disk = DiskSpool::open(settings, Arc::new(clock.clone())).await;
-    Arc::new(Watched::new(Arc::new(disk.unwrap())))
+    Arc::new(disk.unwrap())
 }
 
 fn plan() -> (OutboundPlan, Rules) {
@@ -68,52 +88,156 @@ fn plan() -> (OutboundPlan, Rules) {
     (plan, Rules { text, set })
 }
 
+/// Lanes over a spool in a directory.
+struct Bench {
+    dispatch: Dispatch,
+    spool: Arc<Watched>,
+    disk: Arc<DiskSpool>,
+    clock: TestClock,
+    plan: OutboundPlan,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = TestClock::default();
+        let disk = disk(dir.path(), &clock).await;
+        let spool = Arc::new(Watched::new(Arc::clone(&disk) as _));
+        let (plan, rules) = plan();
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let common = Common {
+            spool: Arc::clone(&spool) as _,
+            rules: InForce::new(RuleBook::new(clock.now(), rules)),
+            links: Arc::new(Links::new("http://x", &[0; 32], HOUR, Arc::clone(&shared))),
+            clock: shared,
+            grace: PATIENCE,
+        };
+        Self {
+            dispatch: Dispatch::new(common),
+            spool,
+            disk,
+            clock,
+            plan,
+            _dir: dir,
+        }
+    }
+
+    async fn add(&mut self, outbound: Arc<dyn Outbound>) {
+        let lane = self.dispatch.open(&self.plan).await.unwrap();
+        self.dispatch.add(self.plan.clone(), outbound, lane);
+    }
+
+    /// Keeps three events that came in at this time.
+    async fn append(&self, received_at: Timestamp) {
+        let mut events: Vec<_> = (0..3).map(|n| event(n, 1)).collect();
+        for event in &mut events {
+            event.received_at = received_at;
+            event.body = Private::new(canonical(event).into());
+        }
+        let batch = Batch {
+            events,
+            ..Batch::default()
+        };
+        self.spool.append(batch).await.unwrap();
+    }
+
+    fn leave(&mut self) {
+        self.dispatch.leave("erp", self.spool.newest());
+    }
+
+    /// Waits until the lane has left, and what it delivers to is closed.
+    async fn has_left(&mut self) {
+        let left = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(5));
+            while self.dispatch.left().await.is_empty() {
+                ticks.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, left).await.unwrap();
+    }
+
+    async fn eventually(&self, holds: impl Fn(&Dispatch) -> bool) {
+        let waiting = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(5));
+            while !holds(&self.dispatch) {
+                ticks.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    }
+
+    /// Waits until somebody has looked so often how the lane stands.
+    async fn surveyed(&self, times: u64) {
+        tokio::time::timeout(PATIENCE, self.spool.surveyed(times))
+            .await
+            .unwrap();
+    }
+}
+
 /// What was kept before the clock was set back has not left because it seems to be of the future.
 #[tokio::test]
 async fn a_lane_that_leaves_delivers_what_it_was_given_whatever_the_clock_says() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = TestClock::default();
-    let spool = spool(dir.path(), &clock).await;
-    let (plan, rules) = plan();
-    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-    let hour = Duration::from_secs(3600);
-    let common = Common {
-        spool: Arc::clone(&spool) as _,
-        rules: InForce::new(RuleBook::new(clock.now(), rules)),
-        links: Arc::new(Links::new("http://x", &[0; 32], hour, Arc::clone(&shared))),
-        clock: shared,
-        grace: PATIENCE,
-    };
-    let mut dispatch = Dispatch::new(common);
-    let gate = Arc::new(Gate {
-        open: Semaphore::new(0),
-        confirmed: 0.into(),
-    });
-    let lane = dispatch.open(&plan).await.unwrap();
-    dispatch.add(plan, Arc::clone(&gate) as _, lane);
-    let mut events: Vec<_> = (0..3).map(|n| event(n, 1)).collect();
-    for event in &mut events {
-        event.received_at = clock.now().plus(hour);
-        event.body = Private::new(canonical(event).into());
-    }
-    let batch = Batch {
-        events,
-        ..Batch::default()
-    };
-    spool.append(batch).await.unwrap();
-    dispatch.leave("erp", spool.newest());
+    let mut bench = Bench::new().await;
+    let gate = Gate::new(0);
+    bench.add(Arc::clone(&gate) as _).await;
+    bench.append(bench.clock.now().plus(HOUR)).await;
+    bench.leave();
     // It has looked whether it is through.
-    tokio::time::timeout(PATIENCE, spool.surveyed(2))
-        .await
-        .unwrap();
-    assert!(dispatch.left().is_empty());
+    bench.surveyed(2).await;
+    assert!(bench.dispatch.left().await.is_empty());
     gate.open.add_permits(3);
-    let left = async {
-        let mut ticks = tokio::time::interval(Duration::from_millis(5));
-        while dispatch.left().is_empty() {
-            ticks.tick().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, left).await.unwrap();
-    assert_eq!(gate.confirmed.load(Ordering::SeqCst), 3);
+    bench.has_left().await;
+    assert_eq!(gate.confirmed(), 3);
+}
+
+/// Between two looks at its orders a lane may be asked back and sent off again, with events in between.
+#[tokio::test]
+async fn a_lane_that_is_asked_back_and_sent_off_again_delivers_what_came_between() {
+    let mut bench = Bench::new().await;
+    let (first, second) = (Gate::new(0), Gate::new(9));
+    bench.add(Arc::clone(&first) as _).await;
+    bench.append(bench.clock.now()).await;
+    // Not before it is on its way: the lane ends its work only with that.
+    tokio::time::timeout(PATIENCE, first.asked.acquire())
+        .await
+        .unwrap()
+        .unwrap()
+        .forget();
+    bench.dispatch.leave("erp", 0);
+    let lane = bench.dispatch.lanes().remove(0);
+    bench
+        .eventually(|_| matches!(lane.status().get().0, LaneState::Stopped))
+        .await;
+    bench
+        .dispatch
+        .change(bench.plan.clone(), Arc::clone(&second) as _);
+    bench.leave();
+    first.open.add_permits(1);
+    bench.has_left().await;
+    assert_eq!((first.confirmed(), second.confirmed()), (1, 2));
+}
+
+/// A lane that has left and is handed events once more delivers them before it goes.
+#[tokio::test]
+async fn a_lane_that_has_left_goes_on_when_there_is_something_to_do_again() {
+    let mut bench = Bench::new().await;
+    let gate = Gate::new(9);
+    bench.add(Arc::clone(&gate) as _).await;
+    bench.append(bench.clock.now()).await;
+    let all = bench.spool.newest();
+    // As if nothing had been kept for it: it is through as soon as it has delivered all.
+    bench.leave();
+    bench
+        .eventually(|dispatch| dispatch.seated[0].left.load(Ordering::SeqCst))
+        .await;
+    assert_eq!((gate.confirmed(), all), (3, 3));
+    let (since, until) = (
+        bench.clock.now().plus_millis(-1),
+        bench.clock.now().plus(HOUR),
+    );
+    bench.disk.replay("erp".into(), since, until).await.unwrap();
+    assert!(bench.dispatch.left().await.is_empty(), "it has to go on");
+    bench.has_left().await;
+    assert_eq!(gate.confirmed(), 6);
 }

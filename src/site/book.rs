@@ -3,16 +3,26 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use faceway_core::{Spool, Timestamp};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::config;
-use crate::dispatch::{Anew, Edition, RuleBook, Rules};
+use crate::dispatch::{Anew, Edition, Gone, RuleBook, Rules};
 
 /// The note's name.
 const NOTE: &str = "rules";
+/// Where a note goes that cannot be read, so that it is not written over.
+const UNREADABLE: &str = "rules, unreadable";
+/// How often writing it down is tried.
+const TRIES_MAX: usize = 2;
+/// A spool that fails is asked again after this, for so long.
+const PAUSE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The note. Its members are never renamed: a later program reads what an earlier one wrote.
 #[derive(Debug, Deserialize, Serialize)]
@@ -21,6 +31,7 @@ struct Written {
     texts: Vec<String>,
     editions: Vec<WrittenEdition>,
     anew: BTreeMap<String, WrittenAnew>,
+    gone: BTreeMap<String, WrittenGone>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -37,19 +48,57 @@ struct WrittenAnew {
     text: usize,
 }
 
-/// Writes the book down. It is durable when this returns.
-///
-/// # Errors
-/// When the spool cannot keep it.
-pub(super) async fn keep(spool: &dyn Spool, book: &RuleBook) -> anyhow::Result<()> {
-    let note = serde_json::to_vec(&written(book))?;
-    let kept = spool.keep_note(NOTE, note.into()).await;
-    kept.context("the rules cannot be kept, and so do not come into force")
+#[derive(Debug, Deserialize, Serialize)]
+struct WrittenGone {
+    upto: u64,
+    text: Option<usize>,
+}
+
+/// What came of writing the book down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is durable.
+    Kept,
+    /// The one before is there.
+    NotThere,
+    /// One of the two is there, and the spool does not say which.
+    Unknown,
+}
+
+/// Writes the book down, and finds out what came of it when the spool says that it failed: it may be there all the same.
+pub(super) async fn keep(spool: &dyn Spool, book: &RuleBook) -> Result<Outcome, serde_json::Error> {
+    let note = Bytes::from(serde_json::to_vec(&written(book))?);
+    for _ in 0..TRIES_MAX {
+        match spool.keep_note(NOTE, note.clone()).await {
+            Ok(()) => return Ok(Outcome::Kept),
+            Err(error) => tracing::error!(%error, "the rules cannot be written down"),
+        }
+        // A full disk has given up its reserve by now, and a disk that failed is asked again after a while.
+        match found(spool).await {
+            Some(found) if found == note => return Ok(Outcome::Kept),
+            Some(_) => {}
+            None => return Ok(Outcome::Unknown),
+        }
+    }
+    Ok(Outcome::NotThere)
+}
+
+/// What is there, once the spool answers again.
+async fn found(spool: &dyn Spool) -> Option<Bytes> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match spool.note(NOTE).await {
+            Ok(note) => return Some(note.unwrap_or_default()),
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            Err(_) => return None,
+        }
+    }
 }
 
 /// What was written down.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Kept {
+    /// The book.
     pub(super) book: RuleBook,
     /// Events with a higher sequence number had rules that cannot be read any more.
     pub(super) unread_behind: Option<u64>,
@@ -69,18 +118,15 @@ impl From<RuleBook> for Kept {
 /// # Errors
 /// When the spool cannot be read.
 pub(super) async fn load(spool: &dyn Spool, file: &Path) -> anyhow::Result<Option<Kept>> {
-    let note = match spool.note(NOTE).await {
-        Ok(Some(note)) => note,
-        Ok(None) => return Ok(None),
-        Err(error) => {
-            tracing::error!(%error, "what waits goes by routes.toml as it is now");
-            return Ok(None);
-        }
+    let note = spool.note(NOTE).await;
+    let Some(note) = note.context("the rules that were kept cannot be read")? else {
+        return Ok(None);
     };
     match serde_json::from_slice(&note) {
         Ok(written) => Ok(read(written, file)),
         Err(error) => {
             tracing::error!(%error, "the rules that were kept cannot be read: what waits goes by routes.toml as it is now");
+            spool.keep_note(UNREADABLE, note).await?;
             Ok(None)
         }
     }
@@ -104,7 +150,12 @@ fn written(book: &RuleBook) -> Written {
         let (upto, text) = (anew.upto, place(&anew.rules));
         (name.clone(), WrittenAnew { upto, text })
     };
+    let gone = |(name, gone): (&String, &Gone)| {
+        let (upto, text) = (gone.upto, gone.rules.as_ref().map(place));
+        (name.clone(), WrittenGone { upto, text })
+    };
     Written {
+        gone: book.gone().iter().map(gone).collect(),
         editions: book.editions().iter().map(edition).collect(),
         anew: book.anew().iter().map(anew).collect(),
         texts: texts.iter().map(|rules| rules.text.clone()).collect(),
@@ -143,7 +194,11 @@ fn read(written: Written, file: &Path) -> Option<Kept> {
             },
         )
     });
-    let book = RuleBook::of(editions, anew.collect())?;
+    let gone = written.gone.into_iter().map(|(name, gone)| {
+        let (upto, rules) = (gone.upto, gone.text.and_then(text));
+        (name, Gone { upto, rules })
+    });
+    let book = RuleBook::of(editions, anew.collect(), gone.collect())?;
     Some(Kept {
         book,
         unread_behind,

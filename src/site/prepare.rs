@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use faceway_core::{Lane, Outbound};
-use faceway_rules::{InboundPlan, OutboundPlan, Routes};
+use faceway_rules::{InboundPlan, OutboundPlan, Routes, Since};
 
 use super::Site;
-use crate::dispatch::RuleBook;
 use crate::open::{self, OpenedInbound, Print};
 
 /// Everything that a reading of the file needs, opened; nothing has changed yet.
@@ -38,21 +37,19 @@ pub(super) struct Opened {
 impl Prepared {
     /// Outbounds whose lanes were made for it.
     pub(super) fn fresh(&self) -> impl Iterator<Item = &str> {
-        self.begins(|opened| opened.fresh)
+        self.begins(|_, opened| opened.fresh)
     }
 
-    /// Outbounds that go through what was kept before by the rules of now: they are new, or nobody knows any more what
-    /// the rules were when events were kept for them.
-    pub(super) fn anew<'p>(&'p self, book: &'p RuleBook) -> impl Iterator<Item = &'p str> {
-        let fresh: Vec<&str> = self.fresh().collect();
-        let outbounds = self.begins(|_| true);
-        outbounds.filter(move |name| fresh.contains(name) || !book.knows(name))
+    /// New outbounds that go through the history, which they do by the rules of now.
+    pub(super) fn with_history(&self) -> impl Iterator<Item = &str> {
+        let oldest = |plan: &OutboundPlan| plan.common.since == Since::Oldest;
+        self.begins(move |plan, opened| opened.fresh && oldest(plan))
     }
 
-    fn begins(&self, which: impl Fn(&Opened) -> bool) -> impl Iterator<Item = &str> {
+    fn begins(&self, which: impl Fn(&OutboundPlan, &Opened) -> bool) -> impl Iterator<Item = &str> {
         let outbounds = self.routes.outbounds.iter().zip(&self.outbounds);
         outbounds.filter_map(move |(plan, (_, change))| match change {
-            Change::Begins(_, Some(opened)) if which(opened) => Some(plan.name.as_str()),
+            Change::Begins(_, Some(opened)) if which(plan, opened) => Some(plan.name.as_str()),
             _ => None,
         })
     }
@@ -99,18 +96,29 @@ impl Site {
         let outbounds = prepared.routes.outbounds.iter();
         for (plan, (_, change)) in outbounds.zip(&mut prepared.outbounds) {
             if let Change::Begins(_, opened) = change {
+                let made_before = known.contains(&plan.name);
+                let fresh = !made_before || self.made_in_vain(&plan.name).await?;
                 let lane = self.dispatch.open(plan).await;
                 let lane =
                     lane.with_context(|| format!("cannot open the lane of {}", plan.name))?;
-                let fresh = !known.contains(&plan.name);
                 *opened = Some(Opened { lane, fresh });
             }
         }
         Ok(())
     }
 
+    /// Whether a lane was made by a gateway that was killed before it knew by which rules; then it is gone now. Nothing
+    /// was ever for it.
+    async fn made_in_vain(&self, name: &str) -> anyhow::Result<bool> {
+        if self.adopted || self.kept.as_ref().is_none_or(|kept| kept.book.knows(name)) {
+            return Ok(false);
+        }
+        self.repair.drop_lane(name.to_owned()).await?;
+        Ok(true)
+    }
+
     /// Removes the lanes that were made for what does not come into force: else events would wait there for ever.
-    pub(super) async fn take_back(&self, prepared: &Prepared) {
+    pub(crate) async fn take_back(&self, prepared: &Prepared) {
         for name in prepared.fresh() {
             if let Err(error) = self.repair.drop_lane(name.to_owned()).await {
                 tracing::error!(outbound = name, %error, "a lane that was made in vain cannot be removed");

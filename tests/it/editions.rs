@@ -229,25 +229,9 @@ async fn killed_while_it_reloads_every_event_reaches_the_one_that_it_was_kept_fo
     let gateway = site.start().await;
     gateway.delivered_all("left").await;
     gateway.delivered_all("right").await;
-    let ids = |receiver: &Receiver| -> HashSet<String> {
-        let confirmed = receiver.confirmed();
-        confirmed.iter().map(|one| vendor_id(&one.body)).collect()
-    };
-    let (left, right) = (ids(left), ids(right));
     let kept = kept.lock().unwrap().clone();
-    assert!(!left.is_empty() && !right.is_empty());
-    let lost: Vec<_> = kept
-        .iter()
-        .filter(|id| !left.contains(*id) && !right.contains(*id))
-        .collect();
-    assert!(
-        lost.is_empty(),
-        "{} of {} reached nobody: {lost:?}",
-        lost.len(),
-        kept.len()
-    );
-    let both: Vec<_> = left.intersection(&right).collect();
-    assert!(both.is_empty(), "reached both: {both:?}");
+    assert!(!ids(left).is_empty() && !ids(right).is_empty());
+    reached_one_each(&kept, &receivers);
 }
 
 async fn push_until_cut(
@@ -330,4 +314,125 @@ async fn once_outlives_changes_restarts_and_kills() {
     }
     // What was confirmed just before a kill may come twice.
     assert_eq!(sorted(numbers(&receiver)), [0, 2, 5]);
+}
+
+fn ids(receiver: &Receiver) -> HashSet<String> {
+    let confirmed = receiver.confirmed();
+    confirmed.iter().map(|one| vendor_id(&one.body)).collect()
+}
+
+/// Each of these reached one of the two, and none both.
+fn reached_one_each(kept: &HashSet<String>, [left, right]: &[Receiver; 2]) {
+    let (left, right) = (ids(left), ids(right));
+    let lost = kept
+        .iter()
+        .filter(|id| !left.contains(*id) && !right.contains(*id));
+    let both = left.intersection(&right).count();
+    assert_eq!((lost.count(), both), (0, 0), "of {}", kept.len());
+}
+
+/// A deployment writes the file and restarts: the gateway is told to stop while it takes the file over.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_while_it_reloads_every_event_reaches_the_one_that_it_was_kept_for() {
+    let receivers = [Receiver::start().await, Receiver::start().await];
+    let [left, right] = &receivers;
+    let to = |name: &str| all_to(name, &[("left", left), ("right", right)]);
+    let site = Site::new(&to("left"));
+    let kept = Arc::new(Mutex::new(HashSet::new()));
+    left.refuse().await;
+    for round in 0..12 {
+        replace(&site, &to("left"));
+        let gateway = site.start().await;
+        let devices = (0..16).map(|device| {
+            let kept = Arc::clone(&kept);
+            tokio::spawn(push_until_cut(gateway.devices, round * 100 + device, kept))
+        });
+        let devices: Vec<_> = devices.collect();
+        while kept.lock().unwrap().len() < (round + 1) * 50 {
+            tokio::task::yield_now().await;
+        }
+        replace(&site, &to("right"));
+        let mut admin = Device::connect(gateway.admin).await;
+        let json = [("content-type", "application/json")];
+        let reload = admin.send("POST", "/api/v1/reload", &json, b"{}");
+        let moment = Duration::from_micros(rand::rng().random_range(0..20_000));
+        let _ = tokio::time::timeout(moment, reload).await;
+        assert!(gateway.stop().await.success());
+        for device in devices {
+            device.await.unwrap();
+        }
+    }
+    left.listen().await;
+    let gateway = site.start().await;
+    gateway.delivered_all("left").await;
+    gateway.delivered_all("right").await;
+    reached_one_each(&kept.lock().unwrap(), &receivers);
+}
+
+/// What is kept between the making of a lane and the moment from which its rules count is for the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbound_that_is_renamed_under_load_gets_every_event_once() {
+    let receivers = [Receiver::start().await, Receiver::start().await];
+    let name = |n: usize| format!("out{n}");
+    let text = |n: usize| all_to(&name(n), &[(name(n).as_str(), &receivers[n % 2])]);
+    let site = Site::new(&text(0));
+    let gateway = site.start().await;
+    let kept = Arc::new(Mutex::new(HashSet::new()));
+    let devices = (0..8).map(|device| {
+        tokio::spawn(push_until_cut(
+            gateway.devices,
+            100 + device,
+            Arc::clone(&kept),
+        ))
+    });
+    let devices: Vec<_> = devices.collect();
+    for n in 1..16 {
+        let before = kept.lock().unwrap().len();
+        while kept.lock().unwrap().len() < before + 20 {
+            tokio::task::yield_now().await;
+        }
+        replace(&site, &text(n));
+        assert_eq!(reload(&gateway).await.0, 200);
+    }
+    for device in &devices {
+        device.abort();
+    }
+    for device in devices {
+        let _ = device.await;
+    }
+    // Those that leave are gone when they have delivered all.
+    let waiting = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        while lanes(&gateway).await.as_array().unwrap().len() > 1 {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(crate::harness::PATIENCE, waiting)
+        .await
+        .unwrap();
+    gateway.delivered_all(&name(15)).await;
+    reached_one_each(&kept.lock().unwrap(), &receivers);
+}
+
+/// What nobody needs any more takes up no room for what somebody does.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_files_that_change_often_neither_keep_it_from_starting_nor_from_reloading() {
+    let receiver = Receiver::start().await;
+    let base = all_to("erp", &[("erp", &receiver)]);
+    let filler = format!("# {}\n", "x".repeat(1022)).repeat(3 * 1024);
+    let text = |n: usize| format!("{base}# {n}\n{filler}");
+    let site = Site::new(&text(0));
+    for n in (0..16).step_by(2) {
+        replace(&site, &text(n));
+        let gateway = site.start().await;
+        push(&gateway, n..n + 1).await;
+        gateway.delivered_all("erp").await;
+        replace(&site, &text(n + 1));
+        let (status, told) = reload(&gateway).await;
+        assert_eq!(status, 200, "{told}");
+        push(&gateway, n + 1..n + 2).await;
+        gateway.delivered_all("erp").await;
+        assert!(gateway.stop().await.success());
+    }
+    assert_eq!(sorted(numbers(&receiver)), numbered(0..16));
 }

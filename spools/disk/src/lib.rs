@@ -251,7 +251,7 @@ impl Spool for DiskSpool {
     }
 
     fn newest(&self) -> u64 {
-        self.shared.published().last
+        self.shared.newest()
     }
 
     fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>> {

@@ -83,6 +83,7 @@ fn load(
         .into_iter()
         .max()
         .unwrap_or(1);
+    shared.set_given_out(meta.next - 1);
     shared.publish(Published {
         last,
         total: meta.total,

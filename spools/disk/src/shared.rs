@@ -29,6 +29,9 @@ pub(crate) struct Shared {
     pub(crate) recent: Mutex<Recent>,
     pub(crate) gauge: Gauge,
     published: Mutex<Published>,
+    /// The highest number that was given out before the spool was opened: of an event that may have left the history, or
+    /// that may come back from the buried ones.
+    given_out: AtomicU64,
     changed: watch::Sender<u64>,
 }
 
@@ -51,6 +54,7 @@ impl Shared {
             recent: Mutex::default(),
             gauge: Gauge::default(),
             published: Mutex::default(),
+            given_out: AtomicU64::new(0),
             changed: watch::Sender::new(0),
         })
     }
@@ -58,6 +62,17 @@ impl Shared {
     /// How far the log is durable.
     pub(crate) fn published(&self) -> Published {
         *lock(&self.published)
+    }
+
+    /// See [`faceway_core::Spool::newest`].
+    pub(crate) fn newest(&self) -> u64 {
+        let given_out = self.given_out.load(Ordering::Relaxed);
+        self.published().last.max(given_out)
+    }
+
+    /// Numbers up to here were given out before.
+    pub(crate) fn set_given_out(&self, number: u64) {
+        self.given_out.store(number, Ordering::Relaxed);
     }
 
     /// Tells how far the log is durable.

@@ -128,7 +128,7 @@ pub struct Reload {}
 /// What `POST /api/v1/reload` has changed: names of inbounds and outbounds. What is in none of the lists has not noticed.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
-    /// New ones.
+    /// New ones, each with its kind: `inbound lobby`, `outbound erp`, `route everything`.
     pub added: Vec<String>,
     /// Those that are now something else.
     pub changed: Vec<String>,

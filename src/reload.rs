@@ -3,15 +3,15 @@
 //! The file is looked at when its directory changes, every few seconds in any case (in bind mounts and on network disks
 //! nobody tells), on SIGHUP and when the admin API asks. A file that is wrong changes nothing; it is told once.
 
+mod look;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::Clock;
 use faceway_rules::Routes;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{self, ConfigError, GatewayConfig, Loaded};
 pub use crate::site::Changes;
 use crate::site::Site;
+use look::{Looker, Print};
 use watch::Watch;
 
 /// The file is looked at this often, whatever is told.
@@ -60,12 +61,14 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    /// Watches until what it gives is dropped. What is in force was read from `path` just before.
+    /// Watches until what it gives is dropped. `routes` are in force, and were read from `path`.
     pub(crate) fn watch(self, routes: &Routes) -> (Reloader, AbortOnDropHandle<()>) {
         let (asking, asked) = mpsc::channel(ASKING_MAX);
-        let beside = templates(routes, &self.path);
+        let beside = look::beside(routes, &self.path);
         let at_work = AtWork {
-            seen: print(&self.path, &beside),
+            looker: Looker::at(&self.path),
+            // By its text: it may have changed since it was read.
+            seen: Some(look::print_of(routes.text.as_bytes(), &beside)),
             beside,
             reload: self,
         };
@@ -101,11 +104,9 @@ impl Quiet {
     }
 }
 
-/// What a file's text, and that of its templates, is known by; the same for all that cannot be read.
-type Print = Option<[u8; 32]>;
-
 struct AtWork {
     reload: Reload,
+    looker: Looker,
     /// Of what was last looked at.
     seen: Print,
     /// Files beside it that are read with it: its templates.
@@ -130,7 +131,7 @@ impl AtWork {
                     self.look().await;
                 }
                 // What is found by chance may be half written: it is taken when it stays as it is.
-                _ = poll.tick() => match self.is_new() {
+                _ = poll.tick() => match self.is_new().await {
                     true => quiet.disturbed(Instant::now()),
                     false => {
                         let mut site = self.reload.site.lock().await;
@@ -142,35 +143,34 @@ impl AtWork {
         }
     }
 
-    fn is_new(&self) -> bool {
-        print(&self.reload.path, &self.beside) != self.seen
+    async fn is_new(&self) -> bool {
+        self.looker.print(&self.beside).await != self.seen
     }
 
     /// Reads the file if it is not the one that was last seen.
     async fn look(&mut self) {
-        if self.is_new() {
+        if self.is_new().await {
             // Told in the log.
             let _ = self.read_again().await;
         }
     }
 
     async fn read_again(&mut self) -> Answer {
-        self.seen = print(&self.reload.path, &self.beside);
         let answer = self.take_over().await;
         match &answer {
             Ok(changes) => {
                 self.reload.loaded();
                 tracing::info!(
-                    added = changes.added.join(" "),
-                    changed = changes.changed.join(" "),
-                    removed = changes.removed.join(" "),
+                    added = changes.added.join(", "),
+                    changed = changes.changed.join(", "),
+                    removed = changes.removed.join(", "),
                     "routes.toml was read again and is in force"
                 );
             }
             Err(Refused(errors)) => {
                 metrics::gauge!("faceway_reload_successful").set(0.0);
                 tracing::error!(
-                    "routes.toml was changed and is wrong; what was in force stays:\n{errors}"
+                    "routes.toml is not taken over; what was in force stays:\n{errors}"
                 );
             }
         }
@@ -178,15 +178,9 @@ impl AtWork {
     }
 
     async fn take_over(&mut self) -> Answer {
-        let (mut loaded, beside) = config::read_routes(&self.reload.path);
-        // A file that cannot be read to its end may name fewer than it does.
-        if beside != self.beside && (loaded.is_ok() || !beside.is_empty()) {
-            self.beside = beside;
-            // Read once more: what is seen is never newer than what was read.
-            self.seen = print(&self.reload.path, &self.beside);
-            loaded = config::read_routes(&self.reload.path).0;
-        }
-        let routes = checked(loaded, &self.reload.config)?;
+        let found = self.looker.read(&self.beside).await;
+        (self.seen, self.beside) = (found.print, found.beside);
+        let routes = checked(found.loaded, &self.reload.config)?;
         let mut site = self.reload.site.lock().await;
         let told = |error: anyhow::Error| Refused(format!("error: {error:#}\n"));
         let prepared = site.prepare(routes).await.map_err(told)?;
@@ -211,21 +205,4 @@ fn checked(
     }
     let told: Vec<_> = failures.iter().map(ToString::to_string).collect();
     Err(Refused(told.join("\n")))
-}
-
-fn templates(routes: &Routes, path: &Path) -> Vec<PathBuf> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let outbounds = routes.outbounds.iter();
-    let named = outbounds.filter_map(|plan| plan.common.format.file());
-    named.map(|file| folder.join(file)).collect()
-}
-
-fn print(path: &Path, beside: &[PathBuf]) -> Print {
-    let mut digest = Sha256::new();
-    digest.update(Sha256::digest(std::fs::read(path).ok()?));
-    for file in beside {
-        let text = std::fs::read(file).unwrap_or_default();
-        digest.update(Sha256::digest(text));
-    }
-    Some(digest.finalize().into())
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use faceway_core::{Lane, Repair, Start};
-use faceway_rules::{InboundPlan, OutboundPlan, Routes};
+use faceway_rules::{InboundPlan, OutboundPlan, RouteChanges, Routes};
 use tokio::sync::watch;
 
 use crate::dispatch::{Common, Dispatch, InForce, LaneHandle};
@@ -48,7 +48,7 @@ pub(crate) struct Site {
     terminals: Terminals,
 }
 
-/// What another reading of the file has changed: names, in the order of the file.
+/// What another reading of the file has changed: kinds and names, such as `outbound erp`, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// What is new.
@@ -57,6 +57,15 @@ pub struct Changes {
     pub changed: Vec<String>,
     /// What is no longer there.
     pub removed: Vec<String>,
+}
+
+impl Changes {
+    fn note(&mut self, routes: RouteChanges) {
+        let named = |names: Vec<String>| names.into_iter().map(|name| format!("route {name}"));
+        self.added.extend(named(routes.added));
+        self.changed.extend(named(routes.changed));
+        self.removed.extend(named(routes.removed));
+    }
 }
 
 /// What a site is made of beside its file.
@@ -108,6 +117,7 @@ impl Site {
     /// # Errors
     /// When the rules cannot be kept; then nothing has changed.
     pub(crate) async fn adopt(&mut self, prepared: Prepared) -> anyhow::Result<Changes> {
+        let before = self.rules.look().await;
         let behind = match self.publish(&prepared).await {
             Ok(behind) => behind,
             Err(error) => {
@@ -123,6 +133,7 @@ impl Site {
         let mut changes = Changes::default();
         self.adopt_outbounds(&routes, outbounds, behind, &mut changes);
         self.adopt_inbounds(&routes, inbounds, &mut changes);
+        changes.note(routes.routes.changes_since(&before.newest().rules.set));
         self.resume_leaving().await;
         self.adopted = true;
         self.show().await;
@@ -140,7 +151,7 @@ impl Site {
         for (before, _) in std::mem::take(&mut self.outbounds) {
             if routes.outbounds.iter().all(|plan| plan.name != before.name) {
                 self.dispatch.leave(&before.name, behind);
-                changes.removed.push(before.name);
+                changes.removed.push(format!("outbound {}", before.name));
             }
         }
         for (plan, (print, change)) in routes.outbounds.iter().zip(prepared) {
@@ -148,12 +159,12 @@ impl Site {
             match change {
                 Change::Stays => {}
                 Change::Delivers(outbound) => {
-                    changes.changed.push(plan.name.clone());
+                    changes.changed.push(format!("outbound {}", plan.name));
                     self.dispatch.change(plan.clone(), outbound);
                 }
                 Change::Begins(_, None) => {}
                 Change::Begins(outbound, Some(opened)) => {
-                    changes.added.push(plan.name.clone());
+                    changes.added.push(format!("outbound {}", plan.name));
                     self.dispatch.add(plan.clone(), outbound, opened.lane);
                 }
             }
@@ -177,7 +188,7 @@ impl Site {
                         Some(_) => &mut changes.changed,
                         None => &mut changes.added,
                     };
-                    list.push(plan.name.clone());
+                    list.push(format!("inbound {}", plan.name));
                     self.begin(plan, opened)
                 }
             };
@@ -187,7 +198,7 @@ impl Site {
             if routes.inbounds.iter().all(|now| now.name != plan.name) {
                 self.sources.end(&plan.name);
                 observe::inbound_gone(&plan.name);
-                changes.removed.push(plan.name.clone());
+                changes.removed.push(format!("inbound {}", plan.name));
             }
         }
         self.keep_terminals();

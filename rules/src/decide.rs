@@ -18,6 +18,17 @@ pub struct RouteSet {
     asked: Trie,
 }
 
+/// How routes differ from others, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteChanges {
+    /// Those that are new.
+    pub added: Vec<String>,
+    /// Those that say something else.
+    pub changed: Vec<String>,
+    /// Those that are no longer there.
+    pub removed: Vec<String>,
+}
+
 /// One route.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -91,6 +102,35 @@ impl RouteSet {
     /// The names of the outbounds, in the order of the file.
     pub fn outbounds(&self) -> &[String] {
         &self.outbounds
+    }
+
+    /// How the routes differ from those of before, by name.
+    pub fn changes_since(&self, before: &Self) -> RouteChanges {
+        let known = |name: &str| before.routes.iter().find(|route| route.name == name);
+        let named = |name: &str| self.routes.iter().any(|route| route.name == name);
+        let mut changes = RouteChanges::default();
+        for route in &self.routes {
+            match known(&route.name) {
+                None => changes.added.push(route.name.clone()),
+                Some(was) if !self.is_same(route, before, was) => {
+                    changes.changed.push(route.name.clone());
+                }
+                Some(_) => {}
+            }
+        }
+        let gone = before.routes.iter().filter(|route| !named(&route.name));
+        changes.removed = gone.map(|route| route.name.clone()).collect();
+        changes
+    }
+
+    /// Whether a route says the same as one of other rules. What a condition prints is all that it is.
+    fn is_same(&self, route: &Route, before: &Self, was: &Route) -> bool {
+        fn to<'r>(set: &'r RouteSet, route: &Route) -> Vec<&'r str> {
+            let names = route.to.iter().map(|index| set.outbounds[*index].as_str());
+            names.collect()
+        }
+        let said = |route: &Route| format!("{:?} {:?}", route.rule, route.once);
+        to(self, route) == to(before, was) && said(route) == said(was)
     }
 
     /// The index of an outbound.

@@ -28,7 +28,7 @@ mod trie;
 mod view;
 mod when;
 
-pub use decide::{Admission, Decision, OnceRule, Route, RouteSet};
+pub use decide::{Admission, Decision, OnceRule, Route, RouteChanges, RouteSet};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{Failed, RouteExplanation};
 pub use field::Field;

@@ -260,3 +260,27 @@ fn an_empty_file_is_a_file() {
     let plan = routes("").unwrap();
     assert!(plan.inbounds.is_empty() && plan.outbounds.is_empty() && plan.run_tests().is_empty());
 }
+
+#[test]
+fn routes_that_differ_are_told_by_name() {
+    let set = |routes: &str| {
+        let outbounds = "[outbound.stdout.a]\n[outbound.stdout.b]\n";
+        parse(&format!("{outbounds}{routes}"), "routes.toml", &[])
+            .unwrap()
+            .routes
+    };
+    let before = set(
+        "[[route]]\nname = \"one\"\nto = [\"a\"]\n[[route]]\nname = \"two\"\nto = [\"b\"]\nwhen = { kind = \"alarm\" }\n\
+         [[route]]\nname = \"three\"\nto = [\"b\"]\n",
+    );
+    let now = set(
+        "[[route]]\nname = \"two\"\nto = [\"b\"]\nwhen = { kind = \"episode\" }\n[[route]]\nname = \"three\"\nto = [\"b\"]\n\
+         [[route]]\nname = \"four\"\nto = [\"a\"]\n",
+    );
+    let changes = now.changes_since(&before);
+    assert_eq!(
+        (changes.added, changes.changed, changes.removed),
+        (vec!["four".into()], vec!["two".into()], vec!["one".into()])
+    );
+    assert_eq!(before.changes_since(&before), Default::default());
+}

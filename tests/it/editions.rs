@@ -296,7 +296,7 @@ async fn once_outlives_changes_restarts_and_kills() {
         match n % 3 {
             0 => {
                 replace(&site, &text(&format!("timeout = \"{}s\"\n", n + 1)));
-                assert_eq!(reload(&gateway).await.1["changed"], json!(["erp"]));
+                assert_eq!(reload(&gateway).await.1["changed"], json!(["outbound erp"]));
             }
             1 => {
                 assert!(gateway.stop().await.success());

@@ -247,7 +247,7 @@ async fn an_outbound_that_is_taken_out_delivers_what_it_was_given_and_ends() {
     let (status, changes) = reload(&gateway).await;
     assert_eq!(
         (status, &changes["removed"], &changes["added"]),
-        (200, &json!(["old"]), &json!(["new"]))
+        (200, &json!(["outbound old"]), &json!(["outbound new"]))
     );
     for n in 20..40 {
         push(&mut device, n).await;
@@ -300,7 +300,10 @@ async fn a_destination_that_hangs_delays_neither_a_reload_nor_the_rest() {
     hanging.wait_for(1).await;
     replace(&site, &after);
     let (status, changes) = reload(&gateway).await;
-    assert_eq!((status, &changes["changed"]), (200, &json!(["erp"])));
+    assert_eq!(
+        (status, &changes["changed"]),
+        (200, &json!(["outbound erp"]))
+    );
     // What hung is given up after the grace period and goes to where the outbound points now.
     other.wait_for(1).await;
     // The first connection has been idle for longer than it may.
@@ -330,7 +333,7 @@ async fn a_secret_that_changes_beside_the_file_is_taken_over_on_demand() {
         "nothing is new"
     );
     std::fs::write(&secret, "second").unwrap();
-    assert_eq!(reload(&gateway).await.1["changed"], json!(["erp"]));
+    assert_eq!(reload(&gateway).await.1["changed"], json!(["outbound erp"]));
     let mut device = Device::connect(gateway.devices).await;
     push(&mut device, 1).await;
     let received = receiver.wait_for(1).await;
@@ -467,5 +470,39 @@ async fn a_change_in_a_directory_that_is_bind_mounted_is_noticed() {
     known(&gateway, "second").await;
     std::fs::write(host.path().join("routes.toml"), text("third")).unwrap();
     known(&gateway, "third").await;
+    assert!(gateway.stop().await.success());
+}
+
+/// What is there in place of the file for a while holds nobody up, and is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_file_disturbs_nobody() {
+    let receiver = Receiver::start().await;
+    let text = |name: &str| {
+        let outbound = webhook("erp", &receiver);
+        format!("{LOBBY}{outbound}{}", route(name, &["erp"]))
+    };
+    let site = Site::new(&text("all"));
+    let gateway = site.start().await;
+    let file = site.path().join("routes.toml");
+    std::fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.unwrap().success());
+    gateway
+        .wait_for_metric(RELOADED, |successful| successful == 0.0)
+        .await;
+    assert!(gateway.log().contains("is no file"), "{}", gateway.log());
+    push(&mut Device::connect(gateway.devices).await, 1).await;
+    receiver.wait_for(1).await;
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    assert_eq!(reload(&gateway).await.0, 422);
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::write(&file, text("everything")).unwrap();
+    gateway
+        .wait_for_metric(RELOADED, |successful| successful == 1.0)
+        .await;
+    // What has changed is told, also where it is the rules alone.
+    assert!(gateway.log().contains("\"added\":\"route everything\""));
+    assert!(gateway.log().contains("\"removed\":\"route all\""));
     assert!(gateway.stop().await.success());
 }

@@ -1,0 +1,193 @@
+//! Looking at the file and what is beside it, on a thread of its own: a network disk that hangs, or something that is no
+//! file, must hold up nobody else.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use faceway_rules::Routes;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+
+use crate::config::{self, ConfigError, Loaded};
+
+/// A look that takes longer is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A file that is larger is no `routes.toml`.
+const BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What a file's text, and that of its templates, is known by; the same for all that cannot be read.
+pub(super) type Print = Option<[u8; 32]>;
+
+/// What was found.
+pub(super) struct Found {
+    /// Never newer than what was read.
+    pub(super) print: Print,
+    /// The file as meant, or why there is none.
+    pub(super) loaded: Result<Loaded<Routes>, ConfigError>,
+    /// Files beside it that are read with it: its templates.
+    pub(super) beside: Vec<PathBuf>,
+}
+
+/// Looks at a file.
+#[derive(Debug)]
+pub(super) struct Looker {
+    path: PathBuf,
+    /// Whether a look is on its way, or hangs.
+    busy: Arc<AtomicBool>,
+}
+
+impl Looker {
+    /// At this file.
+    pub(super) fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            busy: Arc::default(),
+        }
+    }
+
+    /// What it and these files are known by now.
+    pub(super) async fn print(&self, beside: &[PathBuf]) -> Print {
+        let (path, beside) = (self.path.clone(), beside.to_vec());
+        self.aside(move || print(&path, &beside)).await.flatten()
+    }
+
+    /// Reads it. `beside` is what was read with it the last time.
+    pub(super) async fn read(&self, beside: &[PathBuf]) -> Found {
+        let (path, before) = (self.path.clone(), beside.to_vec());
+        let found = self.aside(move || read(&path, before)).await;
+        found.unwrap_or_else(|| Found {
+            print: None,
+            loaded: Err(ConfigError::Unreadable(format!(
+                "{}: cannot be read within {}s; is its disk reached over a network?",
+                self.path.display(),
+                PATIENCE.as_secs()
+            ))),
+            beside: beside.to_vec(),
+        })
+    }
+
+    /// `None` when it takes too long, or an earlier look still does.
+    async fn aside<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.busy.swap(true, Ordering::SeqCst) {
+            return None;
+        }
+        let busy = Arc::clone(&self.busy);
+        let (tell, told) = oneshot::channel();
+        // Not one of the runtime's threads: the gateway's end would wait for that.
+        let thread = std::thread::Builder::new().name("routes".into());
+        let begun = thread.spawn(move || {
+            let found = look();
+            busy.store(false, Ordering::SeqCst);
+            // Whoever asked may have given up.
+            let _ = tell.send(found);
+        });
+        if begun.is_err() {
+            self.busy.store(false, Ordering::SeqCst);
+        }
+        tokio::time::timeout(PATIENCE, told).await.ok()?.ok()
+    }
+}
+
+/// Files beside a file that its routes name.
+pub(super) fn beside(routes: &Routes, path: &Path) -> Vec<PathBuf> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let outbounds = routes.outbounds.iter();
+    let named = outbounds.filter_map(|plan| plan.common.format.file());
+    named.map(|file| folder.join(file)).collect()
+}
+
+fn read(path: &Path, before: Vec<PathBuf>) -> Found {
+    if let Err(error) = is_file(path) {
+        return Found {
+            print: None,
+            loaded: Err(ConfigError::Unreadable(error)),
+            beside: before,
+        };
+    }
+    let (seen, (loaded, beside)) = (print(path, &before), config::read_routes(path));
+    // A file that cannot be read to its end may name fewer than it does.
+    if beside == before || (loaded.is_err() && beside.is_empty()) {
+        return Found {
+            print: seen,
+            loaded,
+            beside: before,
+        };
+    }
+    // Read once more: what is seen is never newer than what was read.
+    Found {
+        print: print(path, &beside),
+        loaded: config::read_routes(path).0,
+        beside,
+    }
+}
+
+/// What else is there could keep its reader waiting for ever.
+fn is_file(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(format!(
+            "{}: is no file; put a file of this name in its place",
+            path.display()
+        )),
+        Ok(found) if found.len() > BYTES_MAX => Err(format!(
+            "{}: is larger than {} MiB, which no routes.toml is",
+            path.display(),
+            BYTES_MAX / 1024 / 1024
+        )),
+        // Whoever reads it tells what is wrong.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn print(path: &Path, beside: &[PathBuf]) -> Print {
+    is_file(path).ok()?;
+    Some(print_of(&std::fs::read(path).ok()?, beside))
+}
+
+/// What a file of this text is known by.
+pub(super) fn print_of(text: &[u8], beside: &[PathBuf]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update(Sha256::digest(text));
+    for file in beside {
+        let text = is_file(file).and_then(|()| std::fs::read(file).map_err(|_| String::new()));
+        digest.update(Sha256::digest(text.unwrap_or_default()));
+    }
+    digest.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::Looker;
+
+    #[tokio::test]
+    async fn what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("routes.toml");
+        std::fs::create_dir(&path).unwrap();
+        let looker = Looker::at(&path);
+        assert_eq!(looker.print(&[]).await, None);
+        let told = looker.read(&[]).await.loaded.unwrap_err().to_string();
+        assert!(told.contains("is no file"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn while_a_look_hangs_nothing_else_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("routes.toml");
+        std::fs::write(&path, "[inbound.nebula.lobby]\n").unwrap();
+        let looker = Looker::at(&path);
+        assert!(looker.print(&[]).await.is_some());
+        looker.busy.store(true, Ordering::SeqCst);
+        assert_eq!(looker.print(&[]).await, None);
+        let told = looker.read(&[]).await.loaded.unwrap_err().to_string();
+        assert!(told.contains("cannot be read within"), "{told}");
+        looker.busy.store(false, Ordering::SeqCst);
+        assert!(looker.read(&[]).await.loaded.is_ok());
+    }
+}

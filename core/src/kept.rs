@@ -295,6 +295,8 @@ pub enum Standing {
     Buried,
     /// Through: delivered or not for this lane; the attempts tell which.
     Done,
+    /// The lane has been dropped; the attempts tell what it did before.
+    Gone,
 }
 
 impl Standing {
@@ -307,6 +309,7 @@ impl Standing {
             Self::Behind => "behind",
             Self::Buried => "buried",
             Self::Done => "done",
+            Self::Gone => "gone",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use faceway_core::{Attempt, BuriedChoice, EventId, LaneStory, Standing};
+use faceway_core::{Attempt, AttemptResult, BuriedChoice, EventId, LaneStory, Standing};
 use faceway_rules::RouteSet;
 use serde_json::Value;
 
@@ -147,6 +147,7 @@ pub(super) async fn why(
     };
     let book = admin.rules.look().await;
     let edition = book.edition(story.seq);
+    let routes = routes(&edition.rules.set, &event);
     Ok(Json(api::Why {
         id,
         kind: word("kind"),
@@ -154,8 +155,12 @@ pub(super) async fn why(
         received_at: story.received_at,
         rules_since: edition.since,
         rules_changed: edition != book.newest(),
-        routes: routes(&edition.rules.set, &event),
-        lanes: story.lanes.into_iter().map(lane).collect(),
+        lanes: story
+            .lanes
+            .into_iter()
+            .map(|story| lane(story, &routes))
+            .collect(),
+        routes,
     }))
 }
 
@@ -182,10 +187,14 @@ fn routes(rules: &RouteSet, event: &Value) -> Vec<api::RouteWhy> {
         .collect()
 }
 
-fn lane(story: LaneStory) -> api::LaneWhy {
-    let standing = match story.standing {
-        Standing::Done if story.attempts.is_empty() => "not_routed",
-        standing => standing.as_str(),
+fn lane(story: LaneStory, routes: &[api::RouteWhy]) -> api::LaneWhy {
+    let last = story.attempts.last().map(|attempt| attempt.result);
+    let leads_here = |route: &api::RouteWhy| route.matched && route.to.contains(&story.lane);
+    let standing = match (story.standing, last) {
+        (Standing::Done, None) if routes.iter().any(leads_here) => "not_taken",
+        (Standing::Done, None) => "not_routed",
+        (Standing::Done, Some(AttemptResult::Buried)) => "dropped",
+        (standing, _) => standing.as_str(),
     };
     api::LaneWhy {
         name: story.lane,

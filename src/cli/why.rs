@@ -110,6 +110,12 @@ fn standing(lane: &api::LaneWhy, now: Timestamp) -> String {
         ("buried", _) => "given up; see `faceway buried show`".into(),
         ("done", _) => "through".into(),
         ("not_routed", _) => "through without an attempt: no route led here".into(),
+        ("not_taken", _) => {
+            "through without an attempt: it was silenced by `once`, or is older than this outbound"
+                .into()
+        }
+        ("dropped", _) => "given up, and dropped by command".into(),
+        ("gone", _) => "this lane is gone; before that:".into(),
         (other, _) => other.to_owned(),
     }
 }

@@ -278,6 +278,22 @@ async fn why_tells_the_rules_by_which_an_event_went() {
         told.contains("Routes, as they were then (from ") && told.contains("+ everything: matches"),
         "{told}"
     );
+    // The outbound goes, and another of its name comes: what the first one did is still told.
+    replace(&site, LOBBY);
+    assert_eq!(reload(&gateway).await.0, 200);
+    wait_for_log(&gateway, "its lane is gone").await;
+    replace(&site, &text("all there is"));
+    assert_eq!(reload(&gateway).await.0, 200);
+    let told = why(&gateway).await;
+    assert!(
+        told.contains("erp: through without an attempt: it was silenced by `once`, or is older"),
+        "{told}"
+    );
+    assert!(
+        told.contains("erp: this lane is gone; before that:\n"),
+        "{told}"
+    );
+    assert!(told.contains("delivered, 200"), "{told}");
 }
 
 /// The same person again is silenced, whatever the outbound has become meanwhile, and however the gateway ended.

@@ -18,3 +18,9 @@ CREATE TABLE IF NOT EXISTS once (
     at    INTEGER NOT NULL,
     PRIMARY KEY (lane, until, route, key, id)
 ) WITHOUT ROWID;
+
+-- Names of lanes that are gone, for the attempts that are left of them.
+CREATE TABLE IF NOT EXISTS gone (
+    id   INTEGER PRIMARY KEY,
+    name TEXT    NOT NULL
+);

@@ -14,6 +14,9 @@ use crate::once;
 use crate::row::fields_crc;
 use crate::store::{Trouble, get};
 
+/// Lanes that are gone and yet known by name.
+const GONE_MAX: i64 = 1000;
+
 /// One lane.
 #[derive(Debug)]
 pub(crate) struct LaneCell {
@@ -175,6 +178,12 @@ pub(crate) fn insert(
 
 /// Removes all of a lane, but for its attempts, which leave with the history.
 pub(crate) fn delete(conn: &Connection, id: u32) -> Result<(), Trouble> {
+    conn.execute(
+        "INSERT OR REPLACE INTO gone (id, name) SELECT id, name FROM lane WHERE id = ?",
+        [id],
+    )?;
+    let oldest = "DELETE FROM gone WHERE id NOT IN (SELECT id FROM gone ORDER BY id DESC LIMIT ?)";
+    conn.execute(oldest, [GONE_MAX])?;
     conn.execute("DELETE FROM lane WHERE id = ?", [id])?;
     for table in ["held", "range", "buried", "once"] {
         conn.execute(&format!("DELETE FROM {table} WHERE lane = ?"), [id])?;

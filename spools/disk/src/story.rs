@@ -31,6 +31,7 @@ pub(crate) fn story(
             None => return Ok(None),
         },
     };
+    let mut gone = gone_lanes(conn, seq)?;
     let lanes = shared.lanes.all();
     let stories = lanes.iter().map(|lane| {
         let known = lane.lock().standing(seq);
@@ -45,12 +46,31 @@ pub(crate) fn story(
             attempts: attempts(conn, lane.id, seq)?,
         })
     });
+    let mut lanes: Vec<_> = stories.collect::<rusqlite::Result<_>>()?;
+    lanes.append(&mut gone);
     Ok(Some(Story {
         seq,
         received_at,
         body,
-        lanes: stories.collect::<rusqlite::Result<_>>()?,
+        lanes,
     }))
+}
+
+/// Lanes that are gone and had something to do with the event.
+fn gone_lanes(conn: &Connection, seq: u64) -> rusqlite::Result<Vec<LaneStory>> {
+    let sql = "SELECT id, name FROM gone WHERE id IN (SELECT lane FROM attempt WHERE seq = ?) ORDER BY id";
+    let mut select = conn.prepare_cached(sql)?;
+    let rows = select.query_map([seq.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let gone: Vec<(u32, String)> = rows.collect::<rusqlite::Result<_>>()?;
+    let story = |(id, lane): (u32, String)| {
+        Ok(LaneStory {
+            lane,
+            standing: Standing::Gone,
+            due: None,
+            attempts: attempts(conn, id, seq)?,
+        })
+    };
+    gone.into_iter().map(story).collect()
 }
 
 /// An event that is older than the ids that are remembered, looked for in pieces: a person asks, and rarely.

@@ -209,7 +209,22 @@ pub async fn stories_tell_everything(bench: &mut Bench<'_>) -> anyhow::Result<()
     ensure!(
         lane("erp")?.standing == Standing::Buried && lane("erp")?.attempts == [failed, given_up]
     );
-    ensure!(lane("bus")?.standing == Standing::Done && lane("bus")?.attempts == [delivered]);
+    ensure!(
+        lane("bus")?.standing == Standing::Done
+            && lane("bus")?.attempts == std::slice::from_ref(&delivered)
+    );
+    // What a lane did is told when it is gone, and when another of its name is there.
+    bench.spool()?.drop_lane("bus".into()).await?;
+    bench.lane("bus").await?;
+    let story = bench.spool()?.story(id(1)).await?.context("known")?;
+    let told = story.lanes.iter().filter(|lane| lane.lane == "bus");
+    let told: Vec<_> = told
+        .map(|lane| (lane.standing, lane.attempts.len()))
+        .collect();
+    ensure!(
+        told == [(Standing::Waiting, 0), (Standing::Gone, 1)],
+        "{told:?}"
+    );
     Ok(())
 }
 

@@ -19,7 +19,6 @@ use tokio::sync::watch;
 
 use crate::dispatch::{Common, Dispatch, InForce, LaneHandle};
 use crate::inbound::{Sources, Terminals};
-use crate::observe;
 use crate::open::{self, Base, OpenedInbound, Print};
 
 use book::Kept;
@@ -186,7 +185,6 @@ impl Site {
         for (plan, _, _) in &before {
             if routes.inbounds.iter().all(|now| now.name != plan.name) {
                 self.sources.end(&plan.name);
-                observe::inbound_gone(&plan.name);
                 changes.removed.push(plan.name.clone());
             }
         }
@@ -225,7 +223,6 @@ impl Site {
         let left = self.dispatch.left().await;
         for handle in &left {
             let name = handle.name();
-            observe::lane_gone(name);
             match self.repair.drop_lane(name.to_owned()).await {
                 Ok(_) => tracing::info!(
                     outbound = name,
@@ -248,9 +245,7 @@ impl Site {
     /// # Errors
     /// When the spool fails.
     pub(crate) async fn forget(&mut self, name: &str) -> anyhow::Result<bool> {
-        if self.dispatch.give_up(name).await {
-            observe::lane_gone(name);
-        }
+        self.dispatch.give_up(name).await;
         let dropped = self.repair.drop_lane(name.to_owned()).await?;
         self.show().await;
         Ok(dropped)

@@ -69,8 +69,14 @@ fn describe_counters() {
             "faceway_inbound_gap_seconds_total",
             "How long a dialled source could not be read, together; what it had to say then may be lost.",
         ),
-        ("faceway_routed_total", "Events that a route matched."),
-        ("faceway_unrouted_total", "Events that no route matched."),
+        (
+            "faceway_routed_total",
+            "New events that a route matched, counted when they are kept.",
+        ),
+        (
+            "faceway_unrouted_total",
+            "New events that no route matched, counted when they are kept.",
+        ),
     ];
     counters
         .into_iter()

@@ -2,6 +2,7 @@
 //! says as a whole, or not at all, and what has not changed does not notice.
 
 mod book;
+mod counted;
 mod leaving;
 mod prepare;
 mod rules;
@@ -17,11 +18,12 @@ use faceway_core::{Lane, Repair, Start};
 use faceway_rules::{InboundPlan, OutboundPlan, Routes};
 use tokio::sync::watch;
 
-use crate::dispatch::{Common, Dispatch, InForce, LaneHandle};
+use crate::dispatch::{self, Common, Dispatch, InForce, LaneHandle};
 use crate::inbound::{Sources, Terminals};
 use crate::open::{self, Base, OpenedInbound, Print};
 
 use book::Kept;
+pub(crate) use counted::Counted;
 use prepare::{Change, Prepared};
 pub(crate) use view::{Part, View, Way};
 
@@ -78,7 +80,7 @@ impl Site {
             repair,
             file,
         } = grounds;
-        let kept = book::load(&*base.spool, &file).await?;
+        let kept = book::load(&*common.spool, &file).await?;
         Ok(Self {
             dispatch: Dispatch::new(common.clone()),
             base,
@@ -120,6 +122,7 @@ impl Site {
             outbounds,
         } = prepared;
         let mut changes = Changes::default();
+        dispatch::announce(&routes.routes);
         self.adopt_outbounds(&routes, outbounds, behind, &mut changes);
         self.adopt_inbounds(&routes, inbounds, &mut changes);
         self.resume_leaving().await;

@@ -13,6 +13,7 @@ mod render;
 mod rulebook;
 mod seat;
 mod status;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use decide::Once;
 pub use rulebook::{Anew, Edition, Gone, InForce, RuleBook, Rules};
 use seat::{Orders, Seat, Target};
 pub use status::{LaneState, LaneStatus, LastFailure};
+pub use tally::{Tally, announce};
 
 /// What all lanes share.
 #[derive(Clone)]

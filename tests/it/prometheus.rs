@@ -2,6 +2,7 @@
 //! it. All of it is Debian's package `prometheus` (`./run-tests` installs it).
 
 mod gone;
+mod routed;
 mod server;
 mod words;
 

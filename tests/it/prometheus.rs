@@ -148,6 +148,7 @@ async fn prometheus_knows_every_metric_and_answers_every_query() {
         .collect();
     rules_ask_for_what_is_there(&prometheus, &exposed).await;
     the_dashboard_has_data(&prometheus, &exposed).await;
+    inbounds_that_were_never_heard_are_on_top(&prometheus).await;
     let tidied = || gateway.log().matches("histograms are tidied").count() >= 2;
     server::until("upkeep", async || tidied().then_some(())).await;
 }
@@ -314,6 +315,26 @@ async fn the_dashboard_has_data(prometheus: &Prometheus, exposed: &BTreeSet<&str
         })
         .await;
     }
+}
+
+/// Of three inbounds one has given events; the table tells of all, and says of the others that they never have.
+async fn inbounds_that_were_never_heard_are_on_top(prometheus: &Prometheus) {
+    let silent = |target: &Value| {
+        let query = target["expr"].as_str().unwrap();
+        query.starts_with("time() - ") && target["format"] == "table"
+    };
+    let queries = dashboard_queries(silent);
+    let found = prometheus.query(&queries[0]).await;
+    let seconds = |row: &Value| row["value"][1].as_str().unwrap().parse::<f64>().unwrap();
+    let rows: BTreeMap<&str, f64> = found
+        .iter()
+        .map(|row| (row["metric"]["inbound"].as_str().unwrap(), seconds(row)))
+        .collect();
+    // From there on the cell says "never".
+    let never = 1e9;
+    assert!(read("grafana/dashboards/faceway.json").contains("\"from\": 1000000000"));
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    assert!(rows["lobby"] < 3600.0 && rows["gate"] > never && rows["campus"] > never);
 }
 
 /// The metric whose label a variable of the dashboard has its values from.

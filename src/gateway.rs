@@ -27,7 +27,7 @@ use crate::dispatch::{Common, InForce, RuleBook, Rules};
 use crate::inbound::{self, BodyMemory, Receiver, ServerLimits, TurnedAway};
 use crate::open::{self, Base, Listeners};
 use crate::reload::{Reload, Reloader};
-use crate::site::{Grounds, Site, View};
+use crate::site::{Counted, Grounds, Site, View};
 
 /// How long requests, and after them deliveries, may take to end once the gateway shuts down.
 const GRACE: Duration = Duration::from_secs(10);
@@ -190,7 +190,7 @@ fn grounds(
         gateway_id: open::gateway_id(&config.spool.dir)?,
         memory: BodyMemory::new(BODY_MEMORY_BYTES, config.limits.body_bytes_max),
         config: config.clone(),
-        spool: store,
+        intake: Arc::new(Counted::new(store, common.rules.clone())),
         clock: Arc::clone(clock),
     };
     let grounds = Grounds {

@@ -69,8 +69,14 @@ fn describe_counters() {
             "faceway_inbound_gap_seconds_total",
             "How long a dialled source could not be read, together; what it had to say then may be lost.",
         ),
-        ("faceway_routed_total", "Events that a route matched."),
-        ("faceway_unrouted_total", "Events that no route matched."),
+        (
+            "faceway_routed_total",
+            "New events that a route matched, counted when they are kept.",
+        ),
+        (
+            "faceway_unrouted_total",
+            "New events that no route matched, counted when they are kept.",
+        ),
     ];
     counters
         .into_iter()
@@ -116,7 +122,10 @@ fn describe_gauges() {
             "faceway_lane_oldest_seconds",
             "Age of the oldest event that is not through a lane.",
         ),
-        ("faceway_lane_state", "1 for the state that a lane is in."),
+        (
+            "faceway_lane_state",
+            "1 for the state that a lane is in, and for leaving in addition.",
+        ),
         (
             "faceway_parked",
             "Events that failed and wait for their next attempt.",
@@ -345,38 +354,6 @@ impl SourceMetrics {
 
     pub(crate) fn refused(&self) {
         self.refused.increment(1);
-    }
-}
-
-/// An inbound is no longer in `routes.toml`: its gauges have no value any more. A series cannot be taken away, and with the
-/// last value it had an alert would go on for ever.
-pub(crate) fn inbound_gone(inbound: &str) {
-    let name = "faceway_inbound_last_event_timestamp_seconds";
-    metrics::gauge!(name, "inbound" => inbound.to_owned()).set(f64::NAN);
-    for state in crate::inbound::TerminalState::ALL {
-        metrics::gauge!("faceway_terminals", "inbound" => inbound.to_owned(), "state" => state.as_str())
-            .set(f64::NAN);
-    }
-}
-
-/// The same of an inbound that is not dialled any more.
-pub(crate) fn source_gone(inbound: &str) {
-    metrics::gauge!("faceway_inbound_connected", "inbound" => inbound.to_owned()).set(f64::NAN);
-}
-
-/// The same of an outbound whose lane is gone.
-pub(crate) fn lane_gone(outbound: &str) {
-    for name in [
-        "faceway_lane_backlog",
-        "faceway_lane_oldest_seconds",
-        "faceway_parked",
-        "faceway_buried",
-    ] {
-        metrics::gauge!(name, "outbound" => outbound.to_owned()).set(f64::NAN);
-    }
-    for state in crate::dispatch::LaneState::WORDS {
-        metrics::gauge!("faceway_lane_state", "outbound" => outbound.to_owned(), "state" => state)
-            .set(f64::NAN);
     }
 }
 

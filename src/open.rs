@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use faceway_core::{Adapter, Clock, Spool};
+use faceway_core::{Adapter, Clock};
 use faceway_rules::{DialPlan, InboundPlan, Secret};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 
@@ -22,7 +22,7 @@ use crate::api;
 use crate::config::gateway::{Limits, Listen, SpoolConfig};
 use crate::config::{GatewayConfig, secrets, tls};
 use crate::inbound::{
-    Admission, Api, BodyMemory, Inbound, Listener, Source, Status, Target, Terminal, Timing,
+    Admission, Api, BodyMemory, Inbound, Intake, Listener, Source, Status, Target, Terminal, Timing,
 };
 use crate::link::Links;
 
@@ -127,7 +127,7 @@ pub(crate) struct Base {
     pub(crate) config: GatewayConfig,
     /// Tells this gateway from others at the same broker.
     pub(crate) gateway_id: String,
-    pub(crate) spool: Arc<dyn Spool>,
+    pub(crate) intake: Arc<dyn Intake>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) memory: BodyMemory,
 }
@@ -156,7 +156,7 @@ pub(crate) fn inbound(plan: &InboundPlan, base: &Base) -> anyhow::Result<OpenedI
         &plan.name,
         Arc::clone(&adapter),
         plan.settings.clone(),
-        Arc::clone(&base.spool),
+        Arc::clone(&base.intake),
         Arc::clone(&base.clock),
     ));
     let source = plan.dial.as_ref().map(|dial| source(dial, &inbound, base));

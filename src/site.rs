@@ -2,6 +2,7 @@
 //! says as a whole, or not at all, and what has not changed does not notice.
 
 mod book;
+mod counted;
 mod leaving;
 mod prepare;
 mod rules;
@@ -17,12 +18,12 @@ use faceway_core::{Lane, Repair, Start};
 use faceway_rules::{InboundPlan, OutboundPlan, RouteChanges, Routes};
 use tokio::sync::watch;
 
-use crate::dispatch::{Common, Dispatch, InForce, LaneHandle};
+use crate::dispatch::{self, Common, Dispatch, InForce, LaneHandle};
 use crate::inbound::{Sources, Terminals};
-use crate::observe;
 use crate::open::{self, Base, OpenedInbound, Print};
 
 use book::Kept;
+pub(crate) use counted::Counted;
 use prepare::{Change, Prepared};
 pub(crate) use view::{Part, View, Way};
 
@@ -88,7 +89,7 @@ impl Site {
             repair,
             file,
         } = grounds;
-        let kept = book::load(&*base.spool, &file).await?;
+        let kept = book::load(&*common.spool, &file).await?;
         Ok(Self {
             dispatch: Dispatch::new(common.clone()),
             base,
@@ -131,6 +132,7 @@ impl Site {
             outbounds,
         } = prepared;
         let mut changes = Changes::default();
+        dispatch::announce(&routes.routes);
         self.adopt_outbounds(&routes, outbounds, behind, &mut changes);
         self.adopt_inbounds(&routes, inbounds, &mut changes);
         changes.note(routes.routes.changes_since(&before.newest().rules.set));
@@ -197,7 +199,6 @@ impl Site {
         for (plan, _, _) in &before {
             if routes.inbounds.iter().all(|now| now.name != plan.name) {
                 self.sources.end(&plan.name);
-                observe::inbound_gone(&plan.name);
                 changes.removed.push(format!("inbound {}", plan.name));
             }
         }
@@ -236,7 +237,6 @@ impl Site {
         let left = self.dispatch.left().await;
         for handle in &left {
             let name = handle.name();
-            observe::lane_gone(name);
             match self.repair.drop_lane(name.to_owned()).await {
                 Ok(_) => tracing::info!(
                     outbound = name,
@@ -259,9 +259,7 @@ impl Site {
     /// # Errors
     /// When the spool fails.
     pub(crate) async fn forget(&mut self, name: &str) -> anyhow::Result<bool> {
-        if self.dispatch.give_up(name).await {
-            observe::lane_gone(name);
-        }
+        self.dispatch.give_up(name).await;
         let dropped = self.repair.drop_lane(name.to_owned()).await?;
         self.show().await;
         Ok(dropped)

@@ -12,6 +12,8 @@ use crate::dispatch::{LaneHandle, LaneState};
 
 /// Terminals of one inbound in the overview, which the console asks for again and again.
 const OVERVIEW_TERMINALS_MAX: usize = 100;
+/// The state of a lane that nobody works for.
+pub(super) const REMOVED: &str = "removed";
 
 /// `GET /api/v1/overview`.
 pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview>, Problem> {
@@ -106,7 +108,7 @@ fn removed(name: String, survey: &Survey) -> api::Lane {
     api::Lane {
         name,
         protocol: None,
-        state: "removed".into(),
+        state: REMOVED.into(),
         leaving: false,
         since: None,
         next_probe: None,

@@ -5,6 +5,7 @@ mod events;
 mod inbounds;
 mod lanes;
 mod openapi;
+mod present;
 mod problem;
 mod quarantine;
 mod reload;

@@ -3,11 +3,15 @@
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use faceway_core::{Lane, Room};
 use metrics::gauge;
 
-use super::Looking;
+use super::lanes::REMOVED;
+use super::present::Present;
+use super::{Admin, Looking};
 use crate::dispatch::LaneState;
 use crate::observe::as_float;
+use crate::site::View;
 
 /// `GET /readyz`: whether events can be kept.
 pub(super) async fn ready(State(admin): Looking) -> Response {
@@ -21,42 +25,69 @@ pub(super) async fn ready(State(admin): Looking) -> Response {
     }
 }
 
-/// `GET /metrics`: gauges are read at the scrape, so they are never stale.
+/// `GET /metrics`: gauges are read at the scrape, so they are never stale, and only of what is there.
 pub(super) async fn metrics(State(admin): Looking) -> Response {
-    let room = admin.spool.room();
-    let ready = f64::from(u8::from(room.accepting.is_ok()));
-    gauge!("faceway_ready").set(ready);
-    gauge!("faceway_spool_bytes").set(as_float(room.bytes));
-    gauge!("faceway_spool_free_bytes").set(as_float(room.free));
-    gauge!("faceway_quarantine").set(as_float(room.quarantined));
     let view = admin.look();
+    room(&admin.spool.room());
     super::terminals::gauges(&view);
-    let now = admin.clock.now();
-    for lane in &view.lanes {
-        let name = lane.name().to_owned();
-        let (state, _, _) = lane.status().get();
-        for word in LaneState::WORDS {
-            let here = f64::from(u8::from(word == state.as_str()));
-            gauge!("faceway_lane_state", "outbound" => name.clone(), "state" => word).set(here);
-        }
-        // A lane whose survey fails keeps its last values; the failure is in the log.
-        let Ok(survey) = admin.spool.survey(lane.lane(), now).await else {
-            continue;
-        };
-        let oldest = survey
-            .oldest
-            .map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
-        gauge!("faceway_lane_backlog", "outbound" => name.clone()).set(as_float(survey.backlog));
-        gauge!("faceway_lane_oldest_seconds", "outbound" => name.clone()).set(oldest);
-        gauge!("faceway_parked", "outbound" => name.clone()).set(as_float(survey.parked));
-        gauge!("faceway_buried", "outbound" => name).set(as_float(survey.buried));
-    }
+    lanes(&admin, &view).await;
     (
         [(
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
-        admin.metrics.render(),
+        Present::of(&view).only(&admin.metrics.render()),
     )
         .into_response()
+}
+
+fn room(room: &Room) {
+    let ready = f64::from(u8::from(room.accepting.is_ok()));
+    gauge!("faceway_ready").set(ready);
+    gauge!("faceway_spool_bytes").set(as_float(room.bytes));
+    gauge!("faceway_spool_free_bytes").set(as_float(room.free));
+    gauge!("faceway_quarantine").set(as_float(room.quarantined));
+}
+
+/// Every lane in the spool: those at work, and those that only keep what nobody delivers.
+async fn lanes(admin: &Admin, view: &View) {
+    for lane in &view.lanes {
+        let (state, _, _) = lane.status().get();
+        self::state(lane.name(), state.as_str(), lane.leaving());
+        survey(admin, lane.name(), lane.lane()).await;
+    }
+    for (name, lane) in &view.removed {
+        state(name, REMOVED, false);
+        survey(admin, name, *lane).await;
+    }
+}
+
+fn state(outbound: &str, state: &'static str, leaving: bool) {
+    let tell = |word: &'static str, here: bool| {
+        gauge!("faceway_lane_state", "outbound" => outbound.to_owned(), "state" => word)
+            .set(f64::from(u8::from(here)));
+    };
+    for word in LaneState::WORDS.into_iter().chain([REMOVED]) {
+        tell(word, word == state);
+    }
+    // In addition to what it does.
+    tell("leaving", leaving);
+}
+
+/// A lane whose survey fails keeps its last values; the failure is in the log.
+async fn survey(admin: &Admin, outbound: &str, lane: Lane) {
+    let now = admin.clock.now();
+    let Ok(survey) = admin.spool.survey(lane, now).await else {
+        return;
+    };
+    let oldest = survey
+        .oldest
+        .map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
+    let tell = |name: &'static str, value: f64| {
+        gauge!(name, "outbound" => outbound.to_owned()).set(value);
+    };
+    tell("faceway_lane_backlog", as_float(survey.backlog));
+    tell("faceway_lane_oldest_seconds", oldest);
+    tell("faceway_parked", as_float(survey.parked));
+    tell("faceway_buried", as_float(survey.buried));
 }

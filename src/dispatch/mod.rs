@@ -13,6 +13,7 @@ mod render;
 mod rulebook;
 mod seat;
 mod status;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use decide::Once;
 pub use rulebook::{Anew, Edition, Gone, InForce, RuleBook, Rules};
 use seat::{Orders, Seat, Target};
 pub use status::{LaneState, LaneStatus, LastFailure};
+pub use tally::{Tally, announce};
 
 /// What all lanes share.
 #[derive(Clone)]
@@ -225,15 +227,14 @@ impl Dispatch {
         survey.is_ok_and(|survey| seat::is_through(&survey, upto))
     }
 
-    /// Ends a lane that is leaving, whatever it has still to deliver. `false` when there is no such lane.
-    pub async fn give_up(&mut self, name: &str) -> bool {
+    /// Ends a lane that is leaving, whatever it has still to deliver.
+    pub async fn give_up(&mut self, name: &str) {
         let leaving = |seated: &mut Seated| seated.handle.leaving && seated.handle.name == name;
         let mut given_up: Vec<_> = self.seated.extract_if(.., leaving).collect();
         for seated in &mut given_up {
             seated.work.abort();
             let _ = (&mut seated.work).await;
         }
-        !given_up.is_empty()
     }
 
     fn seat(&mut self, name: &str) -> Option<&mut Seated> {

@@ -107,13 +107,7 @@ impl Sources {
 
     /// Ends the source of an inbound; nobody waits for it here.
     pub(crate) fn end(&mut self, inbound: &str) {
-        if let Some(before) = self.take(inbound) {
-            let name = inbound.to_owned();
-            let task = tokio::spawn(async move {
-                let _ = before.await;
-                // After its last word: it is not disconnected, there is no such source any more.
-                crate::observe::source_gone(&name);
-            });
+        if let Some(task) = self.take(inbound) {
             // Who begins anew under this name waits for it.
             let stop = self.stop.child_token();
             self.running

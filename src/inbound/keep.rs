@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faceway_core::{
-    Adapter, Arrival, Batch, Clock, DeviceKey, Dialogue, Element, Kind, NewEvent, NewUnreadable,
-    Outcome, Private, Reading, Receipt, Reject, Settings, Spool, Stamp, Timestamp, encode, stamp,
+    Adapter, AppendError, Arrival, Batch, BoxFuture, Clock, DeviceKey, Dialogue, Element, Kind,
+    NewEvent, NewUnreadable, Outcome, Private, Reading, Receipt, Reject, Settings, Spool, Stamp,
+    Timestamp, encode, stamp,
 };
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 use tokio::time::Instant;
@@ -21,9 +22,21 @@ pub struct Inbound {
     name: String,
     adapter: Arc<dyn Adapter>,
     settings: Settings,
-    spool: Arc<dyn Spool>,
+    spool: Arc<dyn Intake>,
     clock: Arc<dyn Clock>,
     metrics: InboundMetrics,
+}
+
+/// The spool, as far as an inbound may use it.
+pub trait Intake: Send + Sync + 'static {
+    /// As [`Spool::append`].
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>>;
+}
+
+impl<S: Spool> Intake for S {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>> {
+        Spool::append(self, batch)
+    }
 }
 
 /// What became of an arrival.
@@ -53,7 +66,7 @@ impl Inbound {
         name: &str,
         adapter: Arc<dyn Adapter>,
         settings: Settings,
-        spool: Arc<dyn Spool>,
+        spool: Arc<dyn Intake>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {

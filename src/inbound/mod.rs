@@ -19,7 +19,7 @@ pub(crate) use admission::bearer;
 pub use body::BodyMemory;
 pub(crate) use converse::Api;
 pub(crate) use dialled::{Source, SourceState, SourceStatus, Sources, Status, Target, Timing};
-pub use keep::{Inbound, Kept};
+pub use keep::{Inbound, Intake, Kept};
 pub use receive::Receiver;
 pub use server::{Listener, ServerLimits, serve};
 pub(crate) use terminals::{Terminal, TerminalState, Terminals, address};

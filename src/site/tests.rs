@@ -81,7 +81,7 @@ impl Bench {
             config,
             gateway_id: "x".into(),
             memory: BodyMemory::new(1 << 20, 1 << 20),
-            spool: Arc::clone(&spool) as _,
+            intake: Arc::clone(&spool) as _,
             clock,
         };
         let site = Site::new(Grounds {

@@ -227,12 +227,11 @@ async fn rules_choose_and_standard_output_shows_one_event_a_line() {
         .map(|line| vendor_id(line.as_bytes()))
         .collect();
     assert_eq!(printed, ["u-1", "u-3"]);
-    assert_eq!(
-        gateway
-            .metric("faceway_routed_total{route=\"gate two\"}")
-            .await,
-        1.0
-    );
+    gateway
+        .wait_for_metric("faceway_routed_total{route=\"gate two\"}", |count| {
+            count == 1.0
+        })
+        .await;
 }
 
 #[tokio::test]

@@ -159,6 +159,10 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
             "src/dispatch/decide.rs",
             "asks the rules, which answer yes or no",
         ),
+        (
+            "src/dispatch/tally.rs",
+            "asks the rules, which answer with numbers of routes",
+        ),
         ("src/inbound/admission.rs", "digests the token"),
         (
             "src/inbound/images.rs",

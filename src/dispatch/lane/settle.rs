@@ -77,9 +77,6 @@ impl LaneWork {
         }
         let mut settlements = Vec::with_capacity(sent.len());
         for lease in sent {
-            if judgement.settled != Settled::Release {
-                self.decider.through(lease.seq);
-            }
             settlements.push(Settlement {
                 seq: lease.seq,
                 outcome: judgement.settled.clone(),

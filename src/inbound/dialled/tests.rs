@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Source, SourceState, Sources, Status, Target, Timing};
-use crate::inbound::{Api, BodyMemory, Inbound};
+use crate::inbound::{Api, BodyMemory, Inbound, Intake};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -56,7 +56,7 @@ impl Site {
         let adapter = faceway_adapters::all()
             .into_iter()
             .find(|known| known.name() == adapter);
-        let store: Arc<dyn Spool> = Arc::clone(&spool) as _;
+        let store: Arc<dyn Intake> = Arc::clone(&spool) as _;
         let adapter = Arc::from(adapter.unwrap());
         let inbound = Inbound::new("hall", adapter, settings, store, Arc::clone(&clock));
         let status = Arc::new(Status::new("hall", clock));

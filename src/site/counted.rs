@@ -1,0 +1,41 @@
+//! The spool as inbounds see it: what they keep is counted by route. Inbounds know nothing of rules, and rules nothing of
+//! inbounds.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faceway_core::{AppendError, Batch, BoxFuture, Private, Receipt, Spool};
+
+use crate::dispatch::{InForce, Tally};
+use crate::inbound::Intake;
+
+/// A spool, with somebody who counts. Of a source that goes away before it is answered nothing is counted, here as in all
+/// that inbounds count; what it sent may be kept all the same.
+pub(crate) struct Counted {
+    spool: Arc<dyn Spool>,
+    tally: Tally,
+}
+
+impl Counted {
+    pub(crate) fn new(spool: Arc<dyn Spool>, rules: InForce) -> Self {
+        let tally = Tally::new(rules);
+        Self { spool, tally }
+    }
+}
+
+impl Intake for Counted {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>> {
+        Box::pin(async move {
+            let bodies = batch.events.iter().map(|event| event.body.clone());
+            let bodies: Vec<Private<Bytes>> = bodies.collect();
+            let receipts = self.spool.append(batch).await?;
+            let new = |(receipt, body): (&Receipt, Private<Bytes>)| match receipt {
+                Receipt::Appended(seq) => Some((*seq, body)),
+                Receipt::Duplicate => None,
+            };
+            let events = receipts.iter().zip(bodies).filter_map(new).collect();
+            self.tally.kept(events).await;
+            Ok(receipts)
+        })
+    }
+}

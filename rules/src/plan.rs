@@ -60,9 +60,16 @@ pub struct Routes {
     pub warnings: Diagnostics,
     /// The file as written.
     pub text: String,
+    /// What it is called in findings.
+    pub file: String,
 }
 
 impl Routes {
+    /// The file once more, to tell what is wrong with it beside `gateway.toml`.
+    pub fn document(&self) -> Document {
+        Document::parse(&self.text, &self.file)
+    }
+
     /// Every secret that the file names, with the key that names it, such as `outbound.webhook.erp.sign`.
     pub fn secrets(&self) -> Vec<(String, &Secret)> {
         let inbounds = self.inbounds.iter().flat_map(InboundPlan::secrets);
@@ -104,7 +111,8 @@ pub fn parse_with(
         return Err(errors);
     }
     routes.warnings = warnings;
-    routes.text = text.to_owned();
+    text.clone_into(&mut routes.text);
+    file.clone_into(&mut routes.file);
     Ok(routes)
 }
 
@@ -137,6 +145,7 @@ fn read(
         tests: Vec::new(),
         warnings: Diagnostics::default(),
         text: String::new(),
+        file: String::new(),
     };
     (routes, tests)
 }

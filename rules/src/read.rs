@@ -85,6 +85,19 @@ impl Document {
         &self.root
     }
 
+    /// Where the key at `path` is written, or as much of the path as there is.
+    pub fn place(&self, path: &[&str]) -> Span {
+        let (mut node, mut span) = (&self.root, self.root.span);
+        for name in path {
+            let mut entries = node.entries().unwrap_or_default().iter();
+            let Some(entry) = entries.find(|entry| entry.key == *name) else {
+                break;
+            };
+            (node, span) = (&entry.node, entry.span);
+        }
+        span
+    }
+
     /// The errors and the warnings, each in the order of the file.
     pub fn finish(self) -> (Diagnostics, Diagnostics) {
         self.reporter.finish()

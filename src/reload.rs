@@ -198,7 +198,11 @@ fn checked(
     config: &GatewayConfig,
 ) -> Result<Routes, Refused> {
     let routes = loaded.map_err(|error| Refused(error.to_string()))?.value;
-    config::together(config, &routes).map_err(|error| Refused(error.to_string()))?;
+    let warnings = config::together(config, &routes);
+    let warnings = warnings.map_err(|error| Refused(error.to_string()))?;
+    if !warnings.is_empty() {
+        tracing::warn!("routes.toml hardly means what it says:\n{warnings}");
+    }
     let failures = routes.run_tests();
     if failures.is_empty() {
         return Ok(routes);

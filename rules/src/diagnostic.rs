@@ -102,8 +102,6 @@ pub struct Reporter {
 struct Found {
     findings: Vec<Finding>,
     masks: Vec<Span>,
-    /// Where the text itself is broken.
-    broken: Vec<Span>,
 }
 
 #[derive(Debug)]
@@ -112,10 +110,19 @@ struct Finding {
     span: Span,
     message: String,
     help: Option<String>,
-    /// It says that something is missing, which in a file that could not be read whole may be an echo.
+    /// It says that something is missing, which where a part of the file was left out may be an echo.
     absence: bool,
-    /// It says that the text itself is broken.
-    syntax: bool,
+    /// It says that the file is no TOML.
+    syntax: Option<Syntax>,
+}
+
+/// What a file that is no TOML can still tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    /// The text itself is broken: whatever else is found may only follow from that.
+    Broken,
+    /// Something is there twice, and the second of it was left out.
+    LeftOut,
 }
 
 impl Reporter {
@@ -141,8 +148,8 @@ impl Reporter {
         self.push(Severity::Error, span, message.into(), help.into(), false);
     }
 
-    /// An error that says that something is missing or unknown. It is kept to itself when the file has syntax errors,
-    /// because then it may only be an echo of them.
+    /// An error that says that something is missing or unknown. It is kept to itself where a part of the file was left
+    /// out, because then it may only be an echo of that.
     pub fn absent(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         self.push(Severity::Error, span, message.into(), help.into(), true);
     }
@@ -152,18 +159,12 @@ impl Reporter {
         self.push(Severity::Warning, span, message.into(), help.into(), true);
     }
 
-    /// The text of the file itself is broken.
-    pub(crate) fn broken(&self, span: Span, message: impl Into<String>) {
-        let mut found = self.found.borrow_mut();
-        found.broken.push(span);
-        found.findings.push(Finding {
-            severity: Severity::Error,
-            span,
-            message: source::printable(&message.into()),
-            help: None,
-            absence: false,
-            syntax: true,
-        });
+    /// The file is no TOML.
+    pub(crate) fn syntax(&self, span: Span, message: &str, help: &str, syntax: Syntax) {
+        self.push(Severity::Error, span, message.into(), help.into(), false);
+        if let Some(last) = self.found.borrow_mut().findings.last_mut() {
+            last.syntax = Some(syntax);
+        }
     }
 
     /// What stands at `span` is not to be shown, whatever else is shown of its line.
@@ -205,7 +206,7 @@ impl Reporter {
             message: message.into(),
             help: None,
             absence: false,
-            syntax: false,
+            syntax: None,
         };
         self.shown(&finding, &found.masks)
     }
@@ -213,7 +214,12 @@ impl Reporter {
     /// The errors and the warnings, each in the order of the file.
     pub fn finish(self) -> (Diagnostics, Diagnostics) {
         let mut found = self.found.take();
-        self.drop_echoes(&mut found);
+        let is = |syntax| move |finding: &Finding| finding.syntax == Some(syntax);
+        if found.findings.iter().any(is(Syntax::Broken)) {
+            found.findings.retain(|finding| finding.syntax.is_some());
+        } else if found.findings.iter().any(is(Syntax::LeftOut)) {
+            found.findings.retain(|finding| !finding.absence);
+        }
         found.findings.sort_by_key(|finding| finding.span);
         let (errors, warnings): (Vec<_>, Vec<_>) = found
             .findings
@@ -223,23 +229,6 @@ impl Reporter {
         (Diagnostics(errors), Diagnostics(warnings))
     }
 
-    /// What only follows from a syntax error: something missing, and whatever is said of the same line.
-    fn drop_echoes(&self, found: &mut Found) {
-        let line = |span: Span| {
-            let source = self.source(span);
-            source.map(|source| source.position(span).line)
-        };
-        let broken = found.broken.iter();
-        let broken: Vec<_> = broken.map(|span| (span.source, line(*span))).collect();
-        if broken.is_empty() {
-            return;
-        }
-        found.findings.retain(|finding| {
-            let at = (finding.span.source, line(finding.span));
-            finding.syntax || !(finding.absence || broken.contains(&at))
-        });
-    }
-
     fn push(&self, severity: Severity, span: Span, message: String, help: String, absence: bool) {
         self.found.borrow_mut().findings.push(Finding {
             severity,
@@ -247,7 +236,7 @@ impl Reporter {
             message: source::printable(&message),
             help: (!help.is_empty()).then(|| source::printable(&help)),
             absence,
-            syntax: false,
+            syntax: None,
         });
     }
 

@@ -1,5 +1,6 @@
 //! `routes.toml` as meant.
 
+mod groups;
 mod inbound;
 mod keys;
 mod outbound;
@@ -19,7 +20,7 @@ pub use outbound::{
 pub use test::{RouteTest, TestFailure};
 
 use crate::diagnostic::{Diagnostics, Reporter, Span};
-use crate::read::{Document, Node, Table, Value};
+use crate::read::{Document, Entry, Node, Table, Value};
 use crate::{RouteSet, Secret};
 
 /// What an adapter lets an inbound of it say.
@@ -59,9 +60,16 @@ pub struct Routes {
     pub warnings: Diagnostics,
     /// The file as written.
     pub text: String,
+    /// What it is called in findings.
+    pub file: String,
 }
 
 impl Routes {
+    /// The file once more, to tell what is wrong with it beside `gateway.toml`.
+    pub fn document(&self) -> Document {
+        Document::parse(&self.text, &self.file)
+    }
+
     /// Every secret that the file names, with the key that names it, such as `outbound.webhook.erp.sign`.
     pub fn secrets(&self) -> Vec<(String, &Secret)> {
         let inbounds = self.inbounds.iter().flat_map(InboundPlan::secrets);
@@ -103,7 +111,8 @@ pub fn parse_with(
         return Err(errors);
     }
     routes.warnings = warnings;
-    routes.text = text.to_owned();
+    text.clone_into(&mut routes.text);
+    file.clone_into(&mut routes.file);
     Ok(routes)
 }
 
@@ -117,6 +126,9 @@ fn read(
     let mut names = Names::default();
     let inbounds = inbound::all(reporter, root.get("inbound"), adapters, &mut names);
     let (outbounds, declared) = outbound::all(reporter, root.get("outbound"), files);
+    if names.0.is_empty() && declared.0.is_empty() && reporter.errors() == 0 {
+        tell_empty(document, &root);
+    }
     let context = Context {
         reporter,
         inbounds: &names,
@@ -133,8 +145,24 @@ fn read(
         tests: Vec::new(),
         warnings: Diagnostics::default(),
         text: String::new(),
+        file: String::new(),
     };
     (routes, tests)
+}
+
+/// Nobody means a file without a way in and a way out: it is empty, or not written to its end yet, and to take it over
+/// would take everything out.
+fn tell_empty(document: &Document, root: &Table<'_>) {
+    let known = |entry: &Entry| ROOT.iter().any(|key| key.name == entry.key);
+    let entries = document.root().entries().unwrap_or_default();
+    if !entries.iter().all(known) {
+        // `[inbuond.nebula.lobby]` is told by its name.
+        return;
+    }
+    let message = "there is no inbound and no outbound in this file";
+    let help = "one is enough: `[inbound.nebula.lobby]` or `[outbound.stdout.screen]`; README.md begins with ten lines that \
+                make a whole file";
+    root.reporter().absent(root.span(), message, help);
 }
 
 /// What routes and tests are checked against.

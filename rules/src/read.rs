@@ -27,8 +27,10 @@
 
 mod key;
 mod scalar;
+mod syntax;
 mod table;
 mod tree;
+mod unclosed;
 
 pub use key::{Key, Shape};
 pub use table::Table;
@@ -44,26 +46,14 @@ pub struct Document {
 }
 
 impl Document {
-    /// Parses `text`. Syntax errors are kept for [`Document::finish`]; what could be read nevertheless can be walked.
+    /// Parses `text`. Where it is no TOML, [`Document::finish`] tells that alone: whatever is found in the
+    /// rest may only follow from it.
     pub fn parse(text: &str, file: &str) -> Self {
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         let reporter = Reporter::new(file, text);
         let (root, errors) = toml::de::DeTable::parse_recoverable(text);
-        let mut told = Vec::new();
-        for error in errors {
-            let place = error.span().unwrap_or(0..0);
-            let span = Span {
-                source: 0,
-                start: place.start,
-                end: place.end,
-            };
-            // The recovering parser may stumble several times over one mistake.
-            if !told.contains(&place.start) {
-                reporter.broken(span, error.message());
-            }
-            told.push(place.start);
-        }
         let root = tree::root(0, root.get_ref());
+        syntax::tell(&reporter, text, &root, errors);
         Self { reporter, root }
     }
 
@@ -83,6 +73,19 @@ impl Document {
     /// The whole file.
     pub fn root(&self) -> &Node {
         &self.root
+    }
+
+    /// Where the key at `path` is written, or as much of the path as there is.
+    pub fn place(&self, path: &[&str]) -> Span {
+        let (mut node, mut span) = (&self.root, self.root.span);
+        for name in path {
+            let mut entries = node.entries().unwrap_or_default().iter();
+            let Some(entry) = entries.find(|entry| entry.key == *name) else {
+                break;
+            };
+            (node, span) = (&entry.node, entry.span);
+        }
+        span
     }
 
     /// The errors and the warnings, each in the order of the file.

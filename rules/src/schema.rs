@@ -33,6 +33,8 @@ pub fn schema(adapters: &[AdapterGrammar]) -> Value {
         root["properties"][name] = section;
         root["properties"][name]["description"] = about;
     }
+    // Nobody means a file without a way in and a way out.
+    root["anyOf"] = json!([{ "required": ["inbound"] }, { "required": ["outbound"] }]);
     root
 }
 
@@ -105,6 +107,7 @@ fn named(schema: Value) -> Value {
     json!({
         "type": "object",
         "additionalProperties": schema,
+        "minProperties": 1,
         "propertyNames": { "pattern": "^[A-Za-z0-9_-]{1,64}$" },
     })
 }
@@ -112,7 +115,7 @@ fn named(schema: Value) -> Value {
 fn groups(groups: impl Iterator<Item = (&'static str, Value)>) -> Value {
     let properties: Map<String, Value> =
         groups.map(|(name, schema)| (name.into(), schema)).collect();
-    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+    json!({ "type": "object", "properties": properties, "additionalProperties": false, "minProperties": 1 })
 }
 
 fn route() -> Value {

@@ -60,13 +60,7 @@ impl Template {
             let open = at + brace;
             let close = text[open..].find('}').map(|close| open + close);
             let (Some(close), true) = (close, text[open..].starts_with('{')) else {
-                return Err(TemplateError {
-                    start: open,
-                    end: open + 1,
-                    message: "a brace without its other half".into(),
-                    help: "write a placeholder like `{device.id}`".into(),
-                    meant: false,
-                });
+                return Err(half(text, open));
             };
             parts.push(Part::Text(text[at..open].into()));
             parts.push(Part::Field(placeholder(text, open + 1, close)?));
@@ -127,6 +121,36 @@ impl Template {
     }
 }
 
+/// A brace without its other half. Beside the name of a field it was meant for a placeholder.
+fn half(text: &str, brace: usize) -> TemplateError {
+    let (before, after) = (&text[..brace], &text[brace + 1..]);
+    let path = match text[brace..].starts_with('{') {
+        true => after.split(|char| !in_path(char)).next(),
+        false => before.rsplit(|char| !in_path(char)).next(),
+    };
+    let path = path.filter(|path| is_field(path));
+    TemplateError {
+        start: brace,
+        end: brace + 1,
+        message: "a brace without its other half".into(),
+        help: format!(
+            "write a placeholder like `{{{}}}`",
+            path.unwrap_or("device.id")
+        ),
+        meant: path.is_some(),
+    }
+}
+
+fn in_path(char: char) -> bool {
+    char.is_ascii_alphanumeric() || "._".contains(char)
+}
+
+/// Whether a path is that of a field, or nearly.
+fn is_field(path: &str) -> bool {
+    let group = path.split_once('.').map(|(group, _)| group);
+    Field::find(path).is_some() || group.is_some_and(|group| Field::find(group).is_some())
+}
+
 fn placeholder(text: &str, start: usize, end: usize) -> Result<Field, TemplateError> {
     let path = &text[start..end];
     let error = |message: String, help: String| TemplateError {
@@ -134,10 +158,9 @@ fn placeholder(text: &str, start: usize, end: usize) -> Result<Field, TemplateEr
         end,
         message,
         help,
-        meant: !path.is_empty()
-            && path
-                .chars()
-                .all(|char| char.is_ascii_alphanumeric() || "._".contains(char)),
+        meant: (!path.is_empty() && path.chars().all(in_path))
+            // `{device.id, {kind}`: the first is not closed.
+            || path.split(|char| !in_path(char)).next().is_some_and(is_field),
     };
     let Some(field) = Field::find(path) else {
         let message = format!("the event has no field `{path}`");

@@ -256,9 +256,19 @@ fn plans_are_what_is_written() {
 }
 
 #[test]
-fn an_empty_file_is_a_file() {
-    let plan = routes("").unwrap();
-    assert!(plan.inbounds.is_empty() && plan.outbounds.is_empty() && plan.run_tests().is_empty());
+fn one_way_in_or_one_way_out_is_a_file() {
+    let parse = |text: &str| parse(text, "routes.toml", ADAPTERS);
+    parse("[inbound.nebula.lobby]").unwrap();
+    parse("[outbound.stdout.screen]").unwrap();
+    for text in ["", "# nothing\n", "[inbound]\n[outbound]\n", "\u{FEFF}"] {
+        let errors = parse(text).unwrap_err();
+        let first = errors.iter().next().unwrap();
+        assert_eq!(
+            (errors.len(), first.line, first.column),
+            (1, 1, 1),
+            "{errors}"
+        );
+    }
 }
 
 #[test]

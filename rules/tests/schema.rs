@@ -38,7 +38,8 @@ fn good_files_are_valid() {
         include_str!("good/warnings.toml"),
         include_str!("good/contract.toml"),
         include_str!("failing/tests.toml"),
-        "",
+        "[inbound.nebula.a]",
+        "[outbound.stdout.a]",
     ] {
         parse(text).unwrap();
         valid(text).unwrap();
@@ -48,6 +49,9 @@ fn good_files_are_valid() {
 #[test]
 fn bad_files_are_not() {
     for (text, what) in [
+        ("", "nothing in it"),
+        ("[inbound]", "no adapter"),
+        ("[outbound.stdout]", "no name"),
         ("[inbound.nebula.a]\npth = \"/x\"", "unknown key"),
         ("[inbound.other.a]", "unknown adapter"),
         ("[inbound.nebula.\"a b\"]", "bad name"),

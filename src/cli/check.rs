@@ -1,10 +1,10 @@
 //! `faceway check`: both files, and the tests in them.
 
+mod absent;
 mod privacy;
 
 use clap::Args;
-use faceway::config::GatewayConfig;
-use faceway_rules::{Routes, Secret, TestFailure};
+use faceway_rules::{Routes, TestFailure};
 
 use super::files::{GatewayFile, RoutesFile, settle, settle_together};
 use super::words::counted;
@@ -12,7 +12,8 @@ use super::{Ended, Failure, Streams};
 
 /// Check both files and run the tests in them.
 ///
-/// Tells every mistake with its place; exit code 0 when there is none, else 2. Nothing is opened, bound or sent.
+/// Tells every mistake with its place, and which files were read; exit code 0 when there is none, else 2. Nothing is
+/// opened, bound or sent.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  faceway check --routes routes.toml --gateway gateway.toml\n  faceway check --privacy"
@@ -34,18 +35,26 @@ impl Check {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
         let config = settle(self.gateway.load(), streams);
         let routes = settle(self.routes.load(), streams);
+        self.gateway.tell_unread(&self.routes, streams);
         if let Ok(routes) = &routes {
             tell_failures(&routes.run_tests(), streams);
         }
         let (config, routes) = (config?, routes?);
         settle_together(&config, &routes, streams)?;
-        tell_absent_secrets(&config, &routes, streams);
+        absent::tell(&config, &routes, streams);
         if !routes.run_tests().is_empty() {
             return Err(Failure::InputTold);
         }
         if self.json {
             return Ok(privacy::json(&routes, streams.out)?);
         }
+        // Both, so that nobody takes a file for checked that was not read.
+        let gateway = self.gateway.path();
+        let state = match gateway.exists() {
+            true => "good",
+            false => "not there, so every key has its default",
+        };
+        writeln!(streams.out, "{}: {state}", gateway.display())?;
         writeln!(streams.out, "{}: {}", self.routes.name(), summary(&routes))?;
         if self.privacy {
             privacy::table(&routes, streams.out)?;
@@ -70,27 +79,6 @@ fn summary(routes: &Routes) -> String {
 fn tell_failures(failures: &[TestFailure], streams: &mut Streams<'_>) {
     for failure in failures {
         let _ = writeln!(streams.talk, "{failure}");
-    }
-}
-
-/// They are only needed where the gateway runs, so this is no mistake; but often it is the same place.
-fn tell_absent_secrets(config: &GatewayConfig, routes: &Routes, streams: &mut Streams<'_>) {
-    let token = config
-        .listen
-        .admin_token
-        .iter()
-        .map(|secret| ("listen.admin_token".to_owned(), secret));
-    for (key, secret) in token.chain(routes.secrets()) {
-        let present = match secret {
-            Secret::Env(name) => std::env::var_os(name).is_some(),
-            Secret::File(path) => path.exists(),
-        };
-        if !present {
-            let _ = writeln!(
-                streams.talk,
-                "note: {key}: the {secret} is not there here; `run` will need it"
-            );
-        }
     }
 }
 
@@ -142,7 +130,25 @@ expect = ["screen"]
             out.ends_with(": 1 inbound, 1 outbound, 1 route, 1 test passed\n"),
             "{out}"
         );
+        assert!(out.starts_with("gateway.toml: "), "{out}");
         assert_eq!(talk, "");
+    }
+
+    /// `--routes /etc/faceway/routes.toml` alone does not read what is beside it, and must not seem to.
+    #[test]
+    fn the_files_that_were_read_are_told_and_so_is_one_that_was_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let gateway = dir.path().join("gateway.toml");
+        let gateway = gateway.to_str().unwrap();
+        let (ended, out, talk) = check(dir.path(), GOOD, Some("[listen]\n"));
+        ended.unwrap();
+        assert!(out.starts_with(&format!("{gateway}: good\n")), "{out}");
+        assert_eq!(talk, "");
+        let (ended, out, talk) = check(dir.path(), GOOD, None);
+        ended.unwrap();
+        assert!(!out.contains(gateway), "{out}");
+        let note = format!("note: {gateway} was not read; name it: --gateway {gateway}\n");
+        assert_eq!(talk, note);
     }
 
     #[test]
@@ -202,6 +208,26 @@ expect = ["screen"]
             talk.starts_with("note: ") && talk.contains("FACEWAY_TEST_NO_SUCH_VARIABLE"),
             "{talk}"
         );
+    }
+
+    #[test]
+    fn a_file_that_is_not_here_is_only_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let erp =
+            "[outbound.webhook.erp]\nurl = \"https://h\"\ntls = { ca = \"/no/such/ca.pem\" }\n";
+        let routes = GOOD.replace("[[route]]", &format!("{erp}[[route]]"));
+        let routes = routes.replacen("to = [\"screen\"]", "to = [\"screen\", \"erp\"]", 1);
+        let routes = routes.replace("expect = [", "expect = [\"erp\", ");
+        let tls = "[listen]\ntls = { cert = \"/no/such/cert.pem\", key = \"/no/such/key.pem\" }\n";
+        let (ended, _, talk) = check(dir.path(), &routes, Some(tls));
+        ended.unwrap();
+        for part in [
+            "note: listen.tls.cert: the file /no/such/cert.pem is not there here",
+            "note: listen.tls.key: the file /no/such/key.pem is not there here",
+            "note: outbound.webhook.erp: the file /no/such/ca.pem is not there here",
+        ] {
+            assert!(talk.contains(part), "{part} is missing in:\n{talk}");
+        }
     }
 
     const GUARDED: &str = r#"

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use faceway::config::{self, ConfigError, GatewayConfig, Loaded};
-use faceway_rules::Routes;
+use faceway_rules::{Diagnostics, Routes};
 
 use super::{Failure, Streams};
 
@@ -15,7 +15,7 @@ const INPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// `--gateway`.
 #[derive(Args, Debug)]
 pub(crate) struct GatewayFile {
-    /// The process's file; without it gateway.toml, which may be missing
+    /// The process's file; without it gateway.toml in the current directory, which may be missing
     #[arg(long, value_name = "FILE")]
     pub(crate) gateway: Option<PathBuf>,
 }
@@ -23,7 +23,7 @@ pub(crate) struct GatewayFile {
 /// `--routes`.
 #[derive(Args, Debug)]
 pub(crate) struct RoutesFile {
-    /// What comes in, what goes out, the rules between; without it routes.toml
+    /// What comes in, what goes out, the rules between; without it routes.toml in the current directory
     #[arg(long, value_name = "FILE")]
     pub(crate) routes: Option<PathBuf>,
 }
@@ -32,6 +32,26 @@ impl GatewayFile {
     /// The file with the environment laid over it.
     pub(crate) fn load(&self) -> Result<Loaded<GatewayConfig>, ConfigError> {
         config::load_gateway(self.gateway.as_deref())
+    }
+
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        let path = self.gateway.as_deref();
+        path.unwrap_or(Path::new(config::GATEWAY_FILE))
+    }
+
+    /// Says so when a file of that name lies beside the routes and is not the one that is read: whoever names the routes
+    /// alone may think that it is.
+    pub(crate) fn tell_unread(&self, routes: &RoutesFile, streams: &mut Streams<'_>) {
+        let beside = routes.path().with_file_name(config::GATEWAY_FILE);
+        let same = |path: &Path| path.canonicalize().ok() == beside.canonicalize().ok();
+        if self.gateway.is_none() && beside.exists() && !same(self.path()) {
+            let beside = beside.display();
+            let _ = writeln!(
+                streams.talk,
+                "note: {beside} was not read; name it: --gateway {beside}"
+            );
+        }
     }
 }
 
@@ -61,30 +81,33 @@ pub(crate) fn settle<T>(
         tell_wrong(&error, streams);
         Failure::InputTold
     })?;
-    if !loaded.warnings.is_empty() {
-        // When nobody reads standard error, the exit code still tells.
-        let _ = writeln!(streams.talk, "{}", loaded.warnings);
-    }
+    tell_warnings(&loaded.warnings, streams);
     Ok(loaded.value)
 }
 
-/// Tells in which points two files that are right do not fit each other.
+fn tell_warnings(warnings: &Diagnostics, streams: &mut Streams<'_>) {
+    if !warnings.is_empty() {
+        // When nobody reads standard error, the exit code still tells.
+        let _ = writeln!(streams.talk, "{warnings}");
+    }
+}
+
+/// Tells in which points two files that are right do not fit each other, and what looks odd about them together.
 pub(crate) fn settle_together(
     config: &GatewayConfig,
     routes: &Routes,
     streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
-    config::together(config, routes).map_err(|error| {
+    let warnings = config::together(config, routes).map_err(|error| {
         tell_wrong(&error, streams);
         Failure::InputTold
-    })
+    })?;
+    tell_warnings(&warnings, streams);
+    Ok(())
 }
 
 fn tell_wrong(error: &ConfigError, streams: &mut Streams<'_>) {
     let _ = match error {
-        ConfigError::Apart(errors) => errors
-            .iter()
-            .try_for_each(|text| writeln!(streams.talk, "error: {text}")),
         ConfigError::Unreadable(text) => writeln!(streams.talk, "error: {text}"),
         ConfigError::Wrong(diagnostics) => writeln!(streams.talk, "{diagnostics}"),
     };

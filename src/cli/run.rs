@@ -42,6 +42,7 @@ impl Run {
         // Both before either is given up, so that all mistakes are told at once.
         let config = settle(self.gateway.load(), streams);
         let routes = settle(self.routes.load(), streams);
+        self.gateway.tell_unread(&self.routes, streams);
         let (config, routes) = (config?, routes?);
         settle_together(&config, &routes, streams)?;
         observe::install_logs(self.log_format)?;

@@ -240,6 +240,7 @@ fn listen(table: Option<Table<'_>>) -> Listen {
         .and_then(server_tls);
     let admin_token = table.as_ref().and_then(|table| table.secret("admin_token"));
     if let Some(table) = table {
+        check_apart(&table, devices, admin);
         if !admin.ip().is_loopback() && table.get("admin_token").is_none() {
             let help = "set listen.admin_token = { env = \"FACEWAY_ADMIN_TOKEN\" }, or listen on 127.0.0.1";
             let span = table
@@ -262,6 +263,20 @@ fn listen(table: Option<Table<'_>>) -> Listen {
             .unwrap_or_else(|| format!("{scheme}://localhost:{}", devices.port())),
         tls,
         admin_token,
+    }
+}
+
+/// Both can be taken only once. Port 0 is another one each time.
+fn check_apart(table: &Table<'_>, devices: SocketAddr, admin: SocketAddr) {
+    let (one, other) = (devices.ip(), admin.ip());
+    let takes_all = one.is_unspecified() || other.is_unspecified();
+    let meets = one == other || (takes_all && one.is_ipv4() == other.is_ipv4());
+    if devices.port() == admin.port() && devices.port() != 0 && meets {
+        let entry = table.entry("admin").or_else(|| table.entry("devices"));
+        let span = entry.map_or(table.span(), |entry| entry.node.span);
+        let message = format!("`devices` ({devices}) and `admin` ({admin}) are one address");
+        let help = "give one of them another port: 8080 and 9464 when left out";
+        table.reporter().error(span, message, help);
     }
 }
 
@@ -405,6 +420,25 @@ mod tests {
             assert!(told.contains(part), "{part} is missing in:\n{told}");
         }
         assert_eq!(errors.len(), 5);
+    }
+
+    #[test]
+    fn one_address_is_not_taken_twice() {
+        let read = |listen: &str| parse(&format!("[listen]\n{listen}\n"), "gateway.toml", &[]);
+        let errors = read("devices = \"127.0.0.1:9464\"").unwrap_err();
+        assert!(errors.to_string().contains("gateway.toml:2:11"), "{errors}");
+        let twice = "devices = \"0.0.0.0:80\"\nadmin = \"127.0.0.1:80\"";
+        let errors = read(twice).unwrap_err();
+        let told = errors.to_string();
+        assert!(told.contains("gateway.toml:3:9"), "{told}");
+        assert!(told.contains("are one address"), "{told}");
+        for fine in [
+            "devices = \"0.0.0.0:0\"\nadmin = \"127.0.0.1:0\"",
+            "devices = \"10.0.0.1:80\"\nadmin = \"127.0.0.1:80\"",
+            "devices = \"[::]:80\"\nadmin = \"127.0.0.1:80\"",
+        ] {
+            read(fine).unwrap();
+        }
     }
 
     #[test]

@@ -26,10 +26,8 @@ const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
 pub enum ConfigError {
     /// A file cannot be read; the text says which and what to do.
     Unreadable(String),
-    /// Everything that is wrong in a file, to be printed as it is.
+    /// Everything that is wrong in a file, or that does not fit the other one, to be printed as it is.
     Wrong(Diagnostics),
-    /// Each file is right, but they do not fit each other: what is wrong and what to write instead.
-    Apart(Vec<String>),
 }
 
 impl std::fmt::Display for ConfigError {
@@ -37,7 +35,6 @@ impl std::fmt::Display for ConfigError {
         match self {
             Self::Unreadable(text) => f.write_str(text),
             Self::Wrong(diagnostics) => diagnostics.fmt(f),
-            Self::Apart(errors) => f.write_str(&errors.join("\n")),
         }
     }
 }

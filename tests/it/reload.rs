@@ -146,6 +146,17 @@ async fn a_bad_file_changes_nothing_and_is_told_with_its_place() {
         loaded
     );
 
+    // A copy that has just begun takes nothing out.
+    replace(&site, "");
+    let (status, told) = reload(&gateway).await;
+    assert_eq!(status, 422, "{told}");
+    assert!(
+        told["error"].as_str().unwrap().contains("routes.toml:1:1"),
+        "{told}"
+    );
+    push(&mut device, 2).await;
+    receiver.wait_for(2).await;
+
     // A test in it that fails is as wrong.
     let failing =
         format!("{good}[[test]]\nname = \"x\"\ngiven = {{ kind = \"alarm\" }}\nexpect = []\n");

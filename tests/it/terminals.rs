@@ -450,6 +450,7 @@ async fn where_terminals_find_the_gateway_must_be_written() {
         assert_eq!(output.status.code(), Some(2), "{told}");
         for part in [
             "inbound.nebula.lobby",
+            "routes.toml:3:1",
             "public_url = \"http://<address",
             "[listen]",
         ] {

@@ -8,10 +8,11 @@ use std::path::Path;
 use faceway_core::{Setting, SettingKind, SettingValue, Settings};
 use ipnet::IpNet;
 
+use crate::Secret;
 use crate::diagnostic::{Reporter, Span};
 use crate::read::{Entry, Node, Table, Value};
-use crate::{Secret, suggest};
 
+use super::groups::Section;
 use super::{AdapterGrammar, Names, TlsPlan, check_name, inbound_keys};
 
 pub use dial::DialPlan;
@@ -75,11 +76,15 @@ pub(super) fn all(
 ) -> Vec<InboundPlan> {
     let mut inbounds = Vec::new();
     let mut seen = Seen::default();
-    for (adapter, table) in groups(reporter, "inbound", "adapter", node) {
+    let known: Vec<_> = adapters.iter().map(|adapter| adapter.name).collect();
+    let section = Section {
+        key: "inbound",
+        group: "adapter",
+        known: &known,
+        example: "lobby",
+    };
+    for (adapter, table) in section.read(reporter, node) {
         let grammar = adapters.iter().find(|known| known.name == adapter.key);
-        if grammar.is_none() {
-            unknown(reporter, adapter, adapters);
-        }
         for entry in table {
             check_name(reporter, "inbound", &entry.key, entry.span);
             names.add(reporter, "inbounds", &entry.key, entry.span);
@@ -90,45 +95,6 @@ pub(super) fn all(
     names.0.sort_by_key(|(_, span)| *span);
     inbounds.sort_by_key(|(span, _)| *span);
     inbounds.into_iter().map(|(_, inbound)| inbound).collect()
-}
-
-/// The entries of `inbound` or `outbound`: each a table of tables by name.
-pub(super) fn groups<'d>(
-    reporter: &Reporter,
-    key: &str,
-    group: &str,
-    node: Option<&'d Node>,
-) -> Vec<(&'d Entry, &'d [Entry])> {
-    let Some(node) = node else {
-        return Vec::new();
-    };
-    let help = format!("write `[{key}.<{group}>.<name>]`");
-    let Some(entries) = node.entries() else {
-        reporter.error(node.span, format!("`{key}` is a table"), help);
-        return Vec::new();
-    };
-    let mut groups = Vec::new();
-    for entry in entries {
-        let is_table = |member: &Entry| member.node.entries().is_some();
-        match entry.node.entries() {
-            Some(members) if members.is_empty() || members.iter().any(is_table) => {
-                groups.push((entry, members));
-            }
-            // `[inbound.lobby]` with keys of an inbound in it: the adapter was forgotten.
-            _ => {
-                let message = format!("`{key}.{}` is not a table of tables by name", entry.key);
-                reporter.error(entry.span, message, help.clone());
-            }
-        }
-    }
-    groups
-}
-
-fn unknown(reporter: &Reporter, adapter: &Entry, adapters: &[AdapterGrammar]) {
-    let names: Vec<_> = adapters.iter().map(|adapter| adapter.name).collect();
-    let name = &adapter.key;
-    let help = suggest::help(name, "adapters", &names);
-    reporter.error(adapter.span, format!("there is no adapter `{name}`"), help);
 }
 
 fn one(

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::diagnostic::Reporter;
 use crate::format::Format;
 use crate::read::{Entry, Node, Table};
-use crate::{Projection, ReadFile, Secret, Template, suggest};
+use crate::{Projection, ReadFile, Secret, Template};
 
 pub use amqp::{AmqpPlan, ExchangeKind, QueuePlan};
 pub(super) use common::tls_files;
@@ -25,7 +25,8 @@ pub use headers::HeaderValue;
 pub use mqtt::{MqttPlan, MqttVersion, Qos};
 pub use webhook::WebhookPlan;
 
-use super::{Names, check_name, inbound, outbound_keys};
+use super::groups::Section;
+use super::{Names, check_name, outbound_keys};
 
 /// One way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,14 +212,15 @@ pub(super) fn all(
     let mut outbounds = Vec::new();
     let mut names = Names::default();
     let protocols = outbound_keys();
-    for (protocol, table) in inbound::groups(reporter, "outbound", "protocol", node) {
+    let known: Vec<_> = protocols.iter().map(|(name, _)| *name).collect();
+    let section = Section {
+        key: "outbound",
+        group: "protocol",
+        known: &known,
+        example: "erp",
+    };
+    for (protocol, table) in section.read(reporter, node) {
         let known = protocols.iter().find(|(name, _)| *name == protocol.key);
-        if known.is_none() {
-            let known: Vec<_> = protocols.iter().map(|(name, _)| *name).collect();
-            let message = format!("there is no protocol `{}`", protocol.key);
-            let help = suggest::help(&protocol.key, "protocols", &known);
-            reporter.error(protocol.span, message, help);
-        }
         for entry in table {
             check_name(reporter, "outbound", &entry.key, entry.span);
             names.add(reporter, "outbounds", &entry.key, entry.span);

@@ -251,11 +251,7 @@ impl<'d> Table<'d> {
         let allowed: Vec<_> = self.keys.iter().map(|key| key.name).collect();
         let help = suggest::help(&entry.key, "allowed here", &allowed);
         let message = format!("unknown key `{}` in {}", entry.key, self.title);
-        // A broken header leaves its keys to the whole file.
-        match self.title.starts_with('[') {
-            true => self.reporter.error(entry.span, message, help),
-            false => self.reporter.absent(entry.span, message, help),
-        }
+        self.reporter.error(entry.span, message, help);
     }
 
     fn require(&self, key: &Key) {

@@ -1,0 +1,226 @@
+//! What is said of a file that is no TOML.
+
+use toml::de::{DeTable, Error};
+
+use crate::diagnostic::{Reporter, Span, Syntax};
+
+use super::Node;
+use super::tree;
+use super::unclosed::{Closed, Unclosed};
+
+/// Quotes that an editor for prose puts in place of those of a keyboard.
+const TYPOGRAPHIC: [char; 9] = ['“', '”', '„', '‟', '‘', '’', '‚', '«', '»'];
+
+/// Tells the syntax errors, each once: what follows from a bracket or a quote that is not closed is not told.
+pub(super) fn tell(reporter: &Reporter, text: &str, root: &Node, errors: Vec<Error>) {
+    if errors.is_empty() {
+        return;
+    }
+    let closed = Closed::of(text);
+    for open in &closed.unclosed {
+        tell_unclosed(reporter, text, *open);
+    }
+    if closed.unclosed.is_empty() {
+        return parsed(reporter, text, root, errors, &closed);
+    }
+    let (table, errors) = DeTable::parse_recoverable(&closed.text);
+    let root = tree::root(0, table.get_ref());
+    parsed(reporter, text, &root, errors, &closed);
+}
+
+fn tell_unclosed(reporter: &Reporter, text: &str, open: Unclosed) {
+    let Unclosed { at, closer } = open;
+    let long = closer.to_string().repeat(3);
+    let (message, help) = match closer {
+        '"' | '\'' if text[at..].starts_with(&long) => (
+            "this text is not closed".to_owned(),
+            format!("write `{long}` behind it"),
+        ),
+        '"' | '\'' => (
+            "this text is not closed".to_owned(),
+            format!("write `{closer}` behind it"),
+        ),
+        _ => (
+            format!("`{}` is not closed", &text[at..=at]),
+            format!("write `{closer}` where it ends"),
+        ),
+    };
+    let help = typographic(text, at).map_or(help, str::to_owned);
+    reporter.syntax(span(at..at + 1), &message, &help, Syntax::Broken);
+}
+
+fn parsed(reporter: &Reporter, text: &str, root: &Node, errors: Vec<Error>, closed: &Closed) {
+    let mut told = Vec::new();
+    for error in errors {
+        let place = error.span().unwrap_or(0..0);
+        // The recovering parser may stumble several times over one mistake.
+        if told.contains(&place.start) {
+            continue;
+        }
+        told.push(place.start);
+        let at = closed.original(place.start)..closed.original(place.end);
+        let said = error.message();
+        if said == "duplicate key" {
+            let (message, help) = twice(reporter, text, root, &at, closed);
+            reporter.syntax(span(at), &message, &help, Syntax::LeftOut);
+        } else if said.starts_with("cannot extend") {
+            let message = "this key is there already, and cannot be gone on with";
+            let help = "write all of it in one place";
+            reporter.syntax(span(at), message, help, Syntax::LeftOut);
+        } else {
+            let (message, help) = words(said, text.get(at.clone()).unwrap_or_default());
+            let help = typographic(text, at.start).map_or(help, str::to_owned);
+            reporter.syntax(span(at), &message, &help, Syntax::Broken);
+        }
+    }
+}
+
+fn span(at: std::ops::Range<usize>) -> Span {
+    Span {
+        source: 0,
+        start: at.start,
+        end: at.end,
+    }
+}
+
+/// The help where such a quote stands on the line, outside of a text in proper ones or not.
+fn typographic(text: &str, at: usize) -> Option<&'static str> {
+    let at = text.floor_char_boundary(at.min(text.len()));
+    let begin = text[..at].rfind('\n').map_or(0, |line| line + 1);
+    let line = text[begin..].split('\n').next()?;
+    line.contains(TYPOGRAPHIC)
+        .then_some("typographic quotes such as “ and ” are no quotes here: write \"")
+}
+
+/// What the parser says, in words that need no grammar of TOML beside them.
+fn words(said: &str, at: &str) -> (String, String) {
+    let said = said.split(", expected").next().unwrap_or(said);
+    let (message, help) = match said {
+        "string values must be quoted" | "missing value" | "missing value for key"
+            if at.trim().is_empty() =>
+        {
+            ("the value is missing", "write one behind the `=`")
+        }
+        "string values must be quoted" => ("text needs quotes", "write \" before and behind it"),
+        "unclosed array table" => ("the header is not closed", "write it like `[[route]]`"),
+        "unclosed table" => (
+            "the header is not closed",
+            "write it like `[inbound.nebula.lobby]`",
+        ),
+        "unexpected key or value" => (
+            "nothing may stand behind the value",
+            "begin a new line, or write `#` before a comment",
+        ),
+        "missing comma between key-value pairs" | "missing comma between array elements" => {
+            ("a comma is missing", "write `,` before this")
+        }
+        "extra comma in array" | "extra comma in inline table" => {
+            ("there is a comma too many", "leave it out")
+        }
+        "key with no value" | "missing assignment between key-value pairs" => {
+            ("this key has no value", "write it like `key = \"value\"`")
+        }
+        "invalid unquoted key" => (
+            "this is no key",
+            "letters, digits, `-` and `_`; others in quotes: `\"person.id\" = …`",
+        ),
+        other => {
+            let plain = other
+                .replace("multi-line basic string", "text in three quotes")
+                .replace("basic string", "text in quotes")
+                .replace("literal string", "text in single quotes")
+                .replace("inline table", "table in braces")
+                .replace("array", "list");
+            return (plain, String::new());
+        }
+    };
+    (message.into(), help.into())
+}
+
+/// A key that is there already, and where.
+fn twice(
+    reporter: &Reporter,
+    text: &str,
+    root: &Node,
+    at: &std::ops::Range<usize>,
+    closed: &Closed,
+) -> (String, String) {
+    let key = text.get(at.clone()).unwrap_or_default();
+    let message = format!("`{key}` is there twice");
+    let begin = text[..at.start].rfind('\n').map_or(0, |line| line + 1);
+    let before = text[begin..at.start].trim_start();
+    let first = match before.starts_with('[') {
+        true => header(text, root, begin),
+        false => same_place(root, key, before.is_empty(), text, at.start, closed),
+    };
+    let help = match first {
+        Some(first) => format!(
+            "the first is at {}; keep one of them",
+            reporter.place(first)
+        ),
+        None => "keep one of them".into(),
+    };
+    (message, help)
+}
+
+/// The header of the same name before the one whose line begins at `from`, or where else the table comes into being.
+fn header(text: &str, root: &Node, from: usize) -> Option<Span> {
+    let names = |line: &str| {
+        let name = line.trim_start().trim_start_matches('[').split(']').next();
+        let names = name.unwrap_or_default().split('.').map(bare);
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let wanted = names(text[from..].lines().next()?);
+    let mut at = 0;
+    for line in text[..from].split_inclusive('\n') {
+        if line.trim_start().starts_with('[') && names(line) == wanted {
+            let begin = at + line.len() - line.trim_start().len();
+            return Some(span(begin..begin + line.trim().len()));
+        }
+        at += line.len();
+    }
+    let mut node = root;
+    let mut found = None;
+    for name in &wanted {
+        let entry = node.entries()?.iter().find(|entry| entry.key == *name)?;
+        (node, found) = (&entry.node, Some(entry.span));
+    }
+    found.filter(|found| found.start < from)
+}
+
+fn bare(name: &str) -> &str {
+    name.trim().trim_matches(['"', '\''])
+}
+
+/// The last key of this name before, that begins its line if this one does.
+fn same_place(
+    root: &Node,
+    key: &str,
+    begins_line: bool,
+    text: &str,
+    before: usize,
+    closed: &Closed,
+) -> Option<Span> {
+    let mut found: Option<Span> = None;
+    let mut nodes = vec![root];
+    while let Some(node) = nodes.pop() {
+        if let super::Value::List(items) = &node.value {
+            nodes.extend(items);
+        }
+        for entry in node.entries().unwrap_or_default() {
+            nodes.push(&entry.node);
+            let start = closed.original(entry.span.start);
+            let line = text[..start].rsplit('\n').next().unwrap_or_default();
+            let alike = line.trim().is_empty() == begins_line;
+            let later = found.is_none_or(|found| found.start < start);
+            if entry.key == bare(key) && start < before && alike && later {
+                found = Some(Span {
+                    source: 0,
+                    start,
+                    end: closed.original(entry.span.end),
+                });
+            }
+        }
+    }
+    found
+}

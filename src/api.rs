@@ -154,10 +154,22 @@ pub struct Overview {
     pub free_bytes: u64,
     /// Bodies in quarantine.
     pub quarantined: u64,
+    /// Why the last reading of `routes.toml` was not taken over; absent when what the file says is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_failed: Option<ReloadFailed>,
     /// Inbounds.
     pub inbounds: Vec<Inbound>,
     /// Lanes.
     pub lanes: Vec<Lane>,
+}
+
+/// A reading of `routes.toml` that was not taken over: what was in force before still is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReloadFailed {
+    /// When it was read.
+    pub at: Timestamp,
+    /// Everything that is wrong, as `faceway check` prints it. Secrets in the file are masked.
+    pub text: String,
 }
 
 /// A buried event. `GET /api/v1/buried?to=NAME&max=N` gives a list of them, newest first.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::Clock;
+use faceway_core::{Clock, Timestamp};
 use faceway_rules::Routes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -37,17 +37,34 @@ pub struct Refused(pub String);
 /// What came of a reload.
 pub type Answer = Result<Changes, Refused>;
 
-/// Asks for a reload.
+/// A reading that was not taken over: what was in force before still is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// When it was read.
+    pub at: Timestamp,
+    /// Everything that is wrong, as `faceway check` prints it.
+    pub text: String,
+}
+
+/// Asks for a reload, and knows whether the last one failed.
 #[derive(Clone, Debug)]
-pub struct Reloader(mpsc::Sender<oneshot::Sender<Answer>>);
+pub struct Reloader {
+    asking: mpsc::Sender<oneshot::Sender<Answer>>,
+    failed: tokio::sync::watch::Receiver<Option<Failed>>,
+}
 
 impl Reloader {
     /// Reads the file now and takes it over, also when it has not changed: a secret that it names may have. `None` when
     /// the gateway stops.
     pub async fn reload(&self) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(answer).await.ok()?;
+        self.asking.send(answer).await.ok()?;
         answered.await.ok()
+    }
+
+    /// The last reading, when it failed; of several in a row the last. `None` once a good one is in force.
+    pub fn failed(&self) -> Option<Failed> {
+        self.failed.borrow().clone()
     }
 }
 
@@ -63,15 +80,21 @@ impl Reload {
     /// Watches until what it gives is dropped. What is in force was read from `path` just before.
     pub(crate) fn watch(self, routes: &Routes) -> (Reloader, AbortOnDropHandle<()>) {
         let (asking, asked) = mpsc::channel(ASKING_MAX);
+        let (failed, told) = tokio::sync::watch::channel(None);
         let beside = templates(routes, &self.path);
         let at_work = AtWork {
             seen: print(&self.path, &beside),
             beside,
+            failed,
             reload: self,
         };
         at_work.reload.loaded();
         let task = tokio::spawn(at_work.run(asked));
-        (Reloader(asking), AbortOnDropHandle::new(task))
+        let reloader = Reloader {
+            asking,
+            failed: told,
+        };
+        (reloader, AbortOnDropHandle::new(task))
     }
 
     fn loaded(&self) {
@@ -110,6 +133,8 @@ struct AtWork {
     seen: Print,
     /// Files beside it that are read with it: its templates.
     beside: Vec<PathBuf>,
+    /// For those who look.
+    failed: tokio::sync::watch::Sender<Option<Failed>>,
 }
 
 impl AtWork {
@@ -160,6 +185,7 @@ impl AtWork {
         match &answer {
             Ok(changes) => {
                 self.reload.loaded();
+                self.failed.send_replace(None);
                 tracing::info!(
                     added = changes.added.join(" "),
                     changed = changes.changed.join(" "),
@@ -169,6 +195,10 @@ impl AtWork {
             }
             Err(Refused(errors)) => {
                 metrics::gauge!("faceway_reload_successful").set(0.0);
+                self.failed.send_replace(Some(Failed {
+                    at: self.reload.clock.now(),
+                    text: errors.clone(),
+                }));
                 tracing::error!(
                     "routes.toml was changed and is wrong; what was in force stays:\n{errors}"
                 );

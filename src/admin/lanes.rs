@@ -27,9 +27,18 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
         spool_bytes: room.bytes,
         free_bytes: room.free,
         quarantined: room.quarantined,
+        reload_failed: failed_reload(&admin),
         inbounds: inbounds::all(&admin.look(), OVERVIEW_TERMINALS_MAX),
         lanes: all(&admin).await?,
     }))
+}
+
+fn failed_reload(admin: &Admin) -> Option<api::ReloadFailed> {
+    let failed = admin.reloader.as_ref()?.failed()?;
+    Some(api::ReloadFailed {
+        at: failed.at,
+        text: failed.text,
+    })
 }
 
 /// `GET /api/v1/lanes`.

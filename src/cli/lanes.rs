@@ -61,16 +61,25 @@ impl Lanes {
             return drop.run(streams);
         }
         let admin = self.admin.find()?;
-        let lanes: Vec<api::Lane> = block_on(admin.get("lanes", &[]))?;
         if self.json {
+            let lanes: Vec<api::Lane> = block_on(admin.get("lanes", &[]))?;
             serde_json::to_writer_pretty(&mut *streams.out, &lanes)?;
             writeln!(streams.out)?;
             return Ok(());
         }
+        let overview: api::Overview = block_on(admin.get("overview", &[]))?;
+        let (lanes, now) = (overview.lanes, SystemClock.now());
+        if let Some(failed) = overview.reload_failed {
+            let since = ago(failed.at, now);
+            writeln!(
+                streams.talk,
+                "The last reload failed, {since}: faceway check tells why. What was in force before still is."
+            )?;
+        }
         if lanes.is_empty() {
             writeln!(streams.talk, "No outbounds. Add one to routes.toml.")?;
         }
-        show(&lanes, SystemClock.now()).write(streams.out)?;
+        show(&lanes, now).write(streams.out)?;
         Ok(())
     }
 }

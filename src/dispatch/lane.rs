@@ -8,7 +8,7 @@ mod settle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, Lane, Lease, Outbound, Settled, Settlement, Spool, Timestamp};
+use faceway_core::{Clock, Code, Lane, Lease, Outbound, Settled, Settlement, Spool, Timestamp};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,7 @@ use super::render::Renderer;
 use super::rulebook::InForce;
 use super::status::{LaneState, LaneStatus};
 use crate::observe::LaneMetrics;
+use crate::rhythm::Rhythm;
 
 /// How many events a lane takes into its hands. Enough to keep its deliveries busy between two visits to the spool.
 const HANDS_MAX: usize = 256;
@@ -61,6 +62,8 @@ pub(super) struct LaneWork {
     hands: Hands,
     batching: Batching,
     deliveries: Deliveries,
+    /// What was told of events that were given up, by code.
+    buried: Rhythm<Code>,
     /// The spool's mark when it was last asked.
     seen: u64,
     /// The spool had nothing more to lease when it was last asked.
@@ -79,6 +82,7 @@ impl LaneWork {
             judge,
             decider,
             hands: Hands::default(),
+            buried: Rhythm::default(),
             seen: 0,
             dry: false,
             ask_at: None,

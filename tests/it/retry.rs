@@ -154,6 +154,17 @@ async fn an_event_that_no_retry_can_cure_is_buried_and_its_device_goes_on() {
     let why = site.ask(&gateway, &["why", id]).await;
     assert!(why.contains("422") && why.contains("everything"), "{why}");
 
+    // Who only reads the log hears of it too, and neither who it was nor what was in it.
+    let log = gateway.log();
+    let given_up = log.lines().find(|line| line.contains("given up"));
+    let told: serde_json::Value = serde_json::from_str(given_up.unwrap()).unwrap();
+    assert_eq!(told["level"], "WARN", "{told}");
+    assert_eq!(
+        (&told["outbound"], &told["code"], &told["times"]),
+        (&"erp".into(), &"422".into(), &1.into())
+    );
+    assert_eq!(told["event"], id, "{told}");
+
     site.ask(&gateway, &["buried", "revive", id]).await;
     receiver.wait_until(|received| received.len() == 5).await;
     settled(&gateway).await;

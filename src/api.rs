@@ -41,6 +41,15 @@ pub struct Lane {
     pub last_failure: Option<Failure>,
 }
 
+/// What went with a lane that was dropped.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Dropped {
+    /// Events that were not through.
+    pub backlog: u64,
+    /// Events that were buried there.
+    pub buried: u64,
+}
+
 /// A failed attempt.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
@@ -185,8 +194,8 @@ pub struct Buried {
     pub buried_at: Timestamp,
     /// Why: the protocol's word.
     pub code: String,
-    /// How often it had failed alone.
-    pub failures: u32,
+    /// Attempts that counted, the last included: what `attempts_max` counts. Those of an outage count nothing.
+    pub attempts: u32,
     /// The event itself; only in `GET /api/v1/buried/{id}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Value>,

@@ -46,27 +46,45 @@ pub(super) async fn list(State(admin): Looking) -> Result<Json<Vec<api::Lane>>, 
     all(&admin).await.map(Json)
 }
 
-/// `DELETE /api/v1/lanes/{name}`: forgets the lane of an outbound that is no longer configured, with its backlog.
+/// `DELETE /api/v1/lanes/{name}`: forgets the lane of an outbound that is no longer configured, with its backlog, and
+/// tells how much that was.
 pub(super) async fn forget(
     State(admin): Looking,
     Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<api::Dropped>, Problem> {
+    known(&admin, &name).await?;
     change_site(&admin, async move |mut site| {
         if site.names_outbound(&name) {
-            let text =
-                "this outbound is in routes.toml; take it out first, or bury and drop its events";
+            let text = format!(
+                "this outbound is in routes.toml. Take it out there, then its lane can be dropped with what waits in it; \
+                 of one that stays only buried events can: faceway buried drop --to {name} --all"
+            );
             return Err(Problem::new(StatusCode::CONFLICT, text));
         }
-        match site
-            .forget(&name)
-            .await
-            .map_err(|error| Problem::trouble(&error))?
-        {
-            true => Ok(StatusCode::NO_CONTENT),
-            false => Err(Problem::not_found("there is no lane of this name")),
-        }
+        let forgotten = site.forget(&name).await;
+        let forgotten = forgotten.map_err(|error| Problem::trouble(&error))?;
+        // Gone since it was looked for.
+        let survey = forgotten.ok_or_else(|| Problem::not_found("there is no lane of this name"))?;
+        Ok(Json(api::Dropped {
+            backlog: survey.backlog,
+            buried: survey.buried,
+        }))
     })
     .await
+}
+
+/// Whether there is a lane of this name; if not, which one may be meant.
+pub(super) async fn known(admin: &Admin, name: &str) -> Result<(), Problem> {
+    let lanes = admin.repair.lanes().await?;
+    if lanes.iter().any(|lane| lane == name) {
+        return Ok(());
+    }
+    let near = faceway_rules::nearest(name, lanes.iter().map(String::as_str));
+    let near = near.map_or(String::new(), |near| format!("did you mean `{near}`? "));
+    Err(Problem::not_found(format!(
+        "there is no lane of this name, `{name}`; {near}known: {}",
+        lanes.join(", ")
+    )))
 }
 
 async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {

@@ -161,14 +161,12 @@ impl Admin {
     }
 
     /// `DELETE /api/v1/<path>`, the path by its segments.
-    pub(crate) async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Failure> {
         let mut url = self.url("")?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        self.answer(self.client.request(Method::DELETE, url))
-            .await?;
-        Ok(())
+        self.ask(self.client.request(Method::DELETE, url)).await
     }
 
     /// `GET /<page>`, where answers are plain text and no token is wanted. An answer other than success is our trouble.

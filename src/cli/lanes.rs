@@ -6,7 +6,7 @@ use faceway_core::{Clock as _, SystemClock, Timestamp};
 
 use super::admin::AdminArgs;
 use super::table::Table;
-use super::words::{ago, grouped, span, until};
+use super::words::{ago, counted, grouped, span, until};
 use super::{Ended, Streams, block_on};
 
 /// Every outbound: backlog, oldest, parked, buried, state.
@@ -49,8 +49,15 @@ struct Drop {
 impl Drop {
     fn run(&self, streams: &mut Streams<'_>) -> Ended {
         let admin = self.admin.find()?;
-        block_on(admin.delete(&["lanes", &self.name]))?;
-        writeln!(streams.out, "The lane of {} is gone.", self.name)?;
+        let dropped: api::Dropped = block_on(admin.delete(&["lanes", &self.name]))?;
+        writeln!(
+            streams.out,
+            "The lane of {} is gone, with {} that waited and {} that {} buried.",
+            self.name,
+            counted(dropped.backlog, "event"),
+            grouped(dropped.buried),
+            if dropped.buried == 1 { "was" } else { "were" }
+        )?;
         Ok(())
     }
 }

@@ -41,6 +41,18 @@ pub struct Lane {
     pub last_failure: Option<Failure>,
 }
 
+/// Body of `POST /api/v1/lanes/{name}/probe`: `{}`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {}
+
+/// What a lane did when it was asked to probe.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Probed {
+    /// Its state. `waiting`: its next probe leaves at once, with one event; in any other nothing was to be done.
+    pub state: String,
+}
+
 /// What went with a lane that was dropped.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Dropped {

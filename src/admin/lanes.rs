@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use faceway_core::{AppendError, Survey};
 
-use super::problem::{Path, Problem};
+use super::problem::{Body, Path, Problem};
 use super::{Admin, Looking, change_site, inbounds};
 use crate::api;
 use crate::dispatch::{LaneHandle, LaneState};
@@ -71,6 +71,23 @@ pub(super) async fn forget(
         }))
     })
     .await
+}
+
+/// `POST /api/v1/lanes/{name}/probe`: a lane that waits for its destination tries at once, with one event.
+pub(super) async fn probe(
+    State(admin): Looking,
+    Path(name): Path<String>,
+    Body(api::Probe {}): Body<api::Probe>,
+) -> Result<Json<api::Probed>, Problem> {
+    known(&admin, &name).await?;
+    let view = admin.look();
+    let lane = view.lanes.iter().find(|lane| lane.name() == name);
+    let removed = "the outbound of this lane is removed from routes.toml, and cannot deliver";
+    let lane = lane.ok_or_else(|| Problem::new(StatusCode::CONFLICT, removed))?;
+    let state = lane.try_now();
+    Ok(Json(api::Probed {
+        state: state.as_str().into(),
+    }))
 }
 
 /// Whether there is a lane of this name; if not, which one may be meant.

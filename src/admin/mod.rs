@@ -78,6 +78,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/overview", get(lanes::overview))
         .route("/lanes", get(lanes::list))
         .route("/lanes/{name}", axum::routing::delete(lanes::forget))
+        .route("/lanes/{name}/probe", post(lanes::probe))
         .route("/inbounds", get(inbounds::list))
         .route("/buried", get(events::buried))
         .route("/buried/{id}", get(events::buried_one))

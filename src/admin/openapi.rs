@@ -21,7 +21,7 @@ type Operation = (
     &'static str,
 );
 
-const OPERATIONS: [Operation; 15] = [
+const OPERATIONS: [Operation; 16] = [
     (
         "get",
         "/overview",
@@ -36,6 +36,13 @@ const OPERATIONS: [Operation; 15] = [
         "Forget the lane of an outbound that is no longer configured, with what waits and is buried there",
         None,
         "Dropped",
+    ),
+    (
+        "post",
+        "/lanes/{name}/probe",
+        "Let the next probe of a lane that waits for its destination leave at once",
+        Some("Probe"),
+        "Probed",
     ),
     ("get", "/inbounds", "Every inbound", None, "Inbound[]"),
     (
@@ -122,6 +129,8 @@ fn openapi() -> Value {
         Overview,
         Lane,
         Dropped,
+        Probe,
+        Probed,
         Inbound,
         Reload,
         Reloaded,

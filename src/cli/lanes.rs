@@ -17,7 +17,7 @@ use super::{Ended, Streams, block_on};
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Example:\n  faceway lanes\n  faceway lanes --json | jq '.[] | select(.backlog > 0).name'\n  faceway lanes \
-                  drop old-erp"
+                  probe erp\n  faceway lanes drop old-erp"
 )]
 pub(crate) struct Lanes {
     #[command(subcommand)]
@@ -32,6 +32,41 @@ pub(crate) struct Lanes {
 #[derive(Debug, Subcommand)]
 enum Command {
     Drop(Drop),
+    Probe(Probe),
+}
+
+/// Let an outbound that waits for its destination try at once
+///
+/// For when you know that it is back: it tries by itself, with pauses up to retry.backoff_max. One event goes first; when
+/// it gets through, the others follow.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  faceway lanes probe erp")]
+struct Probe {
+    /// Name of the outbound
+    name: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Probe {
+    fn run(&self, streams: &mut Streams<'_>) -> Ended {
+        let admin = self.admin.find()?;
+        let path = ["lanes", &self.name, "probe"];
+        let probed: api::Probed = block_on(admin.post_to(&path, &api::Probe {}))?;
+        match probed.state.as_str() {
+            "waiting" => writeln!(
+                streams.out,
+                "{} tries now; faceway lanes tells what came of it.",
+                self.name
+            )?,
+            state => writeln!(
+                streams.out,
+                "{} does not wait for its destination: it is {state}.",
+                self.name
+            )?,
+        }
+        Ok(())
+    }
 }
 
 /// Forget the lane of an outbound that is no longer in routes.toml, with all that waits or is buried there
@@ -64,8 +99,10 @@ impl Drop {
 
 impl Lanes {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
-        if let Some(Command::Drop(drop)) = &self.command {
-            return drop.run(streams);
+        match &self.command {
+            Some(Command::Drop(drop)) => return drop.run(streams),
+            Some(Command::Probe(probe)) => return probe.run(streams),
+            None => {}
         }
         let admin = self.admin.find()?;
         if self.json {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::{Clock, Code, Lane, Lease, Outbound, Settled, Settlement, Spool, Timestamp};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +45,8 @@ pub(super) struct Tools {
     pub(super) renderer: Arc<Renderer>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) status: Arc<LaneStatus>,
+    /// Somebody wants the next probe at once.
+    pub(super) probe: Arc<Notify>,
     pub(super) metrics: LaneMetrics,
     pub(super) concurrency_max: usize,
     /// Events in one message, at least 1.
@@ -104,7 +107,7 @@ impl LaneWork {
     async fn wait(&mut self, hungry: bool) {
         let asleep = self.sleep();
         let lingered = sleep_until(self.batching.lingers());
-        let spool = &self.tools.spool;
+        let Tools { spool, probe, .. } = &self.tools;
         tokio::select! {
             biased;
             () = self.tools.stop.cancelled() => {}
@@ -113,12 +116,27 @@ impl LaneWork {
                 self.seen = seen;
                 self.dry = false;
             }
+            // Attempts of before the outage must not pass for the probe.
+            () = probe.notified(), if self.deliveries.is_empty() => self.probe_now(),
             () = asleep => {
                 self.dry = false;
                 self.ask_at = None;
             }
             () = lingered => {}
             () = tokio::task::yield_now(), if hungry => {}
+        }
+    }
+
+    fn probe_now(&mut self) {
+        if self.judge.probe_now(self.now()) {
+            tracing::info!(
+                outbound = self.tools.metrics.outbound(),
+                "it is asked to try now, and need not wait"
+            );
+            // Events that have probed in vain wait for longer than the lane does; there may be no others.
+            self.tools.spool.wake(self.tools.lane);
+            self.dry = false;
+            self.ask_at = None;
         }
     }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use faceway_core::{Clock, Lane, Outbound, Spool, SpoolError, Start};
 use faceway_rules::{OutboundPlan, Since};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +55,7 @@ pub struct LaneHandle {
     leaving: bool,
     lane: Lane,
     status: Arc<LaneStatus>,
+    probe: Arc<Notify>,
 }
 
 impl LaneHandle {
@@ -76,6 +77,15 @@ impl LaneHandle {
     /// Its lane in the spool.
     pub const fn lane(&self) -> Lane {
         self.lane
+    }
+
+    /// Lets its next probe leave at once, if it waits for one; gives what it was doing.
+    pub fn try_now(&self) -> LaneState {
+        let (state, _, _) = self.status.get();
+        if matches!(state, LaneState::Waiting { .. }) {
+            self.probe.notify_one();
+        }
+        state
     }
 
     /// How it is.
@@ -139,6 +149,7 @@ impl Dispatch {
             leaving: false,
             lane,
             status: Arc::clone(&status),
+            probe: Arc::default(),
         };
         let target = Arc::new(Target { plan, outbound });
         let left = Arc::new(AtomicBool::new(false));
@@ -153,6 +164,7 @@ impl Dispatch {
             common,
             lane,
             status,
+            probe: Arc::clone(&handle.probe),
             once: Once::default(),
             left: Arc::clone(&left),
             stop: self.stop.clone(),

@@ -41,6 +41,27 @@ pub struct Lane {
     pub last_failure: Option<Failure>,
 }
 
+/// Body of `POST /api/v1/lanes/{name}/probe`: `{}`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {}
+
+/// What a lane did when it was asked to probe.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Probed {
+    /// Its state. `waiting`: its next probe leaves at once, with one event; in any other nothing was to be done.
+    pub state: String,
+}
+
+/// What went with a lane that was dropped.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Dropped {
+    /// Events that were not through.
+    pub backlog: u64,
+    /// Events that were buried there.
+    pub buried: u64,
+}
+
 /// A failed attempt.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
@@ -154,10 +175,22 @@ pub struct Overview {
     pub free_bytes: u64,
     /// Bodies in quarantine.
     pub quarantined: u64,
+    /// Why the last reading of `routes.toml` was not taken over; absent when what the file says is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_failed: Option<ReloadFailed>,
     /// Inbounds.
     pub inbounds: Vec<Inbound>,
     /// Lanes.
     pub lanes: Vec<Lane>,
+}
+
+/// A reading of `routes.toml` that was not taken over: what was in force before still is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReloadFailed {
+    /// When it was read.
+    pub at: Timestamp,
+    /// Everything that is wrong, as `faceway check` prints it. Secrets in the file are masked.
+    pub text: String,
 }
 
 /// A buried event. `GET /api/v1/buried?to=NAME&max=N` gives a list of them, newest first.
@@ -173,8 +206,8 @@ pub struct Buried {
     pub buried_at: Timestamp,
     /// Why: the protocol's word.
     pub code: String,
-    /// How often it had failed alone.
-    pub failures: u32,
+    /// Attempts that counted, the last included: what `attempts_max` counts. Those of an outage count nothing.
+    pub attempts: u32,
     /// The event itself; only in `GET /api/v1/buried/{id}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Value>,

@@ -11,4 +11,5 @@ pub mod notify;
 pub mod observe;
 mod open;
 pub mod reload;
+mod rhythm;
 mod site;

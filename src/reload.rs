@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::Clock;
+use faceway_core::{Clock, Timestamp};
 use faceway_rules::Routes;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
@@ -38,17 +38,34 @@ pub struct Refused(pub String);
 /// What came of a reload.
 pub type Answer = Result<Changes, Refused>;
 
-/// Asks for a reload.
+/// A reading that was not taken over: what was in force before still is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// When it was read.
+    pub at: Timestamp,
+    /// Everything that is wrong, as `faceway check` prints it.
+    pub text: String,
+}
+
+/// Asks for a reload, and knows whether the last one failed.
 #[derive(Clone, Debug)]
-pub struct Reloader(mpsc::Sender<oneshot::Sender<Answer>>);
+pub struct Reloader {
+    asking: mpsc::Sender<oneshot::Sender<Answer>>,
+    failed: tokio::sync::watch::Receiver<Option<Failed>>,
+}
 
 impl Reloader {
     /// Reads the file now and takes it over, also when it has not changed: a secret that it names may have. `None` when
     /// the gateway stops.
     pub async fn reload(&self) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(answer).await.ok()?;
+        self.asking.send(answer).await.ok()?;
         answered.await.ok()
+    }
+
+    /// The last reading, when it failed; of several in a row the last. `None` once a good one is in force.
+    pub fn failed(&self) -> Option<Failed> {
+        self.failed.borrow().clone()
     }
 }
 
@@ -65,16 +82,22 @@ impl Reload {
     pub(crate) fn watch(self, routes: &Routes) -> (Reloader, AbortOnDropHandle<()>) {
         let (asking, asked) = mpsc::channel(ASKING_MAX);
         let beside = look::beside(routes, &self.path);
+        let (failed, told) = tokio::sync::watch::channel(None);
         let at_work = AtWork {
             looker: Looker::at(&self.path),
             // By its text: it may have changed since it was read.
             seen: Some(look::print_of(routes.text.as_bytes(), &beside)),
             beside,
+            failed,
             reload: self,
         };
         at_work.reload.loaded();
         let task = tokio::spawn(at_work.run(asked));
-        (Reloader(asking), AbortOnDropHandle::new(task))
+        let reloader = Reloader {
+            asking,
+            failed: told,
+        };
+        (reloader, AbortOnDropHandle::new(task))
     }
 
     fn loaded(&self) {
@@ -111,6 +134,8 @@ struct AtWork {
     seen: Print,
     /// Files beside it that are read with it: its templates.
     beside: Vec<PathBuf>,
+    /// For those who look.
+    failed: tokio::sync::watch::Sender<Option<Failed>>,
 }
 
 impl AtWork {
@@ -160,6 +185,7 @@ impl AtWork {
         match &answer {
             Ok(changes) => {
                 self.reload.loaded();
+                self.failed.send_replace(None);
                 tracing::info!(
                     added = changes.added.join(", "),
                     changed = changes.changed.join(", "),
@@ -169,6 +195,10 @@ impl AtWork {
             }
             Err(Refused(errors)) => {
                 metrics::gauge!("faceway_reload_successful").set(0.0);
+                self.failed.send_replace(Some(Failed {
+                    at: self.reload.clock.now(),
+                    text: errors.clone(),
+                }));
                 tracing::error!(
                     "routes.toml is not taken over; what was in force stays:\n{errors}"
                 );

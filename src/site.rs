@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use faceway_core::{Lane, Repair, Start};
+use faceway_core::{Lane, Repair, Start, Survey};
 use faceway_rules::{InboundPlan, OutboundPlan, RouteChanges, Routes};
 use tokio::sync::watch;
 
@@ -254,15 +254,28 @@ impl Site {
         }
     }
 
-    /// Forgets the lane of an outbound that is no longer in the file, with everything in it. `false` when there is none.
+    /// Forgets the lane of an outbound that is no longer in the file, with everything in it, and gives how it stood last.
+    /// `None` when there is none.
     ///
     /// # Errors
     /// When the spool fails.
-    pub(crate) async fn forget(&mut self, name: &str) -> anyhow::Result<bool> {
+    pub(crate) async fn forget(&mut self, name: &str) -> anyhow::Result<Option<Survey>> {
+        if !self.repair.lanes().await?.iter().any(|lane| lane == name) {
+            return Ok(None);
+        }
         self.dispatch.give_up(name).await;
-        let dropped = self.repair.drop_lane(name.to_owned()).await?;
+        let lane = self.common.spool.open_lane(name, Start::Now).await?;
+        let now = self.base.clock.now();
+        let survey = self.common.spool.survey(lane, now).await?;
+        self.repair.drop_lane(name.to_owned()).await?;
+        tracing::warn!(
+            outbound = name,
+            backlog = survey.backlog,
+            buried = survey.buried,
+            "its lane is dropped for good, with what waited and was buried there"
+        );
         self.show().await;
-        Ok(dropped)
+        Ok(Some(survey))
     }
 
     /// Whether the file names this outbound.

@@ -9,7 +9,7 @@ use faceway_rules::RouteSet;
 use serde_json::Value;
 
 use super::problem::{Body, Path, Problem, Query};
-use super::{LISTED_MAX, Looking, Page, change_site};
+use super::{Admin, LISTED_MAX, Looking, Page, change_site, lanes};
 use crate::api;
 
 /// `GET /api/v1/buried`.
@@ -17,6 +17,7 @@ pub(super) async fn buried(
     State(admin): Looking,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<api::Buried>>, Problem> {
+    of_a_lane(&admin, page.to.as_deref()).await?;
     let most = page.most();
     let buried = admin.repair.buried(page.to, most).await?;
     Ok(Json(
@@ -34,6 +35,7 @@ pub(super) async fn buried_one(
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<api::Buried>>, Problem> {
     let id = event_id(&id)?;
+    of_a_lane(&admin, page.to.as_deref()).await?;
     let buried = admin.repair.buried(page.to, LISTED_MAX).await?;
     let found: Vec<_> = buried
         .into_iter()
@@ -56,7 +58,8 @@ fn shown(entry: faceway_core::Buried, whole: bool) -> api::Buried {
         received_at: entry.received_at,
         buried_at: entry.buried_at,
         code: entry.code.to_string(),
-        failures: entry.failures,
+        // The attempt that buried it is not among those that failed before.
+        attempts: entry.failures.saturating_add(1),
         event,
     }
 }
@@ -66,6 +69,7 @@ pub(super) async fn revive(
     State(admin): Looking,
     Body(choice): Body<api::BuriedChoice>,
 ) -> Result<Json<api::Count>, Problem> {
+    of_a_lane(&admin, choice.to.as_deref()).await?;
     let count = admin.repair.revive(chosen(choice)?).await?;
     tracing::info!(count, "buried events are revived");
     Ok(Json(api::Count { count }))
@@ -76,9 +80,18 @@ pub(super) async fn drop_buried(
     State(admin): Looking,
     Body(choice): Body<api::BuriedChoice>,
 ) -> Result<Json<api::Count>, Problem> {
+    of_a_lane(&admin, choice.to.as_deref()).await?;
     let count = admin.repair.drop_buried(chosen(choice)?).await?;
     tracing::warn!(count, "buried events are dropped for good");
     Ok(Json(api::Count { count }))
+}
+
+/// A name that no lane has is a mistake of who asks, and no lane without buried events.
+async fn of_a_lane(admin: &Admin, to: Option<&str>) -> Result<(), Problem> {
+    match to {
+        Some(name) => lanes::known(admin, name).await,
+        None => Ok(()),
+    }
 }
 
 fn chosen(choice: api::BuriedChoice) -> Result<BuriedChoice, Problem> {
@@ -106,6 +119,7 @@ pub(super) async fn replay(
     if until <= replay.since {
         return Err(Problem::bad("until must be later than since"));
     }
+    lanes::known(&admin, &replay.to).await?;
     let repair = Arc::clone(&admin.repair);
     // A reload between the two would be about other events.
     let count = change_site(&admin, async move |mut site| {

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use faceway_core::{AppendError, Survey};
 
-use super::problem::{Path, Problem};
+use super::problem::{Body, Path, Problem};
 use super::{Admin, Looking, change_site, inbounds};
 use crate::api;
 use crate::dispatch::{LaneHandle, LaneState};
@@ -29,9 +29,18 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
         spool_bytes: room.bytes,
         free_bytes: room.free,
         quarantined: room.quarantined,
+        reload_failed: failed_reload(&admin),
         inbounds: inbounds::all(&admin.look(), OVERVIEW_TERMINALS_MAX),
         lanes: all(&admin).await?,
     }))
+}
+
+fn failed_reload(admin: &Admin) -> Option<api::ReloadFailed> {
+    let failed = admin.reloader.as_ref()?.failed()?;
+    Some(api::ReloadFailed {
+        at: failed.at,
+        text: failed.text,
+    })
 }
 
 /// `GET /api/v1/lanes`.
@@ -39,27 +48,62 @@ pub(super) async fn list(State(admin): Looking) -> Result<Json<Vec<api::Lane>>, 
     all(&admin).await.map(Json)
 }
 
-/// `DELETE /api/v1/lanes/{name}`: forgets the lane of an outbound that is no longer configured, with its backlog.
+/// `DELETE /api/v1/lanes/{name}`: forgets the lane of an outbound that is no longer configured, with its backlog, and
+/// tells how much that was.
 pub(super) async fn forget(
     State(admin): Looking,
     Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<api::Dropped>, Problem> {
+    known(&admin, &name).await?;
     change_site(&admin, async move |mut site| {
         if site.names_outbound(&name) {
-            let text =
-                "this outbound is in routes.toml; take it out first, or bury and drop its events";
+            let text = format!(
+                "this outbound is in routes.toml. Take it out there, then its lane can be dropped with what waits in it; \
+                 of one that stays only buried events can: faceway buried drop --to {name} --all"
+            );
             return Err(Problem::new(StatusCode::CONFLICT, text));
         }
-        match site
-            .forget(&name)
-            .await
-            .map_err(|error| Problem::trouble(&error))?
-        {
-            true => Ok(StatusCode::NO_CONTENT),
-            false => Err(Problem::not_found("there is no lane of this name")),
-        }
+        let forgotten = site.forget(&name).await;
+        let forgotten = forgotten.map_err(|error| Problem::trouble(&error))?;
+        // Gone since it was looked for.
+        let survey = forgotten.ok_or_else(|| Problem::not_found("there is no lane of this name"))?;
+        Ok(Json(api::Dropped {
+            backlog: survey.backlog,
+            buried: survey.buried,
+        }))
     })
     .await
+}
+
+/// `POST /api/v1/lanes/{name}/probe`: a lane that waits for its destination tries at once, with one event.
+pub(super) async fn probe(
+    State(admin): Looking,
+    Path(name): Path<String>,
+    Body(api::Probe {}): Body<api::Probe>,
+) -> Result<Json<api::Probed>, Problem> {
+    known(&admin, &name).await?;
+    let view = admin.look();
+    let lane = view.lanes.iter().find(|lane| lane.name() == name);
+    let removed = "the outbound of this lane is removed from routes.toml, and cannot deliver";
+    let lane = lane.ok_or_else(|| Problem::new(StatusCode::CONFLICT, removed))?;
+    let state = lane.try_now();
+    Ok(Json(api::Probed {
+        state: state.as_str().into(),
+    }))
+}
+
+/// Whether there is a lane of this name; if not, which one may be meant.
+pub(super) async fn known(admin: &Admin, name: &str) -> Result<(), Problem> {
+    let lanes = admin.repair.lanes().await?;
+    if lanes.iter().any(|lane| lane == name) {
+        return Ok(());
+    }
+    let near = faceway_rules::nearest(name, lanes.iter().map(String::as_str));
+    let near = near.map_or(String::new(), |near| format!("did you mean `{near}`? "));
+    Err(Problem::not_found(format!(
+        "there is no lane of this name, `{name}`; {near}known: {}",
+        lanes.join(", ")
+    )))
 }
 
 async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {

@@ -1,6 +1,7 @@
 //! The admin listener: metrics, health, the API, the console.
 
 mod auth;
+mod console;
 mod events;
 mod inbounds;
 mod lanes;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::response::Html;
 use axum::routing::{get, post};
 use faceway_core::{Clock, Private, Repair, Spool, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -79,6 +79,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/overview", get(lanes::overview))
         .route("/lanes", get(lanes::list))
         .route("/lanes/{name}", axum::routing::delete(lanes::forget))
+        .route("/lanes/{name}/probe", post(lanes::probe))
         .route("/inbounds", get(inbounds::list))
         .route("/buried", get(events::buried))
         .route("/buried/{id}", get(events::buried_one))
@@ -98,10 +99,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
             auth::guard,
         ));
     Router::new()
-        .route(
-            "/",
-            get(async || Html(include_str!("../console/index.html"))),
-        )
+        .route("/", get(console::page))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(scrape::ready))
         .route("/metrics", get(scrape::metrics))

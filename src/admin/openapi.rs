@@ -21,7 +21,7 @@ type Operation = (
     &'static str,
 );
 
-const OPERATIONS: [Operation; 15] = [
+const OPERATIONS: [Operation; 16] = [
     (
         "get",
         "/overview",
@@ -33,9 +33,16 @@ const OPERATIONS: [Operation; 15] = [
     (
         "delete",
         "/lanes/{name}",
-        "Forget the lane of an outbound that is no longer configured",
+        "Forget the lane of an outbound that is no longer configured, with what waits and is buried there",
         None,
-        "",
+        "Dropped",
+    ),
+    (
+        "post",
+        "/lanes/{name}/probe",
+        "Let the next probe of a lane that waits for its destination leave at once",
+        Some("Probe"),
+        "Probed",
     ),
     ("get", "/inbounds", "Every inbound", None, "Inbound[]"),
     (
@@ -121,6 +128,9 @@ fn openapi() -> Value {
     let shapes = shapes!(
         Overview,
         Lane,
+        Dropped,
+        Probe,
+        Probed,
         Inbound,
         Reload,
         Reloaded,
@@ -172,12 +182,7 @@ fn described((_, path, about, body, answer): Operation) -> Value {
 fn responses(answer: &str) -> Value {
     let problem =
         json!({ "description": "What is wrong and what to do", "content": content("Problem") });
-    match answer {
-        "" => json!({ "204": { "description": "Done" }, "default": problem }),
-        answer => {
-            json!({ "200": { "description": "The answer", "content": content(answer) }, "default": problem })
-        }
-    }
+    json!({ "200": { "description": "The answer", "content": content(answer) }, "default": problem })
 }
 
 fn content(shape: &str) -> Value {

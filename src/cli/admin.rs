@@ -161,14 +161,29 @@ impl Admin {
     }
 
     /// `DELETE /api/v1/<path>`, the path by its segments.
-    pub(crate) async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Failure> {
+        let url = self.url_of(path)?;
+        self.ask(self.client.request(Method::DELETE, url)).await
+    }
+
+    /// `POST /api/v1/<path>` with a JSON body, the path by its segments.
+    pub(crate) async fn post_to<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let url = self.url_of(path)?;
+        self.ask(self.client.request(Method::POST, url).json(body))
+            .await
+    }
+
+    /// A path with names in it that were given by somebody.
+    fn url_of(&self, path: &[&str]) -> Result<Url, Failure> {
         let mut url = self.url("")?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        self.answer(self.client.request(Method::DELETE, url))
-            .await?;
-        Ok(())
+        Ok(url)
     }
 
     /// `GET /<page>`, where answers are plain text and no token is wanted. An answer other than success is our trouble.

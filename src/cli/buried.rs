@@ -25,6 +25,9 @@ enum Command {
 }
 
 /// What is buried, newest first
+///
+/// ATTEMPTS are those that counted, as attempts_max does. While the destination is down none counts; faceway why tells
+/// those too.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  faceway buried list --to erp")]
 struct List {
@@ -145,7 +148,7 @@ impl List {
 
 fn table(buried: &[api::Buried], now: Timestamp) -> Table {
     let mut table = Table::new(
-        &["ID", "OUTBOUND", "CODE", "FAILURES", "BURIED", "RECEIVED"],
+        &["ID", "OUTBOUND", "CODE", "ATTEMPTS", "BURIED", "RECEIVED"],
         &[3],
     );
     for event in buried {
@@ -153,7 +156,7 @@ fn table(buried: &[api::Buried], now: Timestamp) -> Table {
             event.id.to_string(),
             event.to.clone(),
             event.code.clone(),
-            event.failures.to_string(),
+            event.attempts.to_string(),
             ago(event.buried_at, now),
             ago(event.received_at, now),
         ]);
@@ -223,15 +226,15 @@ mod tests {
             received_at: now.plus_millis(-7_200_000),
             buried_at: now.plus_millis(-60_000),
             code: "422".into(),
-            failures: 0,
+            attempts: 1,
             event: None,
         };
         let mut out = Vec::new();
         table(&[buried], now).write(&mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "ID                                    OUTBOUND  CODE  FAILURES  BURIED  RECEIVED\n\
-             94f278e1-a12c-50fa-8d4e-032e47aa1126  erp       422          0  1m ago  2h ago\n"
+            "ID                                    OUTBOUND  CODE  ATTEMPTS  BURIED  RECEIVED\n\
+             94f278e1-a12c-50fa-8d4e-032e47aa1126  erp       422          1  1m ago  2h ago\n"
         );
     }
 

@@ -6,7 +6,7 @@ use faceway_core::{Clock as _, SystemClock, Timestamp};
 
 use super::admin::AdminArgs;
 use super::table::Table;
-use super::words::{ago, grouped, span, until};
+use super::words::{ago, counted, grouped, span, until};
 use super::{Ended, Streams, block_on};
 
 /// Every outbound: backlog, oldest, parked, buried, state.
@@ -17,7 +17,7 @@ use super::{Ended, Streams, block_on};
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Example:\n  faceway lanes\n  faceway lanes --json | jq '.[] | select(.backlog > 0).name'\n  faceway lanes \
-                  drop old-erp"
+                  probe erp\n  faceway lanes drop old-erp"
 )]
 pub(crate) struct Lanes {
     #[command(subcommand)]
@@ -32,6 +32,41 @@ pub(crate) struct Lanes {
 #[derive(Debug, Subcommand)]
 enum Command {
     Drop(Drop),
+    Probe(Probe),
+}
+
+/// Let an outbound that waits for its destination try at once
+///
+/// For when you know that it is back: it tries by itself, with pauses up to retry.backoff_max. One event goes first; when
+/// it gets through, the others follow.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  faceway lanes probe erp")]
+struct Probe {
+    /// Name of the outbound
+    name: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Probe {
+    fn run(&self, streams: &mut Streams<'_>) -> Ended {
+        let admin = self.admin.find()?;
+        let path = ["lanes", &self.name, "probe"];
+        let probed: api::Probed = block_on(admin.post_to(&path, &api::Probe {}))?;
+        match probed.state.as_str() {
+            "waiting" => writeln!(
+                streams.out,
+                "{} tries now; faceway lanes tells what came of it.",
+                self.name
+            )?,
+            state => writeln!(
+                streams.out,
+                "{} does not wait for its destination: it is {state}.",
+                self.name
+            )?,
+        }
+        Ok(())
+    }
 }
 
 /// Forget the lane of an outbound that is no longer in routes.toml, with all that waits or is buried there
@@ -49,28 +84,46 @@ struct Drop {
 impl Drop {
     fn run(&self, streams: &mut Streams<'_>) -> Ended {
         let admin = self.admin.find()?;
-        block_on(admin.delete(&["lanes", &self.name]))?;
-        writeln!(streams.out, "The lane of {} is gone.", self.name)?;
+        let dropped: api::Dropped = block_on(admin.delete(&["lanes", &self.name]))?;
+        writeln!(
+            streams.out,
+            "The lane of {} is gone, with {} that waited and {} that {} buried.",
+            self.name,
+            counted(dropped.backlog, "event"),
+            grouped(dropped.buried),
+            if dropped.buried == 1 { "was" } else { "were" }
+        )?;
         Ok(())
     }
 }
 
 impl Lanes {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
-        if let Some(Command::Drop(drop)) = &self.command {
-            return drop.run(streams);
+        match &self.command {
+            Some(Command::Drop(drop)) => return drop.run(streams),
+            Some(Command::Probe(probe)) => return probe.run(streams),
+            None => {}
         }
         let admin = self.admin.find()?;
-        let lanes: Vec<api::Lane> = block_on(admin.get("lanes", &[]))?;
         if self.json {
+            let lanes: Vec<api::Lane> = block_on(admin.get("lanes", &[]))?;
             serde_json::to_writer_pretty(&mut *streams.out, &lanes)?;
             writeln!(streams.out)?;
             return Ok(());
         }
+        let overview: api::Overview = block_on(admin.get("overview", &[]))?;
+        let (lanes, now) = (overview.lanes, SystemClock.now());
+        if let Some(failed) = overview.reload_failed {
+            let since = ago(failed.at, now);
+            writeln!(
+                streams.talk,
+                "The last reload failed, {since}: faceway check tells why. What was in force before still is."
+            )?;
+        }
         if lanes.is_empty() {
             writeln!(streams.talk, "No outbounds. Add one to routes.toml.")?;
         }
-        show(&lanes, SystemClock.now()).write(streams.out)?;
+        show(&lanes, now).write(streams.out)?;
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ Example:
   faceway read nebula push.json
   curl -s https://archive.example/push.json | faceway read nebula --header 'sn: PSC0SIM1' --inbound lobby")]
 pub(crate) struct Read {
-    /// Whose payload it is: nebula
+    /// Whose payload it is: nebula, findface, omni or se5
     adapter: String,
     /// The payload; without it, or with -, standard input
     file: Option<PathBuf>,
@@ -198,6 +198,23 @@ mod tests {
         assert!(
             matches!(ended, Err(Failure::Input(text)) if text.contains("did you mean `device`?"))
         );
+    }
+
+    #[test]
+    fn help_names_every_adapter() {
+        use clap::CommandFactory as _;
+        let mut command = crate::cli::Words::command();
+        let read = command.find_subcommand_mut("read").unwrap();
+        let help = read.render_long_help().to_string();
+        for adapter in faceway_adapters::all() {
+            let name = adapter.name();
+            let listed =
+                help.contains(&format!(" {name},")) || help.contains(&format!(" {name} or"));
+            assert!(
+                listed || help.contains(&format!("or {name}")),
+                "{name}: {help}"
+            );
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod counters;
 mod draw;
+mod needs;
 mod poll;
 mod screen;
 mod view;
@@ -18,7 +19,7 @@ use super::{Ended, Failure, Streams, block_on};
 use poll::Sample;
 use view::View;
 
-/// A running gateway as it lives: what comes in, what goes out, what is stuck, since when.
+/// A running gateway as it lives: what comes in, what goes out, what is stuck, since when. What needs somebody comes first.
 ///
 /// Keys: q, Esc or Ctrl-C ends it; arrows or j and k select an inbound or an outbound, of which more is told below; p
 /// holds the picture still; ? explains the columns. Colours are left out when NO_COLOR is set. It shows counts and states,

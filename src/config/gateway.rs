@@ -289,10 +289,11 @@ fn address(table: &Table<'_>, key: &'static str, default: &str) -> SocketAddr {
     text.parse().unwrap_or_else(|_| {
         if let Some(node) = table.get(key) {
             let message = format!("`{key}` is not an address with a port");
+            let port = default.rsplit(':').next().unwrap_or_default();
             table.reporter().error(
                 node.span,
                 message,
-                format!("an IP address and a port, such as {default} or [::1]:8080"),
+                format!("an IP address and a port, such as {default} or [::1]:{port}"),
             );
         }
         default.parse().unwrap_or(FALLBACK)

@@ -123,6 +123,18 @@ impl Judge {
         }
     }
 
+    /// Lets the next probe leave now; `false` when none is waited for. It is still one probe, and when it fails the pause
+    /// after it is as long as it would have been.
+    pub(super) fn probe_now(&mut self, now: Timestamp) -> bool {
+        match &mut self.outage {
+            Some(outage) if outage.next_probe > now => {
+                outage.next_probe = now;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Whose turn it is to probe: the lowest. An event that has probed in vain three times comes after all others, and
     /// of several such the one that did so last comes last.
     pub(super) fn turn(&self, seq: u64) -> usize {
@@ -413,6 +425,21 @@ mod tests {
                 .outage_ended
         );
         assert_eq!(judge.permit(now), Permit::Open);
+    }
+
+    #[test]
+    fn a_probe_that_is_asked_for_leaves_at_once_and_counts_as_one() {
+        let mut judge = judge(2);
+        assert!(!judge.probe_now(at(0)), "nothing waits");
+        judge.judge(&[lease(1, 1, 0)], down(None), at(0), 1.0);
+        judge.judge(&[lease(1, 1, 0)], down(None), at(1), 1.0);
+        assert_eq!(judge.permit(at(1)), Permit::Wait(at(3)));
+        assert!(judge.probe_now(at(1)));
+        assert_eq!(judge.permit(at(1)), Permit::Probe);
+        assert!(!judge.probe_now(at(1)), "it may leave already");
+        let judgement = judge.judge(&[lease(1, 1, 0)], down(None), at(1), 1.0);
+        assert_eq!(judgement.settled, Settled::Release, "nothing is counted");
+        assert_eq!(judge.permit(at(1)), Permit::Wait(at(5)));
     }
 
     #[test]

@@ -8,7 +8,8 @@ mod settle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, Lane, Lease, Outbound, Settled, Settlement, Spool, Timestamp};
+use faceway_core::{Clock, Code, Lane, Lease, Outbound, Settled, Settlement, Spool, Timestamp};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,7 @@ use super::render::Renderer;
 use super::rulebook::InForce;
 use super::status::{LaneState, LaneStatus};
 use crate::observe::LaneMetrics;
+use crate::rhythm::Rhythm;
 
 /// How many events a lane takes into its hands. Enough to keep its deliveries busy between two visits to the spool.
 const HANDS_MAX: usize = 256;
@@ -43,6 +45,8 @@ pub(super) struct Tools {
     pub(super) renderer: Arc<Renderer>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) status: Arc<LaneStatus>,
+    /// Somebody wants the next probe at once.
+    pub(super) probe: Arc<Notify>,
     pub(super) metrics: LaneMetrics,
     pub(super) concurrency_max: usize,
     /// Events in one message, at least 1.
@@ -61,6 +65,8 @@ pub(super) struct LaneWork {
     hands: Hands,
     batching: Batching,
     deliveries: Deliveries,
+    /// What was told of events that were given up, by code.
+    buried: Rhythm<Code>,
     /// The spool's mark when it was last asked.
     seen: u64,
     /// The spool had nothing more to lease when it was last asked.
@@ -79,6 +85,7 @@ impl LaneWork {
             judge,
             decider,
             hands: Hands::default(),
+            buried: Rhythm::default(),
             seen: 0,
             dry: false,
             ask_at: None,
@@ -100,7 +107,7 @@ impl LaneWork {
     async fn wait(&mut self, hungry: bool) {
         let asleep = self.sleep();
         let lingered = sleep_until(self.batching.lingers());
-        let spool = &self.tools.spool;
+        let Tools { spool, probe, .. } = &self.tools;
         tokio::select! {
             biased;
             () = self.tools.stop.cancelled() => {}
@@ -109,12 +116,27 @@ impl LaneWork {
                 self.seen = seen;
                 self.dry = false;
             }
+            // Attempts of before the outage must not pass for the probe.
+            () = probe.notified(), if self.deliveries.is_empty() => self.probe_now(),
             () = asleep => {
                 self.dry = false;
                 self.ask_at = None;
             }
             () = lingered => {}
             () = tokio::task::yield_now(), if hungry => {}
+        }
+    }
+
+    fn probe_now(&mut self) {
+        if self.judge.probe_now(self.now()) {
+            tracing::info!(
+                outbound = self.tools.metrics.outbound(),
+                "it is asked to try now, and need not wait"
+            );
+            // Events that have probed in vain wait for longer than the lane does; there may be no others.
+            self.tools.spool.wake(self.tools.lane);
+            self.dry = false;
+            self.ask_at = None;
         }
     }
 

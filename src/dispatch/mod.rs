@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use faceway_core::{Clock, Lane, Outbound, Spool, SpoolError, Start};
 use faceway_rules::{OutboundPlan, Since};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +57,7 @@ pub struct LaneHandle {
     leaving: bool,
     lane: Lane,
     status: Arc<LaneStatus>,
+    probe: Arc<Notify>,
 }
 
 impl LaneHandle {
@@ -78,6 +79,15 @@ impl LaneHandle {
     /// Its lane in the spool.
     pub const fn lane(&self) -> Lane {
         self.lane
+    }
+
+    /// Lets its next probe leave at once, if it waits for one; gives what it was doing.
+    pub fn try_now(&self) -> LaneState {
+        let (state, _, _) = self.status.get();
+        if matches!(state, LaneState::Waiting { .. }) {
+            self.probe.notify_one();
+        }
+        state
     }
 
     /// How it is.
@@ -141,6 +151,7 @@ impl Dispatch {
             leaving: false,
             lane,
             status: Arc::clone(&status),
+            probe: Arc::default(),
         };
         let target = Arc::new(Target { plan, outbound });
         let left = Arc::new(AtomicBool::new(false));
@@ -155,6 +166,7 @@ impl Dispatch {
             common,
             lane,
             status,
+            probe: Arc::clone(&handle.probe),
             once: Once::default(),
             left: Arc::clone(&left),
             stop: self.stop.clone(),

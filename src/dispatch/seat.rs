@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use faceway_core::{Lane, Outbound, Start, Survey};
 use faceway_rules::OutboundPlan;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -46,6 +46,8 @@ pub(super) struct Seat {
     pub(super) common: Common,
     pub(super) lane: Lane,
     pub(super) status: Arc<LaneStatus>,
+    /// Somebody wants the next probe at once.
+    pub(super) probe: Arc<Notify>,
     pub(super) once: Once,
     /// Whether the lane has left, and only waits to be asked back.
     pub(super) left: Arc<AtomicBool>,
@@ -204,6 +206,7 @@ impl Seat {
             renderer: Arc::new(renderer),
             clock: Arc::clone(&self.common.clock),
             status: Arc::clone(&self.status),
+            probe: Arc::clone(&self.probe),
             metrics: LaneMetrics::new(&self.name),
             concurrency_max: plan.common.concurrency_max as usize,
             batch_max: plan.common.batch_max as usize,

@@ -138,6 +138,20 @@ async fn a_bad_file_changes_nothing_and_is_told_with_its_place() {
         log.contains("did you mean `route`?") && log.contains("routes.toml:5:"),
         "{log}"
     );
+    // Where operators look: with the text, and in one line.
+    let failed = failed_reload(&gateway).await;
+    let text = failed["text"].as_str().unwrap();
+    assert!(text.contains("did you mean `route`?"), "{failed}");
+    assert!(failed["at"].is_string(), "{failed}");
+    let top = site.ask(&gateway, &["top", "--once"]).await;
+    assert!(
+        top.contains("RELOAD FAILED") && top.contains("rout"),
+        "{top}"
+    );
+    let admin = format!("http://{}", gateway.admin);
+    let lanes = site.run(&["lanes", "--admin", &admin]).await;
+    let told = String::from_utf8_lossy(&lanes.stderr);
+    assert!(told.contains("reload failed"), "{told}");
     let mut device = Device::connect(gateway.devices).await;
     push(&mut device, 1).await;
     receiver.wait_for(1).await;
@@ -179,6 +193,14 @@ async fn a_bad_file_changes_nothing_and_is_told_with_its_place() {
     gateway
         .wait_for_metric(RELOADED, |successful| successful == 1.0)
         .await;
+    assert_eq!(failed_reload(&gateway).await, Value::Null);
+}
+
+/// What the overview says of the last reload when it failed.
+async fn failed_reload(gateway: &Gateway) -> Value {
+    let (_, overview) = gateway.get("/api/v1/overview").await;
+    let overview: Value = serde_json::from_str(&overview).unwrap();
+    overview["reload_failed"].clone()
 }
 
 async fn knows(gateway: &Gateway, inbound: &str) -> bool {

@@ -91,6 +91,39 @@ async fn lanes_show_what_is_stuck() {
     );
 }
 
+/// The destination is back, and the lane waits for hours.
+#[tokio::test]
+async fn a_lane_tries_at_once_when_it_is_asked_to() {
+    let receiver = Receiver::start().await;
+    receiver.script(Behaviour::status(503));
+    let routes = routes_to(&receiver.url(), "retry.backoff_max = \"2h\"");
+    let site = Site::new(&routes.replace("\"100ms\"", "\"1h\""));
+    let gateway = site.start().await;
+    let told = site.ask(&gateway, &["lanes", "probe", "erp"]).await;
+    assert_eq!(told, "erp does not wait for its destination: it is idle.\n");
+    let told = site.refuse(&gateway, &["lanes", "probe", "epr"]).await;
+    assert!(told.contains("did you mean `erp`?"), "{told}");
+    let mut device = Device::connect(gateway.devices).await;
+    device.push(&recognition("PSC1", "u-1")).await.unwrap();
+    let waiting = "faceway_lane_state{outbound=\"erp\",state=\"waiting\"}";
+    gateway.wait_for_metric(waiting, |here| here == 1.0).await;
+
+    // In vain, and more often than an event probes before it makes room for others, of which there are none here.
+    for attempts in 2..=6 {
+        let told = site.ask(&gateway, &["lanes", "probe", "erp"]).await;
+        assert!(told.starts_with("erp tries now"), "{told}");
+        receiver.wait_for(attempts).await;
+        let failed = "faceway_attempts_total{outbound=\"erp\",result=\"retry\",code=\"503\"}";
+        let all = |count: f64| count as usize == attempts;
+        gateway.wait_for_metric(failed, all).await;
+    }
+    assert_eq!(receiver.received().len(), 6, "one each time it was asked");
+    receiver.script(Behaviour::status(200));
+    site.ask(&gateway, &["lanes", "probe", "erp"]).await;
+    gateway.delivered_all("erp").await;
+    assert_eq!(receiver.received().len(), 7);
+}
+
 #[tokio::test]
 async fn the_api_describes_itself_and_needs_its_token() {
     let site = Site::new("[inbound.nebula.lobby]\n")

@@ -147,12 +147,30 @@ async fn an_event_that_no_retry_can_cure_is_buried_and_its_device_goes_on() {
         &listed
     };
     assert_eq!(
-        (&entry["code"], &entry["to"]),
-        (&"422".into(), &"erp".into())
+        (&entry["code"], &entry["to"], &entry["attempts"]),
+        (&"422".into(), &"erp".into(), &1.into())
     );
+    // A name that no lane has is a mistake, not a lane without buried events.
+    for command in ["list", "revive", "drop"] {
+        let all: &[&str] = if command == "list" { &[] } else { &["--all"] };
+        let words = [&["buried", command, "--to", "epr"], all].concat();
+        let told = site.refuse(&gateway, &words).await;
+        assert!(told.contains("did you mean `erp`?"), "{command}: {told}");
+    }
     let id = entry["id"].as_str().unwrap();
     let why = site.ask(&gateway, &["why", id]).await;
     assert!(why.contains("422") && why.contains("everything"), "{why}");
+
+    // Who only reads the log hears of it too, and neither who it was nor what was in it.
+    let log = gateway.log();
+    let given_up = log.lines().find(|line| line.contains("given up"));
+    let told: serde_json::Value = serde_json::from_str(given_up.unwrap()).unwrap();
+    assert_eq!(told["level"], "WARN", "{told}");
+    assert_eq!(
+        (&told["outbound"], &told["code"], &told["times"]),
+        (&"erp".into(), &"422".into(), &1.into())
+    );
+    assert_eq!(told["event"], id, "{told}");
 
     site.ask(&gateway, &["buried", "revive", id]).await;
     receiver.wait_until(|received| received.len() == 5).await;
@@ -203,6 +221,9 @@ async fn an_event_that_fails_alone_waits_with_its_device_while_the_others_go_on(
         .position(|one| vendor_id(&one.body) == "behind-0")
         .unwrap();
     assert!(last_try < behind, "its device waits behind it");
+    let listed = site.ask(&gateway, &["buried", "list", "--json"]).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed[0]["attempts"], 4, "as `why` lists them: {listed}");
     assert_eq!(
         gateway.metric("faceway_buried{outbound=\"erp\"}").await,
         1.0

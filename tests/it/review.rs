@@ -260,10 +260,19 @@ async fn the_backlog_of_an_outbound_that_was_taken_out_is_shown() {
     // One that is in the file is not dropped by mistake.
     let told = site.refuse(&gateway, &["lanes", "drop", "screen"]).await;
     assert!(told.contains("this outbound is in routes.toml"), "{told}");
+    assert!(told.contains("buried drop --to screen --all"), "{told}");
     let told = site.refuse(&gateway, &["lanes", "drop", "../lanes"]).await;
     assert!(told.contains("there is no lane of this name"), "{told}");
     let told = site.ask(&gateway, &["lanes", "drop", "erp"]).await;
-    assert_eq!(told, "The lane of erp is gone.\n");
+    let gone = "The lane of erp is gone, with 2 events that waited and 0 that were buried.\n";
+    assert_eq!(told, gone);
+    let log = gateway.log();
+    let told = log.lines().find(|line| line.contains("dropped for good"));
+    let told: serde_json::Value = serde_json::from_str(told.unwrap()).unwrap();
+    assert_eq!(
+        (&told["level"], &told["outbound"], &told["backlog"]),
+        (&"WARN".into(), &"erp".into(), &2.into())
+    );
     let (_, lanes) = gateway.get("/api/v1/lanes").await;
     assert!(!lanes.contains("erp"), "{lanes}");
 }

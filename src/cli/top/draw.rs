@@ -9,8 +9,9 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::widgets::{Table, Widget as _};
 
+use super::needs::{self, Summary, Urgency};
 use super::view::View;
-use crate::cli::words::{bytes, grouped, span};
+use crate::cli::words::{ago, bytes, grouped, span};
 
 /// How it is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +21,21 @@ pub(super) struct Look {
     pub(super) live: bool,
 }
 
-/// Lines above the tables.
-const HEAD: u16 = 3;
+impl Look {
+    /// Colour says nothing that the words beside it do not say.
+    fn style(self, urgency: Urgency) -> Style {
+        match urgency {
+            Urgency::Act if self.colour => Style::new().fg(Color::Red),
+            Urgency::Look if self.colour => Style::new().fg(Color::Yellow),
+            _ => Style::new(),
+        }
+    }
+}
+
+/// Lines above the tables, before what is wrong.
+const HEAD: u16 = 2;
+/// A summary and a headline for each table, and a blank line between.
+const HEADS_OF_TABLES: u16 = 5;
 /// The chosen one: a blank line and four about it.
 const DETAIL: u16 = 5;
 /// A lower terminal has room for the tables only.
@@ -33,12 +47,16 @@ const HELP: &str = "\
 INBOUND   what comes in       OUTBOUND  where it goes
 IN/S      records taken       STATE     idle; delivering; waiting: the
 REFUSED/S records sent away,            destination is down, and tried by and
-          to be sent again              by; removed: not in routes.toml
-LAST      newest event        SINCE     how long in this state
+          to be sent again              by; leaving: not in routes.toml, ends
+LAST      newest event                  when all is through; removed: not in
+silent    none for a day                routes.toml, and cannot deliver
+                              SINCE     how long in this state
                               OUT/S     deliveries confirmed
                               BACKLOG   events not through, OLDEST of them
                               PARKED    failed, tried again later
                               BURIED    given up: faceway buried list
+                              behind    the oldest waits for 5m or longer
+What needs somebody comes first; red: see to it, yellow: have a look.
 
 q, Esc, Ctrl-C  quit          j/k, up/down, PgUp/PgDn, g/G  select
 p               hold still    Tab                           other table
@@ -50,7 +68,8 @@ faceway why ID tells one event's story; docs/operating.md, what to do.";
 pub(super) fn plain(view: &View, width: u16) -> String {
     let rows = view.inbounds().len() + view.lanes().len();
     let rows = u16::try_from(rows).unwrap_or(u16::MAX);
-    let height = HEAD.saturating_add(3).saturating_add(rows);
+    let above = head_lines(view) + HEADS_OF_TABLES;
+    let height = above.saturating_add(rows);
     let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
     let look = Look {
         colour: false,
@@ -73,7 +92,8 @@ fn text(buffer: &Buffer) -> String {
 /// Draws it.
 pub(super) fn draw(view: &View, look: Look, area: Rect, buffer: &mut Buffer) {
     head(view, look, area, buffer);
-    let mut below = inner(area, HEAD, area.height.saturating_sub(HEAD));
+    let top = head_lines(view);
+    let mut below = inner(area, top, area.height.saturating_sub(top));
     if look.live {
         let footer = inner(below, below.height.saturating_sub(1), 1);
         line(
@@ -127,14 +147,28 @@ fn head(view: &View, look: Look, area: Rect, buffer: &mut Buffer) {
     if let Some(overview) = overview {
         line(buffer, area, 1, &room(overview), Style::new());
     }
-    let alarm = if look.colour {
-        bold.fg(Color::Red)
-    } else {
-        bold
-    };
-    if let Some(told) = trouble(view) {
-        line(buffer, area, 2, &told, alarm);
+    for (number, told) in alarms(view).iter().enumerate() {
+        let style = look.style(Urgency::Act).patch(bold);
+        line(buffer, area, usize::from(HEAD) + number, told, style);
     }
+}
+
+/// Lines of the head: where nothing is wrong, a blank one.
+fn head_lines(view: &View) -> u16 {
+    let alarms = u16::try_from(alarms(view).len()).unwrap_or(1);
+    HEAD + alarms.max(1)
+}
+
+/// What is wrong with the gateway as a whole, a line each.
+fn alarms(view: &View) -> Vec<String> {
+    let reload = view.latest.as_ref().and_then(|sample| {
+        let failed = sample.overview.reload_failed.as_ref()?;
+        let first = failed.text.lines().next().unwrap_or_default();
+        let first = first.strip_prefix("error: ").unwrap_or(first);
+        let since = ago(failed.at, view.now);
+        Some(format!("RELOAD FAILED {since}, see faceway check: {first}"))
+    });
+    trouble(view).into_iter().chain(reload).collect()
 }
 
 fn gateway(overview: &Overview, view: &View) -> String {
@@ -170,25 +204,38 @@ fn trouble(view: &View) -> Option<String> {
     })
 }
 
-/// Both tables, each with a headline and as many rows as fit; what is chosen is among them.
+/// Both tables, each with a summary, a headline and as many rows as fit; what is chosen is among them.
 fn tables(view: &View, look: Look, area: Rect, buffer: &mut Buffer) {
     let (inbounds, lanes) = (view.inbounds().len(), view.lanes().len());
-    let room = usize::from(area.height.saturating_sub(3));
+    let Some(sample) = &view.latest else { return };
+    let room = usize::from(area.height.saturating_sub(HEADS_OF_TABLES));
     let (upper, lower) = shares(room, inbounds, lanes);
     let chosen = look.live.then_some(view.selected);
     let upper_chosen = chosen.filter(|chosen| *chosen < inbounds);
     let lower_chosen = chosen.and_then(|chosen| chosen.checked_sub(inbounds));
-    let height = |rows: usize| u16::try_from(rows + 1).unwrap_or(u16::MAX);
+    let height = |rows: usize| u16::try_from(rows + 2).unwrap_or(u16::MAX);
     let window = Window::new(inbounds, upper, upper_chosen);
     let above = inner(area, 0, height(upper));
-    show(rows::inbounds(view, window), window, look, above, buffer);
+    let summary = needs::of_inbounds(sample, view.now);
+    let table = rows::inbounds(view, look, window);
+    show((summary, table), window, look, above, buffer);
     let window = Window::new(lanes, lower, lower_chosen);
     let below = inner(area, height(upper) + 1, height(lower));
+    let summary = needs::of_lanes(sample, view.now);
     let table = rows::lanes(view, look, window, area.width);
-    show(table, window, look, below, buffer);
+    show((summary, table), window, look, below, buffer);
 }
 
-fn show(table: Table<'_>, window: Window, look: Look, area: Rect, buffer: &mut Buffer) {
+fn show(
+    (summary, table): (Summary, Table<'_>),
+    window: Window,
+    look: Look,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let style = look.style(summary.urgency);
+    line(buffer, area, 0, &window.told(&summary), style);
+    let area = inner(area, 1, area.height);
     table.column_spacing(1).render(area, buffer);
     if let Some(row) = window.chosen.filter(|_| look.live) {
         let row = u16::try_from(row - window.from + 1).unwrap_or(u16::MAX);
@@ -213,6 +260,17 @@ struct Window {
 }
 
 impl Window {
+    /// `30 outbounds, 3-12 shown: 1 waiting`. The range only when some are not shown.
+    fn told(&self, summary: &Summary) -> String {
+        let to = self.from + self.rows;
+        let range = match self.rows {
+            rows if rows >= self.all => String::new(),
+            0 => ", none shown".into(),
+            _ => format!(", {}-{to} shown", self.from + 1),
+        };
+        format!("{}{range}: {}", summary.all, summary.needs)
+    }
+
     fn new(all: usize, rows: usize, chosen: Option<usize>) -> Self {
         let from = chosen.map_or(0, |chosen| (chosen + 1).saturating_sub(rows));
         let chosen = chosen.filter(|_| rows > 0);
@@ -222,15 +280,6 @@ impl Window {
             all,
             chosen,
         }
-    }
-
-    /// `OUTBOUND`, or `OUTBOUND 3-9/40` when some are not shown.
-    fn headline(&self, word: &str) -> String {
-        if self.rows >= self.all {
-            return word.into();
-        }
-        let to = self.from + self.rows;
-        format!("{word} {}-{to}/{}", self.from + 1, self.all)
     }
 }
 

@@ -4,6 +4,7 @@ use faceway::api;
 use faceway_core::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::needs;
 use super::poll::Sample;
 
 /// Everything that a picture is made of.
@@ -42,6 +43,18 @@ pub(super) enum Chosen<'a> {
     Lane(&'a api::Lane),
 }
 
+/// What a row is known by: whether it is a lane's, and the name.
+type Key = (bool, String);
+
+impl Chosen<'_> {
+    fn key(&self) -> Key {
+        match self {
+            Self::Inbound(inbound) => (false, inbound.name.clone()),
+            Self::Lane(lane) => (true, lane.name.clone()),
+        }
+    }
+}
+
 const PAGE: usize = 10;
 
 impl View {
@@ -72,10 +85,12 @@ impl View {
         }
         self.now = now;
         match looked {
-            Ok(sample) => {
+            Ok(mut sample) => {
                 self.gone = None;
+                needs::sort(&mut sample, now);
+                let chosen = self.chosen().map(|chosen| chosen.key());
                 self.previous = self.latest.replace(sample);
-                self.choose(self.selected);
+                self.follow(chosen);
             }
             Err(reason) => {
                 let since = self.gone.as_ref().map_or(now, |gone| gone.since);
@@ -115,6 +130,22 @@ impl View {
     fn choose(&mut self, wanted: usize) {
         let count = self.inbounds().len() + self.lanes().len();
         self.selected = wanted.min(count.saturating_sub(1));
+    }
+
+    /// Rows change their places: the choice goes with its row, but at the very top it stays, where the worst is.
+    fn follow(&mut self, chosen: Option<Key>) {
+        let lanes_begin = self.inbounds().len();
+        let place = chosen.and_then(|(is_lane, name)| match is_lane {
+            false => self.inbounds().iter().position(|one| one.name == name),
+            true => {
+                let place = self.lanes().iter().position(|one| one.name == name)?;
+                Some(lanes_begin + place)
+            }
+        });
+        match place.filter(|_| self.selected > 0) {
+            Some(place) => self.selected = place,
+            None => self.choose(self.selected),
+        }
     }
 
     fn other_table(&mut self) {
@@ -183,17 +214,35 @@ mod tests {
     fn keys_choose_within_what_there_is() {
         let mut view = busy();
         for (code, name) in [
-            (KeyCode::Up, "lobby"),
-            (KeyCode::Char('j'), "hall"),
+            (KeyCode::Up, "hall"),
+            (KeyCode::Char('j'), "gates"),
             (KeyCode::Tab, "erp"),
-            (KeyCode::Char('G'), "old-erp"),
-            (KeyCode::Down, "old-erp"),
-            (KeyCode::Char('k'), "screen"),
-            (KeyCode::Tab, "lobby"),
+            (KeyCode::Char('G'), "screen"),
+            (KeyCode::Down, "screen"),
+            (KeyCode::Char('k'), "old-erp"),
+            (KeyCode::Tab, "hall"),
         ] {
             assert_eq!(press(&mut view, code), Next::Stay);
             assert_eq!(chosen(&view), name, "after {code:?}");
         }
+    }
+
+    #[test]
+    fn the_choice_goes_with_its_row() {
+        let mut view = busy();
+        press(&mut view, KeyCode::Char('G'));
+        assert_eq!((chosen(&view), view.selected), ("screen", 5));
+        let mut worse = sample(4);
+        worse.overview.lanes[1].state = "waiting".into();
+        worse.overview.lanes[0].state = "idle".into();
+        view.heard(Ok(worse), now());
+        assert_eq!((chosen(&view), view.selected), ("screen", 3));
+        // Who has chosen nothing looks at the worst.
+        press(&mut view, KeyCode::Char('g'));
+        let mut mended = sample(6);
+        mended.overview.inbounds[1].source = None;
+        view.heard(Ok(mended), now());
+        assert_eq!((chosen(&view), view.selected), ("gates", 0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What becomes of the events of a delivery that has ended.
 
 use faceway_core::{Attempt, AttemptResult, Code, Lease, Settled, Settlement, Timestamp, Verdict};
+use tokio::time::Instant;
 
 use super::super::deliveries::{Ended, Finished};
 use super::super::judge::Judgement;
@@ -84,6 +85,9 @@ impl LaneWork {
             });
         }
         self.settle(settlements);
+        if let Settled::Bury { code } = &judgement.settled {
+            self.log_buried(sent, code);
+        }
         if judgement.outage_began {
             self.log_outage();
         }
@@ -103,6 +107,21 @@ impl LaneWork {
                 "the destination is back"
             );
             self.tools.spool.wake(self.tools.lane);
+        }
+    }
+
+    /// That events are given up, in a rhythm. The id is that of the last one: `faceway why` tells its story.
+    fn log_buried(&mut self, sent: &[Lease], code: &Code) {
+        for lease in sent {
+            if let Some(times) = self.buried.note(code.clone(), Instant::now()) {
+                tracing::warn!(
+                    outbound = self.tools.metrics.outbound(),
+                    code = code.as_str(),
+                    times,
+                    event = %lease.id,
+                    "given up: events are buried; see faceway buried list"
+                );
+            }
         }
     }
 

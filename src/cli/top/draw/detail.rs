@@ -7,7 +7,7 @@ use ratatui::style::{Modifier, Style};
 
 use super::super::view::{Chosen, View};
 use super::line;
-use super::rows::{state_of_inbound, terminals};
+use super::rows::{state_of_inbound, state_of_lane, terminals};
 use crate::cli::words::{ago, counted, grouped, span, until};
 
 pub(super) fn draw(view: &View, area: Rect, buffer: &mut Buffer) {
@@ -33,13 +33,16 @@ fn of_lane(view: &View, lane: &api::Lane) -> [String; 4] {
         lane.protocol
             .as_deref()
             .unwrap_or("no longer in routes.toml"),
-        lane.state
+        state_of_lane(lane)
     );
     if let Some(since) = lane.since {
-        first += &format!(" for {}, since {since}", span(now.since(since)));
+        first += &format!(" for {}", span(now.since(since)));
     }
     if let Some(probe) = lane.next_probe {
         first += &format!(", tries {}", until(probe, now));
+    }
+    if let Some(since) = lane.since {
+        first += &format!(", since {since}");
     }
     let mut second = format!("{} not through", counted(lane.backlog, "event"));
     if let Some(oldest) = lane.oldest {

@@ -9,15 +9,18 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Text;
 use ratatui::widgets::{Cell, Row, Table};
 
+use super::super::needs::{self, Urgency};
 use super::super::view::View;
 use super::{Look, Window};
 use crate::cli::words::{grouped, span, until};
 
-pub(super) fn inbounds(view: &View, window: Window) -> Table<'static> {
+pub(super) fn inbounds(view: &View, look: Look, window: Window) -> Table<'static> {
     let rows = view.inbounds().iter().skip(window.from).take(window.rows);
-    let rows: Vec<_> = rows.map(|inbound| row_of_inbound(view, inbound)).collect();
+    let rows: Vec<_> = rows
+        .map(|inbound| row_of_inbound(view, look, inbound))
+        .collect();
     let headline = bold(Row::new([
-        left(window.headline("INBOUND")),
+        left("INBOUND"),
         left("ADAPTER"),
         right("IN/S"),
         right("REFUSED/S"),
@@ -35,15 +38,24 @@ pub(super) fn inbounds(view: &View, window: Window) -> Table<'static> {
     Table::new(rows, widths).header(headline)
 }
 
-fn row_of_inbound(view: &View, inbound: &api::Inbound) -> Row<'static> {
+fn row_of_inbound(view: &View, look: Look, inbound: &api::Inbound) -> Row<'static> {
     let name = &inbound.name;
+    let sent_away = view.rate(|counters| counters.sent_away(name));
+    let silent = view
+        .latest
+        .as_ref()
+        .is_some_and(|sample| needs::is_silent(inbound, sample, view.now));
+    let worth = |a_look: bool| match a_look {
+        true => look.style(Urgency::Look),
+        false => Style::new(),
+    };
     Row::new([
         left(name.clone()),
         left(inbound.adapter.clone()),
         right(rate(view.rate(|counters| counters.taken(name)))),
-        right(rate(view.rate(|counters| counters.sent_away(name)))),
-        right(last_event(view, name)),
-        left(state_of_inbound(inbound, view.now)),
+        right(rate(sent_away)).style(worth(sent_away.is_some_and(|rate| rate > 0.0))),
+        right(last_event(view, name)).style(worth(silent)),
+        left(state_of_inbound(inbound, view.now)).style(look.style(needs::of_state(inbound))),
     ])
 }
 
@@ -96,6 +108,9 @@ const LANES: [(&str, Constraint, bool); 9] = [
     ("BURIED", Constraint::Length(6), true),
     ("FAILED", Constraint::Fill(1), false),
 ];
+const STATE: usize = 1;
+/// Columns of the longest word of STATE, which few ever have: `waiting, leaving`.
+const STATE_WIDE: u16 = 16;
 /// A narrower terminal has no room for every column.
 const NARROW: u16 = 72;
 
@@ -111,43 +126,61 @@ pub(super) fn lanes(view: &View, look: Look, window: Window, width: u16) -> Tabl
         .map(|lane| fitting(cells_of_lane(view, look, lane)))
         .collect();
     let headline = LANES.map(|(word, _, _)| match word {
-        "OUTBOUND" => left(window.headline(word)),
-        "STATE" | "FAILED" => left(word),
+        "OUTBOUND" | "STATE" | "FAILED" => left(word),
         number => right(number),
     });
     let widths = LANES.iter().enumerate();
     let widths = widths.filter(|(column, _)| fits(*column));
-    let widths: Vec<_> = widths.map(|(_, (_, width, _))| *width).collect();
+    let wide = view
+        .lanes()
+        .iter()
+        .any(|lane| state_of_lane(lane).len() > 10);
+    let widths: Vec<_> = widths
+        .map(|(column, (_, width, _))| match column {
+            STATE if wide => Constraint::Length(STATE_WIDE),
+            _ => *width,
+        })
+        .collect();
     Table::new(rows, widths).header(bold(fitting(headline)))
 }
 
 fn cells_of_lane(view: &View, look: Look, lane: &api::Lane) -> [Cell<'static>; 9] {
     let age = |then: Option<Timestamp>| then.map_or("-".into(), |then| span(view.now.since(then)));
     let failure = lane.last_failure.as_ref();
+    let when = |holds: bool, urgency| match holds {
+        true => look.style(urgency),
+        false => Style::new(),
+    };
     [
         left(lane.name.clone()),
-        left(lane.state.clone()).style(style(lane, look)),
+        left(state_of_lane(lane)).style(style(lane, look)),
         right(age(lane.since)),
         right(rate(view.rate(|counters| counters.delivered(&lane.name)))),
         right(grouped(lane.backlog)),
-        right(age(lane.oldest)),
-        right(grouped(lane.parked)),
-        right(grouped(lane.buried)),
+        right(age(lane.oldest)).style(when(needs::lags(lane, view.now), Urgency::Look)),
+        right(grouped(lane.parked)).style(when(lane.parked > 0, Urgency::Look)),
+        right(grouped(lane.buried)).style(when(lane.buried > 0, Urgency::Act)),
         left(failure.map_or("-".into(), |last| {
             format!("{} {}", last.code, span(view.now.since(last.at)))
         })),
     ]
 }
 
-/// Colour says nothing that the words beside it do not say.
-fn style(lane: &api::Lane, look: Look) -> Style {
-    if !look.colour {
-        return Style::new();
+/// Its state; of one that leaves, that it does.
+pub(super) fn state_of_lane(lane: &api::Lane) -> String {
+    match (lane.leaving, lane.state.as_str()) {
+        (false, state) => state.into(),
+        (true, "idle" | "delivering") => "leaving".into(),
+        (true, state) => format!("{state}, leaving"),
     }
+}
+
+fn style(lane: &api::Lane, look: Look) -> Style {
     match lane.state.as_str() {
-        "waiting" => Style::new().fg(Color::Red),
-        "delivering" => Style::new().fg(Color::Green),
-        "removed" | "stopped" => Style::new().fg(Color::Yellow),
+        "waiting" => look.style(Urgency::Act),
+        "removed" | "stopped" => look.style(Urgency::Look),
+        _ if lane.leaving => look.style(Urgency::Look),
+        "delivering" if look.colour => Style::new().fg(Color::Green),
         _ => Style::new(),
     }
 }

@@ -1,135 +1,6 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<!-- Nothing is loaded from anywhere: the page works without a network, and what it shows goes nowhere. -->
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; form-action 'none'; base-uri 'none'">
-<title>Faceway</title>
-<style>
-:root {
-  color-scheme: light dark;
-  --ground: #f6f7f8; --sheet: #fff; --line: #d9dde1; --ink: #1c2126; --soft: #59636d;
-  --good: #1a6b3c; --good-ground: #e2f3e8; --wait: #7a4b00; --wait-ground: #fdf0d8; --bad: #a11e1e; --bad-ground: #fde6e6;
-  --key: #1f5fa8;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --ground: #14171a; --sheet: #1d2125; --line: #343b42; --ink: #e6e9ec; --soft: #a0aab4;
-    --good: #7fd6a1; --good-ground: #17352350; --wait: #f0c674; --wait-ground: #3d2f1050; --bad: #ff9d9d; --bad-ground: #451c1c60;
-    --key: #86b8f0;
-  }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-header, main { max-width: 72rem; margin: 0 auto; padding: 0 1rem; }
-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .25rem 1rem; padding-top: 1.25rem; }
-h1 { font-size: 1.35rem; margin: 0; }
-h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
-h3 { font-size: 1rem; margin: .75rem 0 .25rem; }
-section { background: var(--sheet); border: 1px solid var(--line); border-radius: .5rem; padding: 1rem; margin: 1rem 0; }
-.soft { color: var(--soft); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-top: 1px solid var(--line); vertical-align: top; white-space: nowrap; }
-thead th { border-top: 0; color: var(--soft); font-weight: 500; font-size: .85rem; }
-tbody th { font-weight: 600; }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
-code, .id { font-family: ui-monospace, monospace; font-size: .9em; }
-.mark { display: inline-block; padding: 0 .5rem; border-radius: 1rem; font-size: .9rem; }
-.good { color: var(--good); background: var(--good-ground); }
-.wait { color: var(--wait); background: var(--wait-ground); }
-.bad { color: var(--bad); background: var(--bad-ground); }
-button, input { font: inherit; color: inherit; border: 1px solid var(--line); border-radius: .35rem; background: var(--ground); padding: .15rem .6rem; }
-button { cursor: pointer; }
-button:hover { border-color: var(--key); }
-button.link { border: 0; background: none; padding: 0; color: var(--key); text-decoration: underline; }
-:focus-visible { outline: 2px solid var(--key); outline-offset: 2px; }
-form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
-input { min-width: min(24rem, 100%); padding: .25rem .6rem; }
-dl { display: flex; flex-wrap: wrap; gap: .25rem 2rem; margin: 0; }
-dt { color: var(--soft); font-size: .85rem; }
-dd { margin: 0; font-variant-numeric: tabular-nums; }
-ul { margin: .25rem 0 .75rem; padding-left: 1.25rem; }
-.told { white-space: normal; min-width: 24rem; overflow-wrap: anywhere; }
-[hidden], .locked main > :not(#ask) { display: none !important; }
-</style>
-</head>
-<body>
-<header>
-  <h1>Faceway</h1>
-  <span id="ready" class="mark" role="status">asking …</span>
-  <span id="version" class="soft"></span>
-</header>
-<main>
-  <section id="ask" hidden aria-labelledby="ask-title">
-    <h2 id="ask-title">Admin token</h2>
-    <p class="soft">The API wants its token. It is kept in this tab only.</p>
-    <form id="ask-form">
-      <input id="token" type="password" autocomplete="off" aria-label="Admin token" required>
-      <button>Go on</button>
-    </form>
-  </section>
-
-  <section id="trouble" class="bad" role="alert" hidden></section>
-
-  <section aria-labelledby="room-title">
-    <h2 id="room-title">Gateway</h2>
-    <dl id="room"></dl>
-  </section>
-
-  <section aria-labelledby="lanes-title">
-    <h2 id="lanes-title">Outbounds</h2>
-    <div class="scroll" tabindex="0" role="group" aria-labelledby="lanes-title">
-      <table>
-        <thead><tr><th scope="col">Name</th><th scope="col">Protocol</th><th scope="col">State</th>
-          <th scope="col" class="number">Backlog</th><th scope="col">Oldest</th><th scope="col" class="number">Parked</th>
-          <th scope="col" class="number">Buried</th><th scope="col">Last failure</th></tr></thead>
-        <tbody id="lanes"></tbody>
-      </table>
-    </div>
-  </section>
-
-  <section aria-labelledby="inbounds-title">
-    <h2 id="inbounds-title">Inbounds</h2>
-    <div class="scroll" tabindex="0" role="group" aria-labelledby="inbounds-title">
-      <table>
-        <thead><tr><th scope="col">Name</th><th scope="col">Adapter</th><th scope="col">Path</th><th scope="col">Token</th>
-          <th scope="col">Source</th><th scope="col" class="number">Gaps</th><th scope="col">Last gap</th>
-          <th scope="col">Terminals</th></tr></thead>
-        <tbody id="inbounds"></tbody>
-      </table>
-    </div>
-  </section>
-
-  <section aria-labelledby="buried-title">
-    <h2 id="buried-title">Buried events</h2>
-    <p id="buried-told" role="status" class="soft" hidden></p>
-    <p id="buried-none" class="soft">None.</p>
-    <div id="buried-some" class="scroll" tabindex="0" role="group" aria-labelledby="buried-title" hidden>
-      <table>
-        <thead><tr><th scope="col">Id</th><th scope="col">Outbound</th><th scope="col">Code</th>
-          <th scope="col" class="number">Failures</th><th scope="col">Buried</th><th scope="col">Received</th><th scope="col">Repair</th></tr></thead>
-        <tbody id="buried"></tbody>
-      </table>
-    </div>
-    <p id="buried-more" class="soft" hidden>Only the newest are shown; <code>faceway buried list --max N</code> shows more.</p>
-  </section>
-
-  <section aria-labelledby="why-title">
-    <h2 id="why-title">Why did an event go where it went?</h2>
-    <form id="why-form">
-      <input id="why-id" class="id" aria-label="Id of an event" placeholder="94f278e1-a12c-50fa-8d4e-032e47aa1126" spellcheck="false" autocomplete="off" required>
-      <button>Tell</button>
-    </form>
-    <div id="why" aria-live="polite"></div>
-  </section>
-</main>
-<script>
 "use strict";
 // Whatever comes from the API is put in as text, never as HTML. Only counts, codes, ids and states are asked for.
-const TOKEN = "faceway-token", POLL_MS = 2000, BURIED_MAX = 50;
+const TOKEN = "faceway-token", POLL_MS = 2000, BURIED_SHOWN = 10, LAG_MS = 300000;
 const at = id => document.getElementById(id);
 
 /** An element with text or elements inside. */
@@ -138,7 +9,8 @@ function make(name, inside, set) {
   for (const part of [inside].flat()) if (part !== null && part !== undefined) element.append(part);
   return element;
 }
-const number = count => make("td", count.toLocaleString("en"), { className: "number" });
+const count = number => number.toLocaleString("en");
+const number = many => make("td", count(many), { className: "number" });
 const mark = (text, kind) => make("span", text, { className: "mark " + kind });
 
 function span(ms) {
@@ -170,33 +42,93 @@ async function ask(path, body) {
 }
 
 function fill(id, rows, none, columns) {
-  at(id).replaceChildren(...(rows.length ? rows : [make("tr", make("td", none, { colSpan: columns, className: "soft" }))]));
+  const body = at(id);
+  // Rows are not taken away from under a finger, and a button keeps its focus.
+  if (body.querySelector("button:active")) return;
+  const focused = body.contains(document.activeElement) ? document.activeElement.ariaLabel : null;
+  body.replaceChildren(...(rows.length ? rows : [make("tr", make("td", none, { colSpan: columns, className: "soft" }))]));
+  label(body);
+  if (focused) [...body.querySelectorAll("button")].find(button => button.ariaLabel === focused)?.focus();
+}
+/** Says in every cell what it is, for screens that have no room for a headline. */
+function label(body) {
+  const names = [...body.closest("table").tHead.rows[0].cells].map(cell => cell.textContent);
+  for (const row of body.rows) if (row.cells.length === names.length)
+    [...row.cells].forEach((cell, column) => {
+      if (cell.tagName === "TD") cell.dataset.label = names[column];
+      cell.classList.toggle("none", cell.textContent === "–");
+    });
 }
 
-const STATES = { idle: "good", delivering: "good", waiting: "wait", stopped: "soft", removed: "soft" };
+/** What needs somebody, the worst first, as `faceway top` has it: words, how bad, and whether it holds. */
+const LANE_NEEDS = [
+  ["waiting", "bad", lane => lane.state === "waiting"], ["removed", "wait", lane => lane.state === "removed"],
+  ["leaving", "wait", lane => lane.leaving], ["with buried", "bad", lane => lane.buried > 0],
+  ["with parked", "wait", lane => lane.parked > 0],
+  ["behind", "wait", lane => lane.oldest && Date.now() - Date.parse(lane.oldest) >= LAG_MS],
+];
+const states = inbound => inbound.terminal_states || {};
+const INBOUND_NEEDS = [
+  ["not connected", "bad", inbound => inbound.source && inbound.source.state !== "connected"],
+  ["with terminals refused", "bad", inbound => states(inbound).refused > 0],
+  ["with terminals unreachable", "wait", inbound => states(inbound).unreachable > 0],
+];
+function sorted(all, needs) {
+  const rank = one => (needs.findIndex(need => need[2](one)) + needs.length + 1) % (needs.length + 1);
+  return [...all].sort((one, other) => rank(one) - rank(other));
+}
+function summary(id, all, needs, word) {
+  const parts = needs.map(([words, kind, holds]) => [all.filter(holds).length, words, kind]).filter(part => part[0]);
+  at(id).replaceChildren(count(all.length) + " " + word + (all.length === 1 ? "" : "s") + ": ",
+    ...(parts.length ? parts.flatMap(([many, words, kind]) => [mark(count(many) + " " + words, kind), " "]) : ["nothing to see to"]));
+}
+/** A number that somebody should see, when there is one. */
+const alarm = (many, kind) => make("td", many ? mark(count(many), kind) : "0", { className: "number" });
+
+const STATES = { idle: "good", delivering: "good", waiting: "bad", stopped: "soft", removed: "wait" };
 function lane(lane) {
-  const state = [mark(lane.state, STATES[lane.state] || "soft")];
+  const needy = LANE_NEEDS.some(need => need[2](lane));
+  const kind = STATES[lane.state] || "soft";
+  // Green is for those where all is well, not for one that has nothing more to do as it gave events up.
+  const state = [mark(lane.state, kind === "good" && needy ? "soft" : kind)];
   if (lane.state === "waiting" && lane.since) state.push(" for " + age(lane.since));
   if (lane.next_probe) state.push(", tries " + until(lane.next_probe));
-  if (lane.leaving) state.push(" ", mark("leaving", "soft"));
+  if (lane.leaving) state.push(" ", mark("leaving", "wait"));
+  const late = LANE_NEEDS.at(-1)[2](lane);
   const last = lane.last_failure;
   return make("tr", [
     make("th", lane.name, { scope: "row" }), make("td", lane.protocol || "–"), make("td", state), number(lane.backlog),
-    make("td", age(lane.oldest)), number(lane.parked), number(lane.buried),
+    make("td", late ? mark(age(lane.oldest), "wait") : age(lane.oldest)), alarm(lane.parked, "wait"), alarm(lane.buried, "bad"),
     make("td", last ? [make("code", last.code), ", ", ago(last.at)] : "–"),
+    make("td", lane.state === "waiting" ? probe(lane) : "–"),
   ]);
 }
+function probe(lane) {
+  const button = make("button", "Try now", { type: "button", ariaLabel: "Try " + lane.name + " now" });
+  button.onclick = async () => {
+    button.disabled = true;
+    try { await ask("lanes/" + encodeURIComponent(lane.name) + "/probe", {}); } catch (error) { complain(error); return; }
+    look();
+  };
+  return button;
+}
 const TERMINALS = { subscribed: "good", unchecked: "soft", unreachable: "wait", refused: "bad" };
-/** How many terminals are in which state, and what is wrong with those that have trouble. */
+/** How many terminals are in which state. */
 function terminals(inbound) {
   const counts = Object.entries(inbound.terminal_states || {});
   const parts = counts.flatMap(([state, count]) => [mark(count.toLocaleString("en") + " " + state, TERMINALS[state] || "soft"), " "]);
-  const troubled = (inbound.terminals || []).filter(one => one.message);
-  if (troubled.length) parts.push(make("ul", troubled.map(one => make("li",
-    [make("code", one.url), ": ", one.state + " for " + age(one.since) + ": ", one.message], { className: "told" }))));
   return make("td", counts.length ? parts : "–");
 }
-const SOURCES = { connected: "good", connecting: "wait", waiting: "wait", blocked: "bad", stopped: "soft" };
+/** What is wrong with its source and its terminals, in a row of its own, which has room for sentences. */
+function told(inbound) {
+  const source = inbound.source;
+  const troubled = (inbound.terminals || []).filter(one => one.message).map(one =>
+    [make("code", one.url), ": " + one.state + " for " + age(one.since) + ": ", one.message]);
+  if (source && source.state !== "connected" && source.last_error) troubled.unshift([source.last_error]);
+  const list = make("ul", troubled.map(parts => make("li", parts)));
+  return troubled.length ? [make("tr", make("td", list, { colSpan: 8, className: "told" }), { className: "under" })] : [];
+}
+const SOURCES = { connected: "good", connecting: "wait", waiting: "bad", blocked: "bad", stopped: "soft" };
 function inbound(inbound) {
   const source = inbound.source;
   return make("tr", [
@@ -210,7 +142,6 @@ function inbound(inbound) {
 function dialled(source) {
   const state = [mark(source.state, SOURCES[source.state] || "soft"), " for " + age(source.since)];
   if (source.next_attempt) state.push(", tries " + until(source.next_attempt));
-  if (source.state !== "connected" && source.last_error) state.push(make("br"), source.last_error);
   const gap = source.last_gap;
   const length = gap ? span(Date.parse(gap.to) - Date.parse(gap.from)) : "";
   return [make("td", state), number(source.gaps), make("td", gap ? [length + ", until ", ago(gap.to)] : "–")];
@@ -227,20 +158,37 @@ function show(overview) {
     fact("In quarantine", overview.quarantined.toLocaleString("en")),
     fact("Backlog", overview.lanes.reduce((sum, lane) => sum + lane.backlog, 0).toLocaleString("en")),
     fact("Buried", overview.lanes.reduce((sum, lane) => sum + lane.buried, 0).toLocaleString("en")));
-  fill("lanes", overview.lanes.map(lane), "No outbounds in routes.toml.", 8);
-  fill("inbounds", overview.inbounds.map(inbound), "No inbounds in routes.toml.", 8);
+  showReload(overview.reload_failed);
+  summary("lanes-told", overview.lanes, LANE_NEEDS, "outbound");
+  summary("inbounds-told", overview.inbounds, INBOUND_NEEDS, "inbound");
+  fill("lanes", sorted(overview.lanes, LANE_NEEDS).map(lane), "No outbounds in routes.toml.", 9);
+  const inbounds = sorted(overview.inbounds, INBOUND_NEEDS).flatMap(one => [inbound(one), ...told(one)]);
+  fill("inbounds", inbounds, "No inbounds in routes.toml.", 8);
+}
+let shownReload = "";
+/** A reload that failed, told once and not with every look. */
+function showReload(failed) {
+  at("reload").hidden = !failed;
+  const shown = failed ? failed.at + failed.text : "";
+  if (shown === shownReload) return;
+  shownReload = shown;
+  if (failed) at("reload").replaceChildren(make("strong", "The last reload failed"), ", ", ago(failed.at),
+    ". What was in force before still is. Mend routes.toml, and it is taken over.", make("pre", failed.text));
 }
 
 let shownBuried = "";
-function showBuried(list) {
+function showBuried(list, all) {
   at("buried-none").hidden = list.length > 0;
   at("buried-some").hidden = !list.length;
-  at("buried-more").hidden = list.length < BURIED_MAX;
+  at("buried-more").hidden = all <= list.length;
+  at("buried-more").replaceChildren("The newest are shown; " + count(all - list.length) + " more are told by ",
+    make("code", "faceway buried list --max " + all), ".");
   // Rows that have not changed stay, so that a button does not vanish under a finger.
   const shown = JSON.stringify(list.map(event => [event.id, event.to, event.buried_at]));
   if (shown === shownBuried) return;
   shownBuried = shown;
   at("buried").replaceChildren(...list.map(buried));
+  label(at("buried"));
 }
 function buried(event) {
   const act = (what, text) => {
@@ -252,7 +200,7 @@ function buried(event) {
   const id = make("button", event.id, { type: "button", className: "link id", title: "Why?" });
   id.onclick = () => { at("why-id").value = event.id; tell(event.id); at("why").scrollIntoView({ block: "nearest" }); };
   return make("tr", [
-    make("td", id), make("td", event.to), make("td", make("code", event.code)), number(event.failures),
+    make("td", id), make("td", event.to), make("td", make("code", event.code)), number(event.attempts),
     make("td", ago(event.buried_at)), make("td", ago(event.received_at)),
     make("td", [act("revive", "Revive"), " ", act("drop", "Drop")]),
   ]);
@@ -329,8 +277,9 @@ function complain(error) {
 }
 async function look() {
   try {
-    show(await ask("overview"));
-    showBuried(await ask("buried?max=" + BURIED_MAX));
+    const overview = await ask("overview");
+    show(overview);
+    showBuried(await ask("buried?max=" + BURIED_SHOWN), overview.lanes.reduce((sum, lane) => sum + lane.buried, 0));
     for (const time of document.querySelectorAll("time.ago")) time.textContent = age(time.dateTime) + " ago";
     at("ask").hidden = at("trouble").hidden = true;
     document.body.className = "";
@@ -349,6 +298,3 @@ at("ask-form").onsubmit = event => {
 };
 at("why-form").onsubmit = event => { event.preventDefault(); tell(at("why-id").value); };
 poll();
-</script>
-</body>
-</html>

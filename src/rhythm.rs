@@ -1,0 +1,85 @@
+//! What happens again and again is told in a rhythm: the first at once, then at most once a minute with how many there
+//! were, so that nobody has to guess and nothing fills the disk.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The same is told again after this.
+const PAUSE: Duration = Duration::from_secs(60);
+/// So many different ones are known at a time; beyond that some are told sooner than after the pause.
+const KNOWN_MAX: usize = 256;
+
+/// What was told, and when.
+#[derive(Debug)]
+pub(crate) struct Rhythm<Which>(HashMap<Which, Told>);
+
+#[derive(Debug)]
+struct Told {
+    at: Instant,
+    since: u64,
+}
+
+impl<Which> Default for Rhythm<Which> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<Which: Eq + Hash> Rhythm<Which> {
+    /// It has happened once more. How often since it was last told, when it is to be told now.
+    pub(crate) fn note(&mut self, which: Which, now: Instant) -> Option<u64> {
+        if self.0.len() >= KNOWN_MAX && !self.0.contains_key(&which) {
+            self.0.clear();
+        }
+        match self.0.get_mut(&which) {
+            Some(told) if now < told.at + PAUSE => {
+                told.since += 1;
+                None
+            }
+            Some(told) => {
+                let times = told.since + 1;
+                *told = Told { at: now, since: 0 };
+                Some(times)
+            }
+            None => {
+                self.0.insert(which, Told { at: now, since: 0 });
+                Some(1)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{KNOWN_MAX, PAUSE, Rhythm};
+
+    #[test]
+    fn the_first_is_told_and_then_one_a_minute_with_how_many_there_were() {
+        let mut told = Rhythm::default();
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        assert_eq!(told.note("wrong", now), Some(1));
+        assert_eq!(told.note("wrong", now + second), None);
+        assert_eq!(told.note("wrong", now + PAUSE - second), None);
+        assert_eq!(told.note("other", now), Some(1), "another");
+        assert_eq!(told.note("wrong", now + PAUSE), Some(3));
+        assert_eq!(told.note("wrong", now + PAUSE + second), None);
+    }
+
+    #[test]
+    fn what_is_known_is_bounded() {
+        let mut told = Rhythm::default();
+        let now = Instant::now();
+        for n in 0..10 * KNOWN_MAX {
+            assert_eq!(told.note(n, now), Some(1));
+        }
+        assert!(told.0.len() <= KNOWN_MAX);
+    }
+}

@@ -117,7 +117,10 @@ pub(super) async fn replay(
 ) -> Result<Json<api::Count>, Problem> {
     let until = replay.until.unwrap_or_else(|| admin.clock.now());
     if until <= replay.since {
-        return Err(Problem::bad("until must be later than since"));
+        return Err(Problem::bad(match replay.until {
+            Some(_) => "until must be later than since",
+            None => "since is not over yet: the history has no later events than those of now",
+        }));
     }
     lanes::known(&admin, &replay.to).await?;
     let repair = Arc::clone(&admin.repair);

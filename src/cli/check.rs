@@ -6,7 +6,7 @@ mod privacy;
 use clap::Args;
 use faceway_rules::{Routes, TestFailure};
 
-use super::files::{GatewayFile, RoutesFile, settle, settle_together};
+use super::files::{GatewayFile, RoutesFile, Stray, settle, settle_together};
 use super::words::counted;
 use super::{Ended, Failure, Streams};
 
@@ -23,6 +23,8 @@ pub(crate) struct Check {
     routes: RoutesFile,
     #[command(flatten)]
     gateway: GatewayFile,
+    #[command(flatten)]
+    stray: Stray,
     /// Print also which personal field reaches which outbound, and where in it
     #[arg(long)]
     privacy: bool,
@@ -33,6 +35,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
+        self.stray.refuse("check")?;
         let config = settle(self.gateway.load(), streams);
         let routes = settle(self.routes.load(), streams);
         self.gateway.tell_unread(&self.routes, streams);
@@ -192,6 +195,18 @@ expect = ["screen"]
             talk.contains("no/such/routes.toml") && talk.contains("--routes"),
             "{talk}"
         );
+    }
+
+    #[test]
+    fn a_file_without_its_option_is_told_how_to_be_named() {
+        for (file, named) in [
+            ("x/routes.toml", "faceway check --routes x/routes.toml"),
+            ("gateway.toml", "faceway check --gateway gateway.toml"),
+        ] {
+            let words = Words::try_parse_from(["faceway", "check", file]).unwrap();
+            let (ended, _, _) = Buffers::run("", |streams| obey(words, streams));
+            assert!(matches!(ended, Err(Failure::Input(text)) if text.ends_with(named)));
+        }
     }
 
     #[test]

@@ -72,6 +72,30 @@ impl RoutesFile {
     }
 }
 
+/// A file where none is expected: `faceway check routes.toml`.
+#[derive(Args, Debug)]
+pub(crate) struct Stray {
+    #[arg(hide = true)]
+    file: Option<PathBuf>,
+}
+
+impl Stray {
+    /// Says how it is named.
+    pub(crate) fn refuse(&self, command: &str) -> Result<(), Failure> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let is_gateway = file
+            .file_name()
+            .is_some_and(|name| name == config::GATEWAY_FILE);
+        let key = if is_gateway { "gateway" } else { "routes" };
+        let file = file.display();
+        Err(Failure::input(format!(
+            "`{file}` stands alone; say which file it is: faceway {command} --{key} {file}"
+        )))
+    }
+}
+
 /// Takes the value of a file and tells what looks odd about it; or tells everything that is wrong with it.
 pub(crate) fn settle<T>(
     loaded: Result<Loaded<T>, ConfigError>,
@@ -103,6 +127,12 @@ pub(crate) fn settle_together(
         Failure::InputTold
     })?;
     tell_warnings(&warnings, streams);
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    for text in config::strangers(names.iter().map(String::as_str), config, routes) {
+        let _ = writeln!(streams.talk, "warning: {text}");
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use faceway::reload::Reloader;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::files::{GatewayFile, RoutesFile, settle, settle_together};
+use super::files::{GatewayFile, RoutesFile, Stray, settle, settle_together};
 use super::signals::Signals;
 use super::{Ended, Streams, block_on};
 
@@ -31,6 +31,8 @@ pub(crate) struct Run {
     #[command(flatten)]
     gateway: GatewayFile,
     #[command(flatten)]
+    stray: Stray,
+    #[command(flatten)]
     routes: RoutesFile,
     /// How log lines are written; which ones, FACEWAY_LOG says
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
@@ -39,6 +41,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
+        self.stray.refuse("run")?;
         // Both before either is given up, so that all mistakes are told at once.
         let config = settle(self.gateway.load(), streams);
         let routes = settle(self.routes.load(), streams);

@@ -1,5 +1,6 @@
 //! The two files, from disk to values that are valid.
 
+mod environment;
 pub mod gateway;
 pub mod secrets;
 pub mod tls;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use faceway_rules::{AdapterGrammar, Diagnostics, ReadFile, RouteSet, Routes};
 
+pub use environment::strangers;
 pub use gateway::GatewayConfig;
 pub use together::together;
 
@@ -152,7 +154,7 @@ fn template(path: &Path) -> Result<String, String> {
         Ok(_) => Ok(text),
         Err((ErrorKind::NotFound, _)) => Err("is not there".into()),
         Err((ErrorKind::InvalidData, _)) => Err("is not UTF-8; save it as UTF-8".into()),
-        Err((_, error)) => Err(format!("cannot be read: {error}")),
+        Err((_, error)) => Err(format!("cannot be read: {}", said(&error))),
     }
 }
 
@@ -169,6 +171,17 @@ fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
             )
         }
         std::io::ErrorKind::InvalidData => format!("{shown}: not UTF-8; save it as UTF-8"),
-        _ => format!("{shown}: {error}"),
+        _ => format!("{shown}: {}", said(error)),
     })
+}
+
+/// What the system said, and to whom, where it depends on that.
+pub(crate) fn said(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => format!(
+            "user {} may not read it; give it another owner or mode, or run this as the user of the service: sudo -u faceway …",
+            rustix::process::geteuid().as_raw()
+        ),
+        _ => error.to_string(),
+    }
 }

@@ -1,8 +1,12 @@
 //! Secrets, from where the files say that they are.
 
-use anyhow::{Context as _, bail};
+use std::env::VarError;
+
+use anyhow::{anyhow, bail};
 use faceway_core::Private;
 use faceway_rules::Secret;
+
+use super::said;
 
 /// Reads a secret. A line break at the end of a file is not part of it.
 ///
@@ -10,12 +14,15 @@ use faceway_rules::Secret;
 /// When it is not there, or blank.
 pub fn resolve(secret: &Secret) -> anyhow::Result<Private<String>> {
     let text = match secret {
-        Secret::Env(name) => std::env::var(name)
-            .with_context(|| format!("the environment variable {name} is not set"))?,
-        Secret::File(path) => {
-            let text = std::fs::read_to_string(path);
-            text.with_context(|| format!("the secret file {} cannot be read", path.display()))?
-        }
+        Secret::Env(name) => match std::env::var(name) {
+            Ok(text) => text,
+            Err(VarError::NotPresent) => bail!("the environment variable {name} is not set"),
+            Err(VarError::NotUnicode(_)) => bail!("the environment variable {name} is not UTF-8"),
+        },
+        Secret::File(path) => std::fs::read_to_string(path).map_err(|error| {
+            let (path, said) = (path.display(), said(&error));
+            anyhow!("the secret file {path} cannot be read: {said}")
+        })?,
     };
     let text = text.trim_end_matches(['\r', '\n']);
     if text.trim().is_empty() {

@@ -78,5 +78,8 @@ pub fn terminal(trust: &faceway_rules::Trust) -> anyhow::Result<Trust> {
 /// # Errors
 /// When it cannot be read.
 pub fn pem(path: &Path, key: &str) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {} ({key})", path.display()))
+    std::fs::read(path).map_err(|error| {
+        let (path, said) = (path.display(), super::said(&error));
+        anyhow::anyhow!("cannot read {path} ({key}): {said}")
+    })
 }

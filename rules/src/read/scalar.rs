@@ -235,7 +235,13 @@ pub(super) fn list<'d>(
     match &node.value {
         Value::List(items) => Some(items),
         _ => {
-            wrong(reporter, key, node, &format!("a list of {what}"));
+            let kind = node.value.kind();
+            let help = match node.text() {
+                Some(_) if what == "texts" => format!("write `[{}]`", reporter.slice(node.span)),
+                _ => String::new(),
+            };
+            let message = format!("`{key}` must be a list of {what}, not {kind}");
+            reporter.error(node.span, message, help);
             None
         }
     }

@@ -100,9 +100,9 @@ impl DiskSpool {
         disk: Arc<dyn Disk>,
     ) -> Result<Self, OpenError> {
         let dir = settings.dir.display().to_string();
-        let failed = |source| OpenError::Directory {
+        let failed = |reason| OpenError::Directory {
             dir: dir.clone(),
-            source,
+            reason,
         };
         let shared = Shared::new(settings, clock, disk);
         let ended = Arc::new(Ended::default());

@@ -24,7 +24,7 @@ const SPACE_TO_OPEN: u64 = 1 << 20;
 /// Opens everything and gives the writer, ready to run.
 pub(crate) fn open(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
     let dir = || shared.settings.dir.display().to_string();
-    let failed = |source| OpenError::Directory { dir: dir(), source };
+    let failed = |reason| OpenError::Directory { dir: dir(), reason };
     shared.paths.make().map_err(failed)?;
     let lock = private_file().open(&shared.paths.lock).map_err(failed)?;
     match lock.try_lock() {

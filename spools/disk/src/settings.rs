@@ -20,16 +20,24 @@ pub struct DiskSettings {
     pub quarantine: Duration,
 }
 
+/// Who asks the system.
+fn user() -> String {
+    format!("user {}", rustix::process::geteuid().as_raw())
+}
+
 /// Why the spool does not open. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory cannot be made, read or written.
-    #[error("spool directory {dir}: {source}; make it writable for this user or name another one")]
+    #[error(
+        "spool directory {dir}: {reason}; make it writable for {}, or name another one",
+        user()
+    )]
     Directory {
         /// Which.
         dir: String,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said. It is in the text, so it is no source: it would be told twice.
+        reason: std::io::Error,
     },
     /// Another process has it open.
     #[error(

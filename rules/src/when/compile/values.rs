@@ -71,6 +71,7 @@ pub(crate) fn mistyped(reporter: &Reporter, field: &Field, node: &Node) {
         (FieldKind::Number, Value::Text(text)) if text.parse::<f64>().is_ok() => {
             format!("write it without quotes: {text}")
         }
+        (FieldKind::Number, Value::Text(text)) => bound(text).unwrap_or_default(),
         (_, Value::Table(_)) => "to turn other tests round, write `none = [{ … }]`".into(),
         (FieldKind::Any, _) => "write text, a number, true or false".into(),
         (FieldKind::Bool, _) => "write true or false".into(),
@@ -78,6 +79,21 @@ pub(crate) fn mistyped(reporter: &Reporter, field: &Field, node: &Node) {
         _ => String::new(),
     };
     reporter.error(node.span, message, help);
+}
+
+/// `">0.8"`, as it is written elsewhere.
+fn bound(text: &str) -> Option<String> {
+    let text = text.trim();
+    let number = text.trim_start_matches(['<', '>', '=']);
+    let test = match text.chars().next()? {
+        '>' => "min",
+        '<' => "max",
+        _ => return None,
+    };
+    let number = number.trim().parse::<f64>().ok()?;
+    Some(format!(
+        "write `{{ {test} = {number} }}`, which holds of {number} too"
+    ))
 }
 
 pub(crate) fn word(

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use faceway_core::{AppendError, Survey};
+use faceway_core::{AppendError, Lane, SpoolError, Survey, Timestamp};
 
 use super::problem::{Body, Path, Problem};
 use super::{Admin, Looking, change_site, inbounds};
@@ -111,16 +111,41 @@ async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {
     let now = admin.clock.now();
     let view = admin.look();
     for lane in &view.lanes {
-        let survey = admin.spool.survey(lane.lane(), now).await?;
-        lanes.push(shown(lane, &survey));
+        if let Some(survey) = survey(admin, lane.name(), lane.lane(), now).await? {
+            lanes.push(shown(lane, &survey));
+        }
     }
     for name in admin.repair.lanes().await? {
-        if let Some(lane) = view.removed.get(&name) {
-            let survey = admin.spool.survey(*lane, now).await?;
+        if let Some(lane) = view.removed.get(&name)
+            && let Some(survey) = survey(admin, &name, *lane, now).await?
+        {
             lanes.push(removed(name, &survey));
         }
     }
     Ok(lanes)
+}
+
+/// How a lane stands; `None` when it has ended since it was looked up.
+async fn survey(
+    admin: &Admin,
+    name: &str,
+    lane: Lane,
+    now: Timestamp,
+) -> Result<Option<Survey>, SpoolError> {
+    match admin.spool.survey(lane, now).await {
+        Ok(survey) => Ok(Some(survey)),
+        Err(_)
+            if !admin
+                .repair
+                .lanes()
+                .await?
+                .iter()
+                .any(|known| known == name) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn shown(lane: &LaneHandle, survey: &Survey) -> api::Lane {

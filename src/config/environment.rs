@@ -17,6 +17,9 @@ const OTHERS: [&str; 4] = [
 /// Where a service is called `faceway`, Kubernetes sets `FACEWAY_PORT`, `FACEWAY_SERVICE_HOST` and more of their kind.
 const KUBERNETES: [&str; 2] = ["FACEWAY_PORT", "FACEWAY_SERVICE_"];
 
+/// What our variables begin with.
+const OURS: &str = "FACEWAY_";
+
 /// What is to be said of variables that begin like ours and do nothing. Those with `__` are keys, and told as such.
 pub fn strangers<'n>(
     names: impl Iterator<Item = &'n str>,
@@ -24,7 +27,7 @@ pub fn strangers<'n>(
     routes: &Routes,
 ) -> Vec<String> {
     let mut known: Vec<String> = OTHERS.map(str::to_owned).to_vec();
-    add_keys("FACEWAY_", ROOT, &mut known);
+    add_keys(OURS, ROOT, &mut known);
     let token = config.listen.admin_token.iter();
     for secret in token.chain(routes.secrets().into_iter().map(|(_, secret)| secret)) {
         if let Secret::Env(name) = secret {
@@ -36,11 +39,15 @@ pub fn strangers<'n>(
             || known.iter().any(|known| known == name)
             || KUBERNETES.iter().any(|begin| name.starts_with(begin))
     };
+    // What all begin with makes none nearer to another.
+    let rests = || known.iter().filter_map(|known| known.strip_prefix(OURS));
     names
-        .filter(|name| name.starts_with("FACEWAY_") && !is_ours(name))
-        .map(|name| {
-            let near = nearest(name, known.iter().map(String::as_str));
-            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        .filter(|name| !is_ours(name))
+        .filter_map(|name| Some((name, name.strip_prefix(OURS)?)))
+        .map(|(name, rest)| {
+            let near = nearest(rest, rests());
+            let near =
+                near.map_or_else(String::new, |near| format!("; did you mean {OURS}{near}?"));
             format!(
                 "the environment variable {name} is none of Faceway's, so it does nothing{near}"
             )

@@ -92,15 +92,13 @@ pub fn read_routes(path: &Path) -> (Result<Loaded<Routes>, ConfigError>, Vec<Pat
         Ok(text) => text,
         Err(error) => return (Err(error), Vec::new()),
     };
-    let beside = RefCell::new(Vec::new());
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let looked_for = RefCell::new(Vec::new());
     let look = |file: &Path| {
-        let file = folder.join(file);
-        beside.borrow_mut().push(file.clone());
-        template(&file)
+        looked_for.borrow_mut().push(beside(path, file));
+        template_beside(path, file)
     };
     let loaded = parse(&text, &path.display().to_string(), &look).map_err(ConfigError::Wrong);
-    (loaded, beside.into_inner())
+    (loaded, looked_for.into_inner())
 }
 
 /// Reads the text of a `routes.toml` of this name, beside which the templates that it names are.
@@ -108,8 +106,7 @@ pub fn read_routes(path: &Path) -> (Result<Loaded<Routes>, ConfigError>, Vec<Pat
 /// # Errors
 /// Everything that is wrong in it or in its templates.
 pub fn parse_routes(text: &str, name: &str) -> Result<Loaded<Routes>, Diagnostics> {
-    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-    parse(text, name, &|path| template(&folder.join(path)))
+    parse(text, name, &|file| template_beside(Path::new(name), file))
 }
 
 fn parse(text: &str, name: &str, files: ReadFile<'_>) -> Result<Loaded<Routes>, Diagnostics> {
@@ -139,16 +136,16 @@ pub fn grammar() -> Vec<AdapterGrammar> {
         .collect()
 }
 
-/// The text of a template that a `routes.toml` names, or why there is none.
-pub fn template_beside(routes: &Path, file: &Path) -> Result<String, String> {
-    template(&routes.parent().unwrap_or(Path::new("")).join(file))
+/// Where a file is that a `routes.toml` names: its paths begin where it is itself.
+pub fn beside(routes: &Path, file: &Path) -> PathBuf {
+    routes.parent().unwrap_or(Path::new("")).join(file)
 }
 
-/// The text of a template, or why there is none.
-fn template(path: &Path) -> Result<String, String> {
+/// The text of a template that a `routes.toml` names, or why there is none.
+pub fn template_beside(routes: &Path, file: &Path) -> Result<String, String> {
     use std::io::{ErrorKind, Read as _};
     let mut text = String::new();
-    let file = std::fs::File::open(path);
+    let file = std::fs::File::open(beside(routes, file));
     let read = file.and_then(|file| file.take(TEMPLATE_BYTES_MAX).read_to_string(&mut text));
     match read.map_err(|error| (error.kind(), error)) {
         Ok(_) => Ok(text),

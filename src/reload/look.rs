@@ -95,10 +95,11 @@ impl Looker {
 
 /// Files beside a file that its routes name.
 pub(super) fn beside(routes: &Routes, path: &Path) -> Vec<PathBuf> {
-    let folder = path.parent().unwrap_or(Path::new(""));
     let outbounds = routes.outbounds.iter();
     let named = outbounds.filter_map(|plan| plan.common.format.file());
-    named.map(|file| folder.join(file)).collect()
+    named
+        .map(|file| config::beside(path, Path::new(file)))
+        .collect()
 }
 
 fn read(path: &Path, before: Vec<PathBuf>) -> Found {

@@ -270,6 +270,7 @@ pub(crate) struct InboundMetrics {
     /// In the order of [`Kind::ALL`].
     events: [Counter; Kind::ALL.len()],
     stored: Counter,
+    conflict: Counter,
     duplicate: Counter,
     quarantined: Counter,
     refused: Counter,
@@ -285,6 +286,7 @@ impl InboundMetrics {
         Self {
             events: Kind::ALL.map(events),
             stored: received("stored"),
+            conflict: received("conflict"),
             duplicate: received("duplicate"),
             quarantined: received("quarantined"),
             refused: received("refused"),
@@ -298,6 +300,7 @@ impl InboundMetrics {
 
     pub(crate) fn kept(&self, kept: &Kept, took: Duration) {
         self.stored.increment(kept.stored as u64);
+        self.conflict.increment(kept.conflicts as u64);
         self.duplicate.increment(kept.duplicates as u64);
         self.quarantined.increment(kept.quarantined as u64);
         self.append_seconds.record(took);

@@ -53,8 +53,21 @@ pub struct NewUnreadable {
 pub enum Receipt {
     /// Kept under this sequence number.
     Appended(u64),
+    /// Kept under this sequence number, beside another event of the same record ([`EventId::record`]): the record was
+    /// sent before with another content.
+    Conflict(u64),
     /// Its id was known; it is not kept again.
     Duplicate,
+}
+
+impl Receipt {
+    /// Under which sequence number it is new.
+    pub const fn seq(self) -> Option<u64> {
+        match self {
+            Self::Appended(seq) | Self::Conflict(seq) => Some(seq),
+            Self::Duplicate => None,
+        }
+    }
 }
 
 /// Why a batch is not kept. The source must send it again.

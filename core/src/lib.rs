@@ -13,6 +13,7 @@
 //! **Invariant:** this crate does no I/O, knows no runtime, and depends on nothing of ours.
 
 mod adapter;
+mod canonical;
 mod codec;
 mod dialogue;
 mod event;
@@ -32,10 +33,11 @@ pub use adapter::{
     Adapter, Answer, Arrival, Element, Outcome, Reach, Reading, Reject, Setting, SettingKind,
     SettingValue, Settings, Subscribed, Subscription, Unreadable,
 };
+pub use canonical::content_digest;
 pub use codec::{SCHEMA, encode};
 pub use dialogue::{ApiAnswer, ApiRequest, Dialogue, Said, Step};
 pub use event::*;
-pub use id::{DeviceKey, EventId, RecordKey, Stamp, stamp};
+pub use id::{DeviceKey, EventId, Newest, RecordId, RecordKey, Stamp, is_unique_id, stamp};
 pub use kept::*;
 pub use members::{DEPTH_MAX, Malformed, Members, Rest, document};
 pub use outbound::{Code, Message, Outbound, Scope, SettingsError, Verdict};

@@ -7,9 +7,9 @@
 use bytes::Bytes;
 
 use crate::{
-    AppendError, Batch, BoxFuture, Buried, BuriedChoice, EventId, Lane, Lease, Passed, Private,
-    Quarantined, QuarantinedBody, Receipt, Room, Settlement, Sha256, SpoolError, Start, Story,
-    Survey, Timestamp,
+    AppendError, Batch, BoxFuture, Buried, BuriedChoice, EventId, Lane, Lease, Newest, Passed,
+    Private, Quarantined, QuarantinedBody, Receipt, RecordId, Room, Settlement, Sha256, SpoolError,
+    Start, Story, Survey, Timestamp,
 };
 
 /// What intake and dispatch need of an engine.
@@ -21,6 +21,13 @@ pub trait Spool: Send + Sync + 'static {
     ///
     /// Dropping the future does not undo what it began.
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>>;
+
+    /// The newest known event of each of these records, in their order: among the ids by which [`Spool::append`]
+    /// recognises duplicates, so also of events that have left the history.
+    fn newest_of(
+        &self,
+        records: Vec<RecordId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>>;
 
     /// Opens the lane of this name, making it when it is new; `start` counts only then. Opening it again gives back all
     /// that was leased and not settled.

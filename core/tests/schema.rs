@@ -213,7 +213,8 @@ fn full() -> Event<'static> {
         warnings: vec!["x".into()],
     };
     Event {
-        id: EventId::new("lobby", &RecordKey::of(&["uuid", "u-1"])),
+        id: RecordKey::weak(&["uuid", "u-1"])
+            .id("lobby", faceway_core::Timestamp::from_seconds(0).unwrap()),
         received_at: time,
         inbound: "lobby".into(),
         adapter: "nebula".into(),

@@ -239,7 +239,7 @@ mod tests {
             raw: b"{}",
         };
         let reading = faceway_core::Reading {
-            key: faceway_core::RecordKey::of(&["a"]),
+            key: faceway_core::RecordKey::weak(&["a"]),
             facts: faceway_core::Facts::default(),
             pictures: Vec::new(),
         };

@@ -1,17 +1,20 @@
 //! One inbound: what it reads is stamped, written once, and kept before anything is answered.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use faceway_core::{
-    Adapter, AppendError, Arrival, Batch, BoxFuture, Clock, DeviceKey, Dialogue, Element, Kind,
-    NewEvent, NewUnreadable, Outcome, Private, Reading, Receipt, Reject, Settings, Spool, Stamp,
-    Timestamp, encode, stamp,
+    Adapter, AppendError, Arrival, Batch, BoxFuture, Clock, Dialogue, Newest, Outcome, Receipt,
+    RecordId, Settings, Spool, Timestamp,
 };
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
+use http::header::HeaderMap;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::conflicts::Conflicts;
+use super::decode::{Counted, Heard, join};
+use super::earlier::Earlier;
 use crate::observe::InboundMetrics;
 
 /// A body larger than this is read on a thread that may block, so that the others go on.
@@ -19,23 +22,40 @@ const LARGE_BODY_BYTES: usize = 1024 * 1024;
 
 /// One `[inbound.<adapter>.<name>]` at work.
 pub struct Inbound {
-    name: String,
-    adapter: Arc<dyn Adapter>,
-    settings: Settings,
+    pub(super) name: String,
+    pub(super) adapter: Arc<dyn Adapter>,
+    pub(super) settings: Settings,
     spool: Arc<dyn Intake>,
     clock: Arc<dyn Clock>,
     metrics: InboundMetrics,
+    conflicts: Conflicts,
+    /// Held from asking what was kept before until what follows from it is kept: of two equal reports that come at the
+    /// same time both would be new otherwise.
+    in_turn: Mutex<()>,
 }
 
 /// The spool, as far as an inbound may use it.
 pub trait Intake: Send + Sync + 'static {
     /// As [`Spool::append`].
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>>;
+
+    /// As [`Spool::newest_of`].
+    fn newest_of(
+        &self,
+        records: Vec<RecordId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>>;
 }
 
 impl<S: Spool> Intake for S {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>> {
         Spool::append(self, batch)
+    }
+
+    fn newest_of(
+        &self,
+        records: Vec<RecordId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>> {
+        Spool::newest_of(self, records)
     }
 }
 
@@ -46,18 +66,24 @@ pub struct Kept {
     pub outcome: Outcome,
     /// Events that are new.
     pub stored: usize,
+    /// Events that are new, of records that were known with another content.
+    pub conflicts: usize,
     /// Events that were known.
     pub duplicates: usize,
     /// Records that could not be read, now in quarantine.
     pub quarantined: usize,
 }
 
-/// What is to be kept of what came in.
-#[derive(Default)]
-struct Heard {
-    batch: Batch,
-    /// Of each event, in their order. Only the metrics ask for them.
-    kinds: Vec<Kind>,
+impl Kept {
+    const fn nothing(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            stored: 0,
+            conflicts: 0,
+            duplicates: 0,
+            quarantined: 0,
+        }
+    }
 }
 
 impl Inbound {
@@ -76,6 +102,8 @@ impl Inbound {
             settings,
             spool,
             clock,
+            conflicts: Conflicts::default(),
+            in_turn: Mutex::default(),
         }
     }
 
@@ -99,16 +127,37 @@ impl Inbound {
             peer,
             body,
         };
-        match aside(body.len(), || self.hear(&arrival, received_at)) {
-            Ok(heard) => self.append_now(heard, began, received_at).await,
+        let hear =
+            |earlier: &mut Earlier| aside(body.len(), || self.hear(&arrival, received_at, earlier));
+        match self.append_in_turn(hear, began).await {
+            Ok((gives_events, kept)) => self.noted(gives_events, kept, received_at),
             Err(reason) => {
                 self.metrics.refused();
-                Kept {
-                    outcome: Outcome::Refused(reason),
-                    stored: 0,
-                    duplicates: 0,
-                    quarantined: 0,
-                }
+                Kept::nothing(Outcome::Refused(reason))
+            }
+        }
+    }
+
+    /// Appends what `hear` gives. Where ids depend on what was kept before, it is heard once more when that is known.
+    async fn append_in_turn<E>(
+        &self,
+        hear: impl Fn(&mut Earlier) -> Result<Heard, E>,
+        began: Instant,
+    ) -> Result<(bool, Kept), E> {
+        let heard = hear(&mut Earlier::default())?;
+        if heard.depends_on.is_empty() {
+            return Ok((!heard.counted.is_empty(), self.append(heard, began).await));
+        }
+        let _turn = self.in_turn.lock().await;
+        let records = heard.depends_on;
+        match self.spool.newest_of(records.clone()).await {
+            Ok(newest) => {
+                let heard = hear(&mut Earlier::new(records, newest))?;
+                Ok((!heard.counted.is_empty(), self.append(heard, began).await))
+            }
+            Err(error) => {
+                tracing::debug!(inbound = self.name, %error, "the source must send again");
+                Ok((false, self.busy()))
             }
         }
     }
@@ -119,7 +168,8 @@ impl Inbound {
         let began = Instant::now();
         let received_at = self.clock.now();
         let headers = HeaderMap::new();
-        let read = || {
+        let all_refused = std::sync::Mutex::new(Vec::new());
+        let hear = |earlier: &mut Earlier| {
             let (mut all, mut refused) = (Heard::default(), Vec::new());
             for body in messages {
                 let arrival = Arrival {
@@ -127,18 +177,23 @@ impl Inbound {
                     peer,
                     body,
                 };
-                match self.hear(&arrival, received_at) {
+                match self.hear(&arrival, received_at, earlier) {
                     Ok(heard) => join(&mut all, heard),
                     Err(reason) => refused.push(reason),
                 }
             }
-            (all, refused)
+            // The second hearing refuses the same ones.
+            *all_refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+            Ok::<_, std::convert::Infallible>(all)
         };
-        let (all, refused) = aside(messages.iter().map(Bytes::len).sum(), read);
-        let outcome = self.append_now(all, began, received_at).await.outcome;
+        let bytes = messages.iter().map(Bytes::len).sum();
+        let appended = self.append_in_turn(|earlier| aside(bytes, || hear(earlier)), began);
+        let Ok((gives_events, kept)) = appended.await;
+        let outcome = self.noted(gives_events, kept, received_at).outcome;
         // Told once, not at every attempt to keep the others.
         if outcome == Outcome::Kept {
-            for reason in refused {
+            let refused = all_refused.into_inner();
+            for reason in refused.unwrap_or_else(PoisonError::into_inner) {
                 self.metrics.refused();
                 tracing::warn!(inbound = self.name, %reason, "a message was refused");
             }
@@ -167,26 +222,28 @@ impl Inbound {
             peer: None,
             body,
         };
-        let heard = self
-            .hear(&arrival, received_at)
-            .map_err(|reason| reason.to_string())?;
-        match heard.batch.unreadable.first() {
-            Some(unreadable) => Err(unreadable.reason.to_string()),
-            None => Ok(self.append(heard, began).await),
-        }
+        let hear = |earlier: &mut Earlier| {
+            let heard = self.hear(&arrival, received_at, earlier);
+            let heard = heard.map_err(|reason| reason.to_string())?;
+            match heard.batch.unreadable.first() {
+                Some(unreadable) => Err(unreadable.reason.to_string()),
+                None => Ok(heard),
+            }
+        };
+        let (_, kept) = self.append_in_turn(hear, began).await?;
+        Ok(kept)
     }
 
-    /// Appends what has just come.
-    async fn append_now(&self, heard: Heard, began: Instant, received_at: Timestamp) -> Kept {
-        let gives_events = !heard.kinds.is_empty();
-        let kept = self.append(heard, began).await;
+    /// Notes that something has just come.
+    fn noted(&self, gives_events: bool, kept: Kept, received_at: Timestamp) -> Kept {
         if gives_events && kept.outcome == Outcome::Kept {
             self.metrics.gave_event(received_at);
         }
         kept
     }
 
-    async fn append(&self, Heard { batch, kinds }: Heard, began: Instant) -> Kept {
+    async fn append(&self, heard: Heard, began: Instant) -> Kept {
+        let Heard { batch, counted, .. } = heard;
         let quarantined = batch.unreadable.len();
         let reason = batch.unreadable.first().map(|entry| entry.reason.clone());
         match self.spool.append(batch).await {
@@ -200,13 +257,15 @@ impl Inbound {
                         "a body could not be read; it is in quarantine"
                     );
                 }
-                let stored = self.count(&receipts, &kinds);
+                let (stored, conflicts) = self.count(&receipts, &counted);
                 let kept = Kept {
                     outcome: Outcome::Kept,
                     stored,
-                    duplicates: receipts.len() - stored,
+                    conflicts,
+                    duplicates: receipts.len() - stored - conflicts,
                     quarantined,
                 };
+                self.conflicts.told(&self.name, conflicts);
                 self.metrics.kept(&kept, began.elapsed());
                 kept
             }
@@ -217,13 +276,18 @@ impl Inbound {
         }
     }
 
-    /// Counts the events that are new, each with its kind.
-    fn count(&self, receipts: &[Receipt], kinds: &[Kind]) -> usize {
-        let new = receipts
-            .iter()
-            .zip(kinds)
-            .filter(|(receipt, _)| matches!(receipt, Receipt::Appended(_)));
-        new.map(|(_, kind)| self.metrics.stored(*kind)).count()
+    /// Counts the events that are new, each with its kind: those of new records, and the conflicts.
+    fn count(&self, receipts: &[Receipt], counted: &[Counted]) -> (usize, usize) {
+        let (mut stored, mut conflicts) = (0, 0);
+        for (receipt, event) in receipts.iter().zip(counted) {
+            match receipt {
+                Receipt::Duplicate => continue,
+                Receipt::Conflict(_) if event.lasts => conflicts += 1,
+                Receipt::Conflict(_) | Receipt::Appended(_) => stored += 1,
+            }
+            self.metrics.stored(event.kind);
+        }
+        (stored, conflicts)
     }
 
     /// A record was not let in, or not read.
@@ -234,100 +298,7 @@ impl Inbound {
     /// A record cannot be kept now: its source must send it again.
     pub(super) fn busy(&self) -> Kept {
         self.metrics.busy();
-        Kept {
-            outcome: Outcome::Busy,
-            stored: 0,
-            duplicates: 0,
-            quarantined: 0,
-        }
-    }
-
-    /// What is to be kept of an arrival, or why it is refused.
-    fn hear(
-        &self,
-        arrival: &Arrival<'_>,
-        received_at: Timestamp,
-    ) -> Result<Heard, std::borrow::Cow<'static, str>> {
-        let elements = match self.adapter.read(arrival, &self.settings) {
-            Ok(elements) => elements,
-            Err(Reject::Refused(reason)) => return Err(reason),
-            Err(Reject::Unreadable(reason)) => {
-                let unreadable = self.unreadable(arrival, reason, arrival.body, received_at);
-                let mut heard = Heard::default();
-                heard.batch.unreadable.push(unreadable);
-                return Ok(heard);
-            }
-        };
-        let mut heard = Heard::default();
-        heard.batch.events.reserve_exact(elements.len());
-        heard.kinds.reserve_exact(elements.len());
-        for element in elements {
-            self.add(&mut heard, element, arrival, received_at);
-        }
-        Ok(heard)
-    }
-
-    fn add(
-        &self,
-        heard: &mut Heard,
-        element: Element<'_>,
-        arrival: &Arrival<'_>,
-        received_at: Timestamp,
-    ) {
-        match element {
-            Ok(mut reading) => {
-                heard.batch.pictures.append(&mut reading.pictures);
-                heard.kinds.push(reading.facts.kind);
-                heard.batch.events.push(self.event(reading, received_at));
-            }
-            Err(unreadable) => {
-                let entry =
-                    self.unreadable(arrival, unreadable.reason, unreadable.raw, received_at);
-                heard.batch.unreadable.push(entry);
-            }
-        }
-    }
-
-    fn event(&self, reading: Reading<'_>, received_at: Timestamp) -> NewEvent {
-        let event = stamp(
-            reading,
-            Stamp {
-                inbound: &self.name,
-                adapter: self.adapter.name(),
-                received_at,
-            },
-        );
-        NewEvent {
-            id: event.id,
-            device: DeviceKey::new(
-                &self.name,
-                event.facts.device.id.as_deref().unwrap_or_default(),
-            ),
-            received_at,
-            images: event
-                .facts
-                .images
-                .iter()
-                .filter_map(|image| image.sha256)
-                .collect(),
-            body: encode(&event).map(Bytes::from),
-        }
-    }
-
-    fn unreadable(
-        &self,
-        arrival: &Arrival<'_>,
-        reason: std::borrow::Cow<'static, str>,
-        raw: &[u8],
-        received_at: Timestamp,
-    ) -> NewUnreadable {
-        NewUnreadable {
-            inbound: self.name.clone(),
-            received_at,
-            reason,
-            headers: Private::new(headers_to_keep(arrival.headers)),
-            body: Private::new(Bytes::copy_from_slice(raw)),
-        }
+        Kept::nothing(Outcome::Busy)
     }
 }
 
@@ -337,24 +308,4 @@ fn aside<T>(bytes: usize, read: impl FnOnce() -> T) -> T {
         true => tokio::task::block_in_place(read),
         false => read(),
     }
-}
-
-fn join(all: &mut Heard, mut more: Heard) {
-    all.kinds.append(&mut more.kinds);
-    let (all, more) = (&mut all.batch, &mut more.batch);
-    all.events.append(&mut more.events);
-    all.pictures.append(&mut more.pictures);
-    all.unreadable.append(&mut more.unreadable);
-}
-
-/// The headers that a second reading may need; credentials are not among them.
-fn headers_to_keep(headers: &HeaderMap) -> String {
-    let kept = headers
-        .iter()
-        .filter(|(name, _)| **name != AUTHORIZATION && **name != COOKIE);
-    let texts = kept.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let object: serde_json::Map<String, serde_json::Value> = texts
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
-    serde_json::Value::Object(object).to_string()
 }

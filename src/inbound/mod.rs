@@ -5,8 +5,11 @@
 
 mod admission;
 mod body;
+mod conflicts;
 mod converse;
+mod decode;
 mod dialled;
+mod earlier;
 mod images;
 mod keep;
 mod receive;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faceway_core::{AppendError, Batch, BoxFuture, Private, Receipt, Spool};
+use faceway_core::{AppendError, Batch, BoxFuture, Newest, Private, Receipt, RecordId, Spool};
 
 use crate::dispatch::{InForce, Tally};
 use crate::inbound::Intake;
@@ -29,13 +29,17 @@ impl Intake for Counted {
             let bodies = batch.events.iter().map(|event| event.body.clone());
             let bodies: Vec<Private<Bytes>> = bodies.collect();
             let receipts = self.spool.append(batch).await?;
-            let new = |(receipt, body): (&Receipt, Private<Bytes>)| match receipt {
-                Receipt::Appended(seq) => Some((*seq, body)),
-                Receipt::Duplicate => None,
-            };
+            let new = |(receipt, body): (&Receipt, Private<Bytes>)| Some((receipt.seq()?, body));
             let events = receipts.iter().zip(bodies).filter_map(new).collect();
             self.tally.kept(events).await;
             Ok(receipts)
         })
+    }
+
+    fn newest_of(
+        &self,
+        records: Vec<RecordId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>> {
+        self.spool.newest_of(records)
     }
 }

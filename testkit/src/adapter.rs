@@ -12,6 +12,7 @@ mod check;
 mod discreet;
 mod fuzz;
 mod garbage;
+mod identity;
 mod seed;
 pub mod shape;
 
@@ -32,6 +33,7 @@ use check::check_event;
 use discreet::{check_reason, check_warnings};
 pub use fuzz::{converse_bytes, read_bytes};
 pub use garbage::{damaged, garbage};
+pub use identity::{ids, only_these_do_not_count};
 pub use seed::seeds;
 
 /// All of it: the golden cases, their bodies cut off and damaged, garbage, and the answers.

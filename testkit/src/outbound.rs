@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faceway_core::{DeviceKey, EventId, Message, Outbound, RecordKey, Scope, Timestamp, Verdict};
+use faceway_core::{DeviceKey, Message, Outbound, RecordKey, Scope, Timestamp, Verdict};
 use tokio::task::JoinSet;
 
 /// What a far side can do to a delivery.
@@ -66,7 +66,7 @@ pub async fn all(harness: &impl Harness) {
 
 /// A message with this text in it. Different texts have different ids.
 pub fn message(text: &str) -> Message {
-    let id = EventId::new("suite", &RecordKey::of(&["suite", text]));
+    let id = RecordKey::weak(&["suite", text]).id("suite", super::spool::time(0));
     let body = format!(r#"{{"schema":"faceway.event/1","id":"{id}","text":"{text}"}}"#);
     Message {
         id,

@@ -53,6 +53,8 @@ pub async fn all(open: &Open) -> anyhow::Result<()> {
         keep::empty_batches_are_fine,
         keep::duplicates_are_kept_once,
         keep::duplicates_at_the_same_time_are_kept_once,
+        keep::another_content_of_a_record_is_a_conflict,
+        keep::the_newest_of_a_record_is_known,
         keep::unreadable_is_kept,
         keep::pictures_are_kept,
         keep::changes_are_told,
@@ -121,6 +123,11 @@ pub fn event(n: u64, device: u64) -> NewEvent {
 /// The id of event `n`.
 pub fn id(n: u64) -> EventId {
     EventId::from_bytes((u128::from(n) << 64 | 0x5eed).to_be_bytes())
+}
+
+/// The id of event `n` when it is sent with another content.
+pub fn another_id(n: u64, content: u8) -> EventId {
+    EventId::from_bytes((u128::from(n) << 64 | u128::from(content) << 24 | 0x5eed).to_be_bytes())
 }
 
 /// What event `n` says.

@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use faceway_core::{EventId, RecordKey};
+use faceway_core::EventId;
 use faceway_testkit::receiver::{Behaviour, Received, Receiver, Reply};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
-use crate::harness::{Device, Gateway, Site, recognition, recognition_with, routes_to, text};
+use crate::harness::{
+    Device, Gateway, Site, event_id, recognition, recognition_with, routes_to, text,
+};
 
 /// The id under which a record of `/in/lobby` is delivered.
 fn id(uuid: &str) -> EventId {
-    EventId::new("lobby", &RecordKey::of(&["uuid", uuid]))
+    let serial = uuid.split('-').next().unwrap_or_default();
+    event_id(&recognition(serial, uuid))
 }
 
 fn array(body: &[u8]) -> Vec<Value> {

@@ -7,6 +7,8 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use faceway_adapter_nebula::Nebula;
+use faceway_core::{Adapter as _, Arrival, EventId, Settings};
 use faceway_testkit::receiver::{Received, Receiver};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -437,6 +439,18 @@ pub(crate) fn recognition_with(device: &str, uuid: &str, picture: &str) -> Vec<u
     } })
     .to_string()
     .into_bytes()
+}
+
+/// The id under which a record of `/in/lobby` is delivered.
+pub(crate) fn event_id(body: &[u8]) -> EventId {
+    let arrival = Arrival {
+        headers: &http::HeaderMap::new(),
+        peer: None,
+        body,
+    };
+    let read = Nebula.read(&arrival, &Settings::default()).unwrap();
+    let reading = read.into_iter().next().unwrap().unwrap();
+    reading.key.id("lobby", reading.facts.occurred_at.unwrap())
 }
 
 /// The vendor's record id in a delivered event.

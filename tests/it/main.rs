@@ -21,6 +21,7 @@ mod flow;
 mod formats;
 mod full;
 mod harness;
+mod identity;
 mod notify;
 mod privacy;
 mod prometheus;

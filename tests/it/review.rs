@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use faceway_core::{EventId, RecordKey};
+use faceway_core::EventId;
 use faceway_testkit::receiver::{Behaviour, Receiver};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::harness::{Device, Gateway, PATIENCE, Site, recognition, routes_to, text, vendor_id};
+use crate::harness::{
+    Device, Gateway, PATIENCE, Site, event_id, recognition, routes_to, text, vendor_id,
+};
 
 /// The id under which a record of `/in/lobby` is delivered.
-fn id(uuid: &str) -> EventId {
-    EventId::new("lobby", &RecordKey::of(&["uuid", uuid]))
+fn id(serial: &str, uuid: &str) -> EventId {
+    event_id(&recognition(serial, uuid))
 }
 
 async fn push(gateway: &Gateway, serial: &str, uuids: &[&str]) {
@@ -29,7 +31,10 @@ async fn several_poisonous_events_cannot_pass_for_an_outage_either() {
     let more = "timeout = \"200ms\"\nretry.backoff_max = \"200ms\"\nconcurrency_max = 1";
     let site = Site::new(&routes_to(&receiver.url(), more));
     for poison in ["poison-1", "poison-2", "poison-3"] {
-        receiver.script_for(id(poison), Some(Behaviour::Hang));
+        receiver.script_for(
+            id(&poison.replace("poison-", "PSC"), poison),
+            Some(Behaviour::Hang),
+        );
     }
     let gateway = site.start().await;
     push(&gateway, "PSC1", &["poison-1", "behind-1"]).await;
@@ -57,7 +62,7 @@ async fn routed(gateway: &Gateway, events: f64) -> f64 {
 #[tokio::test]
 async fn events_that_waited_behind_another_are_counted_by_their_route() {
     let receiver = Receiver::start().await;
-    receiver.script_for(id("poison"), Some(Behaviour::status(500)));
+    receiver.script_for(id("PSC1", "poison"), Some(Behaviour::status(500)));
     let more = "retry.attempts_max = 3\nretry.backoff_max = \"400ms\"";
     let site = Site::new(&routes_to(&receiver.url(), more));
     let gateway = site.start().await;
@@ -343,7 +348,8 @@ async fn whatever_the_destination_does_nothing_is_lost_nor_out_of_order() {
     let (_, buried) = gateway.get("/api/v1/buried?max=1000").await;
     let buried: Vec<serde_json::Value> = serde_json::from_str(&buried).unwrap();
     let is_buried = |uuid: &str| {
-        let id = id(uuid).to_string();
+        let device = uuid.split('-').next().unwrap_or_default();
+        let id = id(&format!("PSC{device}"), uuid).to_string();
         buried.iter().any(|entry| entry["id"] == id.as_str())
     };
     let mut confirmed: HashMap<String, Vec<usize>> = HashMap::new();

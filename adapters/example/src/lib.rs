@@ -8,7 +8,7 @@ mod wire;
 use faceway_core::{
     Adapter, Answer, Arrival, Category, Device, DeviceType, Element, Facts, Kind, Match,
     MatchStatus, Members, Object, ObjectType, Outcome, Person, Private, Reach, Reading, RecordKey,
-    Reject, Settings, document,
+    Reject, Settings, content_digest, document,
 };
 
 use crate::wire::Sighting;
@@ -33,11 +33,11 @@ impl Adapter for Example {
         arrival: &Arrival<'a>,
         _settings: &Settings,
     ) -> Result<Vec<Element<'a>>, Reject> {
-        let members = Members::parse(document(arrival.body)?)?;
+        let text = document(arrival.body)?;
+        let members = Members::parse(text)?;
         let sighting = Sighting::take(members)?;
         Ok(vec![Ok(Reading {
-            // Never anything that changes when the same record is sent again: the event's id is made from it.
-            key: RecordKey::of(&["id", &sighting.id]),
+            key: key(&sighting, text),
             facts: facts(sighting),
             pictures: Vec::new(),
         })])
@@ -53,6 +53,15 @@ impl Adapter for Example {
             }
         }
     }
+}
+
+/// The event's id is made from it: never anything that changes when the same record is sent again, and never less than
+/// what tells a record from its neighbours. This vendor's ids are numbers that begin anew after a reset, so camera, time
+/// and the rest of the content join them. Only an id that is given once for ever (a UUID) needs no more than its device.
+fn key(sighting: &Sighting<'_>, text: &str) -> RecordKey {
+    let content = content_digest(text).to_string();
+    // Without a time the same words on another day would be the same record.
+    RecordKey::of_content(sighting.time.is_some(), &["sighting", &content])
 }
 
 /// The vendor's words in canonical ones. A stranger has no name.

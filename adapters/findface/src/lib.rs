@@ -112,7 +112,12 @@ mod tests {
             body: body.as_bytes(),
         };
         let read = Findface.read(&arrival, &Settings::default()).unwrap();
-        let id = |element: faceway_core::Element<'_>| EventId::new("city", &element.unwrap().key);
+        let id = |element: faceway_core::Element<'_>| {
+            element
+                .unwrap()
+                .key
+                .id("city", faceway_core::Timestamp::from_seconds(0).unwrap())
+        };
         read.into_iter().map(id).collect()
     }
 
@@ -142,9 +147,9 @@ mod tests {
     #[test]
     fn the_same_record_is_known_however_it_is_written() {
         let written = [
-            r#"[{"webhook_type":"face_events","event_model_class":"event_created","id":"7","camera":1}]"#,
-            r#"[{"id":7,"camera":{"id":1},"event_type":"event_created","webhook_type":"face_events"}]"#,
-            r#"{"webhook_type":"face_events","event_model_class":"event_created","id":"7"}"#,
+            r#"[{"webhook_type":"face_events","event_model_class":"event_created","id":"7","camera":1,"created_date":"2026-03-04T10:20:30Z"}]"#,
+            r#"[{"id":7,"camera":{"id":1,"name":"Gate"},"event_type":"event_created","created_date":"2026-03-04T10:20:30Z","webhook_type":"face_events"}]"#,
+            r#"{"webhook_type":"face_events","created_date":"2026-03-04T10:20:30Z","event_model_class":"event_created","camera":1,"id":"7"}"#,
         ];
         assert_eq!(ids(written[0]), ids(written[1]));
         assert_eq!(ids(written[0]), ids(written[2]));

@@ -322,7 +322,11 @@ mod tests {
                         facts.kind.as_str(),
                         facts.vendor_type.clone().unwrap().into_owned(),
                     ));
-                    ids.insert(EventId::new("city", &reading.key));
+                    ids.insert(
+                        reading
+                            .key
+                            .id("city", faceway_core::Timestamp::from_seconds(0).unwrap()),
+                    );
                 }
                 assert!(!String::from_utf8(batch.body).unwrap().is_empty());
             }

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
+use faceway_core::lenient::identifier;
 use faceway_core::{
     EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, RecordKey, Reject, Rest,
-    Scrub, Text,
+    Scrub, Text, content_digest,
 };
 use serde_json::value::RawValue;
 
-use crate::fields::{Fields, MEMBERS_MAX};
+use crate::fields::{Fields, MEMBERS_MAX, members};
 
 /// More elements than this are no batch: each would have 160 bytes in the largest body, and the least event has 500.
 const ELEMENTS_MAX: usize = 100_000;
@@ -121,27 +122,49 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// An id is unique within its type only. An episode's repeats with every event of it, and an area's activation has
-    /// the same id while it lasts and when it ends.
+    /// The platform's ids are numbers: they begin anew after a reinstallation, and come again with every update of the same
+    /// object. So all that an element says tells it apart, but for an event that has just been created: its verbose form
+    /// and its plain one are the same record.
     pub(crate) fn key(&self, raw: &RawValue, id: Option<&str>) -> RecordKey {
-        let Some(id) = id else {
-            return RecordKey::digest(raw.get().as_bytes());
+        let told = |name| {
+            self.fields
+                .members
+                .peek(name)
+                .is_some_and(|raw| raw.get().len() > 4)
         };
-        let tag = self.tag.as_deref().unwrap_or_default();
-        let class = self.class.as_deref().unwrap_or_default();
-        let as_sent = |name| self.fields.members.peek(name).map_or("", RawValue::get);
-        match self.topic {
-            Topic::Episode(_) => {
-                // Without a class only `open` tells the end from what was before it.
-                let class = if class.is_empty() {
-                    as_sent("open")
-                } else {
-                    class
-                };
-                RecordKey::of(&["episode", tag, class, id, as_sent("events_count")])
-            }
-            Topic::Area => RecordKey::of(&["area", tag, class, id, as_sent("active")]),
-            _ => RecordKey::of(&["id", tag, class, id]),
+        let has_time = told("created_date") || told("closed_date");
+        let is_new = matches!(self.class.as_deref(), None | Some("event_created"));
+        match (self.topic, id) {
+            (Topic::Seen(_), Some(id)) if is_new && has_time => self.key_of_created(id),
+            _ => RecordKey::of_content(
+                has_time,
+                &["content", &content_digest(raw.get()).to_string()],
+            ),
+        }
+    }
+
+    /// Everything of a created event that is told in every form of it. Several faces of one frame differ in their places.
+    fn key_of_created(&self, id: &str) -> RecordKey {
+        let mut parts = vec![
+            "created".to_owned(),
+            self.tag.as_deref().unwrap_or_default().to_owned(),
+            id.to_owned(),
+        ];
+        parts.extend(OF_CREATED.iter().map(|name| self.plain(name)));
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        RecordKey::weak(&parts)
+    }
+
+    /// A member without what the verbose mode and other spellings change: the id of an object, else the content.
+    fn plain(&self, name: &str) -> String {
+        let Some(raw) = self.fields.members.peek(name) else {
+            return String::new();
+        };
+        let object = members(raw).and_then(|members| members.peek("id"));
+        match identifier(object.unwrap_or(raw)) {
+            Some(id) => id.trim().to_owned(),
+            None if raw.get() == "null" => String::new(),
+            None => content_digest(raw.get()).to_string(),
         }
     }
 
@@ -225,6 +248,29 @@ fn by_shape(fields: &Fields<'_>) -> Option<Topic> {
         return None;
     })
 }
+
+/// What tells a created event from another one, in either product's words.
+const OF_CREATED: [&str; 19] = [
+    "created_date",
+    "camera",
+    "matched",
+    "matched_card",
+    "matched_dossier",
+    "matched_object",
+    "matched_face",
+    "confidence",
+    "quality",
+    "temperature",
+    "features",
+    "frame_coords_left",
+    "frame_coords_top",
+    "frame_coords_right",
+    "frame_coords_bottom",
+    "bs_type",
+    "episode",
+    "thumbnail",
+    "face",
+];
 
 /// Members of recognition events only. A camera is named by other vendors' messages too.
 const SEEN: [&str; 14] = [

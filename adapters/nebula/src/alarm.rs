@@ -1,16 +1,15 @@
 //! `type` 1, since API 1.3.0: the terminal is in trouble.
 
-use faceway_core::{Alarm, AlarmState, AlarmType, Facts, Person, RecordKey};
+use faceway_core::{Alarm, AlarmState, AlarmType, Facts, Person};
 
 use crate::fields::Unit;
 use crate::recognition::{private, user_id};
 use crate::wire::Push;
 
-/// Reads `data` into `facts`. Gives the record's key unless `trace_id` is missing: the same `trace_id` comes again with
-/// another `status` when the alarm is cleared.
-pub(crate) fn read<'a>(push: &mut Push<'a>, facts: &mut Facts<'a>) -> Option<RecordKey> {
+/// Reads `data` into `facts`. An alarm has no id of its own for a record: the same `trace_id` comes again with every
+/// attempt to clear it.
+pub(crate) fn read<'a>(push: &mut Push<'a>, facts: &mut Facts<'a>) {
     let data = &mut push.data;
-    let status = data.members.peek("status").map_or("", |raw| raw.get());
     facts.vendor_id = data.identifier("trace_id");
     facts.occurred_at = data.time("event_time", Unit::Milliseconds);
     facts.alarm = Alarm {
@@ -22,9 +21,6 @@ pub(crate) fn read<'a>(push: &mut Push<'a>, facts: &mut Facts<'a>) -> Option<Rec
         id: private(user_id(data, None)),
         ..Person::default()
     };
-    let device = facts.device.id.as_deref().unwrap_or_default();
-    let trace = facts.vendor_id.as_deref()?;
-    Some(RecordKey::of(&["alarm", device, trace, status]))
 }
 
 const fn alarm_type(number: i64) -> Option<AlarmType> {

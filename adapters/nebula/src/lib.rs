@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use faceway_core::{
     Adapter, Answer, Arrival, Device, DeviceType, Dialogue, Element, Facts, Kind, Outcome, Reach,
     Reading, RecordKey, Reject, Setting, SettingKind, Settings, Subscribed, Subscription, Text,
-    document,
+    content_digest, document,
 };
 
 use crate::fields::Fields;
@@ -50,7 +50,8 @@ impl Adapter for Nebula {
         arrival: &Arrival<'a>,
         settings: &Settings,
     ) -> Result<Vec<Element<'a>>, Reject> {
-        let mut push = Push::parse(document(arrival.body)?)?;
+        let text = document(arrival.body)?;
+        let mut push = Push::parse(text)?;
         let kind = push.kind();
         let mut facts = Facts {
             kind,
@@ -58,15 +59,20 @@ impl Adapter for Nebula {
             device: device(&mut push.data, arrival, settings),
             ..Facts::default()
         };
+        let has_time = push.has_time();
         let key = match kind {
             Kind::Recognition => recognition::read(&mut push, &mut facts),
-            Kind::Alarm => alarm::read(&mut push, &mut facts),
+            Kind::Alarm => {
+                alarm::read(&mut push, &mut facts);
+                None
+            }
             _ => None,
         };
+        let key = key.unwrap_or_else(|| content_key(text, has_time, &facts));
         let pictures = push.take_pictures(&mut facts);
         push.leave(&mut facts);
         Ok(vec![Ok(Reading {
-            key: key.unwrap_or_else(|| RecordKey::digest(arrival.body)),
+            key,
             facts,
             pictures,
         })])
@@ -97,6 +103,14 @@ const DEVICE: Setting = Setting {
 
 const KEPT: &str = r#"{"code":200,"msg":"success","message":"success","data":{}}"#;
 const BUSY: &str = r#"{"code":503,"msg":"cannot keep it now, send it again","message":"cannot keep it now, send it again","data":{}}"#;
+
+/// Of a record without an id of its own, all that the terminal says tells it apart: two strangers of one second differ in
+/// their pictures.
+fn content_key(text: &str, has_time: bool, facts: &Facts<'_>) -> RecordKey {
+    let device = facts.device.id.as_deref().unwrap_or_default();
+    let content = content_digest(text).to_string();
+    RecordKey::of_content(has_time, &["content", device, &content])
+}
 
 /// Alarms and API v0.0.8 have no serial number in the body; since 1.2.1 the header `sn` has it.
 fn device<'a>(data: &mut Fields<'a>, arrival: &Arrival<'a>, settings: &Settings) -> Device<'a> {

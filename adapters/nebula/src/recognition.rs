@@ -2,15 +2,15 @@
 
 use faceway_core::{
     Access, AccessMethod, Attribute, Attributes, Category, DeniedReason, Facts, Liveness, Mask,
-    Match, MatchStatus, Object, ObjectType, Person, Private, RecordKey, Text,
+    Match, MatchStatus, Object, ObjectType, Person, Private, RecordKey, Text, is_unique_id,
 };
 
 use crate::fields::{Fields, Unit};
 use crate::wire::Push;
 
-/// Reads `data` into `facts`. Gives the record's key unless too little of it is told.
+/// Reads `data` into `facts`. Gives the record's key where the terminal has given it an id.
 pub(crate) fn read<'a>(push: &mut Push<'a>, facts: &mut Facts<'a>) -> Option<RecordKey> {
-    let told = Told::of(&push.data);
+    let told = Told::of(push);
     facts.vendor_id = push.data.identifier("uuid");
     facts.occurred_at = push.data.time("timestamp", Unit::Seconds);
     let found = found(push);
@@ -22,39 +22,38 @@ pub(crate) fn read<'a>(push: &mut Push<'a>, facts: &mut Facts<'a>) -> Option<Rec
     facts.object = object(&mut push.data, found.liveness);
     facts.access = access(&mut push.data);
     let user_id = user_id(&mut push.user, found.status);
-    let key = match &facts.vendor_id {
-        Some(uuid) => Some(RecordKey::of(&["uuid", uuid])),
-        None => told.key(facts.device.id.as_deref(), user_id.as_deref()),
-    };
+    let key = strong_key(&told, facts);
     facts.person = person(push, user_id, found.category);
     key
 }
 
-/// What identifies a record of firmware without `uuid` (before API 1.2.1), as sent.
-struct Told<'a> {
-    timestamp: Option<&'a str>,
-    score: &'a str,
-}
+/// Who stood there and with which verdict, as sent: the terminal repeats all of it when it sends a record again.
+struct Told<'a>([&'a str; 7]);
 
 impl<'a> Told<'a> {
-    fn of(data: &Fields<'a>) -> Self {
-        let text = |name| data.members.peek(name).map(|raw| raw.get());
-        Self {
-            timestamp: text("timestamp").filter(|text| !matches!(*text, "0" | "null")),
-            score: text("recognizeScore").unwrap_or_default(),
-        }
+    fn of(push: &Push<'a>) -> Self {
+        let text = |fields: &Fields<'a>, name| match fields.members.peek(name).map(|raw| raw.get())
+        {
+            Some("null") | None => "",
+            Some(text) => text,
+        };
+        Self([
+            text(&push.user, "user_id"),
+            text(&push.user, "name"),
+            text(&push.user, "type"),
+            text(&push.data, "recognitionType"),
+            text(&push.data, "recognizeStatus"),
+            text(&push.data, "pass"),
+            text(&push.data, "abnormal_type"),
+        ])
     }
+}
 
-    /// Without a time the other fields would make one record of a person's whole day.
-    fn key(&self, device: Option<&str>, user_id: Option<&str>) -> Option<RecordKey> {
-        Some(RecordKey::of(&[
-            "recognition",
-            device.unwrap_or_default(),
-            self.timestamp?,
-            user_id.unwrap_or_default(),
-            self.score,
-        ]))
-    }
+/// Since API 1.2.1 a terminal gives each record a UUID. One that is not a UUID may come again for another record.
+fn strong_key(told: &Told<'_>, facts: &Facts<'_>) -> Option<RecordKey> {
+    let uuid = facts.vendor_id.as_deref().filter(|id| is_unique_id(id))?;
+    let device = facts.device.id.as_deref().unwrap_or_default();
+    Some(RecordKey::strong(&["uuid", device, uuid], &told.0))
 }
 
 /// Whom the terminal found.

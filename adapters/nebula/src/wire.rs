@@ -82,6 +82,15 @@ impl<'a> Push<'a> {
         }
     }
 
+    /// Whether the terminal says when it was, in the words of any type; `0` is none.
+    pub(crate) fn has_time(&self) -> bool {
+        ["timestamp", "event_time"].iter().any(|name| {
+            let raw = self.data.members.peek(name);
+            let number: Option<f64> = raw.and_then(|raw| raw.get().trim_matches('"').parse().ok());
+            number.is_some_and(|number| number > 0.0)
+        })
+    }
+
     /// Takes the pictures out of the text, and names them in `facts.images`.
     pub(crate) fn take_pictures(&mut self, facts: &mut Facts<'a>) -> Vec<Picture> {
         let mut pictures = Vec::new();

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 
 use faceway_core::{
     Adapter, Answer, Arrival, Element, Facts, Kind, Outcome, Reach, Reading, RecordKey, Reject,
-    Setting, SettingKind, Settings, document,
+    Setting, SettingKind, Settings, content_digest, document, is_unique_id,
 };
 
 use crate::wire::{Message, Type};
@@ -50,7 +50,8 @@ impl Adapter for Omni {
         settings: &Settings,
     ) -> Result<Vec<Element<'a>>, Reject> {
         let preset = settings.text("event_type");
-        let mut message = Message::parse(document(arrival.body)?, preset)?;
+        let text = document(arrival.body)?;
+        let mut message = Message::parse(text, preset)?;
         let mut facts = Facts {
             kind: match message.about {
                 Type::Other => Kind::Other,
@@ -60,11 +61,11 @@ impl Adapter for Omni {
             device: message.device(),
             ..Facts::default()
         };
-        let key = message.read_event(&mut facts);
+        message.read_event(&mut facts);
         recognition::read(&mut message, &mut facts);
         message.leave(&mut facts);
         Ok(vec![Ok(Reading {
-            key: key.unwrap_or_else(|| RecordKey::digest(arrival.body)),
+            key: key(text, &facts),
             facts,
             pictures: Vec::new(),
         })])
@@ -82,6 +83,25 @@ impl Adapter for Omni {
                 let body = serde_json::json!({ "result": "refused", "error": reason });
                 Answer::json(400, Cow::Owned(body.to_string().into_bytes()))
             }
+        }
+    }
+}
+
+/// The platform gives every event a UUID. With it the camera, what it is about and who it was are one record; time, score
+/// and links are not asked. An event without one is told apart by all that is said.
+fn key(text: &str, facts: &Facts<'_>) -> RecordKey {
+    let camera = facts.device.id.as_deref().unwrap_or_default();
+    match facts.vendor_id.as_deref().filter(|id| is_unique_id(id)) {
+        Some(id) => {
+            let person = facts.person.id.as_ref();
+            let person = person.map_or("", |id| id.reveal());
+            let about = facts.vendor_type.as_deref().unwrap_or_default();
+            let about = about.to_ascii_lowercase();
+            RecordKey::strong(&["event", camera, id], &[&about, person])
+        }
+        None => {
+            let content = content_digest(text).to_string();
+            RecordKey::of_content(facts.occurred_at.is_some(), &["content", &content])
         }
     }
 }
@@ -118,14 +138,20 @@ mod tests {
 
     #[test]
     fn a_record_is_itself_by_the_id_of_its_event() {
-        let webhook = key(r#"{"type":"identification","event":{"id":"e-1"}}"#);
+        let webhook = key(
+            r#"{"type":"identification","event":{"id":"e0000000-4f18-4e09-8c11-3a1f00c0ffe1"}}"#,
+        );
         assert_eq!(
             webhook,
-            key(r#"{"event": {"id": "e-1", "image": "i"}, "type": "identification", "x": 1}"#)
+            key(
+                r#"{"event": {"id": "e0000000-4f18-4e09-8c11-3a1f00c0ffe1", "image": "i"}, "type": "identification", "x": 1}"#
+            )
         );
         assert_ne!(
             webhook,
-            key(r#"{"type":"identification","event":{"id":"e-2"}}"#)
+            key(
+                r#"{"type":"identification","event":{"id":"e0000000-4f18-4e09-8c11-3a1f00c0ffe2"}}"#
+            )
         );
         assert_ne!(
             key(r#"{"type":"identification","event":{"image":"i"}}"#),

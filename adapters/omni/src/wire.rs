@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use faceway_core::{
-    Device, DeviceType, Facts, Image, ImageRole, Malformed, Members, Private, RecordKey, Reject,
-    Rest, Scrub, Text,
+    Device, DeviceType, Facts, Image, ImageRole, Malformed, Members, Private, Reject, Rest, Scrub,
+    Text,
 };
 use serde_json::value::RawValue;
 
@@ -109,9 +109,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Id, time and pictures of the record, and the presence that it belongs to. Gives the record's key when its id is
-    /// told.
-    pub(crate) fn read_event(&mut self, facts: &mut Facts<'a>) -> Option<RecordKey> {
+    /// Id, time and pictures of the record, and the presence that it belongs to.
+    pub(crate) fn read_event(&mut self, facts: &mut Facts<'a>) {
         facts.object.track_id = self.top.identifier("activity_id");
         facts.vendor_id = self.event.identifier("id");
         facts.occurred_at = self.event.time("detection_date");
@@ -120,7 +119,6 @@ impl<'a> Message<'a> {
             self.image(facts, "image_link", ImageRole::Face);
         }
         self.image(facts, "original_image_link", ImageRole::Scene);
-        Some(RecordKey::of(&["event", facts.vendor_id.as_deref()?]))
     }
 
     fn image(&mut self, facts: &mut Facts<'a>, name: &str, role: ImageRole) {

@@ -14,6 +14,7 @@ pub mod connect;
 mod fields;
 mod form;
 mod greeting;
+mod identity;
 mod message;
 mod person;
 mod scrub;

@@ -4,10 +4,12 @@
 use faceway_core::{
     AgeGroup, Attribute, Attributes, Device, DeviceType, Facts, Gender, Image, ImageRole, Kind,
     Mask, Match, Members, Object, ObjectType, Picture, Private, Reading, RecordKey, Rest, Text,
+    content_digest,
 };
 
 use crate::connect::{Protocol, wanted};
 use crate::fields::Fields;
+use crate::identity::{Sent, report_key};
 use crate::person;
 use crate::scrub::scrub;
 use crate::wire::Around;
@@ -63,7 +65,7 @@ pub(crate) struct Message<'t> {
     /// `media_device_info`, of v2's history.
     media: Fields<'t>,
     /// `recognize_face_attr`, of the history.
-    face: Fields<'t>,
+    pub(crate) face: Fields<'t>,
 }
 
 /// Reads a message whose text is `text`.
@@ -78,17 +80,21 @@ pub(crate) fn read_message(
     let names_of = (has(&V1), has(&V2));
     let mut message = Message::new(members);
     let mut facts = Facts::default();
-    let mut key = None;
-    if is_recognition {
-        key = message.recognition(&mut facts, around);
+    let sent = Sent::of(&message);
+    let key = if is_recognition {
+        message.recognition(&mut facts, around);
         message.check_protocol(names_of, around);
+        sent.key(&facts, text)
     } else if is_report {
         facts.device = message.reporting_box(around);
-    }
+        report_key(&message.top.members, &facts, text)
+    } else {
+        RecordKey::passing(&["content", &content_digest(text).to_string()])
+    };
     let pictures = message.pictures(&mut facts, around);
     message.leave(&mut facts);
     Reading {
-        key: key.unwrap_or_else(|| RecordKey::digest(text.as_bytes())),
+        key,
         facts,
         pictures,
     }
@@ -107,14 +113,7 @@ impl<'t> Message<'t> {
         }
     }
 
-    /// Gives the record's key unless too little of it is told.
-    fn recognition(
-        &mut self,
-        facts: &mut Facts<'static>,
-        around: &Around<'_>,
-    ) -> Option<RecordKey> {
-        let identity = self.top.peek("identity_id").unwrap_or_default();
-        let score = self.score_sent();
+    fn recognition(&mut self, facts: &mut Facts<'static>, around: &Around<'_>) {
         facts.kind = Kind::Recognition;
         facts.vendor_id = self.top.identifier("event_id");
         facts.occurred_at = self.top.time("timestamp");
@@ -127,30 +126,6 @@ impl<'t> Message<'t> {
             candidates: Vec::new(),
         };
         facts.object = self.object();
-        if let Some(id) = &facts.vendor_id {
-            return Some(RecordKey::of(&["event", id]));
-        }
-        // Without a time the other fields would make one record of a person's whole day.
-        let time = facts.occurred_at?.as_millis().to_string();
-        // The SE3 names no camera's id.
-        let device = &facts.device;
-        let device = device.id.as_deref().or(device.address.as_deref());
-        let device = device.map(comparable);
-        Some(RecordKey::of(&[
-            "record",
-            &device.unwrap_or_default(),
-            &time,
-            &identity,
-            &score,
-        ]))
-    }
-
-    /// `94.8` and `94.80` are the same score.
-    fn score_sent(&self) -> String {
-        let raw = self.top.members.peek("score");
-        raw.and_then(|raw| serde_json::from_str::<f64>(raw.get()).ok())
-            .map(|score| score.to_string())
-            .unwrap_or_default()
     }
 
     fn device(&mut self, around: &Around<'_>) -> Device<'static> {
@@ -333,16 +308,6 @@ impl<'t> Message<'t> {
             }
         }
         facts.vendor = Private::new(vendor);
-    }
-}
-
-/// The same camera with and without dashes in its UUID: the realtime stream writes them, v2's history does not.
-fn comparable(id: &str) -> String {
-    let plain: String = id.chars().filter(|sign| *sign != '-').collect();
-    let is_uuid = plain.len() == 32 && plain.bytes().all(|digit| digit.is_ascii_hexdigit());
-    match is_uuid {
-        true => plain.to_ascii_lowercase(),
-        false => id.to_owned(),
     }
 }
 

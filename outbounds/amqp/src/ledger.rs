@@ -225,7 +225,8 @@ mod tests {
     use faceway_core::RecordKey;
 
     fn id(at: u64) -> EventId {
-        EventId::new("ledger", &RecordKey::of(&[&at.to_string()]))
+        RecordKey::weak(&[&at.to_string()])
+            .id("ledger", faceway_core::Timestamp::from_seconds(0).unwrap())
     }
 
     fn ack(tag: u64, carried: Carried) -> Confirmed {

@@ -5,7 +5,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faceway_core::{AppendError, Batch, BuriedChoice, EventId, Lane, Receipt, Start};
+use faceway_core::{
+    AppendError, Batch, BuriedChoice, EventId, Lane, Newest, Receipt, RecordId, Start,
+};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::lane::change::Range;
@@ -45,6 +47,8 @@ pub(crate) enum Ask {
     DropQuarantined(Option<Vec<u64>>),
     /// Under which number is this event known?
     Find(EventId),
+    /// Which are the newest known events of these records?
+    NewestOf(Vec<RecordId>),
     /// Make durable what was settled.
     Sync,
 }
@@ -69,6 +73,7 @@ pub(crate) enum Done {
     Flag(bool),
     Count(u64),
     Found(Option<u64>),
+    Newest(Vec<Option<Newest>>),
     Nothing,
 }
 

@@ -42,8 +42,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BoxFuture, Clock, Lane, Lease, Passed, Private, Receipt, Room, Settlement,
-    Sha256, Spool, SpoolError, Start, Survey, Timestamp,
+    AppendError, Batch, BoxFuture, Clock, Lane, Lease, Newest, Passed, Private, Receipt, RecordId,
+    Room, Settlement, Sha256, Spool, SpoolError, Start, Survey, Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -210,6 +210,18 @@ fn weight(batch: &Batch) -> usize {
 impl Spool for DiskSpool {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>> {
         Box::pin(self.append_batch(batch))
+    }
+
+    fn newest_of(
+        &self,
+        records: Vec<RecordId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>> {
+        Box::pin(async move {
+            match self.shared.ask(Ask::NewestOf(records)).await? {
+                Done::Newest(newest) => Ok(newest),
+                _ => Err(AppendError::Failing),
+            }
+        })
     }
 
     fn open_lane(&self, name: &str, start: Start) -> BoxFuture<'_, Result<Lane, SpoolError>> {

@@ -1,15 +1,19 @@
 //! Which ids are known: a small table in memory over a narrow one on disk that outlives the events.
 //!
-//! In memory an id is 32 bits of fingerprint and 32 bits of sequence number, 18 MB at the bound. A fingerprint that is
-//! found is compared with the id on disk, so an event is never taken for another one.
+//! In memory an id is 32 bits of fingerprint and 32 bits of sequence number, 18 MB at the bound. The fingerprint is one of
+//! the record ([`EventId::record`]), so all ids of a record are found together. One that is found is compared with the id
+//! on disk, so an event is never taken for another one. Of each record the newest [`OF_RECORD_MAX`] ids are known: a
+//! camera that goes on and off for a year would make the table slow for everybody.
 
-use faceway_core::EventId;
+use faceway_core::{EventId, Newest, RecordId};
 use hashbrown::HashTable;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::row::fields_crc;
 use crate::store::get;
 
+/// Ids of one record that are known at most.
+const OF_RECORD_MAX: usize = 16;
 /// Rows of ids that leave in one group at most.
 const EVICT_ROWS_MAX: usize = 64;
 
@@ -18,6 +22,15 @@ struct Slot {
     print: u32,
     /// The low half of the sequence number; all in the table lie within 2^32 of the newest.
     seq: u32,
+}
+
+/// What is known of an id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Under which number.
+    pub(crate) seq: Option<u64>,
+    /// Whether its record is known under another id.
+    pub(crate) has_another: bool,
 }
 
 /// See the module.
@@ -72,18 +85,51 @@ impl Seen {
 
     /// The number under which an id is known.
     pub(crate) fn find(&mut self, conn: &Connection, id: EventId) -> rusqlite::Result<Option<u64>> {
-        let print = fingerprint(id.as_bytes());
-        let newest = self.newest;
-        let same = |slot: &&Slot| slot.print == print;
-        let seqs: Vec<u64> = (self.table.iter_hash(spread(print)).filter(same))
-            .map(|slot| newest - u64::from((newest as u32).wrapping_sub(slot.seq)))
-            .collect();
-        for seq in seqs {
-            if self.is_at(conn, seq, id)? {
-                return Ok(Some(seq));
+        Ok(self.look(conn, id)?.seq)
+    }
+
+    /// What is known of an id and of its record.
+    pub(crate) fn look(&mut self, conn: &Connection, id: EventId) -> rusqlite::Result<Known> {
+        let mut known = Known::default();
+        for seq in self.candidates(id.record()) {
+            match self.at(conn, seq)? {
+                Some(other) if other == id => {
+                    known.seq = Some(seq);
+                    break;
+                }
+                Some(other) => known.has_another |= other.record() == id.record(),
+                None => {}
+            }
+        }
+        Ok(known)
+    }
+
+    /// The newest known event of a record.
+    pub(crate) fn newest_of(
+        &mut self,
+        conn: &Connection,
+        record: RecordId,
+    ) -> rusqlite::Result<Option<Newest>> {
+        for seq in self.candidates(record) {
+            if let Some(id) = self.at(conn, seq)?
+                && id.record() == record
+            {
+                return Ok(Some(Newest { seq, id }));
             }
         }
         Ok(None)
+    }
+
+    /// Where ids of a record may be, the newest first.
+    fn candidates(&self, record: RecordId) -> Vec<u64> {
+        let print = fingerprint(record);
+        let newest = self.newest;
+        let same = |slot: &&Slot| slot.print == print;
+        let mut seqs: Vec<u64> = (self.table.iter_hash(spread(print)).filter(same))
+            .map(|slot| newest - u64::from((newest as u32).wrapping_sub(slot.seq)))
+            .collect();
+        seqs.sort_unstable_by(|one, other| other.cmp(one));
+        seqs
     }
 
     /// Notes an id of the group that is being written. Its numbers must follow each other.
@@ -144,7 +190,29 @@ impl Seen {
     fn put(&mut self, seq: u64, id: &[u8]) {
         let slot = slot(seq, id);
         self.newest = self.newest.max(seq);
+        self.limit(slot.print);
         (self.table).insert_unique(spread(slot.print), slot, |slot| spread(slot.print));
+    }
+
+    /// Lets the oldest of a record go from memory, so that there is room for one more.
+    fn limit(&mut self, print: u32) {
+        let newest = self.newest as u32;
+        let age = |slot: &Slot| newest.wrapping_sub(slot.seq);
+        let of_record = self.table.iter_hash(spread(print));
+        let of_record = of_record.filter(|slot| slot.print == print).copied();
+        let (mut count, mut oldest) = (0, None::<Slot>);
+        for slot in of_record {
+            count += 1;
+            if oldest.is_none_or(|known| age(&known) < age(&slot)) {
+                oldest = Some(slot);
+            }
+        }
+        if count >= OF_RECORD_MAX
+            && let Some(oldest) = oldest
+            && let Ok(entry) = (self.table).find_entry(spread(print), |slot| *slot == oldest)
+        {
+            entry.remove();
+        }
     }
 
     fn remove(&mut self, seq: u64, id: &[u8]) {
@@ -157,14 +225,15 @@ impl Seen {
         }
     }
 
-    fn is_at(&mut self, conn: &Connection, seq: u64, id: EventId) -> rusqlite::Result<bool> {
-        if let Some(same) = compare(self.fresh_from, &self.fresh, seq, id) {
-            return Ok(same);
+    /// The id that is kept under a number; `None` where its row is gone or damaged.
+    fn at(&mut self, conn: &Connection, seq: u64) -> rusqlite::Result<Option<EventId>> {
+        if let Some(id) = id_at(self.fresh_from, &self.fresh, seq) {
+            return Ok(Some(id));
         }
         if let Some((first, ids)) = &self.looked_at
-            && let Some(same) = compare(*first, ids, seq, id)
+            && let Some(id) = id_at(*first, ids, seq)
         {
-            return Ok(same);
+            return Ok(Some(id));
         }
         let sql = "SELECT seq, ids, crc FROM seen WHERE seq <= ? ORDER BY seq DESC LIMIT 1";
         let row = (conn.prepare_cached(sql)?)
@@ -178,21 +247,21 @@ impl Seen {
             .optional()?;
         let sound = row.filter(|(first, ids, crc)| ids_crc(*first, ids) == *crc);
         let Some((first, ids, _)) = sound else {
-            return Ok(false);
+            return Ok(None);
         };
-        let same = compare(first, &ids, seq, id).unwrap_or(false);
+        let id = id_at(first, &ids, seq);
         self.looked_at = Some((first, ids));
-        Ok(same)
+        Ok(id)
     }
 }
 
-/// Whether `id` is the one at `seq` of the `ids` from `first` on; `None` when `seq` is not among them.
-fn compare(first: u64, ids: &[u8], seq: u64, id: EventId) -> Option<bool> {
+/// The id at `seq` of the `ids` from `first` on; `None` when `seq` is not among them.
+fn id_at(first: u64, ids: &[u8], seq: u64) -> Option<EventId> {
     let at = usize::try_from(seq.checked_sub(first)?)
         .ok()?
         .checked_mul(16)?;
-    let stored = ids.get(at..at + 16)?;
-    Some(stored == id.as_bytes())
+    let id = ids.get(at..at + 16)?.try_into().ok()?;
+    Some(EventId::from_bytes(id))
 }
 
 fn ids_crc(first: u64, ids: &[u8]) -> i64 {
@@ -201,24 +270,22 @@ fn ids_crc(first: u64, ids: &[u8]) -> i64 {
 
 fn slot(seq: u64, id: &[u8]) -> Slot {
     Slot {
-        print: fingerprint(id),
+        print: print_of(id),
         seq: seq as u32,
     }
 }
 
-/// Ids are digests already; folding both halves makes ids that were made by hand good enough as well.
-fn fingerprint(id: &[u8]) -> u32 {
-    let half = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte))
-    };
-    let (low, high) = id.split_at(id.len() / 2);
-    let product = u128::from(half(low) ^ 0x9e37_79b9_7f4a_7c15)
-        .wrapping_mul(u128::from(half(high) ^ 0xd6e8_feb8_6659_fd93));
-    ((product >> 64) as u64 ^ product as u64)
+/// Records are digests already; multiplying makes ids that were made by hand good enough as well.
+fn fingerprint(record: RecordId) -> u32 {
+    (u64::from_be_bytes(record.0) ^ 0x9e37_79b9_7f4a_7c15)
         .wrapping_mul(0xff51_afd7_ed55_8ccd)
         .rotate_left(32) as u32
+}
+
+/// The same of an id as it is stored.
+fn print_of(id: &[u8]) -> u32 {
+    let half = id.first_chunk().copied().unwrap_or_default();
+    fingerprint(RecordId(half))
 }
 
 fn spread(print: u32) -> u64 {
@@ -239,7 +306,12 @@ mod tests {
     }
 
     fn id(number: u128) -> EventId {
-        EventId::from_bytes(number.to_be_bytes())
+        EventId::from_bytes((number << 64 | 7).to_be_bytes())
+    }
+
+    /// Another id of the same record.
+    fn another(number: u128, content: u128) -> EventId {
+        EventId::from_bytes((number << 64 | content << 8).to_be_bytes())
     }
 
     fn add(seen: &mut Seen, conn: &Connection, seqs: std::ops::Range<u64>) {
@@ -299,5 +371,27 @@ mod tests {
             seen.find(&conn, id(u128::from(far) + 9)).unwrap(),
             Some(far + 9)
         );
+    }
+
+    #[test]
+    fn other_contents_of_a_record_are_told_and_the_newest_is_found() {
+        let conn = conn();
+        let mut seen = Seen::load(&conn, 1000).unwrap();
+        for content in 1..=40_u64 {
+            let id = another(5, u128::from(content));
+            let known = seen.look(&conn, id).unwrap();
+            assert_eq!((known.seq, known.has_another), (None, content > 1));
+            seen.add(content, id);
+            seen.flush(&conn).unwrap();
+            seen.commit();
+        }
+        let mut again = Seen::load(&conn, 1000).unwrap();
+        for seen in [&mut seen, &mut again] {
+            let newest = seen.newest_of(&conn, id(5).record()).unwrap().unwrap();
+            assert_eq!((newest.seq, newest.id), (40, another(5, 40)));
+            assert_eq!(seen.find(&conn, another(5, 30)).unwrap(), Some(30));
+            assert_eq!(seen.newest_of(&conn, id(6).record()).unwrap(), None);
+            assert_eq!(seen.len(), super::OF_RECORD_MAX);
+        }
     }
 }

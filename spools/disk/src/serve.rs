@@ -64,6 +64,15 @@ impl Writer {
                 .find(conn, *id)
                 .map(Done::Found)
                 .map_err(Trouble::from),
+            Ask::NewestOf(records) => {
+                let newest = records
+                    .iter()
+                    .map(|record| self.seen.newest_of(conn, *record));
+                newest
+                    .collect::<Result<_, _>>()
+                    .map(Done::Newest)
+                    .map_err(Trouble::from)
+            }
             Ask::Sync => Ok(Done::Nothing),
         };
         match done {
@@ -96,7 +105,8 @@ impl Writer {
         let mut receipts = Vec::with_capacity(batch.events.len());
         let first = group.rows.len();
         for event in &batch.events {
-            if self.seen.find(conn, event.id)?.is_some() {
+            let known = self.seen.look(conn, event.id)?;
+            if known.seq.is_some() {
                 receipts.push(Receipt::Duplicate);
                 continue;
             }
@@ -106,7 +116,10 @@ impl Writer {
             self.seen.add(seq, event.id);
             insert_event(conn, seq, event)?;
             group.rows.push(row(seq, event));
-            receipts.push(Receipt::Appended(seq));
+            receipts.push(match known.has_another {
+                true => Receipt::Conflict(seq),
+                false => Receipt::Appended(seq),
+            });
         }
         if first < group.rows.len() {
             self.keep_pictures(conn, batch, &receipts)?;
@@ -131,7 +144,7 @@ impl Writer {
         let now = self.shared.clock.now().as_millis();
         let mut kept: HashSet<Sha256> = HashSet::new();
         for (event, receipt) in batch.events.iter().zip(receipts) {
-            let Receipt::Appended(seq) = *receipt else {
+            let Some(seq) = receipt.seq() else {
                 continue;
             };
             for sha256 in &event.images {

@@ -72,7 +72,8 @@ mod tests {
 
     fn message(name: &str, body: String) -> Message {
         Message {
-            id: EventId::new("lobby", &RecordKey::of(&["uuid", name])),
+            id: RecordKey::weak(&["uuid", name])
+                .id("lobby", faceway_core::Timestamp::from_seconds(0).unwrap()),
             kind: "recognition".into(),
             device: DeviceKey(1),
             received_at: Timestamp::from_millis(0).unwrap(),

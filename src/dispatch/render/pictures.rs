@@ -165,9 +165,7 @@ fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 mod tests {
     use std::time::Duration;
 
-    use faceway_core::{
-        Batch, DeviceKey, EventId, NewEvent, Picture, Private, RecordKey, Timestamp,
-    };
+    use faceway_core::{Batch, DeviceKey, NewEvent, Picture, Private, RecordKey, Timestamp};
     use faceway_rules::parse;
     use faceway_spool_disk::{DiskSettings, DiskSpool};
     use faceway_testkit::clock::TestClock;
@@ -208,7 +206,7 @@ mod tests {
         let event = serde_json::json!({ "kind": "alarm", "images": images, "vendor": { "x": "y".repeat(9000) } });
         let body = Bytes::from(event.to_string());
         let new = NewEvent {
-            id: EventId::new("a", &RecordKey::of(&["1"])),
+            id: RecordKey::weak(&["1"]).id("a", faceway_core::Timestamp::from_seconds(0).unwrap()),
             device: DeviceKey::new("a", "b"),
             received_at: Timestamp::from_seconds(1).unwrap(),
             images: pictures.iter().map(|picture| picture.sha256).collect(),

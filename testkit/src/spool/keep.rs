@@ -5,9 +5,9 @@ use std::task::Poll;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use faceway_core::{Batch, NewUnreadable, Picture, Private, Receipt, Sha256, Start};
+use faceway_core::{Batch, NewEvent, NewUnreadable, Picture, Private, Receipt, Sha256, Start};
 
-use super::{Bench, event, id, time};
+use super::{Bench, another_id, event, id, time};
 
 /// One receipt for each event, in their order, with rising numbers.
 pub async fn receipts_ascend(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -86,6 +86,67 @@ pub async fn duplicates_at_the_same_time_are_kept_once(
         kept += usize::from(task.await?? != [Receipt::Duplicate]);
     }
     ensure!(kept == 4, "{kept} of 4 kept");
+    Ok(())
+}
+
+/// An event whose record is known with another content is kept, and told apart from one whose record is new; each of both
+/// is recognised when it comes again.
+pub async fn another_content_of_a_record_is_a_conflict(
+    bench: &mut Bench<'_>,
+) -> anyhow::Result<()> {
+    let another = |content| NewEvent {
+        id: another_id(1, content),
+        ..event(1, 1)
+    };
+    let receipts = bench.append(vec![event(1, 1), another(1)]).await?;
+    ensure!(
+        matches!(receipts[..], [Receipt::Appended(_), Receipt::Conflict(_)]),
+        "{receipts:?}"
+    );
+    bench.reopen().await?;
+    let receipts = bench
+        .append(vec![another(2), event(1, 1), another(1), event(2, 1)])
+        .await?;
+    let [
+        Receipt::Conflict(_),
+        Receipt::Duplicate,
+        Receipt::Duplicate,
+        Receipt::Appended(_),
+    ] = receipts[..]
+    else {
+        anyhow::bail!("{receipts:?}");
+    };
+    Ok(())
+}
+
+/// The newest of each record is told, also after opening again, and nothing of a record that is not known.
+pub async fn the_newest_of_a_record_is_known(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let asked = vec![id(1).record(), id(9).record(), id(2).record()];
+    ensure!(bench.spool()?.newest_of(asked.clone()).await? == [None, None, None]);
+    let another = NewEvent {
+        id: another_id(1, 1),
+        ..event(1, 1)
+    };
+    let receipts = bench
+        .append(vec![event(1, 1), event(2, 1), another])
+        .await?;
+    let seqs: Vec<u64> = receipts.into_iter().filter_map(Receipt::seq).collect();
+    for _ in 0..2 {
+        let newest = bench.spool()?.newest_of(asked.clone()).await?;
+        let told = newest
+            .iter()
+            .map(|newest| newest.map(|known| (known.seq, known.id)));
+        let told: Vec<_> = told.collect();
+        ensure!(
+            told == [
+                Some((seqs[2], another_id(1, 1))),
+                None,
+                Some((seqs[1], id(2)))
+            ],
+            "{told:?}"
+        );
+        bench.reopen().await?;
+    }
     Ok(())
 }
 

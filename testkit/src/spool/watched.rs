@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BoxFuture, Lane, Lease, Passed, Private, Receipt, Room, Settlement, Sha256,
-    Spool, SpoolError, Start, Survey, Timestamp,
+    AppendError, Batch, BoxFuture, Lane, Lease, Newest, Passed, Private, Receipt, RecordId, Room,
+    Settlement, Sha256, Spool, SpoolError, Start, Survey, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -48,6 +48,13 @@ impl Spool for Watched {
             return Box::pin(async { Err(AppendError::Full) });
         }
         self.inner.append(batch)
+    }
+
+    fn newest_of(
+        &self,
+        records: Vec<RecordId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>> {
+        self.inner.newest_of(records)
     }
 
     fn open_lane(&self, name: &str, start: Start) -> BoxFuture<'_, Result<Lane, SpoolError>> {

@@ -1,0 +1,143 @@
+//! What makes a record of a box itself. Its ids are weak: firmware without them sends none, others give one to all faces of
+//! a frame. So camera, time, person, verdict and score join them, and of somebody whom nobody knows the face: all of it is
+//! told alike by the websocket and by the history.
+
+use std::collections::BTreeSet;
+
+use faceway_core::lenient::picture;
+use faceway_core::{Facts, Members, RecordKey, content_digest};
+use serde_json::value::RawValue;
+
+use crate::message::Message;
+
+/// More cameras than this hang on no box: each costs a look at what was kept.
+const CAMERAS_MAX: usize = 256;
+
+/// What a message says of itself before it is taken apart.
+pub(crate) struct Sent {
+    identity: String,
+    name: String,
+    score: String,
+    face: Option<String>,
+}
+
+impl Sent {
+    pub(crate) fn of(message: &Message<'_>) -> Self {
+        let top = &message.top;
+        Self {
+            identity: top.peek("identity_id").unwrap_or_default(),
+            name: top.peek("identity_name").unwrap_or_default(),
+            score: score(top.members.peek("score")),
+            face: face(message),
+        }
+    }
+
+    /// The key of a recognition. Without a time the other fields would make one record of a person's whole day.
+    pub(crate) fn key(&self, facts: &Facts<'_>, text: &str) -> RecordKey {
+        let Some(time) = facts.occurred_at else {
+            return RecordKey::passing(&["content", &content_digest(text).to_string()]);
+        };
+        // The SE3 names no camera's id.
+        let device = &facts.device;
+        let device = device.id.as_deref().or(device.address.as_deref());
+        let category = facts.person.category;
+        let category = category.map_or_else(String::new, |category| format!("{category:?}"));
+        // A name for want of one differs between the box's ways out.
+        let is_named = facts.person.id.is_some() || facts.person.name.is_some();
+        RecordKey::weak(&[
+            "seen",
+            facts.vendor_id.as_deref().unwrap_or_default(),
+            &device.map(comparable).unwrap_or_default(),
+            &time.as_millis().to_string(),
+            &self.identity,
+            if is_named { &self.name } else { "" },
+            &category,
+            &self.score,
+            // Somebody known is not in one frame twice, and the history may come without pictures.
+            match &self.face {
+                Some(face) if !is_named => face,
+                _ => "",
+            },
+        ])
+    }
+}
+
+/// The key of a report of how the box and its cameras are. It has no time, so it is a resend only while nothing else was
+/// said: by a report of the same cameras, or by one that one of them is in.
+pub(crate) fn report_key(members: &Members<'_>, facts: &Facts<'_>, text: &str) -> RecordKey {
+    let device = &facts.device;
+    let licence = members.peek("mq_license_key").map_or("", RawValue::get);
+    let reporter = device.id.as_deref().or(device.address.as_deref());
+    let reporter = reporter.unwrap_or(licence);
+    let content = content_digest(text).to_string();
+    let cameras: BTreeSet<String> = ["sub_devices", "media_devices"]
+        .iter()
+        .filter_map(|list| members.peek(list))
+        .flat_map(cameras)
+        .take(CAMERAS_MAX)
+        .collect();
+    let all = ["box", reporter];
+    let mut cameras = cameras.iter();
+    match (cameras.next(), cameras.next()) {
+        (Some(only), None) => {
+            RecordKey::state(&["camera", reporter, only], &[&content], [&all[..]])
+        }
+        (first, second) => {
+            let each: Vec<[&str; 3]> = (first.into_iter().chain(second).chain(cameras))
+                .map(|camera| ["camera", reporter, camera.as_str()])
+                .collect();
+            RecordKey::state(&all, &[&content], each.iter().map(|camera| &camera[..]))
+        }
+    }
+}
+
+/// What names each camera of a list.
+fn cameras(list: &RawValue) -> Vec<String> {
+    let items: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
+    let name = |item: &RawValue| {
+        let members = Members::of(item)?;
+        let names = [
+            "media_device_id",
+            "device_id",
+            "ep_id",
+            "media_device_ip",
+            "ep_ip",
+        ];
+        names
+            .iter()
+            .find_map(|name| Some(comparable(members.peek(name)?.get().trim_matches('"'))))
+    };
+    items.into_iter().filter_map(name).collect()
+}
+
+/// `94.8` and `94.80` are the same score.
+fn score(raw: Option<&RawValue>) -> String {
+    let number = raw.and_then(|raw| raw.get().parse::<f64>().ok());
+    number.map_or_else(String::new, |score| score.to_string())
+}
+
+/// The digest of the face's picture, whether it is wanted or not; without one, of where the face was.
+fn face(message: &Message<'_>) -> Option<String> {
+    let Message { top, ext, face, .. } = message;
+    let pictures = ["recognize_face", "recognize_face_image"]
+        .iter()
+        .flat_map(|name| [top, ext].map(|fields| fields.members.peek(name)));
+    let pictures = pictures
+        .flatten()
+        .filter_map(|raw| picture(raw).ok().flatten());
+    let digest = pictures.map(|picture| picture.sha256.to_string()).next();
+    digest.or_else(|| {
+        let place = face.members.peek("box").map(RawValue::get);
+        place.map(|place| content_digest(place).to_string())
+    })
+}
+
+/// The same camera with and without dashes in its UUID: the realtime stream writes them, v2's history does not.
+fn comparable(id: &str) -> String {
+    let plain: String = id.chars().filter(|sign| *sign != '-').collect();
+    let is_uuid = plain.len() == 32 && plain.bytes().all(|digit| digit.is_ascii_hexdigit());
+    match is_uuid {
+        true => plain.to_ascii_lowercase(),
+        false => id.to_owned(),
+    }
+}

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::members::CUT_OFF;
 use crate::{Dialogue, Facts, Picture, Private, RecordKey, Said};
 
 /// One vendor. Pure: no I/O, no clock, no randomness. The same arrival always gives the same readings.
@@ -131,6 +132,9 @@ pub enum Reject {
     /// It cannot be read: it is kept in quarantine and, as no retry can cure it, answered with success.
     #[error("{0}")]
     Unreadable(Cow<'static, str>),
+    /// It ends before its last brace: it did not come whole. It is kept in quarantine, and the source hears an error.
+    #[error("{0}")]
+    CutOff(Cow<'static, str>),
     /// It is something that Faceway must not accept; it is not kept. The text says what to do instead.
     #[error("{0}")]
     Refused(Cow<'static, str>),
@@ -138,7 +142,11 @@ pub enum Reject {
 
 impl From<crate::Malformed> for Reject {
     fn from(malformed: crate::Malformed) -> Self {
-        Self::Unreadable(malformed.to_string().into())
+        let reason = malformed.to_string().into();
+        match malformed {
+            crate::Malformed::NotJson { what: CUT_OFF, .. } => Self::CutOff(reason),
+            _ => Self::Unreadable(reason),
+        }
     }
 }
 

@@ -215,6 +215,9 @@ impl<'a> Members<'a> {
     }
 }
 
+/// What is wrong with a text that ends too early.
+pub(crate) const CUT_OFF: &str = "cut off";
+
 /// Says what is wrong without repeating any of the body: serde's own message may quote a value.
 pub(crate) fn malformed(
     error: &serde_json::Error,
@@ -232,7 +235,7 @@ pub(crate) fn malformed(
         Category::Eof => Malformed::NotJson {
             line: error.line(),
             column: error.column(),
-            what: "cut off",
+            what: CUT_OFF,
         },
         _ => Malformed::NotJson {
             line: error.line(),

@@ -52,7 +52,9 @@ impl Read {
         let elements = adapter
             .read(&arrival, &settings)
             .map_err(|reject| match reject {
-                Reject::Unreadable(reason) => Failure::input(format!("cannot be read: {reason}")),
+                Reject::Unreadable(reason) | Reject::CutOff(reason) => {
+                    Failure::input(format!("cannot be read: {reason}"))
+                }
                 Reject::Refused(reason) => Failure::input(format!("is refused: {reason}")),
             })?;
         let stamp = Stamp {

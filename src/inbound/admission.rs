@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use faceway_core::Private;
 use http::Uri;
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +23,8 @@ pub(super) enum Denied {
     Address,
     /// 401.
     Token,
+    /// 403: a browser sends it for a web page.
+    Page,
 }
 
 impl Admission {
@@ -37,7 +39,12 @@ impl Admission {
             return Err(Denied::Address);
         }
         let Some(expected) = &self.token else {
-            return Ok(());
+            // Any page that somebody on the site looks at could push otherwise.
+            return if is_from_a_page(headers) {
+                Err(Denied::Page)
+            } else {
+                Ok(())
+            };
         };
         let named = bearer(headers).is_some_and(|token| matches(token.as_bytes(), expected))
             || uri
@@ -47,6 +54,35 @@ impl Admission {
         if named { Ok(()) } else { Err(Denied::Token) }
     }
 }
+
+/// Browsers name the page that sends (`Origin`) and how it stands to us (`Sec-Fetch-Site`); devices send neither. A page of
+/// our own would name our own address as its origin. A name with a dot is not believed: whoever owns it may have pointed it
+/// here.
+fn is_from_a_page(headers: &HeaderMap) -> bool {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or("?").trim())
+    };
+    if matches!(text(SEC_FETCH_SITE), Some(site) if !matches!(site, "none" | "same-origin")) {
+        return true;
+    }
+    let Some(origin) = text(ORIGIN.as_str()) else {
+        return false;
+    };
+    let authority = origin
+        .split_once("://")
+        .map_or("", |(_, authority)| authority);
+    let host = text(HOST.as_str()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_own = !authority.is_empty()
+        && authority.eq_ignore_ascii_case(host)
+        && (is_address || !name.contains('.'));
+    !is_own
+}
+
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 fn matches(token: &[u8], expected: &Private<[u8; 32]>) -> bool {
     let digest: [u8; 32] = Sha256::digest(token).into();
@@ -141,6 +177,53 @@ mod tests {
             check(&admission, "127.0.0.1", "/in/x", Some("Basic a+b c%")),
             Err(Denied::Token)
         );
+    }
+
+    #[test]
+    fn web_pages_may_not_push_where_no_token_is_asked() {
+        let open = Admission::default();
+        let shut = Admission::new(Vec::new(), Some(&Private::new("t".to_owned())));
+        for (headers, allowed) in [
+            (&[][..], true),
+            (&[("origin", "http://evil.example")], false),
+            (&[("origin", "null")], false),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "same-site")], false),
+            (&[("sec-fetch-site", "none")], true),
+            (
+                &[
+                    ("host", "10.0.0.5:8080"),
+                    ("origin", "http://10.0.0.5:8080"),
+                ],
+                true,
+            ),
+            (
+                &[("host", "Gateway:8080"), ("origin", "http://gateway:8080")],
+                true,
+            ),
+            (
+                &[
+                    ("host", "evil.example:8080"),
+                    ("origin", "http://evil.example:8080"),
+                ],
+                false,
+            ),
+        ] {
+            let headers: HeaderMap = headers
+                .iter()
+                .map(|(name, value)| {
+                    let name = http::HeaderName::from_static(name);
+                    (name, http::HeaderValue::from_static(value))
+                })
+                .collect();
+            let peer = "127.0.0.1".parse().unwrap();
+            let ask = |admission: &Admission| {
+                admission.check(peer, &"/in/x?token=t".parse().unwrap(), &headers)
+            };
+            let expected = if allowed { Ok(()) } else { Err(Denied::Page) };
+            assert_eq!(ask(&open), expected, "{headers:?}");
+            assert_eq!(ask(&shut), Ok(()), "{headers:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,6 +22,8 @@ pub(super) struct Body {
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
+    /// 411: nobody said where it ends.
+    NoLength,
     /// 413.
     TooLarge,
     /// 408: it did not come in time.
@@ -68,13 +70,19 @@ impl BodyMemory {
     }
 }
 
-/// Reads a body. An announced size over the limit is refused before a byte of it is read.
+/// Reads a body. An announced size over the limit is refused before a byte of it is read. What had come of one that breaks
+/// off is left in `came`.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Incoming,
     limits: BodyLimits,
     memory: &BodyMemory,
+    came: &mut BytesMut,
 ) -> Result<Body, BodyError> {
+    // Without either hyper takes the body for empty, and what stands behind the head for the next request.
+    if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
+        return Err(BodyError::NoLength);
+    }
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -83,7 +91,7 @@ pub(super) async fn read(
     }
     tokio::time::timeout(
         limits.timeout,
-        collect(announced, body, limits.bytes_max, memory),
+        collect(announced, body, limits.bytes_max, memory, came),
     )
     .await
     .unwrap_or(Err(BodyError::TooSlow))
@@ -94,6 +102,7 @@ async fn collect(
     mut body: Incoming,
     bytes_max: u64,
     memory: &BodyMemory,
+    bytes: &mut BytesMut,
 ) -> Result<Body, BodyError> {
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let Some(first) = next(&mut body).await? else {
@@ -115,7 +124,7 @@ async fn collect(
     }
     let mut taken = share(None, first.len(), memory)?;
     // The announced size is only a promise: memory is taken as bytes come, doubling.
-    let mut bytes = BytesMut::with_capacity(first.len().max(FREE_BYTES));
+    bytes.reserve(first.len().max(FREE_BYTES));
     bytes.extend_from_slice(&first);
     while let Some(piece) = next(&mut body).await? {
         let size = bytes.len() + piece.len();
@@ -130,7 +139,7 @@ async fn collect(
         bytes.extend_from_slice(&piece);
     }
     Ok(Body {
-        bytes: bytes.freeze(),
+        bytes: bytes.split().freeze(),
         _share: taken,
     })
 }

@@ -1,10 +1,12 @@
 //! From what came in to what is to be kept: read by the adapter, given ids, written once. Pure but for the clock's time that
 //! is handed in.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use faceway_core::{
     Arrival, Batch, DeviceKey, Element, Kind, NewEvent, NewUnreadable, Private, Reading, RecordId,
-    Reject, Stamp, Timestamp, encode, stamp,
+    Reject, Sha256, Stamp, Timestamp, encode, stamp,
 };
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 
@@ -19,6 +21,10 @@ pub(super) struct Heard {
     pub(super) counted: Vec<Counted>,
     /// Of what was kept before, all that the ids depend on.
     pub(super) depends_on: Vec<RecordId>,
+    /// It is a piece of a body: what the source is to be told.
+    pub(super) cut: Option<Cow<'static, str>>,
+    /// The digest of the piece, where it is new.
+    pub(super) piece: Option<Sha256>,
 }
 
 /// How an event is counted when it is new.
@@ -36,10 +42,13 @@ impl Inbound {
         arrival: &Arrival<'_>,
         received_at: Timestamp,
         earlier: &mut Earlier,
-    ) -> Result<Heard, std::borrow::Cow<'static, str>> {
+    ) -> Result<Heard, Cow<'static, str>> {
         let elements = match self.adapter.read(arrival, &self.settings) {
             Ok(elements) => elements,
             Err(Reject::Refused(reason)) => return Err(reason),
+            Err(Reject::CutOff(reason)) => {
+                return Ok(self.piece(arrival.headers, arrival.body, reason, received_at));
+            }
             Err(Reject::Unreadable(reason)) => {
                 let unreadable = self.unreadable(arrival, reason, arrival.body, received_at);
                 let mut heard = Heard::default();
@@ -54,6 +63,31 @@ impl Inbound {
             self.add(&mut heard, element, arrival, received_at, earlier);
         }
         Ok(heard)
+    }
+
+    /// A piece of a body that did not come whole.
+    pub(super) fn piece(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        reason: Cow<'static, str>,
+        received_at: Timestamp,
+    ) -> Heard {
+        let mut heard = Heard {
+            cut: Some(format!("the body did not come whole ({reason}); Content-Length counts bytes, not characters").into()),
+            ..Heard::default()
+        };
+        heard.piece = self.cut.new_piece(body);
+        if heard.piece.is_some() {
+            let arrival = Arrival {
+                headers,
+                peer: None,
+                body,
+            };
+            let entry = self.unreadable(&arrival, reason, body, received_at);
+            heard.batch.unreadable.push(entry);
+        }
+        heard
     }
 
     fn add(
@@ -124,7 +158,7 @@ impl Inbound {
     fn unreadable(
         &self,
         arrival: &Arrival<'_>,
-        reason: std::borrow::Cow<'static, str>,
+        reason: Cow<'static, str>,
         raw: &[u8],
         received_at: Timestamp,
     ) -> NewUnreadable {

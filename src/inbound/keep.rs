@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::conflicts::Conflicts;
+use super::cut::Cut;
 use super::decode::{Counted, Heard, join};
 use super::earlier::Earlier;
 use crate::observe::InboundMetrics;
@@ -29,6 +30,7 @@ pub struct Inbound {
     clock: Arc<dyn Clock>,
     metrics: InboundMetrics,
     conflicts: Conflicts,
+    pub(super) cut: Cut,
     /// Held from asking what was kept before until what follows from it is kept: of two equal reports that come at the
     /// same time both would be new otherwise.
     in_turn: Mutex<()>,
@@ -103,6 +105,7 @@ impl Inbound {
             spool,
             clock,
             conflicts: Conflicts::default(),
+            cut: Cut::default(),
             in_turn: Mutex::default(),
         }
     }
@@ -160,6 +163,17 @@ impl Inbound {
                 Ok((false, self.busy()))
             }
         }
+    }
+
+    /// Keeps what came of a body that broke off, and says what the source is to be told.
+    pub(super) async fn keep_piece(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        why: &'static str,
+    ) -> Kept {
+        let heard = self.piece(headers, body, why.into(), self.clock.now());
+        self.append(heard, Instant::now()).await
     }
 
     /// Keeps messages of a stream, in their order, all or none: [`Outcome::Busy`] when the spool cannot keep them now. One
@@ -243,7 +257,13 @@ impl Inbound {
     }
 
     async fn append(&self, heard: Heard, began: Instant) -> Kept {
-        let Heard { batch, counted, .. } = heard;
+        let Heard {
+            batch,
+            counted,
+            cut,
+            piece,
+            ..
+        } = heard;
         let quarantined = batch.unreadable.len();
         let reason = batch.unreadable.first().map(|entry| entry.reason.clone());
         match self.spool.append(batch).await {
@@ -258,8 +278,11 @@ impl Inbound {
                     );
                 }
                 let (stored, conflicts) = self.count(&receipts, &counted);
+                if let Some(piece) = piece {
+                    self.cut.kept(piece);
+                }
                 let kept = Kept {
-                    outcome: Outcome::Kept,
+                    outcome: cut.map_or(Outcome::Kept, Outcome::Refused),
                     stored,
                     conflicts,
                     duplicates: receipts.len() - stored - conflicts,

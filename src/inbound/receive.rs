@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use faceway_core::{Answer, Outcome, Spool};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode};
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::admission::{Admission, Denied};
 use super::body::{self, BodyError, BodyLimits, BodyMemory};
-use super::{Inbound, TurnedAway, images};
+use super::{Inbound, TurnedAway, images, path};
 use crate::link::Links;
 use crate::site::{View, Way};
 
@@ -39,7 +39,7 @@ impl Receiver {
         peer: IpAddr,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let way = self.view.borrow().way(request.uri().path());
+        let way = self.view.borrow().way(&path::normal(request.uri().path()));
         let response = match way {
             Some(Way { inbound, admission }) => {
                 self.receive(&inbound, &admission, peer, request).await
@@ -70,6 +70,7 @@ impl Receiver {
             Err(denied) => {
                 inbound.turned_away();
                 let (status, why) = match denied {
+                    Denied::Page => (403, "a web page sent it, and no `token` is set"),
                     Denied::Address => (403, "this address may not push here (`allow`)"),
                     Denied::Token => (401, "its token is missing or wrong"),
                 };
@@ -87,11 +88,14 @@ impl Receiver {
             bytes_max: self.body_bytes_max,
             timeout: self.body_timeout,
         };
-        match body::read(&head.headers, body, limits, &self.memory).await {
+        let mut came = BytesMut::new();
+        match body::read(&head.headers, body, limits, &self.memory, &mut came).await {
             Ok(body) => {
                 let kept = inbound.keep(&head.headers, Some(peer), &body.bytes).await;
-                let response = response_of(inbound, &kept.outcome);
+                let mut response = response_of(inbound, &kept.outcome);
                 if let Outcome::Refused(why) = kept.outcome {
+                    // Behind a body that was cut off stands its rest, which is no request.
+                    close(&mut response);
                     let status = response.status().as_u16();
                     self.turned_away.at(inbound.name(), peer, status, why);
                 }
@@ -99,10 +103,15 @@ impl Receiver {
             }
             Err(BodyError::NoMemory) => response_of(inbound, &inbound.busy().outcome),
             Err(error) => {
-                if error == BodyError::TooLarge {
+                let (status, why) = why_no_body(error);
+                self.turned_away
+                    .at(inbound.name(), peer, status.as_u16(), why);
+                if came.is_empty() || error == BodyError::TooLarge {
                     inbound.turned_away();
-                    let why = "its body is larger than limits.body_bytes_max of gateway.toml";
-                    self.turned_away.at(inbound.name(), peer, 413, why);
+                } else if inbound.keep_piece(&head.headers, &came, why).await.outcome
+                    == Outcome::Busy
+                {
+                    return response_of(inbound, &Outcome::Busy);
                 }
                 body_response(error)
             }
@@ -139,6 +148,10 @@ fn response_of(inbound: &Inbound, outcome: &Outcome) -> Response<Full<Bytes>> {
 
 fn denied_response(denied: Denied) -> Response<Full<Bytes>> {
     match denied {
+        Denied::Page => plain(
+            StatusCode::FORBIDDEN,
+            "web pages may not push here; set `token` on the inbound in routes.toml\n",
+        ),
         Denied::Address => plain(
             StatusCode::FORBIDDEN,
             "this address may not push here; see `allow` in routes.toml\n",
@@ -156,26 +169,39 @@ fn denied_response(denied: Denied) -> Response<Full<Bytes>> {
     }
 }
 
-fn body_response(error: BodyError) -> Response<Full<Bytes>> {
-    let (status, text) = match error {
+fn why_no_body(error: BodyError) -> (StatusCode, &'static str) {
+    match error {
+        BodyError::NoLength => (
+            StatusCode::LENGTH_REQUIRED,
+            "nothing says where its body ends: send Content-Length, or Transfer-Encoding: chunked",
+        ),
         BodyError::TooLarge => (
             StatusCode::PAYLOAD_TOO_LARGE,
-            "the body is larger than limits.body_bytes_max of gateway.toml\n",
+            "its body is larger than limits.body_bytes_max of gateway.toml",
         ),
         BodyError::TooSlow => (
             StatusCode::REQUEST_TIMEOUT,
-            "the body did not come in time\n",
+            "its body did not come in time (limits.body_timeout of gateway.toml)",
         ),
-        BodyError::NoMemory | BodyError::Broken => {
-            (StatusCode::BAD_REQUEST, "the body broke off\n")
-        }
-    };
-    let mut response = plain(status, text);
+        BodyError::NoMemory | BodyError::Broken => (
+            StatusCode::BAD_REQUEST,
+            "its body broke off before the length that was announced",
+        ),
+    }
+}
+
+fn body_response(error: BodyError) -> Response<Full<Bytes>> {
+    let (status, why) = why_no_body(error);
+    let mut response = plain(status, why);
     // What is left of the body is not worth reading.
+    close(&mut response);
     response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+}
+
+/// Ends the connection behind this answer.
+fn close(response: &mut Response<Full<Bytes>>) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
 }
 
 /// 405 with the methods that are allowed.

@@ -173,7 +173,9 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_timeout)
             .max_buf_size(HEAD_BYTES_MAX.max(8192))
-            .half_close(false)
+            // "I have nothing more to say" behind a whole request is no hanging up: small devices end their direction so.
+            // One that is gone for good is ended by the system (`limit_waiting`) or when it is written to.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), self.service);
         if let Err(error) = watcher.watch(connection).await {
             // Somebody who hangs up is no trouble of ours.

@@ -183,7 +183,7 @@ pub fn validator() -> &'static Validator {
 fn outcome(adapter: &dyn Adapter, sent: &Sent) -> Result<Value, String> {
     let elements = match adapter.read(&sent.arrival(), &sent.settings) {
         Ok(elements) => elements,
-        Err(Reject::Unreadable(reason)) => {
+        Err(Reject::Unreadable(reason) | Reject::CutOff(reason)) => {
             check_reason(adapter, sent, &reason)?;
             return Ok(json!({ "unreadable": reason }));
         }

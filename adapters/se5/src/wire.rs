@@ -72,7 +72,11 @@ fn records<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Re
 fn list<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Reject> {
     let items: Vec<&'t RawValue> = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        Reject::Unreadable(format!("not JSON at line {line} column {column}, in a list").into())
+        let reason = format!("not JSON at line {line} column {column}, in a list").into();
+        match error.is_eof() {
+            true => Reject::CutOff(reason),
+            false => Reject::Unreadable(reason),
+        }
     })?;
     if items.len() > ELEMENTS_MAX {
         let reason = format!("more than {ELEMENTS_MAX} records in one list");

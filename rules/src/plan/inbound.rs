@@ -213,6 +213,11 @@ fn allow(table: &Table<'_>) -> Vec<IpNet> {
                 .ok()
                 .map(|address: std::net::IpAddr| address.into())
         });
+        if let Some(IpNet::V6(mapped)) = network
+            && let Some(v4) = mapped.addr().to_ipv4_mapped()
+        {
+            return of_mapped(reporter, item, text, v4, mapped.prefix_len());
+        }
         if network.is_none() {
             let what = item.text().unwrap_or(item.value.kind());
             reporter.error(
@@ -224,6 +229,26 @@ fn allow(table: &Table<'_>) -> Vec<IpNet> {
         network.map(|network| network.trunc())
     };
     items.iter().filter_map(network).collect()
+}
+
+/// Peers are compared by their IPv4 addresses, so a network of mapped ones is the network of these.
+fn of_mapped(
+    reporter: &Reporter,
+    item: &Node,
+    text: &str,
+    address: std::net::Ipv4Addr,
+    prefix: u8,
+) -> Option<IpNet> {
+    let network = prefix.checked_sub(96).and_then(|prefix| {
+        let network = ipnet::Ipv4Net::new(address, prefix).ok()?;
+        Some(IpNet::V4(network.trunc()))
+    });
+    if network.is_none() {
+        let message = format!("`{text}` holds more than IPv4 addresses");
+        let help = format!("for IPv4 addresses write it like \"{address}/24\"");
+        reporter.error(item.span, message, help);
+    }
+    network
 }
 
 fn settings(table: &Table<'_>, declared: &'static [Setting]) -> Settings {

@@ -70,7 +70,9 @@ fn is_own_word(adapter: &dyn Adapter, sent: &Sent, value: &str) -> bool {
         Ok(elements) => elements
             .into_iter()
             .for_each(|element| tell(element, &mut said)),
-        Err(Reject::Unreadable(reason) | Reject::Refused(reason)) => said.push(reason.into()),
+        Err(Reject::Unreadable(reason) | Reject::CutOff(reason) | Reject::Refused(reason)) => {
+            said.push(reason.into())
+        }
     }
     said.iter().any(|text| text.contains(value))
 }

@@ -1,0 +1,192 @@
+//! What devices do to the device port: ends of their own direction, bodies without a length or cut off, odd paths, pages.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::harness::{Device, Gateway, PATIENCE, Site, recognition, text};
+
+const ROUTES: &str = "[inbound.nebula.lobby]\n[inbound.findface.city]\n";
+
+/// Sends bytes, ends the own direction, and gives all that comes back.
+async fn say_all(address: std::net::SocketAddr, said: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(said).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut heard = Vec::new();
+    let reading = stream.read_to_end(&mut heard);
+    // A reset behind the answer takes nothing of it away.
+    let _ = tokio::time::timeout(PATIENCE, reading)
+        .await
+        .expect("it ends");
+    text(&heard)
+}
+
+fn request(version: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut request =
+        format!("POST /in/lobby HTTP/{version}\r\nHost: gateway\r\n{headers}\r\n").into_bytes();
+    request.extend_from_slice(body);
+    request
+}
+
+async fn counted(gateway: &Gateway, result: &str) -> f64 {
+    let series = format!("faceway_received_total{{inbound=\"lobby\",result=\"{result}\"}}");
+    gateway.metric(&series).await
+}
+
+#[tokio::test]
+async fn a_whole_request_is_answered_when_its_sender_has_nothing_more_to_say() {
+    let gateway = Site::new(ROUTES).start().await;
+    let mut stored = 0.0;
+    for version in ["1.0", "1.1"] {
+        for round in 0..10 {
+            let body = recognition("PSC1", &format!("u-{version}-{round}"));
+            let length = format!("Content-Length: {}\r\n", body.len());
+            let heard = say_all(gateway.devices, &request(version, &length, &body)).await;
+            assert!(
+                heard.contains(" 200 ") && heard.contains("success"),
+                "{heard}"
+            );
+            stored += 1.0;
+        }
+    }
+    let body = recognition("PSC1", "chunked");
+    let mut chunked = format!("{:x}\r\n", body.len()).into_bytes();
+    chunked.extend_from_slice(&body);
+    chunked.extend_from_slice(b"\r\n0\r\n\r\n");
+    let heard = say_all(
+        gateway.devices,
+        &request("1.1", "Transfer-Encoding: chunked\r\n", &chunked),
+    )
+    .await;
+    assert!(heard.contains(" 200 "), "{heard}");
+    let several: Vec<u8> = (0..3)
+        .flat_map(|number| {
+            let body = recognition("PSC1", &format!("several-{number}"));
+            request("1.1", &format!("Content-Length: {}\r\n", body.len()), &body)
+        })
+        .collect();
+    let heard = say_all(gateway.devices, &several).await;
+    assert_eq!(heard.matches("HTTP/1.1 200").count(), 3, "{heard}");
+    assert_eq!(counted(&gateway, "stored").await, stored + 4.0);
+    let heard = say_all(
+        gateway.admin,
+        b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    )
+    .await;
+    assert!(heard.contains(" 200 "), "{heard}");
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_is_never_success() {
+    let gateway = Site::new(ROUTES).start().await;
+    for version in ["1.0", "1.1"] {
+        let heard = say_all(
+            gateway.devices,
+            &request(version, "", &recognition("PSC1", "u-1")),
+        )
+        .await;
+        assert!(
+            heard.contains(" 411 ") && heard.contains("Content-Length"),
+            "{heard}"
+        );
+        assert_eq!(
+            heard.matches("HTTP/1.").count(),
+            1,
+            "the rest was read as a request: {heard}"
+        );
+    }
+    assert_eq!(counted(&gateway, "refused").await, 2.0);
+    assert!(
+        gateway.log().contains("says where its body ends"),
+        "{}",
+        gateway.log()
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_never_success_and_kept_in_quarantine() {
+    let gateway = Site::new(ROUTES).start().await;
+    let body = recognition("PSC1", "u-1");
+    let more = format!("Content-Length: {}\r\n", body.len() + 10);
+    let heard = say_all(gateway.devices, &request("1.1", &more, &body)).await;
+    assert!(!heard.contains(" 200 "), "{heard}");
+    let quarantined = "faceway_received_total{inbound=\"lobby\",result=\"quarantined\"}";
+    gateway
+        .wait_for_metric(quarantined, |count| count == 1.0)
+        .await;
+    // Counted in characters: the rest stands behind it as if it were the next request. Each time it hears an error, and
+    // the piece is kept once.
+    let less = format!("Content-Length: {}\r\n", body.len() - 10);
+    for _ in 0..3 {
+        let heard = say_all(gateway.devices, &request("1.1", &less, &body)).await;
+        assert!(
+            heard.starts_with("HTTP/1.1 400") && heard.contains("characters"),
+            "{heard}"
+        );
+        assert_eq!(heard.matches("HTTP/1.").count(), 1, "{heard}");
+    }
+    assert_eq!(counted(&gateway, "quarantined").await, 2.0);
+    assert_eq!(counted(&gateway, "stored").await, 0.0);
+    let batch = br#"[{"id":"1","matched":true},{"id":"2","mat"#;
+    let mut device = Device::connect(gateway.devices).await;
+    let answer = device.send("POST", "/in/city", &[], batch).await.unwrap();
+    assert_eq!(answer.status, 400, "{}", text(&answer.body));
+}
+
+#[tokio::test]
+async fn spellings_of_a_path_reach_its_inbound() {
+    let gateway = Site::new(ROUTES).start().await;
+    let mut device = Device::connect(gateway.devices).await;
+    for path in ["/in/lobby/", "//in/lobby", "/in/l%6fbby", "/in/./lobby"] {
+        let answer = device
+            .send("POST", path, &[], &recognition("PSC1", path))
+            .await
+            .unwrap();
+        assert!(answer.is_success(), "{path}: {}", answer.status);
+    }
+    for path in ["/in/Lobby", "/in%2flobby", "/in/lobby/x"] {
+        let answer = device
+            .send("POST", path, &[], &recognition("PSC1", path))
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn web_pages_may_not_push_without_a_token() {
+    let routes = format!("{ROUTES}[inbound.nebula.gate]\ntoken = {{ env = \"GATE\" }}\n");
+    let gateway = Site::new(&routes).set("GATE", "let-me-in").start().await;
+    let mut device = Device::connect(gateway.devices).await;
+    let record = recognition("PSC1", "u-1");
+    for header in [
+        ("origin", "http://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        let answer = device
+            .send("POST", "/in/lobby", &[header], &record)
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 403, "{header:?}");
+        let path = "/in/gate?token=let-me-in";
+        let answer = device.send("POST", path, &[header], &record).await.unwrap();
+        assert!(answer.is_success(), "{header:?}");
+    }
+    assert_eq!(counted(&gateway, "refused").await, 2.0);
+    assert!(
+        gateway.log().contains("a web page sent it"),
+        "{}",
+        gateway.log()
+    );
+}
+
+#[tokio::test]
+async fn a_mapped_network_is_the_network_of_its_ipv4_addresses() {
+    let routes = "[inbound.nebula.lobby]\nallow = [\"::ffff:127.0.0.0/104\"]\n[inbound.nebula.gate]\nallow = [\"::ffff:10.0.0.1\"]\n";
+    let gateway = Site::new(routes).start().await;
+    let mut device = Device::connect(gateway.devices).await;
+    let record = recognition("PSC1", "u-1");
+    assert!(device.push(&record).await.unwrap().is_success());
+    let answer = device.send("POST", "/in/gate", &[], &record).await.unwrap();
+    assert_eq!(answer.status, 403);
+}

@@ -20,11 +20,13 @@ mod id;
 mod kept;
 pub mod lenient;
 mod members;
+mod mend;
 mod outbound;
 mod picture;
 mod private;
 pub mod schema;
 mod scrub;
+mod split;
 mod spool;
 mod time;
 
@@ -37,11 +39,13 @@ pub use dialogue::{ApiAnswer, ApiRequest, Dialogue, Said, Step};
 pub use event::*;
 pub use id::{DeviceKey, EventId, RecordKey, Stamp, stamp};
 pub use kept::*;
-pub use members::{DEPTH_MAX, Malformed, Members, Rest, document};
+pub use members::{DEPTH_MAX, Malformed, Members, Rest, document, element};
+pub use mend::{Mended, mend};
 pub use outbound::{Code, Message, Outbound, Scope, SettingsError, Verdict};
 pub use picture::{Picture, PictureError, Sha256, decode_picture, media_type};
 pub use private::Private;
 pub use scrub::{Scrub, is_secret_name, scrub_urls};
+pub use split::split;
 pub use spool::*;
 pub use time::{Clock, SystemClock, Timestamp, TimestampError};
 

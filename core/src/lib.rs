@@ -21,6 +21,7 @@ mod kept;
 pub mod lenient;
 mod members;
 mod mend;
+mod moment;
 mod outbound;
 mod picture;
 mod private;

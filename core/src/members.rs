@@ -10,6 +10,8 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::lenient::says_nothing;
+
 /// Why a body cannot be read at all. The text names no value of the body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -223,6 +225,18 @@ impl<'a> Members<'a> {
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether no member but those of these names says anything: tags alone are no record.
+    pub fn say_nothing(&self, tags: &[&str]) -> bool {
+        let says_nothing = |rest: &Rest<'a>| match rest {
+            Rest::Raw(raw) => says_nothing(raw),
+            Rest::Owned(raw) => says_nothing(raw),
+            Rest::Object(members) => members.say_nothing(&[]),
+        };
+        self.0
+            .iter()
+            .all(|(name, rest)| tags.contains(&name.as_ref()) || says_nothing(rest))
     }
 
     /// Names and values that are left.

@@ -65,7 +65,12 @@ impl<'j> Mender<'j> {
             let end = match byte {
                 b'"' => behind_string(json, at + 1)?,
                 b' ' | b'\t' | b'\r' | b'\n' | b'{' | b'}' | b'[' | b']' | b':' | b',' => at + 1,
-                _ => at + json[at..].iter().position(|byte| is_end(*byte)).unwrap_or(json.len() - at),
+                _ => {
+                    at + json[at..]
+                        .iter()
+                        .position(|byte| is_end(*byte))
+                        .unwrap_or(json.len() - at)
+                }
             };
             let sent = &json[at..end];
             match byte {
@@ -249,8 +254,14 @@ mod tests {
     #[test]
     fn names_that_may_be_somebodys_are_not_repeated() {
         let json = r#"{"Tove Brandauer":NaN,"\u674e":NaN,"":NaN}"#;
-        assert_eq!(mended(json).unwrap().1, ["*: not a number, so it is absent"]);
-        assert_eq!(mended("[NaN]").unwrap().1, ["*: not a number, so it is absent"]);
+        assert_eq!(
+            mended(json).unwrap().1,
+            ["*: not a number, so it is absent"]
+        );
+        assert_eq!(
+            mended("[NaN]").unwrap().1,
+            ["*: not a number, so it is absent"]
+        );
         let many: Vec<String> = (0..100).map(|n| format!("\"a{n}\":NaN")).collect();
         let many = format!("{{{}}}", many.join(","));
         assert_eq!(mended(many).unwrap().1.len(), 20);

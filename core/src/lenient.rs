@@ -116,6 +116,20 @@ pub fn picture(raw: &RawValue) -> Result<Option<Picture>, PictureError> {
     }
 }
 
+/// A link to a picture, which some send in place of the picture: without credentials, and without blanks around it.
+pub fn link(raw: &RawValue) -> Option<Text<'_>> {
+    let link = match text(raw)? {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    };
+    let behind = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| link.strip_prefix(scheme))?;
+    let is_link = !behind.is_empty()
+        && !link.contains(|sign: char| sign.is_whitespace() || sign.is_control());
+    is_link.then(|| without_credentials(link))
+}
+
 /// The text between the quotes of a JSON string, still escaped.
 fn between_quotes(raw: &RawValue) -> Option<&str> {
     raw.get().strip_prefix('"')?.strip_suffix('"')
@@ -128,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        best_first, identifier, is_told, number, on_scale, picture, says_nothing, text, told,
+        best_first, identifier, is_told, link, number, on_scale, picture, says_nothing, text, told,
         without_credentials,
     };
     use crate::Members;
@@ -188,6 +202,24 @@ mod tests {
         assert_eq!(clean(r#""rtsp://a:b@h/1""#), "rtsp://h/1");
         assert_eq!(clean(r#""rtsp:\/\/a:b@h\/1""#), "rtsp://h/1");
         assert_eq!(clean(r#""Gate 1""#), "Gate 1");
+    }
+
+    #[test]
+    fn links_lose_their_credentials() {
+        assert_eq!(
+            link(raw(r#"" http:\/\/u:p@h\/1.jpg?token=t ""#)).unwrap(),
+            "http://h/1.jpg"
+        );
+        assert_eq!(link(raw(r#""https://h""#)).unwrap(), "https://h");
+        for other in [
+            r#""http://""#,
+            r#""ftp://h""#,
+            r#""http://h see there""#,
+            r#""""#,
+            "1",
+        ] {
+            assert_eq!(link(raw(other)), None, "{other}");
+        }
     }
 
     #[test]

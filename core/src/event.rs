@@ -837,7 +837,18 @@ pub struct Image<'a> {
     pub url: Option<Text<'a>>,
 }
 
-impl Image<'_> {
+impl<'a> Image<'a> {
+    /// The entry of a picture that the vendor keeps, behind a link without credentials.
+    pub const fn linked(role: ImageRole, url: Text<'a>) -> Self {
+        Self {
+            role,
+            media_type: None,
+            bytes: None,
+            sha256: None,
+            url: Some(url),
+        }
+    }
+
     /// The entry of a picture that the gateway keeps.
     pub fn kept(role: ImageRole, picture: &crate::Picture) -> Self {
         Self {

@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 
 use crate::{Members, Picture, PictureError, Text, decode_picture, scrub_urls};
 
+pub use crate::moment::{Moment, Unit, moment};
+
 /// Longer numbers are nobody's id.
 const DIGITS_MAX: usize = 40;
 
@@ -55,6 +57,42 @@ pub fn number(raw: &RawValue) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
+/// How far beyond an end of its scale rounding carries a score, as a part of the scale. Engines sum up products of floats
+/// of 32 bits, and of 16, whose next number above 1 is 1.00098.
+const ROUNDING: f64 = 1e-3;
+
+/// A score on the scale from 0 to `top`. What is outside by no more than rounding belongs to the end of the scale; what is
+/// clearly outside is of another scale, or no score: `None`.
+pub fn on_scale(number: f64, top: f64) -> Option<f64> {
+    let slack = top * ROUNDING;
+    let near = (-slack..=top + slack).contains(&number);
+    near.then(|| number.clamp(0.0, top))
+}
+
+/// Sorts candidates by their scores, the best first; of equals the first that was sent stays first. One whose score is not
+/// known says nothing about the order, and may be the best: then all stay as they were sent, and the answer is `false`, for
+/// a warning.
+pub fn best_first<T>(candidates: &mut [T], score: impl Fn(&T) -> Option<f64>) -> bool {
+    if candidates.len() > 1 && candidates.iter().any(|one| score(one).is_none()) {
+        return false;
+    }
+    let order = |one: &T| score(one).unwrap_or_default();
+    candidates.sort_by(|one, other| order(other).total_cmp(&order(one)));
+    true
+}
+
+/// Whether a value says nothing: `null`, a blank text, or a list or an object of such.
+pub fn says_nothing(raw: &RawValue) -> bool {
+    let json = raw.get();
+    match json.as_bytes().first() {
+        Some(b'"') => text(raw).is_some_and(|text| !is_told(&text)),
+        Some(b'{') => Members::of(raw).is_some_and(|members| members.say_nothing(&[])),
+        Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(json)
+            .is_ok_and(|items| items.into_iter().all(says_nothing)),
+        _ => json == "null",
+    }
+}
+
 /// The same text without the credentials of the URLs in it; still borrowed where there are none.
 pub fn without_credentials(text: Text<'_>) -> Text<'_> {
     match text {
@@ -78,6 +116,20 @@ pub fn picture(raw: &RawValue) -> Result<Option<Picture>, PictureError> {
     }
 }
 
+/// A link to a picture, which some send in place of the picture: without credentials, and without blanks around it.
+pub fn link(raw: &RawValue) -> Option<Text<'_>> {
+    let link = match text(raw)? {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    };
+    let behind = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| link.strip_prefix(scheme))?;
+    let is_link = !behind.is_empty()
+        && !link.contains(|sign: char| sign.is_whitespace() || sign.is_control());
+    is_link.then(|| without_credentials(link))
+}
+
 /// The text between the quotes of a JSON string, still escaped.
 fn between_quotes(raw: &RawValue) -> Option<&str> {
     raw.get().strip_prefix('"')?.strip_suffix('"')
@@ -87,7 +139,12 @@ fn between_quotes(raw: &RawValue) -> Option<&str> {
 mod tests {
     use serde_json::value::RawValue;
 
-    use super::{identifier, is_told, number, picture, text, told, without_credentials};
+    use proptest::prelude::*;
+
+    use super::{
+        best_first, identifier, is_told, link, number, on_scale, picture, says_nothing, text, told,
+        without_credentials,
+    };
     use crate::Members;
 
     fn raw(json: &str) -> &RawValue {
@@ -148,11 +205,96 @@ mod tests {
     }
 
     #[test]
+    fn links_lose_their_credentials() {
+        assert_eq!(
+            link(raw(r#"" http:\/\/u:p@h\/1.jpg?token=t ""#)).unwrap(),
+            "http://h/1.jpg"
+        );
+        assert_eq!(link(raw(r#""https://h""#)).unwrap(), "https://h");
+        for other in [
+            r#""http://""#,
+            r#""ftp://h""#,
+            r#""http://h see there""#,
+            r#""""#,
+            "1",
+        ] {
+            assert_eq!(link(raw(other)), None, "{other}");
+        }
+    }
+
+    #[test]
     fn a_picture_is_found_behind_escapes() {
         let plain = picture(raw(r#""/9j/4A==""#)).unwrap().unwrap();
         let escaped = picture(raw(r#""\/9j\/4A==""#)).unwrap().unwrap();
         assert_eq!(plain.sha256, escaped.sha256);
         assert!(picture(raw(r#""\u0020""#)).unwrap().is_none());
         assert!(picture(raw(r#"["/9j/4A=="]"#)).is_err());
+    }
+
+    #[test]
+    fn rounding_never_leaves_the_scale() {
+        for top in [1.0, 100.0] {
+            for (sent, read) in [
+                (0.0, Some(0.0)),
+                (1.0, Some(1.0)),
+                (1.000_000_1, Some(1.0)),
+                // The next float of 16 bits.
+                (1.000_976_562_5, Some(1.0)),
+                (0.999_999_9, Some(0.999_999_9)),
+                (-1e-7, Some(0.0)),
+                (1.01, None),
+                (-0.01, None),
+                (f64::INFINITY, None),
+                (f64::NAN, None),
+            ] {
+                let read = read.map(|read| read * top);
+                assert_eq!(on_scale(sent * top, top), read, "{sent} of {top}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_by_nulls_blanks_and_what_holds_only_them() {
+        for nothing in [
+            "null",
+            "\"\"",
+            "\" \\n\"",
+            "[]",
+            "{}",
+            r#"{"a":[null,{"b":" "}]}"#,
+        ] {
+            assert!(says_nothing(raw(nothing)), "{nothing}");
+        }
+        for something in ["0", "false", "\"-\"", "[0]", r#"{"a":{"b":false}}"#] {
+            assert!(!says_nothing(raw(something)), "{something}");
+        }
+    }
+
+    proptest! {
+        /// Nobody comes before one who may be better.
+        #[test]
+        fn nobody_is_named_in_place_of_a_better_one(scores in prop::collection::vec(prop::option::weighted(0.8, 0.0..=1.0_f64), 0..8)) {
+            let sent: Vec<(usize, Option<f64>)> = scores.into_iter().enumerate().collect();
+            let mut sorted = sent.clone();
+            let known = best_first(&mut sorted, |(_, score)| *score);
+            if known {
+                prop_assert!(sorted.windows(2).all(|pair| pair[0].1 > pair[1].1 || pair[0].1 == pair[1].1 && pair[0].0 < pair[1].0));
+            } else {
+                prop_assert_eq!(&sorted, &sent);
+            }
+            prop_assert_eq!(known, sent.len() < 2 || sent.iter().all(|(_, score)| score.is_some()));
+        }
+
+        /// The scale never holds what was not near it, and what was inside stays to the last bit.
+        #[test]
+        fn scores_stay(sent in -2.0..3.0_f64) {
+            match on_scale(sent, 1.0) {
+                Some(read) => prop_assert!((0.0..=1.0).contains(&read) && (read - sent).abs() <= 1e-3),
+                None => prop_assert!(!(-1e-3..=1.001).contains(&sent)),
+            }
+            if (0.0..=1.0).contains(&sent) {
+                prop_assert_eq!(on_scale(sent, 1.0), Some(sent));
+            }
+        }
     }
 }

@@ -10,6 +10,8 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::lenient::says_nothing;
+
 /// Why a body cannot be read at all. The text names no value of the body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -48,22 +50,38 @@ pub const DEPTH_MAX: usize = 64;
 /// # Errors
 /// When the body breaks one of these.
 pub fn document(body: &[u8]) -> Result<&str, Malformed> {
+    checked(body, DEPTH_MAX)
+}
+
+/// Checks one element of a list by itself: what [`document`] checks, one level less deep, and that it is JSON. A list of
+/// such elements is a document.
+///
+/// # Errors
+/// When the element breaks one of these.
+pub fn element(json: &[u8]) -> Result<&str, Malformed> {
+    let text = checked(json, DEPTH_MAX - 1)?;
+    let parsed: Result<&RawValue, _> = serde_json::from_str(text);
+    parsed.map_err(|error| malformed(&error, text, "a value"))?;
+    Ok(text)
+}
+
+fn checked(body: &[u8], depth_max: usize) -> Result<&str, Malformed> {
     // A byte order mark is no JSON, but some senders put one.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let text =
         std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8(error.valid_up_to()))?;
-    check_nesting(text.as_bytes())?;
+    check_nesting(text.as_bytes(), depth_max)?;
     Ok(text)
 }
 
-fn check_nesting(text: &[u8]) -> Result<(), Malformed> {
+fn check_nesting(text: &[u8], depth_max: usize) -> Result<(), Malformed> {
     let (mut at, mut depth) = (0, 0_usize);
     while let Some(byte) = text.get(at) {
         at += 1;
         match byte {
             b'{' | b'[' => {
                 depth += 1;
-                if depth > DEPTH_MAX {
+                if depth > depth_max {
                     return Err(Malformed::TooDeep);
                 }
             }
@@ -112,7 +130,7 @@ fn is_reserved(text: &[u8], start: usize, end: usize) -> bool {
 }
 
 /// The UTF-16 unit of the escape `\uXXXX` at `at`.
-fn escaped_unit(text: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn escaped_unit(text: &[u8], at: usize) -> Option<u16> {
     let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
@@ -207,6 +225,18 @@ impl<'a> Members<'a> {
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether no member but those of these names says anything: tags alone are no record.
+    pub fn say_nothing(&self, tags: &[&str]) -> bool {
+        let says_nothing = |rest: &Rest<'a>| match rest {
+            Rest::Raw(raw) => says_nothing(raw),
+            Rest::Owned(raw) => says_nothing(raw),
+            Rest::Object(members) => members.say_nothing(&[]),
+        };
+        self.0
+            .iter()
+            .all(|(name, rest)| tags.contains(&name.as_ref()) || says_nothing(rest))
     }
 
     /// Names and values that are left.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use faceway_core::lenient::on_scale;
 use faceway_core::{Members, Reject, Text, Timestamp};
 use serde::Deserialize;
 
@@ -65,7 +66,7 @@ fn text<'a>(
 fn score<'a>(members: &mut Members<'a>, warnings: &mut Vec<Text<'a>>) -> Option<f64> {
     let raw = members.peek("score")?;
     let score: f64 = members.take_as("score", warnings)?;
-    if (0.0..=1.0).contains(&score) {
+    if let Some(score) = on_scale(score, 1.0) {
         return Some(score);
     }
     // Nothing is lost and nothing is made up: 93.5 may be 0.935 or a mistake.

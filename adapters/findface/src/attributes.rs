@@ -8,7 +8,7 @@ use faceway_core::{
 };
 use serde_json::value::RawValue;
 
-use crate::fields::{Fields, is_told, members, number, text};
+use crate::fields::{Fields, is_told, members, number, on_scale, text};
 
 /// The event's own words: a vendor's feature of such a name is another thing, and stays.
 const OWN: [&str; 14] = [
@@ -99,7 +99,7 @@ fn says_nothing(raw: &RawValue) -> bool {
 }
 
 fn score(raw: &RawValue) -> Option<f64> {
-    number(raw).filter(|score| (0.0..=1.0).contains(score))
+    number(raw).and_then(|number| on_scale(number, 1.0))
 }
 
 impl<'a> Seen<'a> {

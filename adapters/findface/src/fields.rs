@@ -5,7 +5,7 @@
 use std::fmt::Display;
 
 use faceway_core::lenient::{identifier, told, without_credentials};
-pub(crate) use faceway_core::lenient::{is_told, number, text};
+pub(crate) use faceway_core::lenient::{is_told, number, on_scale, text};
 use faceway_core::{Group, Members, Rest, Text, Timestamp};
 use serde_json::value::RawValue;
 
@@ -94,13 +94,15 @@ impl<'a> Fields<'a> {
     /// A number of 0 to 1. One outside stays.
     pub(crate) fn score(&mut self, name: &str) -> Option<f64> {
         let raw = self.told(name)?;
-        match number(raw) {
-            Some(score) if !(0.0..=1.0).contains(&score) => {
-                self.warn(name, "not in 0 to 1");
-                None
-            }
-            _ => self.number(name),
+        let Some(number) = number(raw) else {
+            return self.number(name);
+        };
+        let score = on_scale(number, 1.0);
+        match score {
+            Some(_) => self.members.drop(name),
+            None => self.warn(name, "not in 0 to 1"),
         }
+        score
     }
 
     /// A word, by a table. One that is not in it stays.

@@ -169,11 +169,5 @@ pub(crate) fn linked<'a>(
     name: &str,
     role: ImageRole,
 ) -> Option<Image<'a>> {
-    Some(Image {
-        role,
-        media_type: None,
-        bytes: None,
-        sha256: None,
-        url: Some(fields.link(name)?),
-    })
+    Some(Image::linked(role, fields.link(name)?))
 }

@@ -54,6 +54,15 @@ fn why_not_json(text: &str) -> Reject {
     }
 }
 
+/// Members that say of which type an element is, and nothing else.
+const TAGS: [&str; 5] = [
+    "webhook_type",
+    "event_model_class",
+    "event_type",
+    "object_type",
+    "bs_type",
+];
+
 /// What an element is about, by its tag, else by its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Topic {
@@ -82,6 +91,9 @@ impl<'a> Record<'a> {
         let members = Members::of(raw).ok_or("the element is not an object")?;
         if members.iter().nth(MEMBERS_MAX).is_some() {
             return Err(format!("more than {MEMBERS_MAX} members in one object").into());
+        }
+        if members.say_nothing(&TAGS) && !members.say_nothing(&[]) {
+            return Err("nothing but its type".into());
         }
         let mut fields = Fields::new(members, "");
         let tag = fields.text("webhook_type");

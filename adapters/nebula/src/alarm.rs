@@ -1,8 +1,8 @@
 //! `type` 1, since API 1.3.0: the terminal is in trouble.
 
+use faceway_core::lenient::Unit;
 use faceway_core::{Alarm, AlarmState, AlarmType, Facts, Person};
 
-use crate::fields::Unit;
 use crate::recognition::{private, user_id};
 use crate::wire::Push;
 

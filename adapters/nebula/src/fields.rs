@@ -4,8 +4,10 @@
 
 use std::fmt::Display;
 
-use faceway_core::lenient::{self, identifier, is_told, number, text, told};
-use faceway_core::{Group, Members, Picture, Text, Timestamp};
+use faceway_core::lenient::{
+    self, Moment, Unit, identifier, is_told, number, on_scale, text, told,
+};
+use faceway_core::{Group, Image, ImageRole, Members, Picture, Text, Timestamp};
 use serde_json::value::RawValue;
 
 /// The members of one object of the push.
@@ -20,13 +22,6 @@ pub(crate) struct Fields<'a> {
 
 /// More groups than this are no list of a person's groups; the list then stays as sent.
 const GROUPS_MAX: usize = 1000;
-
-/// The documented unit of a time.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
-    Seconds,
-    Milliseconds,
-}
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(mut members: Members<'a>, at: &'static str) -> Self {
@@ -114,39 +109,30 @@ impl<'a> Fields<'a> {
     /// A number of 0 to 1. One outside stays.
     pub(crate) fn score(&mut self, name: &str) -> Option<f64> {
         let score = self.read(name, number)?;
-        if !(0.0..=1.0).contains(&score) {
-            self.warn(name, "not in 0 to 1");
-            return None;
+        let score = on_scale(score, 1.0);
+        match score {
+            Some(_) => self.members.drop(name),
+            None => self.warn(name, "not in 0 to 1"),
         }
-        self.members.drop(name);
-        Some(score)
+        score
     }
 
-    /// A time; `0` is none. Its unit is documented, but a number whose size says otherwise is read by its size.
+    /// A time; `0` and a blank text are none. Its unit is documented, but a number whose size says otherwise is read by its
+    /// size. What is no time stays.
     pub(crate) fn time(&mut self, name: &str, unit: Unit) -> Option<Timestamp> {
-        let number = self.peek_integer(name)?;
-        if number == 0 {
-            self.members.drop(name);
-            return None;
-        }
-        let by_size = unit_by_size(number, unit);
-        let time = match by_size {
-            Unit::Seconds => Timestamp::from_seconds(number),
-            Unit::Milliseconds => Timestamp::from_millis(number),
-        };
-        match time {
-            Ok(time) if number > 0 => {
-                if by_size != unit {
-                    self.warn(name, unit_warning(by_size));
-                }
+        let raw = self.told(name)?;
+        match lenient::moment(raw, unit) {
+            Moment::Nothing => self.members.drop(name),
+            Moment::At(time, warning) => {
                 self.members.drop(name);
-                Some(time)
+                if let Some(warning) = warning {
+                    self.warn(name, warning);
+                }
+                return Some(time);
             }
-            _ => {
-                self.warn(name, "not a time");
-                None
-            }
+            Moment::Wrong(why) => self.warn(name, why),
         }
+        None
     }
 
     /// An object, taken out. One that is not an object, or has too many members, stays.
@@ -186,34 +172,27 @@ impl<'a> Fields<'a> {
         groups
     }
 
-    /// A picture, decoded. Its text goes, whatever it is: no picture stays under `vendor`.
-    pub(crate) fn picture(&mut self, name: &str) -> Option<Picture> {
+    /// A picture, decoded, or a link in its place. Its text goes, whatever it is: no picture stays under `vendor`.
+    pub(crate) fn picture(
+        &mut self,
+        name: &str,
+        role: ImageRole,
+    ) -> Option<(Image<'a>, Option<Picture>)> {
         let raw = self.told(name)?;
         self.members.drop(name);
         match lenient::picture(raw) {
-            Ok(picture) => picture,
-            Err(error) => {
-                self.warn(name, format_args!("no picture, {error}"));
-                None
-            }
+            Ok(picture) => picture.map(|picture| (Image::kept(role, &picture), Some(picture))),
+            Err(error) => match lenient::link(raw) {
+                Some(url) => {
+                    self.warn(name, "a link where a picture is documented");
+                    Some((Image::linked(role, url), None))
+                }
+                None => {
+                    self.warn(name, format_args!("no picture, {error}"));
+                    None
+                }
+            },
         }
-    }
-}
-
-/// From 11 digits on a number is too large for seconds (year 5138), and one of 10 or 11 digits too small for the
-/// milliseconds of any terminal's life (before 1973).
-fn unit_by_size(number: i64, unit: Unit) -> Unit {
-    match (number, unit) {
-        (100_000_000_000.., Unit::Seconds) => Unit::Milliseconds,
-        (1_000_000_000..100_000_000_000, Unit::Milliseconds) => Unit::Seconds,
-        _ => unit,
-    }
-}
-
-const fn unit_warning(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Seconds => "seconds where milliseconds are documented",
-        Unit::Milliseconds => "milliseconds where seconds are documented",
     }
 }
 
@@ -227,64 +206,40 @@ fn integer(raw: &RawValue) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use faceway_core::Members;
+    use faceway_core::lenient::Unit;
+    use faceway_core::{ImageRole, Members};
 
-    use super::{Fields, Unit};
+    use super::Fields;
 
     fn fields(json: &str) -> Fields<'_> {
         Fields::new(Members::parse(json).unwrap(), "user.")
     }
 
-    fn time(number: &str, unit: Unit) -> (Option<String>, Vec<String>, bool) {
-        let json = format!(r#"{{"t":{number}}}"#);
-        let mut fields = fields(&json);
-        let time = fields.time("t", unit).map(|time| time.to_string());
-        let warnings = fields.warnings.iter().map(ToString::to_string).collect();
-        (time, warnings, fields.members.has("t"))
-    }
-
     #[test]
-    fn times_are_read_by_their_size() {
-        let told = Some("2023-05-29T07:01:55.000Z".to_owned());
-        let none = Vec::<String>::new();
+    fn what_is_no_time_stays() {
+        let mut fields =
+            fields(r#"{"a":0,"b":1685343715000,"c":-1,"d":"yesterday","e":"1685343715"}"#);
+        let mut time = |name| {
+            fields
+                .time(name, Unit::Seconds)
+                .map(|time| time.to_string())
+        };
+        assert_eq!(time("a"), None);
+        assert_eq!(time("b").unwrap(), "2023-05-29T07:01:55.000Z");
+        assert_eq!(time("c"), None);
+        assert_eq!(time("d"), None);
+        assert_eq!(time("e"), Some("2023-05-29T07:01:55.000Z".into()));
         assert_eq!(
-            time("1685343715", Unit::Seconds),
-            (told.clone(), none.clone(), false)
+            fields.warnings,
+            [
+                "user.b: milliseconds where seconds are documented",
+                "user.c: not a time",
+                "user.d: not of the documented type",
+                "user.e: a text where seconds are documented"
+            ]
         );
-        assert_eq!(
-            time("1685343715000", Unit::Milliseconds),
-            (told.clone(), none.clone(), false)
-        );
-        assert_eq!(
-            time("1685343715000", Unit::Seconds),
-            (
-                told.clone(),
-                vec!["user.t: milliseconds where seconds are documented".into()],
-                false
-            )
-        );
-        assert_eq!(
-            time("1685343715", Unit::Milliseconds),
-            (
-                told,
-                vec!["user.t: seconds where milliseconds are documented".into()],
-                false
-            )
-        );
-        assert_eq!(time("0", Unit::Seconds), (None, none.clone(), false));
-        assert_eq!(time("null", Unit::Seconds), (None, none, false));
-        for nonsense in ["-1", "9223372036854775807"] {
-            let expected = (None, vec!["user.t: not a time".to_owned()], true);
-            assert_eq!(time(nonsense, Unit::Seconds), expected);
-        }
-        for wrong in ["1e400", "\"1685343715\"", "1685343715.5", "{}", "true"] {
-            let expected = (
-                None,
-                vec!["user.t: not of the documented type".to_owned()],
-                true,
-            );
-            assert_eq!(time(wrong, Unit::Seconds), expected);
-        }
+        assert!(fields.members.has("c") && fields.members.has("d"));
+        assert_eq!(fields.members.iter().count(), 2);
     }
 
     #[test]
@@ -305,14 +260,24 @@ mod tests {
 
     #[test]
     fn a_picture_is_found_behind_escapes() {
-        let mut fields =
-            fields(r#"{"a":"\/9j\/4A==","b":"/9j/4A==","c":"\u0020","d":["/9j/4A=="]}"#);
-        let escaped = fields.picture("a").unwrap();
-        assert_eq!(escaped.sha256, fields.picture("b").unwrap().sha256);
-        assert!(fields.picture("c").is_none());
-        assert!(fields.warnings.is_empty());
-        assert!(fields.picture("d").is_none());
-        assert_eq!(fields.warnings, ["user.d: no picture, not base64"]);
+        let mut fields = fields(
+            r#"{"a":"\/9j\/4A==","b":"/9j/4A==","c":"\u0020","d":["/9j/4A=="],"e":"http://u:p@h/1.jpg"}"#,
+        );
+        let mut picture = |name| fields.picture(name, ImageRole::Face);
+        let (escaped, _) = picture("a").unwrap();
+        let (plain, _) = picture("b").unwrap();
+        assert_eq!(escaped.sha256, plain.sha256);
+        assert!(picture("c").is_none());
+        assert!(picture("d").is_none());
+        let (link, none) = picture("e").unwrap();
+        assert!(link.url.unwrap() == "http://h/1.jpg" && none.is_none());
+        assert_eq!(
+            fields.warnings,
+            [
+                "user.d: no picture, not base64",
+                "user.e: a link where a picture is documented"
+            ]
+        );
         assert!(fields.members.is_empty());
     }
 }

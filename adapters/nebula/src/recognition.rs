@@ -1,11 +1,12 @@
 //! `type` 0: somebody stood before the terminal. Version by version in the README beside this crate.
 
+use faceway_core::lenient::Unit;
 use faceway_core::{
     Access, AccessMethod, Attribute, Attributes, Category, DeniedReason, Facts, Liveness, Mask,
     Match, MatchStatus, Object, ObjectType, Person, Private, RecordKey, Text, is_unique_id,
 };
 
-use crate::fields::{Fields, Unit};
+use crate::fields::Fields;
 use crate::wire::Push;
 
 /// Reads `data` into `facts`. Gives the record's key where the terminal has given it an id.

@@ -64,6 +64,9 @@ impl<'a> Push<'a> {
             let reason = format!("more than {MEMBERS_MAX} members in one object");
             return Err(Reject::Unreadable(reason.into()));
         }
+        if data.say_nothing(&[]) && envelope.others.say_nothing(&[]) {
+            return Err(Reject::Unreadable("nothing but a `type`".into()));
+        }
         let mut data = Fields::new(data, "");
         Ok(Self {
             vendor_type,
@@ -96,9 +99,9 @@ impl<'a> Push<'a> {
         let mut pictures = Vec::new();
         for fields in [&mut self.data, &mut self.user, &mut self.beside] {
             for (name, role) in PICTURES {
-                if let Some(picture) = fields.picture(name) {
-                    facts.images.push(faceway_core::Image::kept(role, &picture));
-                    pictures.push(picture);
+                if let Some((image, picture)) = fields.picture(name, role) {
+                    facts.images.push(image);
+                    pictures.extend(picture);
                 }
             }
         }
@@ -219,6 +222,12 @@ mod tests {
             "`data` is not an object"
         );
         assert_eq!(reason(r#"{"type":0}"#), "no `data`");
+        for nothing in [
+            r#"{"type":0,"data":{}}"#,
+            r#"{"type":0,"data":{"uuid":" ","user":{"name":null,"groups":[]}},"x":""}"#,
+        ] {
+            assert_eq!(reason(nothing), "nothing but a `type`");
+        }
         assert_eq!(reason(r#"{"data":{}}"#), "no `type`");
         assert_eq!(reason(r#"{"type":null,"data":{}}"#), "no `type`");
         assert_eq!(

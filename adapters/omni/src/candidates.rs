@@ -1,5 +1,6 @@
 //! Who it may have been. The order in which the platform sends candidates is not documented.
 
+use faceway_core::lenient::best_first;
 use faceway_core::{Candidate, Group, Members, Person, Private, Rest, Text};
 use serde_json::value::RawValue;
 
@@ -8,13 +9,17 @@ use crate::fields::Fields;
 /// More than this is no list of candidates or of groups; the list then stays as sent.
 const ITEMS_MAX: usize = 1000;
 
-/// `candidates`, best first.
+/// `candidates`, best first; or as sent, when that cannot be known of all.
 #[derive(Default)]
 pub(crate) struct Candidates<'a> {
     entries: Vec<Entry<'a>>,
     /// What stands among them and is no object.
     odd: Vec<&'a RawValue>,
+    /// The first as sent is no object, so nobody can be said to be the best.
+    nobody_is_best: bool,
 }
+
+const NO_ORDER: &str = "one has no confidence that can be read, so they stay in the order sent";
 
 /// One of them.
 pub(crate) struct Entry<'a> {
@@ -33,6 +38,9 @@ impl<'a> Candidates<'a> {
         };
         top.members.drop("candidates");
         let mut candidates = Self::default();
+        let first_is_odd = items
+            .first()
+            .is_some_and(|item| Members::of(item).is_none());
         for item in items {
             match Members::of(item) {
                 Some(members) => candidates.entries.push(Entry::read(members)),
@@ -42,16 +50,21 @@ impl<'a> Candidates<'a> {
                 }
             }
         }
-        // A stable sort: of equals the first that was sent stays first. Without a confidence comes last.
-        let order = |entry: &Entry<'_>| entry.score.unwrap_or(-1.0);
-        let by_score = |one: &Entry<'_>, other: &Entry<'_>| order(other).total_cmp(&order(one));
-        candidates.entries.sort_by(by_score);
+        let Self { entries, odd, .. } = &mut candidates;
+        // What is no object may be the best, as one without a confidence may.
+        let alone = entries.len() + odd.len() < 2;
+        let sorted = odd.is_empty() && best_first(entries, |entry| entry.score);
+        if !sorted && !alone {
+            top.warn("candidates", NO_ORDER);
+        }
+        candidates.nobody_is_best = first_is_odd;
         candidates
     }
 
-    /// The one with the highest confidence. He may name nobody: then nobody is named, and not the next best.
+    /// The one with the highest confidence, or the first as sent when that is not known of all: the next one may be poorer.
+    /// He may name nobody: then nobody is named, and not the next best.
     pub(crate) fn best(&mut self) -> Option<&mut Entry<'a>> {
-        self.entries.first_mut()
+        self.entries.first_mut().filter(|_| !self.nobody_is_best)
     }
 
     /// Those that name somebody.
@@ -81,7 +94,7 @@ impl<'a> Entry<'a> {
         Self {
             id: profile.identifier("id"),
             groups: groups(&mut beside),
-            score: beside.peek_number("confidence", 0.0..=1.0),
+            score: beside.peek_score("confidence"),
             profile,
             beside,
         }
@@ -173,12 +186,48 @@ mod tests {
     #[test]
     fn the_highest_confidence_comes_first() {
         let (ids, best, rest) = read(
-            r#"[{"profile":{"id":"a"},"confidence":0.2},{"profile":{"id":"b"}},
+            r#"[{"profile":{"id":"a"},"confidence":0.2},{"profile":{"id":"b"},"confidence":0},
                 {"profile":{"id":"c","avatar_id":"x"},"confidence":0.9},{"profile":{"id":"d"},"confidence":0.9}]"#,
         );
         assert_eq!(ids, ["c", "d", "a", "b"]);
         assert_eq!(best.as_deref(), Some("c"));
         assert_eq!(rest, r#"[{"profile":{"avatar_id":"x"}},{},{},{}]"#);
+    }
+
+    #[test]
+    fn nobody_is_named_in_place_of_one_who_may_be_better() {
+        let poorer = r#"{"profile":{"id":"poorer"},"confidence":0.51}"#;
+        for unknown in [
+            "",
+            r#","confidence":null"#,
+            r#","confidence":"0.99""#,
+            r#","confidence":93.5"#,
+        ] {
+            let first = format!(r#"{{"profile":{{"id":"first"}}{unknown}}}"#);
+            let (ids, best, _) = read(&format!("[{first},{poorer}]"));
+            assert_eq!(
+                (ids, best.as_deref()),
+                (vec!["first".into(), "poorer".into()], Some("first"))
+            );
+            // Behind, he may be the better one as well, but nobody said so.
+            assert_eq!(
+                read(&format!("[{poorer},{first}]")).1.as_deref(),
+                Some("poorer")
+            );
+        }
+        assert_eq!(read(&format!("[7,{poorer}]")).1, None);
+        assert_eq!(read(&format!("[{poorer},7]")).1.as_deref(), Some("poorer"));
+    }
+
+    #[test]
+    fn rounding_makes_nobody_the_last() {
+        let (ids, best, _) = read(
+            r#"[{"profile":{"id":"a"},"confidence":0.62},{"profile":{"id":"b"},"confidence":1.0000001}]"#,
+        );
+        assert_eq!(
+            (ids, best.as_deref()),
+            (vec!["b".into(), "a".into()], Some("b"))
+        );
     }
 
     #[test]

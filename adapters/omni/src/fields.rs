@@ -122,12 +122,18 @@ impl<'a> Fields<'a> {
         Some(number)
     }
 
+    /// A score of 0 to 1, which stays.
+    pub(crate) fn peek_score(&mut self, name: &str) -> Option<f64> {
+        let number = self.read(name, lenient::number)?;
+        let score = lenient::on_scale(number, 1.0);
+        if score.is_none() {
+            self.warn(name, "not in 0 to 1");
+        }
+        score
+    }
+
     /// A number within `range`, which stays.
-    pub(crate) fn peek_number(
-        &mut self,
-        name: &str,
-        range: std::ops::RangeInclusive<f64>,
-    ) -> Option<f64> {
+    fn peek_number(&mut self, name: &str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
         let number = self.read(name, lenient::number)?;
         if !range.contains(&number) {
             let (low, high) = range.into_inner();

@@ -1,11 +1,11 @@
 //! `identification` and `non_identification`: a camera saw a face, and the platform compared it.
 
 use faceway_core::{
-    Attribute, Category, Facts, Gender, ImageRole, MatchStatus, ObjectType, Person, Private,
+    Attribute, Category, Facts, Gender, Image, ImageRole, MatchStatus, ObjectType, Person, Private,
 };
 
 use crate::candidates::{Candidates, Entry};
-use crate::wire::{Message, Type, linked};
+use crate::wire::{Message, Type};
 
 /// Reads who it was into `facts`. The candidates of another type stay as sent: what they mean is not documented.
 pub(crate) fn read<'a>(message: &mut Message<'a>, facts: &mut Facts<'a>) {
@@ -53,7 +53,7 @@ fn read_best<'a>(best: &mut Entry<'a>, facts: &mut Facts<'a>, category: Category
         .map(Attribute::plain);
     attributes.gender = best.profile.word("gender", gender).map(Attribute::plain);
     if let Some(url) = best.profile.link("sample_link") {
-        facts.images.push(linked(ImageRole::Enrolled, url));
+        facts.images.push(Image::linked(ImageRole::Enrolled, url));
     }
 }
 

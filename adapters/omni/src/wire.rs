@@ -73,8 +73,12 @@ impl<'a> Message<'a> {
             }
             Err(malformed) => return Err(malformed.into()),
         };
+        let says_nothing = members.say_nothing(&["type"]);
         let mut top = Fields::new(members, "");
         let vendor_type = vendor_type(&mut top, preset)?;
+        if says_nothing {
+            return Err(Reject::Unreadable("nothing but a `type`".into()));
+        }
         let mut about = Type::of(&vendor_type);
         // An agent's own event has the same words for its types and another shape.
         if about != Type::Other && !top.members.has("camera") && !top.members.has("event") {
@@ -123,7 +127,7 @@ impl<'a> Message<'a> {
 
     fn image(&mut self, facts: &mut Facts<'a>, name: &str, role: ImageRole) {
         if let Some(url) = self.event.link(name) {
-            facts.images.push(linked(role, url));
+            facts.images.push(Image::linked(role, url));
         }
     }
 
@@ -151,17 +155,6 @@ impl<'a> Message<'a> {
         }
         let vendor = SCRUB.members(vendor, warnings);
         facts.vendor = Private::new(vendor);
-    }
-}
-
-/// A picture that the platform keeps.
-pub(crate) const fn linked(role: ImageRole, url: Text<'_>) -> Image<'_> {
-    Image {
-        role,
-        media_type: None,
-        bytes: None,
-        sha256: None,
-        url: Some(url),
     }
 }
 
@@ -225,6 +218,12 @@ mod tests {
         assert!(reason(r#"{"type":" "}"#).starts_with("no `type`"));
         assert!(reason(r#"{"type":null,"candidates":[]}"#).starts_with("no `type`"));
         assert_eq!(reason(r#"{"type":1}"#), "`type` is not a text");
+        for nothing in [
+            r#"{"type":"identification"}"#,
+            r#"{"type":"har","camera":{"id":null},"event":{},"candidates":[{}],"x":" "}"#,
+        ] {
+            assert_eq!(reason(nothing), "nothing but a `type`");
+        }
         let long = format!(r#"{{"type":"{}"}}"#, "x".repeat(101));
         assert_eq!(reason(&long), "`type` is too long to be one");
     }
@@ -232,12 +231,12 @@ mod tests {
     #[test]
     fn a_preset_type_never_overrides_a_told_one() {
         let about = |body, preset| Message::parse(body, preset).ok().unwrap().about;
-        let told = r#"{"type":"non_identification","event":{}}"#;
+        let told = r#"{"type":"non_identification","event":{"id":"e"}}"#;
         assert_eq!(about(told, Some("identification")), Type::NonIdentification);
         assert_eq!(
-            about(r#"{"event":{}}"#, Some("identification")),
+            about(r#"{"event":{"id":"e"}}"#, Some("identification")),
             Type::Identification
         );
-        assert_eq!(about(r#"{"event":{}}"#, Some("roi")), Type::Other);
+        assert_eq!(about(r#"{"event":{"id":"e"}}"#, Some("roi")), Type::Other);
     }
 }

@@ -4,8 +4,10 @@
 
 use std::fmt::Display;
 
-use faceway_core::lenient::{self, identifier, is_told, text, told, without_credentials};
-use faceway_core::{Bounds, Members, Picture, Text, Timestamp};
+use faceway_core::lenient::{
+    self, Moment, Unit, identifier, is_told, text, told, without_credentials,
+};
+use faceway_core::{Bounds, Image, ImageRole, Members, Picture, Text, Timestamp};
 use serde_json::value::RawValue;
 
 /// The members of one object of a message. What is read of them is owned: it is little beside the pictures, and a form
@@ -126,33 +128,22 @@ impl<'t> Fields<'t> {
         raw.and_then(text).is_some_and(|text| !is_told(&text))
     }
 
-    /// A time in milliseconds; `0` is none. Seconds, whole or with a fraction as the box's database has them, are told by
-    /// their size.
+    /// A time in milliseconds; `0` is none. Seconds, whole or with a fraction as the box's database has them, and other
+    /// units are told by their size. What is no time stays.
     pub(crate) fn time(&mut self, name: &str) -> Option<Timestamp> {
-        let (whole, thousandths) = self.read(name, decimal)?;
-        if whole == 0 {
-            self.members.drop(name);
-            return None;
-        }
-        // Ten or eleven digits are too small for the milliseconds of any box's life (before 1973).
-        let seconds = (1_000_000_000..100_000_000_000).contains(&whole);
-        let ms = match seconds {
-            true => whole * 1000 + thousandths,
-            false => whole,
-        };
-        match Timestamp::from_millis(ms) {
-            Ok(time) if whole > 0 => {
-                if seconds {
-                    self.warn(name, "seconds where milliseconds are documented");
-                }
+        let raw = self.told(name)?;
+        match lenient::moment(raw, Unit::Milliseconds) {
+            Moment::Nothing => self.members.drop(name),
+            Moment::At(time, warning) => {
                 self.members.drop(name);
-                Some(time)
+                if let Some(warning) = warning {
+                    self.warn(name, warning);
+                }
+                return Some(time);
             }
-            _ => {
-                self.warn(name, "not a time");
-                None
-            }
+            Moment::Wrong(why) => self.warn(name, why),
         }
+        None
     }
 
     /// `[left, top, right, bottom]`; an empty list is none.
@@ -190,16 +181,26 @@ impl<'t> Fields<'t> {
         Self::new(members.unwrap_or_default(), at)
     }
 
-    /// A picture, decoded. Its text goes, whatever it is: no picture stays under `vendor`.
-    pub(crate) fn picture(&mut self, name: &str) -> Option<Picture> {
+    /// A picture, decoded, or a link in its place. Its text goes, whatever it is: no picture stays under `vendor`.
+    pub(crate) fn picture(
+        &mut self,
+        name: &str,
+        role: ImageRole,
+    ) -> Option<(Image<'static>, Option<Picture>)> {
         let raw = self.told(name)?;
         self.members.drop(name);
         match lenient::picture(raw) {
-            Ok(picture) => picture,
-            Err(error) => {
-                self.warn(name, format_args!("no picture, {error}"));
-                None
-            }
+            Ok(picture) => picture.map(|picture| (Image::kept(role, &picture), Some(picture))),
+            Err(error) => match lenient::link(raw) {
+                Some(url) => {
+                    self.warn(name, "a link where a picture is documented");
+                    Some((Image::linked(role, owned(url)), None))
+                }
+                None => {
+                    self.warn(name, format_args!("no picture, {error}"));
+                    None
+                }
+            },
         }
     }
 }
@@ -242,16 +243,6 @@ fn code(raw: &RawValue) -> Option<i64> {
     text.strip_suffix(".0").unwrap_or(text).parse().ok()
 }
 
-/// The whole part and the thousandths of a number that is written without an exponent.
-fn decimal(raw: &RawValue) -> Option<(i64, i64)> {
-    let (whole, fraction) = raw.get().split_once('.').unwrap_or((raw.get(), ""));
-    if !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
-    Some((whole.parse().ok()?, thousandths.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use faceway_core::Members;
@@ -262,42 +253,27 @@ mod tests {
         Fields::new(Members::parse(json).unwrap(), "ext_data.")
     }
 
-    fn time(number: &str) -> (Option<String>, Vec<String>, bool) {
-        let json = format!(r#"{{"t":{number}}}"#);
-        let mut fields = fields(&json);
-        let time = fields.time("t").map(|time| time.to_string());
-        let warnings = fields.warnings.iter().map(ToString::to_string).collect();
-        (time, warnings, fields.members.has("t"))
-    }
-
     #[test]
-    fn times_are_read_by_their_size() {
-        let none = Vec::<String>::new();
-        let told = |text: &str| Some(text.to_owned());
+    fn what_is_no_time_stays() {
+        let mut fields =
+            fields(r#"{"a":0.0,"b":1767250800.608026,"c":-1,"d":true,"e":"1767250800123"}"#);
+        let mut time = |name| fields.time(name).map(|time| time.to_string());
+        assert_eq!(time("a"), None);
+        assert_eq!(time("b").unwrap(), "2026-01-01T07:00:00.608Z");
+        assert_eq!(time("c"), None);
+        assert_eq!(time("d"), None);
+        assert_eq!(time("e").unwrap(), "2026-01-01T07:00:00.123Z");
         assert_eq!(
-            time("1767250800123"),
-            (told("2026-01-01T07:00:00.123Z"), none.clone(), false)
+            fields.warnings,
+            [
+                "ext_data.b: seconds where milliseconds are documented",
+                "ext_data.c: not a time",
+                "ext_data.d: not of the documented type",
+                "ext_data.e: a text where milliseconds are documented"
+            ]
         );
-        let seconds = vec!["ext_data.t: seconds where milliseconds are documented".to_owned()];
-        assert_eq!(
-            time("1767250800"),
-            (told("2026-01-01T07:00:00.000Z"), seconds.clone(), false)
-        );
-        assert_eq!(
-            time("1767250800.608026"),
-            (told("2026-01-01T07:00:00.608Z"), seconds, false)
-        );
-        for nothing in ["0", "0.0", "null"] {
-            assert_eq!(time(nothing), (None, none.clone(), false));
-        }
-        for nonsense in ["-1", "9223372036854775807"] {
-            let expected = vec!["ext_data.t: not a time".to_owned()];
-            assert_eq!(time(nonsense), (None, expected, true));
-        }
-        for wrong in ["1e400", "\"1767250800123\"", "{}", "true", "1.5e9"] {
-            let expected = vec!["ext_data.t: not of the documented type".to_owned()];
-            assert_eq!(time(wrong), (None, expected, true));
-        }
+        assert!(fields.members.has("c") && fields.members.has("d"));
+        assert_eq!(fields.members.iter().count(), 2);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One message of a box: somebody was seen, or how its cameras are. The names of all firmware are read wherever they
 //! stand; which of them belongs to which is in the README beside this crate.
 
+use faceway_core::lenient::{self, on_scale};
 use faceway_core::{
     AgeGroup, Attribute, Attributes, Device, DeviceType, Facts, Gender, Image, ImageRole, Kind,
     Mask, Match, Members, Object, ObjectType, Picture, Private, Reading, RecordKey, Rest, Text,
@@ -201,26 +202,34 @@ impl<'t> Message<'t> {
         None
     }
 
-    /// Of 0 to 1. Which scale the firmware has is a setting; a score above 1 cannot be of the smaller one.
+    /// Of 0 to 1. Which scale the firmware has is a setting; a score clearly above 1 cannot be of the smaller one.
     fn score(&mut self, around: &Around<'_>) -> Option<f64> {
-        let raw = self.top.read("score", |raw| {
-            serde_json::from_str::<f64>(raw.get()).ok().map(|_| raw)
-        })?;
-        let sent: f64 = serde_json::from_str(raw.get()).ok()?;
+        let (raw, sent) = self
+            .top
+            .read("score", |raw| Some((raw, lenient::number(raw)?)))?;
         let of_100 = around.settings.number("score_scale") == Some(100);
-        if !(0.0..=100.0).contains(&sent) {
+        let Some(of_larger) = on_scale(sent, 100.0) else {
             self.top.warn("score", "not in 0 to 100");
             return None;
-        }
-        self.top.members.drop("score");
-        if !of_100 && sent <= 1.0 {
-            return Some(sent);
-        }
+        };
         if !of_100 {
+            if let Some(score) = on_scale(sent, 1.0) {
+                self.top.members.drop("score");
+                return Some(score);
+            }
+            // On the larger scale this would be rounding below its end; on this one it is no score.
+            if sent < 0.0 {
+                self.top.warn("score", "not in 0 to 100");
+                return None;
+            }
             self.top.warn(
                 "score",
                 "above 1, read as one of 0 to 100; set `score_scale = 100` if the firmware's are",
             );
+        }
+        self.top.members.drop("score");
+        if of_larger != sent {
+            return Some(of_larger / 100.0);
         }
         // Moving the point in the text keeps 94.8 from becoming 0.9480000000000001.
         let moved = format!("{}e-2", raw.get()).parse();
@@ -277,12 +286,11 @@ impl<'t> Message<'t> {
             for fields in [&mut self.top, &mut self.ext] {
                 if !wanted(around.settings, role) {
                     fields.members.drop(name);
-                } else if let Some(picture) = fields.picture(name) {
-                    let image = Image::kept(role, &picture);
-                    if !facts.images.contains(&image) {
-                        facts.images.push(image);
-                        pictures.push(picture);
-                    }
+                } else if let Some((image, picture)) = fields.picture(name, role)
+                    && !facts.images.contains(&image)
+                {
+                    facts.images.push(image);
+                    pictures.extend(picture);
                 }
             }
         }

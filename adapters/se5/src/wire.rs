@@ -100,6 +100,9 @@ fn read_one(
     if members.is_empty() {
         return Err("an object without members".into());
     }
+    if members.say_nothing(&[]) {
+        return Err("an object whose members are all empty".into());
+    }
     if members.iter().nth(MEMBERS_MAX).is_some() {
         return Err(format!("more than {MEMBERS_MAX} members in one object").into());
     }
@@ -135,6 +138,12 @@ mod tests {
         assert_eq!(reason(""), "not JSON at line 1 column 1: empty");
         assert_eq!(reason("7"), "expected an object");
         assert_eq!(reason("{}"), "an object without members");
+        for nothing in [
+            r#"{"score":null}"#,
+            r#"{"identity_id":" ","ext_data":{"device_ip":""}}"#,
+        ] {
+            assert_eq!(reason(nothing), "an object whose members are all empty");
+        }
         assert_eq!(reason("[1,"), "not JSON at line 1 column 3, in a list");
         assert_eq!(
             reason("{'score':1}"),

@@ -26,6 +26,7 @@ use crate::config::{GatewayConfig, ROUTES_FILE, secrets};
 use crate::dispatch::{Common, InForce, RuleBook, Rules};
 use crate::inbound::{self, BodyMemory, Receiver, ServerLimits, TurnedAway};
 use crate::open::{self, Base, Listeners};
+use crate::process;
 use crate::reload::{Reload, Reloader};
 use crate::site::{Counted, Grounds, Site, View};
 
@@ -221,7 +222,7 @@ fn receiver(
 
 fn accept(listener: inbound::Listener, receiver: Receiver, limits: &Limits) -> Task {
     let limits = ServerLimits {
-        connections_max: limits.connections_max,
+        connections_max: process::connections_that_fit(limits.connections_max),
         header_timeout: limits.header_timeout,
         answer_timeout: limits.body_timeout,
         grace: GRACE,

@@ -10,6 +10,7 @@ pub mod link;
 pub mod notify;
 pub mod observe;
 mod open;
+pub mod process;
 pub mod reload;
 mod rhythm;
 mod site;

@@ -44,7 +44,7 @@ pub use id::{DeviceKey, EventId, Newest, RecordId, RecordKey, Stamp, is_unique_i
 pub use kept::*;
 pub use members::{DEPTH_MAX, Malformed, Members, Rest, document, element};
 pub use mend::{Mended, mend};
-pub use outbound::{Code, Message, Outbound, Scope, SettingsError, Verdict};
+pub use outbound::{Code, Message, Outbound, Scope, SettingsError, Verdict, is_unsendable};
 pub use picture::{Picture, PictureError, Sha256, decode_picture, media_type};
 pub use private::Private;
 pub use scrub::{Scrub, is_secret_name, scrub_urls};

@@ -131,3 +131,11 @@ impl SettingsError {
         Self { key, problem }
     }
 }
+
+/// What a destination need not take in a short text (a topic, a header, a property): control characters, and code points
+/// that are no characters. MQTT brokers may end the connection at one (MQTT 5, section 1.5.4), so a single device with such
+/// an id would stop the lane for all others.
+pub fn is_unsendable(char: char) -> bool {
+    let code = u32::from(char);
+    char.is_control() || (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
+}

@@ -95,11 +95,11 @@ impl Template {
     }
 
     /// The text for an event. An absent field becomes `-`; a character of a field for which `escape` is true, because it
-    /// has a meaning where the text is used, becomes `_`, as do control characters.
+    /// has a meaning where the text is used, becomes `_`, as do control characters and what is no character.
     pub fn render(&self, event: &Value, escape: impl Fn(char) -> bool) -> String {
         self.fill(event, |out, text| {
             out.extend(text.chars().map(|char| match char {
-                char if char.is_control() || escape(char) => '_',
+                char if faceway_core::is_unsendable(char) || escape(char) => '_',
                 char => char,
             }));
         })

@@ -18,13 +18,22 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let refused = match &admin.token {
-        Some(token) => refused_without(token, &request),
-        None => refused_for_host(&request),
-    };
-    match refused {
+    let token = admin.token.as_ref();
+    match token.and_then(|token| refused_without(token, &request)) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
+    }
+}
+
+/// Lets a request through to anything at the admin listener, or says why not.
+pub(super) async fn guard_host(
+    State(admin): State<Arc<Admin>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match admin.token {
+        None if let Some(problem) = refused_for_host(&request) => problem.into_response(),
+        _ => next.run(request).await,
     }
 }
 
@@ -50,7 +59,7 @@ fn refused_for_host(request: &Request) -> Option<Problem> {
         |(name, port)| if port.ends_with(']') { host } else { name },
     );
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    let loopback = name == "localhost"
+    let loopback = name.eq_ignore_ascii_case("localhost")
         || name
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback());

@@ -16,7 +16,8 @@ mod terminals;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
 use axum::routing::{get, post};
 use faceway_core::{Clock, Private, Repair, Spool, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -109,8 +110,32 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .fallback(async || {
             Problem::not_found("no such page; the API is described by /api/v1/openapi.json")
         })
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&admin),
+            auth::guard_host,
+        ))
+        .layer(axum::middleware::map_response(harden))
         .with_state(admin)
 }
+
+/// Nobody may show the console in a frame of his own, where clicks on *revive* and *drop* could be stolen; and a browser
+/// takes an answer for what it says that it is.
+async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The console is one page with its style and script in it, and asks the API.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+    connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 async fn wrong_method() -> Problem {
     let text = "another method is needed; the API is described by /api/v1/openapi.json";

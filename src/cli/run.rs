@@ -6,6 +6,7 @@ use clap::Args;
 use faceway::gateway::Gateway;
 use faceway::notify::Manager;
 use faceway::observe::{self, LogFormat};
+use faceway::process;
 use faceway::reload::Reloader;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
@@ -49,6 +50,7 @@ impl Run {
         let (config, routes) = (config?, routes?);
         settle_together(&config, &routes, streams)?;
         observe::install_logs(self.log_format)?;
+        process::without_core_dumps();
         let metrics = observe::install_metrics()?;
         block_on(Box::pin(async {
             let mut signals = Signals::listen()?;

@@ -15,8 +15,11 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+
+use crate::rhythm::Rhythm;
 
 /// A bound listener. Binding is eager, so that a port in use is told at the start and tests can ask for the address.
 pub struct Listener {
@@ -81,6 +84,7 @@ where
 {
     let connections = Arc::new(Semaphore::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
+    let mut rhythm = Rhythm::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -89,7 +93,9 @@ where
         let (stream, peer, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                if let Some(times) = rhythm.note((), Instant::now()) {
+                    tracing::warn!(%error, times, "cannot accept a connection");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -223,6 +223,11 @@ impl Gateway {
             * 1024
     }
 
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// A power cut for the process.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();

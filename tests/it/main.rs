@@ -20,6 +20,7 @@ mod faults;
 mod flow;
 mod formats;
 mod full;
+mod harm;
 mod harness;
 mod identity;
 mod notify;

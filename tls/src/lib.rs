@@ -7,6 +7,7 @@ mod verify;
 use std::sync::Arc;
 
 use faceway_core::{Private, SettingsError};
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -77,6 +78,14 @@ impl ClientTls {
     /// # Errors
     /// When a file holds no certificate or no key, or the two do not belong together.
     pub fn config(&self, encrypted: bool) -> Result<ClientConfig, TlsError> {
+        let mut config = self.with_identity(encrypted)?;
+        // A resumed session asks for no certificate: one that has expired, or is not trusted any more, would go on being
+        // accepted over new connections.
+        config.resumption = Resumption::disabled();
+        Ok(config)
+    }
+
+    fn with_identity(&self, encrypted: bool) -> Result<ClientConfig, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()

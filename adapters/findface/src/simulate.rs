@@ -289,7 +289,7 @@ const fn mix(value: u64) -> u64 {
 mod tests {
     use std::collections::HashSet;
 
-    use faceway_core::{Adapter as _, Arrival, EventId, Settings, Timestamp};
+    use faceway_core::{Adapter as _, Arrival, Settings, Timestamp};
 
     use super::{Simulation, WEBHOOK_TYPES, pause_after, webhook_type};
     use crate::Findface;

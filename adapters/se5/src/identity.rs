@@ -1,11 +1,11 @@
-//! What makes a record of a box itself. Its ids are weak: firmware without them sends none, others give one to all faces of
-//! a frame. So camera, time, person, verdict and score join them, and of somebody whom nobody knows the face: all of it is
+//! What makes a record of a box itself. Only an id that is a UUID counts as one: firmware without them sends none, others
+//! give one to all faces of a frame. So camera, time, person, verdict and score join them, and of somebody whom nobody knows the face: all of it is
 //! told alike by the websocket and by the history.
 
 use std::collections::BTreeSet;
 
 use faceway_core::lenient::picture;
-use faceway_core::{Facts, Members, RecordKey, content_digest};
+use faceway_core::{Category, Facts, Members, RecordKey, content_digest, is_unique_id};
 use serde_json::value::RawValue;
 
 use crate::message::Message;
@@ -34,24 +34,32 @@ impl Sent {
 
     /// The key of a recognition. Without a time the other fields would make one record of a person's whole day.
     pub(crate) fn key(&self, facts: &Facts<'_>, text: &str) -> RecordKey {
-        let Some(time) = facts.occurred_at else {
-            return RecordKey::passing(&["content", &content_digest(text).to_string()]);
-        };
         // The SE3 names no camera's id.
         let device = &facts.device;
         let device = device.id.as_deref().or(device.address.as_deref());
-        let category = facts.person.category;
-        let category = category.map_or_else(String::new, |category| format!("{category:?}"));
+        let device = device.map(comparable).unwrap_or_default();
+        let category = category(facts.person.category);
         // A name for want of one differs between the box's ways out.
         let is_named = facts.person.id.is_some() || facts.person.name.is_some();
+        let name = if is_named { self.name.as_str() } else { "" };
+        let event_id = facts.vendor_id.as_deref().unwrap_or_default();
+        if is_unique_id(event_id) {
+            return RecordKey::strong(
+                &["event", &device, event_id],
+                &[&self.identity, name, category],
+            );
+        }
+        let Some(time) = facts.occurred_at else {
+            return RecordKey::passing(&["content", &content_digest(text).to_string()]);
+        };
         RecordKey::weak(&[
             "seen",
-            facts.vendor_id.as_deref().unwrap_or_default(),
-            &device.map(comparable).unwrap_or_default(),
+            event_id,
+            &device,
             &time.as_millis().to_string(),
             &self.identity,
-            if is_named { &self.name } else { "" },
-            &category,
+            name,
+            category,
             &self.score,
             // Somebody known is not in one frame twice, and the history may come without pictures.
             match &self.face {
@@ -88,6 +96,19 @@ pub(crate) fn report_key(members: &Members<'_>, facts: &Facts<'_>, text: &str) -
                 .collect();
             RecordKey::state(&all, &[&content], each.iter().map(|camera| &camera[..]))
         }
+    }
+}
+
+/// Written into ids, so these words may never change.
+const fn category(category: Option<Category>) -> &'static str {
+    match category {
+        Some(Category::Employee) => "employee",
+        Some(Category::Visitor) => "visitor",
+        Some(Category::Vip) => "vip",
+        Some(Category::Blocklisted) => "blocklisted",
+        Some(Category::Stranger) => "stranger",
+        Some(Category::Known) => "known",
+        None => "",
     }
 }
 

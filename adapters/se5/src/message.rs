@@ -3,8 +3,8 @@
 
 use faceway_core::lenient::{self, on_scale};
 use faceway_core::{
-    AgeGroup, Attribute, Attributes, Device, DeviceType, Facts, Gender, Image, ImageRole, Kind,
-    Mask, Match, Members, Object, ObjectType, Picture, Private, Reading, RecordKey, Rest, Text,
+    AgeGroup, Attribute, Attributes, Device, DeviceType, Facts, Gender, ImageRole, Kind, Mask,
+    Match, Members, Object, ObjectType, Picture, Private, Reading, RecordKey, Rest, Text,
     content_digest,
 };
 

@@ -21,6 +21,19 @@ fn camera_time_person_verdict_and_score_count() {
 }
 
 #[test]
+fn with_a_uuid_person_verdict_and_camera_count() {
+    let known = KNOWN.replace("1628066406671000", "68448968-cf1a-44fd-ac29-b1731355a723");
+    let free = [
+        "/group_name",
+        "/timestamp",
+        "/score",
+        "/ext_data/device_ip",
+        "/ext_data/device_type",
+    ];
+    only_these_do_not_count(&Se5, &known, &free);
+}
+
+#[test]
 fn of_a_stranger_the_face_counts() {
     only_these_do_not_count(&Se5, STRANGER, &["/identity_name"]);
     let other = STRANGER.replace("/9j/4AAQ", "/9j/4AAR");

@@ -30,7 +30,7 @@ mod verdict;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use faceway_core::{BoxFuture, Message, Outbound, SettingsError, Verdict};
+use faceway_core::{BoxFuture, Message, Outbound, SettingsError, Verdict, is_unsendable};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -166,10 +166,16 @@ fn user_properties(message: &Message) -> Vec<(String, String)> {
     ];
     let headers = message.headers.iter().map(|(name, value)| {
         // Revealed to be sent, as the body is.
-        (name.to_string(), value.reveal().clone())
+        (sendable(name), sendable(value.reveal()))
     });
     let headers = headers.filter(|(name, value)| is_text(name) && is_text(value));
     own.into_iter().chain(headers).collect()
+}
+
+/// The same text; `_` stands for what a broker may end the connection at.
+fn sendable(text: &str) -> String {
+    let sendable = |char| if is_unsendable(char) { '_' } else { char };
+    text.chars().map(sendable).collect()
 }
 
 impl Outbound for Mqtt {

@@ -1,5 +1,7 @@
 //! Identity: which members of a record its id depends on, found by changing every single one.
 
+#![allow(clippy::panic, reason = "a suite panics when a promise is broken")]
+
 use faceway_core::{Adapter, EventId};
 use serde_json::Value;
 

@@ -152,13 +152,14 @@ pub(crate) fn inbound(plan: &InboundPlan, base: &Base) -> anyhow::Result<OpenedI
         .context("an adapter of routes.toml is not registered")?;
     let token = plan.token.as_ref().map(secrets::resolve).transpose();
     let token = token.with_context(|| format!("the token of inbound {}", plan.name))?;
-    let inbound = Arc::new(Inbound::new(
+    let inbound = Inbound::new(
         &plan.name,
         Arc::clone(&adapter),
         plan.settings.clone(),
         Arc::clone(&base.intake),
         Arc::clone(&base.clock),
-    ));
+    );
+    let inbound = Arc::new(inbound.with_body_bytes_max(base.config.limits.body_bytes_max));
     let source = plan.dial.as_ref().map(|dial| source(dial, &inbound, base));
     let source = source.transpose();
     Ok(OpenedInbound {

@@ -45,6 +45,9 @@ pub enum Undecoded {
     /// It cannot be read: it is kept in quarantine, as it was sent.
     #[error("{0}")]
     Unreadable(Cow<'static, str>),
+    /// It did not come whole: it is kept in quarantine, and its source hears an error.
+    #[error("{0}")]
+    CutOff(Cow<'static, str>),
     /// The adapter says that it must not be accepted.
     #[error("{0}")]
     Refused(Cow<'static, str>),
@@ -63,6 +66,7 @@ impl From<Reject> for Undecoded {
     fn from(reject: Reject) -> Self {
         match reject {
             Reject::Unreadable(reason) => Self::Unreadable(reason),
+            Reject::CutOff(reason) => Self::CutOff(reason),
             Reject::Refused(reason) => Self::Refused(reason),
         }
     }
@@ -99,7 +103,7 @@ pub fn decode<'a>(
     let mut elements = patient::read(adapter, &plain, settings, unknown, &scratch.mended)?;
     if let Some(warning) = charset.warning {
         for reading in elements.iter_mut().flatten() {
-            reading.facts.warnings.push(warning.clone().into());
+            reading.facts.warnings.push(warning.into());
         }
     }
     Ok(elements)

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use faceway_core::{
-    Adapter, Arrival, Clock as _, Element, Reject, Setting, Settings, Stamp, SystemClock,
-    Timestamp, encode, stamp,
+    Adapter, Arrival, Clock as _, Element, Setting, Settings, Stamp, SystemClock, Timestamp,
+    encode, stamp,
 };
+use faceway_decode::{Limits, Scratch, Undecoded, decode};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Ended, Failure, Streams, files};
@@ -38,6 +39,9 @@ pub(crate) struct Read {
     set: Vec<(String, String)>,
 }
 
+/// What may come out of a payload that is packed.
+const UNPACKED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 impl Read {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
         let adapter = adapter(&self.adapter)?;
@@ -49,14 +53,16 @@ impl Read {
             peer: None,
             body: &body,
         };
-        let elements = adapter
-            .read(&arrival, &settings)
-            .map_err(|reject| match reject {
-                Reject::Unreadable(reason) | Reject::CutOff(reason) => {
-                    Failure::input(format!("cannot be read: {reason}"))
-                }
-                Reject::Refused(reason) => Failure::input(format!("is refused: {reason}")),
-            })?;
+        let scratch = Scratch::default();
+        let mut limits = Limits {
+            bytes_max: UNPACKED_BYTES_MAX,
+            room: &mut |_| true,
+        };
+        let decoded = decode(&*adapter, &arrival, &settings, &mut limits, &scratch);
+        let elements = decoded.map_err(|why| match why {
+            Undecoded::Refused(reason) => Failure::input(format!("is refused: {reason}")),
+            why => Failure::input(format!("cannot be read: {why}")),
+        })?;
         let stamp = Stamp {
             inbound: self.inbound.as_deref().unwrap_or(adapter.name()),
             adapter: adapter.name(),

@@ -2,12 +2,14 @@
 //! is handed in.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use faceway_core::{
     Arrival, Batch, DeviceKey, Element, Kind, NewEvent, NewUnreadable, Private, Reading, RecordId,
-    Reject, Sha256, Stamp, Timestamp, encode, stamp,
+    Sha256, Stamp, Timestamp, encode, stamp,
 };
+use faceway_decode::{Limits, Scratch, Undecoded, plain_headers};
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 
 use super::Inbound;
@@ -27,6 +29,53 @@ pub(super) struct Heard {
     pub(super) piece: Option<Sha256>,
 }
 
+/// Why what came in is not kept at all.
+pub(super) enum Refused {
+    /// The adapter says so.
+    Told(Cow<'static, str>),
+    /// 415.
+    UnknownCoding(Cow<'static, str>),
+    /// 413: so much comes out of it.
+    TooLarge,
+    /// 503: other bodies that are being unpacked take all the memory.
+    NoRoom,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Told(reason) | Self::UnknownCoding(reason) => f.write_str(reason),
+            Self::TooLarge => write!(f, "{}", Undecoded::TooLarge),
+            Self::NoRoom => write!(f, "{}", Undecoded::NoRoom),
+        }
+    }
+}
+
+/// Memory for bodies that are being unpacked, together.
+const UNPACKING_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// How much of it is taken.
+static UNPACKING: AtomicUsize = AtomicUsize::new(0);
+
+/// The share of one body, until it is read.
+#[derive(Default)]
+struct Unpacking(usize);
+
+impl Unpacking {
+    /// Makes the share so large; `false` when there is no room.
+    fn take(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.0);
+        let taken = UNPACKING.fetch_add(more, Ordering::Relaxed) + more;
+        self.0 += more;
+        taken <= UNPACKING_BYTES_MAX
+    }
+}
+
+impl Drop for Unpacking {
+    fn drop(&mut self) {
+        UNPACKING.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
 /// How an event is counted when it is new.
 #[derive(Clone, Copy)]
 pub(super) struct Counted {
@@ -42,14 +91,30 @@ impl Inbound {
         arrival: &Arrival<'_>,
         received_at: Timestamp,
         earlier: &mut Earlier,
-    ) -> Result<Heard, Cow<'static, str>> {
-        let elements = match self.adapter.read(arrival, &self.settings) {
+    ) -> Result<Heard, Refused> {
+        let scratch = Scratch::default();
+        let mut unpacking = Unpacking::default();
+        let mut limits = Limits {
+            bytes_max: self.body_bytes_max,
+            room: &mut |bytes| unpacking.take(bytes),
+        };
+        let decoded = faceway_decode::decode(
+            &*self.adapter,
+            arrival,
+            &self.settings,
+            &mut limits,
+            &scratch,
+        );
+        let elements = match decoded {
             Ok(elements) => elements,
-            Err(Reject::Refused(reason)) => return Err(reason),
-            Err(Reject::CutOff(reason)) => {
+            Err(Undecoded::Refused(reason)) => return Err(Refused::Told(reason)),
+            Err(Undecoded::UnknownCoding(reason)) => return Err(Refused::UnknownCoding(reason)),
+            Err(Undecoded::TooLarge) => return Err(Refused::TooLarge),
+            Err(Undecoded::NoRoom) => return Err(Refused::NoRoom),
+            Err(Undecoded::CutOff(reason)) => {
                 return Ok(self.piece(arrival.headers, arrival.body, reason, received_at));
             }
-            Err(Reject::Unreadable(reason)) => {
+            Err(Undecoded::Unreadable(reason)) => {
                 let unreadable = self.unreadable(arrival, reason, arrival.body, received_at);
                 let mut heard = Heard::default();
                 heard.batch.unreadable.push(unreadable);
@@ -60,7 +125,19 @@ impl Inbound {
         heard.batch.events.reserve_exact(elements.len());
         heard.counted.reserve_exact(elements.len());
         for element in elements {
-            self.add(&mut heard, element, arrival, received_at, earlier);
+            // A part of what was unpacked or recoded is neither packed nor in another character set any more.
+            let plain;
+            let part = match &element {
+                Err(unreadable) if scratch.holds(unreadable.raw) => {
+                    plain = plain_headers(arrival.headers);
+                    Arrival {
+                        headers: &plain,
+                        ..*arrival
+                    }
+                }
+                _ => *arrival,
+            };
+            self.add(&mut heard, element, &part, received_at, earlier);
         }
         Ok(heard)
     }

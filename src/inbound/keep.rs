@@ -14,10 +14,12 @@ use tokio::time::Instant;
 
 use super::conflicts::Conflicts;
 use super::cut::Cut;
-use super::decode::{Counted, Heard, join};
+use super::decode::{Counted, Heard, Refused, join};
 use super::earlier::Earlier;
 use crate::observe::InboundMetrics;
 
+/// What may come out of a body where nobody says otherwise.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A body larger than this is read on a thread that may block, so that the others go on.
 const LARGE_BODY_BYTES: usize = 1024 * 1024;
 
@@ -26,6 +28,8 @@ pub struct Inbound {
     pub(super) name: String,
     pub(super) adapter: Arc<dyn Adapter>,
     pub(super) settings: Settings,
+    /// What may come out of a body that is sent packed.
+    pub(super) body_bytes_max: usize,
     spool: Arc<dyn Intake>,
     clock: Arc<dyn Clock>,
     metrics: InboundMetrics,
@@ -66,6 +70,8 @@ impl<S: Spool> Intake for S {
 pub struct Kept {
     /// What the source is to be told.
     pub outcome: Outcome,
+    /// The HTTP status of a refusal that is not the vendor's.
+    pub status: Option<u16>,
     /// Events that are new.
     pub stored: usize,
     /// Events that are new, of records that were known with another content.
@@ -80,6 +86,7 @@ impl Kept {
     const fn nothing(outcome: Outcome) -> Self {
         Self {
             outcome,
+            status: None,
             stored: 0,
             conflicts: 0,
             duplicates: 0,
@@ -102,12 +109,20 @@ impl Inbound {
             name: name.to_owned(),
             adapter,
             settings,
+            body_bytes_max: BODY_BYTES_MAX,
             spool,
             clock,
             conflicts: Conflicts::default(),
             cut: Cut::default(),
             in_turn: Mutex::default(),
         }
+    }
+
+    /// With another limit of what may come out of a body than the usual one.
+    #[must_use]
+    pub fn with_body_bytes_max(mut self, bytes: u64) -> Self {
+        self.body_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self
     }
 
     /// Name in `routes.toml`.
@@ -134,9 +149,16 @@ impl Inbound {
             |earlier: &mut Earlier| aside(body.len(), || self.hear(&arrival, received_at, earlier));
         match self.append_in_turn(hear, began).await {
             Ok((gives_events, kept)) => self.noted(gives_events, kept, received_at),
-            Err(reason) => {
+            Err(Refused::NoRoom) => self.busy(),
+            Err(refused) => {
                 self.metrics.refused();
-                Kept::nothing(Outcome::Refused(reason))
+                let kept = Kept::nothing(Outcome::Refused(refused.to_string().into()));
+                let status = match refused {
+                    Refused::UnknownCoding(_) => Some(415),
+                    Refused::TooLarge => Some(413),
+                    Refused::Told(_) | Refused::NoRoom => None,
+                };
+                Kept { status, ..kept }
             }
         }
     }
@@ -283,6 +305,7 @@ impl Inbound {
                 }
                 let kept = Kept {
                     outcome: cut.map_or(Outcome::Kept, Outcome::Refused),
+                    status: None,
                     stored,
                     conflicts,
                     duplicates: receipts.len() - stored - conflicts,

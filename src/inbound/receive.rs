@@ -96,6 +96,12 @@ impl Receiver {
                 if let Outcome::Refused(why) = kept.outcome {
                     // Behind a body that was cut off stands its rest, which is no request.
                     close(&mut response);
+                    if let Some(status) = kept
+                        .status
+                        .and_then(|status| StatusCode::from_u16(status).ok())
+                    {
+                        *response.status_mut() = status;
+                    }
                     let status = response.status().as_u16();
                     self.turned_away.at(inbound.name(), peer, status, why);
                 }

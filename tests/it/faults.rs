@@ -101,8 +101,9 @@ async fn garbage_is_answered_and_kept() {
     let quarantined = gateway
         .metric("faceway_received_total{inbound=\"lobby\",result=\"quarantined\"}")
         .await;
+    // Two of the above are read now: the zero byte behind the document, and half a surrogate at the end of a text.
     assert!(
-        quarantined >= 15.0,
+        quarantined >= 13.0,
         "what could not be read is kept: {quarantined}"
     );
     still_works(&gateway).await;

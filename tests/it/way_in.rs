@@ -190,3 +190,115 @@ async fn a_mapped_network_is_the_network_of_its_ipv4_addresses() {
     let answer = device.send("POST", "/in/gate", &[], &record).await.unwrap();
     assert_eq!(answer.status, 403);
 }
+
+async fn post(gateway: &Gateway, path: &str, headers: &[(&str, &str)], body: &[u8]) -> u16 {
+    let mut device = Device::connect(gateway.devices).await;
+    device
+        .send("POST", path, headers, body)
+        .await
+        .unwrap()
+        .status
+}
+
+#[tokio::test]
+async fn dialects_that_leave_no_doubt_are_read() {
+    let gateway = Site::new(ROUTES).start().await;
+    let named = |name: &[u8], uuid: &str| {
+        let record = String::from_utf8(recognition("PSC1", uuid)).unwrap();
+        let (before, behind) = record.split_once("Wanda Probst").unwrap();
+        [before.as_bytes(), name, behind.as_bytes()].concat()
+    };
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, &recognition("PSC1", "packed")).unwrap();
+    let packed = packed.finish().unwrap();
+    let utf16: Vec<u8> = [0xFEFF_u16]
+        .into_iter()
+        .chain(text(&recognition("PSC1", "utf-16")).encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let gbk = [("content-type", "application/json; charset=GBK")];
+    let nan = text(&recognition("PSC1", "nan")).replace("0.93", "NaN");
+    let zero = [recognition("PSC1", "zero"), vec![0]].concat();
+    let cases: [(&[(&str, &str)], Vec<u8>); 6] = [
+        (&[("content-encoding", "gzip")], packed.clone()),
+        (&gbk, named(&[0xCD, 0xF5, 0xD0, 0xA1, 0xC3, 0xF7], "gbk")),
+        (&[], utf16),
+        (&[], nan.into_bytes()),
+        (&[], zero),
+        (&[], named(&[0xE7, 0x8E, 0x8B, 0xE6, 0x98], "cut name")),
+    ];
+    for (number, (headers, body)) in cases.iter().enumerate() {
+        assert_eq!(
+            post(&gateway, "/in/lobby", headers, body).await,
+            200,
+            "{number}"
+        );
+        let stored = counted(&gateway, "stored").await;
+        assert_eq!(
+            stored,
+            (number + 1) as f64,
+            "case {number}: {}",
+            gateway.log()
+        );
+    }
+    assert_eq!(
+        post(
+            &gateway,
+            "/in/lobby",
+            &[("content-encoding", "br")],
+            &packed
+        )
+        .await,
+        415
+    );
+    assert_eq!(counted(&gateway, "refused").await, 1.0);
+    // Not to be guessed at.
+    assert_eq!(
+        post(&gateway, "/in/lobby", &[], &named(&[0xCD, 0xF5], "unnamed")).await,
+        200
+    );
+    assert_eq!(counted(&gateway, "quarantined").await, 1.0);
+}
+
+#[tokio::test]
+async fn what_is_packed_has_the_limit_of_what_comes_out() {
+    let gateway = Site::new(ROUTES)
+        .set("FACEWAY_LIMITS__BODY_BYTES_MAX", "1MiB")
+        .start()
+        .await;
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut bomb, &vec![b' '; 8 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    assert_eq!(
+        post(
+            &gateway,
+            "/in/lobby",
+            &[("content-encoding", "gzip")],
+            &bomb
+        )
+        .await,
+        413
+    );
+}
+
+#[tokio::test]
+async fn one_bad_element_costs_one_element() {
+    let gateway = Site::new(ROUTES).start().await;
+    let element = |id: u32, name: &[u8]| {
+        let start = format!(
+            "{{\"id\":\"{id}\",\"matched\":true,\"camera\":1,\"created_date\":\"2026-03-04T10:20:30Z\",\"webhook_type\":\"face_events\",\"x\":\""
+        );
+        [start.as_bytes(), name, b"\"}"].concat()
+    };
+    let batch = [
+        element(1, b"a"),
+        element(2, b"Br\xfcnner"),
+        element(3, b"c"),
+    ]
+    .join(&b","[..]);
+    let batch = [b"[", &batch[..], b"]"].concat();
+    assert_eq!(post(&gateway, "/in/city", &[], &batch).await, 200);
+    let city = |result| format!("faceway_received_total{{inbound=\"city\",result=\"{result}\"}}");
+    assert_eq!(gateway.metric(&city("stored")).await, 2.0);
+    assert_eq!(gateway.metric(&city("quarantined")).await, 1.0);
+}

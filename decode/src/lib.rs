@@ -1,10 +1,10 @@
 //! From the bytes of an arrival to readings, as patiently as it can be done without guessing: what the gateway, `faceway
 //! read`, a second reading from quarantine and the tests of the adapters all do with a body.
 //!
-//! 1. [`coding`]: the `Content-Encoding` is undone, within limits of what comes out.
-//! 2. [`charset`]: text in another character set becomes UTF-8, when its header or its byte order mark names it.
+//! 1. `coding`: the `Content-Encoding` is undone, within limits of what comes out.
+//! 2. `charset`: text in another character set becomes UTF-8, when its header or its byte order mark names it.
 //! 3. The adapter reads. Nearly every body ends here, and has paid for nothing but a look at two headers.
-//! 4. [`patient`]: what the adapter could not read is mended where there is no doubt what was meant, and of a batch only
+//! 4. `patient`: what the adapter could not read is mended where there is no doubt what was meant, and of a batch only
 //!    the elements that cannot be read are lost.
 //!
 //! **Invariant:** pure, as the adapters are. A body that is well-formed is read as it was sent.

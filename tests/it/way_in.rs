@@ -200,6 +200,9 @@ async fn post(gateway: &Gateway, path: &str, headers: &[(&str, &str)], body: &[u
         .status
 }
 
+/// Headers and a body.
+type Case<'h> = (&'h [(&'h str, &'h str)], Vec<u8>);
+
 #[tokio::test]
 async fn dialects_that_leave_no_doubt_are_read() {
     let gateway = Site::new(ROUTES).start().await;
@@ -219,7 +222,7 @@ async fn dialects_that_leave_no_doubt_are_read() {
     let gbk = [("content-type", "application/json; charset=GBK")];
     let nan = text(&recognition("PSC1", "nan")).replace("0.93", "NaN");
     let zero = [recognition("PSC1", "zero"), vec![0]].concat();
-    let cases: [(&[(&str, &str)], Vec<u8>); 6] = [
+    let cases: [Case<'_>; 6] = [
         (&[("content-encoding", "gzip")], packed.clone()),
         (&gbk, named(&[0xCD, 0xF5, 0xD0, 0xA1, 0xC3, 0xF7], "gbk")),
         (&[], utf16),

@@ -158,7 +158,8 @@ impl Mqtt {
     }
 }
 
-/// The id and the kind, then the headers. One that MQTT cannot carry is left out rather than sent broken.
+/// The id and the kind, then the headers, with `_` for what a broker may end the connection at. One that is too long for
+/// MQTT is left out rather than sent broken.
 fn user_properties(message: &Message) -> Vec<(String, String)> {
     let own = [
         ("id".to_owned(), message.id.to_string()),

@@ -118,8 +118,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
-/// Nobody may show the console in a frame of his own, where clicks on *revive* and *drop* could be stolen; and a browser
-/// takes an answer for what it says that it is.
+/// Keeps other pages from showing the console in a frame, where they could steal clicks on *revive* and *drop*. A browser
+/// takes an answer for the type that it names.
 async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [

@@ -56,7 +56,7 @@ impl Admission {
 }
 
 /// Browsers name the page that sends (`Origin`) and how it stands to us (`Sec-Fetch-Site`); devices send neither. A page of
-/// our own would name our own address as its origin. A name with a dot is not believed: whoever owns it may have pointed it
+/// our own would name our own address as its origin. A name with a dot is not believed: its owner may have pointed it
 /// here.
 fn is_from_a_page(headers: &HeaderMap) -> bool {
     let text = |name| {

@@ -22,7 +22,7 @@ pub(super) struct Body {
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
-    /// 411: nobody said where it ends.
+    /// 411: the request does not say where its body ends.
     NoLength,
     /// 413.
     TooLarge,

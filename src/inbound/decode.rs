@@ -29,28 +29,6 @@ pub(super) struct Heard {
     pub(super) piece: Option<Sha256>,
 }
 
-/// Why what came in is not kept at all.
-pub(super) enum Refused {
-    /// The adapter says so.
-    Told(Cow<'static, str>),
-    /// 415.
-    UnknownCoding(Cow<'static, str>),
-    /// 413: so much comes out of it.
-    TooLarge,
-    /// 503: other bodies that are being unpacked take all the memory.
-    NoRoom,
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Told(reason) | Self::UnknownCoding(reason) => f.write_str(reason),
-            Self::TooLarge => write!(f, "{}", Undecoded::TooLarge),
-            Self::NoRoom => write!(f, "{}", Undecoded::NoRoom),
-        }
-    }
-}
-
 /// Memory for bodies that are being unpacked, together.
 const UNPACKING_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// How much of it is taken.
@@ -85,13 +63,14 @@ pub(super) struct Counted {
 }
 
 impl Inbound {
-    /// What is to be kept of an arrival, or why it is refused.
+    /// What is to be kept of an arrival, or why nothing of it is: never [`Undecoded::Unreadable`] and
+    /// [`Undecoded::CutOff`], which are kept in quarantine.
     pub(super) fn hear(
         &self,
         arrival: &Arrival<'_>,
         received_at: Timestamp,
         earlier: &mut Earlier,
-    ) -> Result<Heard, Refused> {
+    ) -> Result<Heard, Undecoded> {
         let scratch = Scratch::default();
         let mut unpacking = Unpacking::default();
         let mut limits = Limits {
@@ -107,10 +86,6 @@ impl Inbound {
         );
         let elements = match decoded {
             Ok(elements) => elements,
-            Err(Undecoded::Refused(reason)) => return Err(Refused::Told(reason)),
-            Err(Undecoded::UnknownCoding(reason)) => return Err(Refused::UnknownCoding(reason)),
-            Err(Undecoded::TooLarge) => return Err(Refused::TooLarge),
-            Err(Undecoded::NoRoom) => return Err(Refused::NoRoom),
             Err(Undecoded::CutOff(reason)) => {
                 return Ok(self.piece(arrival.headers, arrival.body, reason, received_at));
             }
@@ -120,6 +95,7 @@ impl Inbound {
                 heard.batch.unreadable.push(unreadable);
                 return Ok(heard);
             }
+            Err(refused) => return Err(refused),
         };
         let mut heard = Heard::default();
         heard.batch.events.reserve_exact(elements.len());

@@ -8,6 +8,9 @@ use faceway_core::{EventId, Newest, RecordId};
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
     newest: HashMap<RecordId, Newest>,
+    /// Higher than the number of every one of them. It is counted and not looked for: a list of ten thousand reports would
+    /// take minutes otherwise.
+    next: u64,
 }
 
 impl Earlier {
@@ -15,8 +18,11 @@ impl Earlier {
     pub(super) fn new(records: Vec<RecordId>, newest: Vec<Option<Newest>>) -> Self {
         let known = records.into_iter().zip(newest);
         let known = known.filter_map(|(record, newest)| Some((record, newest?)));
+        let newest: HashMap<_, Newest> = known.collect();
+        let last = newest.values().map(|known| known.seq).max();
         Self {
-            newest: known.collect(),
+            next: last.map_or(0, |seq| seq + 1),
+            newest,
         }
     }
 
@@ -34,8 +40,8 @@ impl Earlier {
         if known.is_some_and(|known| known.id == id) {
             return;
         }
-        let last = self.newest.values().map(|known| known.seq).max();
-        let seq = last.map_or(0, |seq| seq + 1);
+        let seq = self.next;
+        self.next += 1;
         self.newest.insert(id.record(), Newest { seq, id });
     }
 }

@@ -8,13 +8,14 @@ use faceway_core::{
     Adapter, AppendError, Arrival, Batch, BoxFuture, Clock, Dialogue, Newest, Outcome, Receipt,
     RecordId, Settings, Spool, Timestamp,
 };
+use faceway_decode::Undecoded;
 use http::header::HeaderMap;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::conflicts::Conflicts;
 use super::cut::Cut;
-use super::decode::{Counted, Heard, Refused, join};
+use super::decode::{Counted, Heard, join};
 use super::earlier::Earlier;
 use crate::observe::InboundMetrics;
 
@@ -149,16 +150,18 @@ impl Inbound {
             |earlier: &mut Earlier| aside(body.len(), || self.hear(&arrival, received_at, earlier));
         match self.append_in_turn(hear, began).await {
             Ok((gives_events, kept)) => self.noted(gives_events, kept, received_at),
-            Err(Refused::NoRoom) => self.busy(),
+            Err(Undecoded::NoRoom) => self.busy(),
             Err(refused) => {
                 self.metrics.refused();
-                let kept = Kept::nothing(Outcome::Refused(refused.to_string().into()));
                 let status = match refused {
-                    Refused::UnknownCoding(_) => Some(415),
-                    Refused::TooLarge => Some(413),
-                    Refused::Told(_) | Refused::NoRoom => None,
+                    Undecoded::UnknownCoding(_) => Some(415),
+                    Undecoded::TooLarge => Some(413),
+                    _ => None,
                 };
-                Kept { status, ..kept }
+                Kept {
+                    status,
+                    ..Kept::nothing(Outcome::Refused(refused.to_string().into()))
+                }
             }
         }
     }

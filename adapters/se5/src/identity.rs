@@ -1,6 +1,6 @@
-//! What makes a record of a box itself. Only an id that is a UUID counts as one: firmware without them sends none, others
-//! give one to all faces of a frame. So camera, time, person, verdict and score join them, and of somebody whom nobody knows the face: all of it is
-//! told alike by the websocket and by the history.
+//! What makes a record of a box itself. Only an id that is a UUID counts as one: some firmware sends none, other firmware
+//! gives one to all faces of a frame. So camera, time, person, verdict and score join the id, and of a stranger the face.
+//! The websocket and the history tell all of it alike.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,8 @@ pub(crate) struct Sent {
     identity: String,
     name: String,
     score: String,
-    face: Option<String>,
+    /// Where the face was.
+    place: Option<String>,
 }
 
 impl Sent {
@@ -28,12 +29,14 @@ impl Sent {
             identity: top.peek("identity_id").unwrap_or_default(),
             name: top.peek("identity_name").unwrap_or_default(),
             score: score(top.members.peek("score")),
-            face: face(message),
+            place: (message.face.members.peek("box")).map(|place| place.get().to_owned()),
         }
     }
 
     /// The key of a recognition. Without a time the other fields would make one record of a person's whole day.
-    pub(crate) fn key(&self, facts: &Facts<'_>, text: &str) -> RecordKey {
+    ///
+    /// `message` still has its pictures.
+    pub(crate) fn key(&self, message: &Message<'_>, facts: &Facts<'_>, text: &str) -> RecordKey {
         // The SE3 names no camera's id.
         let device = &facts.device;
         let device = device.id.as_deref().or(device.address.as_deref());
@@ -61,12 +64,26 @@ impl Sent {
             name,
             category,
             &self.score,
-            // Somebody known is not in one frame twice, and the history may come without pictures.
-            match &self.face {
-                Some(face) if !is_named => face,
-                _ => "",
+            // A known person is not in one frame twice, and the history may come without pictures. So only a stranger's
+            // picture is decoded for the key.
+            &match is_named {
+                true => String::new(),
+                false => self.face(message).unwrap_or_default(),
             },
         ])
+    }
+
+    /// The digest of the face's picture, whether it is wanted or not; without one, of where the face was.
+    fn face(&self, message: &Message<'_>) -> Option<String> {
+        let Message { top, ext, .. } = message;
+        let names = ["recognize_face", "recognize_face_image"];
+        let pictures =
+            (names.iter()).flat_map(|name| [top, ext].map(|fields| fields.members.peek(name)));
+        let mut pictures = pictures
+            .flatten()
+            .filter_map(|raw| picture(raw).ok().flatten());
+        let digest = pictures.next().map(|picture| picture.sha256.to_string());
+        digest.or_else(|| Some(content_digest(self.place.as_deref()?).to_string()))
     }
 }
 
@@ -135,22 +152,6 @@ fn cameras(list: &RawValue) -> Vec<String> {
 fn score(raw: Option<&RawValue>) -> String {
     let number = raw.and_then(|raw| raw.get().parse::<f64>().ok());
     number.map_or_else(String::new, |score| score.to_string())
-}
-
-/// The digest of the face's picture, whether it is wanted or not; without one, of where the face was.
-fn face(message: &Message<'_>) -> Option<String> {
-    let Message { top, ext, face, .. } = message;
-    let pictures = ["recognize_face", "recognize_face_image"]
-        .iter()
-        .flat_map(|name| [top, ext].map(|fields| fields.members.peek(name)));
-    let pictures = pictures
-        .flatten()
-        .filter_map(|raw| picture(raw).ok().flatten());
-    let digest = pictures.map(|picture| picture.sha256.to_string()).next();
-    digest.or_else(|| {
-        let place = face.members.peek("box").map(RawValue::get);
-        place.map(|place| content_digest(place).to_string())
-    })
 }
 
 /// The same camera with and without dashes in its UUID: the realtime stream writes them, v2's history does not.

@@ -85,7 +85,7 @@ pub(crate) fn read_message(
     let key = if is_recognition {
         message.recognition(&mut facts, around);
         message.check_protocol(names_of, around);
-        sent.key(&facts, text)
+        sent.key(&message, &facts, text)
     } else if is_report {
         facts.device = message.reporting_box(around);
         report_key(&message.top.members, &facts, text)

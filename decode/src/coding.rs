@@ -119,7 +119,7 @@ fn gunzip(body: &[u8], out: &mut Out<'_, '_>) -> Result<(), Undecoded> {
                 Ok(0) => break,
                 Ok(length) => out.add(&step[..length])?,
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                    return Err(unreadable(CUT_OFF));
+                    return Err(Undecoded::CutOff(CUT_OFF.into()));
                 }
                 Err(_) => return Err(unreadable(NOT_GZIP)),
             }
@@ -149,7 +149,9 @@ fn inflate(body: &[u8], out: &mut Out<'_, '_>) -> Result<(), Undecoded> {
         match status {
             Status::StreamEnd => return Ok(()),
             // It waits for what does not come.
-            _ if length == 0 && stays_at(&state, at) => return Err(unreadable(CUT_OFF)),
+            _ if length == 0 && stays_at(&state, at) => {
+                return Err(Undecoded::CutOff(CUT_OFF.into()));
+            }
             _ => {}
         }
     }
@@ -276,7 +278,7 @@ mod tests {
             for end in 0..packed.len() {
                 let result = within(coding, &packed[..end], 1 << 20);
                 assert!(
-                    matches!(result, Err(Undecoded::Unreadable(_))),
+                    matches!(result, Err(Undecoded::CutOff(_))),
                     "{end}: {result:?}"
                 );
             }

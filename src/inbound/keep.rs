@@ -264,9 +264,11 @@ impl Inbound {
         let hear = |earlier: &mut Earlier| {
             let heard = self.hear(&arrival, received_at, earlier);
             let heard = heard.map_err(|reason| reason.to_string())?;
-            match heard.batch.unreadable.first() {
-                Some(unreadable) => Err(unreadable.reason.to_string()),
-                None => Ok(heard),
+            // A piece that came lately is not in the batch once more, but it is a piece all the same.
+            match (heard.batch.unreadable.first(), &heard.cut) {
+                (Some(unreadable), _) => Err(unreadable.reason.to_string()),
+                (None, Some(why)) => Err(why.to_string()),
+                (None, None) => Ok(heard),
             }
         };
         let (_, kept) = self.append_in_turn(hear, began).await?;

@@ -285,6 +285,37 @@ async fn what_is_packed_has_the_limit_of_what_comes_out() {
 }
 
 #[tokio::test]
+async fn what_is_packed_and_cut_off_is_never_success() {
+    let site = Site::new(ROUTES);
+    let gateway = site.start().await;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, &recognition("PSC1", "packed")).unwrap();
+    let packed = packed.finish().unwrap();
+    let cut = &packed[..packed.len() - 20];
+    for _ in 0..2 {
+        let status = post(&gateway, "/in/lobby", &[("content-encoding", "gzip")], cut).await;
+        assert_eq!(status, 400);
+    }
+    assert_eq!(counted(&gateway, "quarantined").await, 1.0);
+}
+
+#[tokio::test]
+async fn reading_a_piece_again_says_what_is_wrong_with_it() {
+    let site = Site::new(ROUTES);
+    let gateway = site.start().await;
+    let body = recognition("PSC1", "u-1");
+    assert_eq!(
+        post(&gateway, "/in/lobby", &[], &body[..body.len() - 10]).await,
+        400
+    );
+    let told = site.ask(&gateway, &["quarantine", "retry", "--all"]).await;
+    assert!(told.contains("cut off"), "{told}");
+    assert!(!told.contains("cannot keep"), "{told}");
+    let listed = site.ask(&gateway, &["quarantine", "list", "--json"]).await;
+    assert!(listed.contains("lobby"), "{listed}");
+}
+
+#[tokio::test]
 async fn one_bad_element_costs_one_element() {
     let gateway = Site::new(ROUTES).start().await;
     let element = |id: u32, name: &[u8]| {

@@ -51,6 +51,10 @@ pub trait Spool: Send + Sync + 'static {
     /// (with the next group that the engine writes); after a crash in between, the event is leased once more.
     fn settle(&self, lane: Lane, settlements: Vec<Settlement>);
 
+    /// Resolves when everything that was settled before is durable; with an error when that is not known, and it may become
+    /// durable later.
+    fn sync(&self) -> BoxFuture<'_, Result<(), SpoolError>>;
+
     /// Says what the rules have let pass in a lane, so that they silence the same events after a restart. Like a settlement
     /// it counts at once and is durable soon after: never later than settlements that are said after it. It is kept as
     /// long as events wait in the lane that came in before `until`.

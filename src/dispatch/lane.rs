@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batching::Batching;
+use super::burials::Burials;
 use super::decide::{Decider, Routed};
 use super::deliveries::Deliveries;
 use super::hands::Hands;
@@ -65,6 +66,7 @@ pub(super) struct LaneWork {
     hands: Hands,
     batching: Batching,
     deliveries: Deliveries,
+    burials: Burials,
     /// What was told of events that were given up, by code.
     buried: Rhythm<Code>,
     /// The spool's mark when it was last asked.
@@ -80,6 +82,7 @@ impl LaneWork {
         let (outbound, renderer) = (&tools.outbound, &tools.renderer);
         Self {
             deliveries: Deliveries::new(Arc::clone(outbound), Arc::clone(renderer)),
+            burials: Burials::new(Arc::clone(&tools.spool)),
             batching: Batching::new(tools.batch_max),
             tools,
             judge,
@@ -112,6 +115,7 @@ impl LaneWork {
             biased;
             () = self.tools.stop.cancelled() => {}
             Some(ended) = self.deliveries.next() => self.ended(&ended),
+            Some(device) = self.burials.next() => self.hands.returned(device),
             seen = spool.changed(self.seen), if self.dry => {
                 self.seen = seen;
                 self.dry = false;

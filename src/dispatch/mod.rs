@@ -4,6 +4,7 @@
 
 mod apart;
 mod batching;
+mod burials;
 mod decide;
 mod deliveries;
 mod hands;

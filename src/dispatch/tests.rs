@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faceway_core::{
-    Batch, BoxFuture, Clock, Code, Message, NewEvent, Outbound, Private, Repair as _, Spool as _,
-    Timestamp, Verdict,
+    Batch, BoxFuture, Clock, Code, EventId, Message, NewEvent, Outbound, Private, Repair as _,
+    Spool as _, Timestamp, Verdict,
 };
 use faceway_rules::OutboundPlan;
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 use faceway_testkit::clock::TestClock;
-use faceway_testkit::spool::{Watched, event};
+use faceway_testkit::spool::{Watched, event, id, number};
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{Common, Dispatch, InForce, LaneState, RuleBook, Rules};
 use crate::link::Links;
@@ -54,6 +54,48 @@ impl Outbound for Gate {
             self.confirmed.fetch_add(1, Ordering::SeqCst);
             Verdict::Delivered {
                 code: Code::word("ok"),
+            }
+        })
+    }
+}
+
+/// Refuses one event for good and takes all others, in the order in which they are noted.
+struct Choosy {
+    refuses: EventId,
+    asked: watch::Sender<Vec<EventId>>,
+}
+
+impl Choosy {
+    fn new(refuses: EventId) -> Arc<Self> {
+        let asked = watch::Sender::default();
+        Arc::new(Self { refuses, asked })
+    }
+
+    /// The numbers of the events that it was asked to take, once there are so many.
+    async fn asked(&self, count: usize) -> Vec<u64> {
+        let mut asked = self.asked.subscribe();
+        let enough = asked.wait_for(|asked| asked.len() >= count);
+        let asked = tokio::time::timeout(PATIENCE, enough).await;
+        asked
+            .unwrap()
+            .unwrap()
+            .iter()
+            .copied()
+            .map(number)
+            .collect()
+    }
+}
+
+impl Outbound for Choosy {
+    fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict> {
+        let code = Code::word("said");
+        self.asked.send_modify(|asked| asked.push(message.id));
+        let refused = message.id == self.refuses;
+        Box::pin(async move {
+            if refused {
+                Verdict::Bury { code }
+            } else {
+                Verdict::Delivered { code }
             }
         })
     }
@@ -128,9 +170,14 @@ impl Bench {
         self.dispatch.add(self.plan.clone(), outbound, lane);
     }
 
-    /// Keeps three events that came in at this time.
+    /// Keeps three events of one device that came in at this time.
     async fn append(&self, received_at: Timestamp) {
-        let mut events: Vec<_> = (0..3).map(|n| event(n, 1)).collect();
+        self.append_of(1, received_at).await;
+    }
+
+    async fn append_of(&self, device: u64, received_at: Timestamp) {
+        let first = device * 100;
+        let mut events: Vec<_> = (first..first + 3).map(|n| event(n, device)).collect();
         for event in &mut events {
             event.received_at = received_at;
             event.body = Private::new(canonical(event).into());
@@ -240,4 +287,20 @@ async fn a_lane_that_has_left_goes_on_when_there_is_something_to_do_again() {
     assert!(bench.dispatch.left().await.is_empty(), "it has to go on");
     bench.has_left().await;
     assert_eq!(gate.confirmed(), 6);
+}
+
+/// Else a crash would bring the refused event once more, behind the device's next one, and it might be taken then.
+#[tokio::test]
+async fn the_next_event_of_a_device_waits_until_a_burial_is_durable() {
+    let mut bench = Bench::new().await;
+    let choosy = Choosy::new(id(100));
+    bench.add(Arc::clone(&choosy) as _).await;
+    bench.spool.hold_syncs(true);
+    bench.append_of(1, bench.clock.now()).await;
+    assert_eq!(choosy.asked(1).await, [100]);
+    // Other devices do not wait with it.
+    bench.append_of(2, bench.clock.now()).await;
+    assert_eq!(choosy.asked(4).await, [100, 200, 201, 202]);
+    bench.spool.hold_syncs(false);
+    assert_eq!(choosy.asked(6).await, [100, 200, 201, 202, 101, 102]);
 }

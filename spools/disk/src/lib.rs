@@ -242,6 +242,10 @@ impl Spool for DiskSpool {
         self.shared.settle(lane, settlements);
     }
 
+    fn sync(&self) -> BoxFuture<'_, Result<(), SpoolError>> {
+        Box::pin(self.shared.sync())
+    }
+
     fn remember(&self, lane: Lane, passed: Vec<Passed>) {
         self.shared.remember(lane, passed);
     }

@@ -22,9 +22,14 @@ impl LaneWork {
         let judgement = self.judge.judge(sent, verdict, now, rand::random());
         let attempt = self.note(sent, &judgement, &ended.finished, now);
         self.remember(sent, &judgement);
+        let buried = matches!(judgement.settled, Settled::Bury { .. });
         self.apply(sent, judgement, &attempt);
         for lease in &*ended.leases {
-            self.hands.returned(lease.device);
+            if buried {
+                self.burials.begin(lease.device);
+            } else {
+                self.hands.returned(lease.device);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ pub struct Watched {
     inner: Arc<dyn Spool>,
     full: AtomicBool,
     surveys: watch::Sender<u64>,
+    holds_syncs: watch::Sender<bool>,
 }
 
 impl Watched {
@@ -25,7 +26,13 @@ impl Watched {
             inner,
             full: AtomicBool::new(false),
             surveys: watch::Sender::default(),
+            holds_syncs: watch::Sender::default(),
         }
+    }
+
+    /// Whether nothing that is settled becomes known as durable from now on.
+    pub fn hold_syncs(&self, hold: bool) {
+        self.holds_syncs.send_replace(hold);
     }
 
     /// Whether appends are refused from now on.
@@ -72,6 +79,14 @@ impl Spool for Watched {
 
     fn settle(&self, lane: Lane, settlements: Vec<Settlement>) {
         self.inner.settle(lane, settlements);
+    }
+
+    fn sync(&self) -> BoxFuture<'_, Result<(), SpoolError>> {
+        Box::pin(async move {
+            // The sender is ours, so it is there.
+            let _ = self.holds_syncs.subscribe().wait_for(|held| !held).await;
+            self.inner.sync().await
+        })
     }
 
     fn remember(&self, lane: Lane, passed: Vec<Passed>) {

@@ -10,7 +10,7 @@ use metrics::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::inbound::Kept;
+use crate::inbound::{Kept, Reason};
 
 /// Seconds; from a tenth of a millisecond, which a good disk needs, to the longest timeout that anybody sets.
 const BUCKETS: [f64; 16] = [
@@ -52,6 +52,10 @@ fn describe_counters() {
         (
             "faceway_received_total",
             "Records that came in, by what became of them.",
+        ),
+        (
+            "faceway_connections_refused_total",
+            "Connections on which no request came, by listener and reason.",
         ),
         (
             "faceway_events_total",
@@ -171,6 +175,11 @@ fn describe_gauges() {
 pub(crate) fn spool_limits(bytes_max: u64, free_min: u64) {
     metrics::gauge!("faceway_spool_max_bytes").set(as_float(bytes_max));
     metrics::gauge!("faceway_spool_free_min_bytes").set(as_float(free_min));
+}
+
+/// Counts connections that a listener turns away for this reason.
+pub(crate) fn connections_refused(listener: &'static str, reason: Reason) -> Counter {
+    counter!("faceway_connections_refused_total", "listener" => listener, "reason" => reason.as_str())
 }
 
 /// A count as a gauge's value.

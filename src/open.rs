@@ -40,8 +40,8 @@ impl Listeners {
         let tls = listen.tls.as_ref().map(tls::server).transpose()?;
         let cannot =
             |address, key| format!("cannot listen on {address} (listen.{key} of gateway.toml)");
-        let devices = Listener::bind(listen.devices, tls).await;
-        let admin = Listener::bind(listen.admin, None).await;
+        let devices = Listener::bind("devices", listen.devices, tls).await;
+        let admin = Listener::bind("admin", listen.admin, None).await;
         Ok(Self {
             devices: devices.with_context(|| cannot(listen.devices, "devices"))?,
             admin: admin.with_context(|| cannot(listen.admin, "admin"))?,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::RequestBody;
 
 /// The memory that bodies may take together, in permits of one KiB.
 #[derive(Clone, Debug)]
@@ -74,7 +75,7 @@ impl BodyMemory {
 /// off is left in `came`.
 pub(super) async fn read(
     headers: &HeaderMap,
-    body: Incoming,
+    body: RequestBody,
     limits: BodyLimits,
     memory: &BodyMemory,
     came: &mut BytesMut,
@@ -99,7 +100,7 @@ pub(super) async fn read(
 
 async fn collect(
     announced: Option<u64>,
-    mut body: Incoming,
+    mut body: RequestBody,
     bytes_max: u64,
     memory: &BodyMemory,
     bytes: &mut BytesMut,
@@ -178,7 +179,7 @@ fn share(
     }))
 }
 
-async fn next(body: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
+async fn next(body: &mut RequestBody) -> Result<Option<Bytes>, BodyError> {
     loop {
         match body.frame().await {
             None => return Ok(None),

@@ -9,12 +9,11 @@ use faceway_core::{Answer, Outcome, Spool};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use super::admission::{Admission, Denied};
 use super::body::{self, BodyError, BodyLimits, BodyMemory};
-use super::{Inbound, TurnedAway, images, path};
+use super::{Inbound, RequestBody, TurnedAway, images, path};
 use crate::link::Links;
 use crate::site::{View, Way};
 
@@ -37,7 +36,7 @@ impl Receiver {
     pub async fn answer(
         &self,
         peer: IpAddr,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let way = self.view.borrow().way(&path::normal(request.uri().path()));
         let response = match way {
@@ -63,7 +62,7 @@ impl Receiver {
         inbound: &Inbound,
         admission: &Admission,
         peer: IpAddr,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> Response<Full<Bytes>> {
         match admission.check(peer, request.uri(), request.headers()) {
             Ok(()) => {}

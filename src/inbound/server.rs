@@ -7,22 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::rhythm::Rhythm;
+use super::places::{Place, Places};
+use super::progress::{RequestBody, Watched};
+use super::refusals::{Reason, Refusals};
+use super::wire::Wire;
 
 /// A bound listener. Binding is eager, so that a port in use is told at the start and tests can ask for the address.
 pub struct Listener {
+    name: &'static str,
     tcp: TcpListener,
     tls: Option<TlsAcceptor>,
 }
@@ -30,7 +33,8 @@ pub struct Listener {
 /// What a listener allows.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {
-    /// Connections at a time, at least 1; further ones wait.
+    /// Connections at a time, at least 1. When they are all there, one that does nothing gives way to a new one; else that
+    /// one waits.
     pub connections_max: usize,
     /// How long a request's headers, or a TLS handshake, may take.
     pub header_timeout: Duration,
@@ -40,21 +44,26 @@ pub struct ServerLimits {
     pub grace: Duration,
 }
 
+/// What is answered when a request's head does not come in time; hyper only closes.
+const HEAD_TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 /// When the machine has no more file handles, accepting pauses this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A request's whole head must fit.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 impl Listener {
-    /// Binds `address`; port 0 takes a free one.
+    /// Binds `address`; port 0 takes a free one. Logs and metrics call the listener `name`.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn bind(
+        name: &'static str,
         address: SocketAddr,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> std::io::Result<Self> {
         Ok(Self {
+            name,
             tcp: TcpListener::bind(address).await?,
             tls: tls.map(TlsAcceptor::from),
         })
@@ -78,57 +87,60 @@ pub async fn serve<S, B>(
     stop: CancellationToken,
 ) -> bool
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
-    let connections = Arc::new(Semaphore::new(limits.connections_max));
-    let graceful = GracefulShutdown::new();
-    let mut rhythm = Rhythm::default();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = accept(&listener.tcp, &connections, limits.answer_timeout) => accepted,
-        };
-        let (stream, peer, permit) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if let Some(times) = rhythm.note((), Instant::now()) {
-                    tracing::warn!(%error, times, "cannot accept a connection");
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+    let refusals = Arc::new(Refusals::new(listener.name));
+    let places = Places::new(limits.connections_max, limits.header_timeout);
+    let connections = TaskTracker::new();
+    let cut_off = CancellationToken::new();
+    while let Some((stream, peer, place)) = next(&listener, &places, &refusals, limits, &stop).await
+    {
         let connection = Connection {
-            service: service(peer.ip().to_canonical()),
+            peer,
+            service: service(peer),
             header_timeout: limits.header_timeout,
+            refusals: Arc::clone(&refusals),
+            stop: stop.clone(),
+            place,
         };
-        let watcher = graceful.watcher();
-        let tls = listener.tls.clone();
-        tokio::spawn(async move {
-            connection.serve(stream, tls, watcher).await;
-            drop(permit);
-        });
+        let work = connection.serve(stream, listener.tls.clone());
+        connections.spawn(cut_off.clone().run_until_cancelled_owned(work));
     }
     drop(listener);
-    let ended = tokio::time::timeout(limits.grace, graceful.shutdown());
-    ended.await.is_ok()
+    connections.close();
+    let ended = tokio::time::timeout(limits.grace, connections.wait()).await;
+    cut_off.cancel();
+    ended.is_ok()
 }
 
-async fn accept(
-    tcp: &TcpListener,
-    connections: &Arc<Semaphore>,
-    answer_timeout: Duration,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections)
-        .acquire_owned()
-        .await
-        .map_err(std::io::Error::other)?;
-    let (stream, peer) = tcp.accept().await?;
-    stream.set_nodelay(true)?;
-    limit_waiting(&stream, answer_timeout)?;
-    Ok((stream, peer, permit))
+/// The next connection, with its place; `None` when there shall be no more.
+async fn next(
+    listener: &Listener,
+    places: &Arc<Places>,
+    refusals: &Refusals,
+    limits: ServerLimits,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, IpAddr, Place)> {
+    let next = async {
+        let (stream, peer) = loop {
+            match listener.tcp.accept().await {
+                Ok(accepted) => break accepted,
+                Err(error) => {
+                    refusals.cannot_accept(&error);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        };
+        // Either fails when the peer is gone already, which its connection notices.
+        let _ = stream.set_nodelay(true);
+        let _ = limit_waiting(&stream, limits.answer_timeout);
+        let peer = peer.ip().to_canonical();
+        let gave_way = |gone| refusals.gave_way(gone, limits.connections_max);
+        (stream, peer, places.take(peer, gave_way).await)
+    };
+    stop.run_until_cancelled(next).await
 }
 
 /// Lets the system end a connection whose other side is gone, or takes nothing of what it is sent: it would hold its
@@ -145,47 +157,112 @@ pub(super) fn limit_waiting(_: &TcpStream, _: Duration) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A connection, and its place until it ends.
 struct Connection<S> {
+    peer: IpAddr,
     service: S,
     header_timeout: Duration,
+    refusals: Arc<Refusals>,
+    stop: CancellationToken,
+    place: Place,
 }
 
 impl<S, B> Connection<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send,
-    B: Body<Error: std::error::Error + Send + Sync> + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
-    async fn serve(
-        self,
-        stream: TcpStream,
-        tls: Option<TlsAcceptor>,
-        watcher: hyper_util::server::graceful::Watcher,
-    ) {
+    async fn serve(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         let Some(tls) = tls else {
-            return self.http(stream, watcher).await;
+            return self.http(stream).await;
         };
-        match tokio::time::timeout(self.header_timeout, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.http(stream, watcher).await,
-            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!("a TLS handshake did not end in time"),
+        let shaken = handshake(stream, &tls, self.peer, self.header_timeout, &self.refusals);
+        let stream = tokio::select! {
+            stream = shaken => stream,
+            () = self.stop.cancelled() => None,
+            () = self.place.give_way.cancelled() => None,
+        };
+        if let Some(stream) = stream {
+            self.http(stream).await;
         }
     }
 
-    async fn http<I>(self, stream: I, watcher: hyper_util::server::graceful::Watcher)
+    async fn http<I>(self, stream: I)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let connection = http1::Builder::new()
+        let progress = Arc::clone(&self.place.progress);
+        let service = Watched {
+            service: self.service,
+            progress: Arc::clone(&progress),
+        };
+        let wire = TokioIo::new(Wire::new(stream, Arc::clone(&progress)));
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_timeout)
             .max_buf_size(HEAD_BYTES_MAX.max(8192))
             // "I have nothing more to say" behind a whole request is no hanging up: small devices end their direction so.
             // One that is gone for good is ended by the system (`limit_waiting`) or when it is written to.
             .half_close(true)
-            .serve_connection(TokioIo::new(stream), self.service);
-        if let Err(error) = watcher.watch(connection).await {
-            // Somebody who hangs up is no trouble of ours.
-            tracing::debug!(%error, "a connection ended early");
+            .serve_connection(wire, service);
+        let mut stopping = false;
+        let ended = loop {
+            tokio::select! {
+                ended = &mut connection => break ended,
+                () = self.place.give_way.cancelled() => return,
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    // What is not read any more must not hold up the end.
+                    progress.set_lingers(false);
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
+        };
+        let Err(error) = ended else { return };
+        let is_slow = error.is_timeout() && progress.is_in_head();
+        self.refusals.http(self.peer, &error, &progress);
+        if is_slow {
+            let mut wire = connection.into_parts().io.into_inner();
+            let answer = async {
+                wire.write_all(HEAD_TOO_SLOW).await?;
+                wire.shutdown().await
+            };
+            tokio::select! {
+                _ = answer => {}
+                () = self.place.give_way.cancelled() => {}
+                () = self.stop.cancelled() => {}
+            }
         }
     }
+}
+
+/// A TLS handshake, in time; what goes wrong is reported.
+async fn handshake(
+    stream: TcpStream,
+    tls: &TlsAcceptor,
+    peer: IpAddr,
+    timeout: Duration,
+    refusals: &Refusals,
+) -> Option<TlsStream<TcpStream>> {
+    let mut first = [0];
+    let mut has_begun = false;
+    let handshake = async {
+        // A connection that ends without a byte, as health checks do, is not worth a word.
+        if stream.peek(&mut first).await.unwrap_or(0) == 0 {
+            return None;
+        }
+        has_begun = true;
+        Some(tls.accept(stream).await)
+    };
+    match tokio::time::timeout(timeout, handshake).await {
+        Ok(Some(Ok(stream))) => return Some(stream),
+        Ok(Some(Err(error))) => refusals.handshake(peer, first[0], &error),
+        Err(_) if has_begun => {
+            let why = "its TLS handshake did not end in time (limits.header_timeout)";
+            refusals.turned_away(Reason::Tls, peer, why);
+        }
+        Ok(None) | Err(_) => {}
+    }
+    None
 }

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::{Doing, Progress};
 
+/// So long none is asked to go that has just come or has just been answered: its next request is likely on its way.
+const YOUNG: Duration = Duration::from_millis(250);
 /// So long may a body stand still before its connection counts as one that does nothing.
 const STALLED: Duration = Duration::from_secs(2);
 /// While one waits for a place, the others are looked at this often.
@@ -131,6 +133,10 @@ impl Places {
             let had = held.of_address.load(Ordering::Relaxed);
             (doing == Doing::Waiting, had, std::cmp::Reverse(since))
         })?;
+        // Else an address that connects again and again would never be the one, and the others would go in its place.
+        if matches!(held.progress.now(), (Doing::Waiting, since) if since + YOUNG > now) {
+            return None;
+        }
         held.give_way.cancel();
         Some(GaveWay {
             address: held.address,
@@ -232,6 +238,7 @@ mod tests {
     async fn the_oldest_idle_one_of_the_address_that_has_most_gives_way() {
         let places = Places::new(4, PATIENCE);
         let (other, _) = take(&places, OTHER).await;
+        tokio::time::advance(YOUNG * 2).await;
         let mut ones = Vec::new();
         for _ in 0..3 {
             tokio::time::advance(Duration::from_millis(5)).await;
@@ -239,12 +246,17 @@ mod tests {
         }
         // The oldest of them is in the middle of an answer; the second waited first, and then the third.
         ones[0].progress.request(false);
-        tokio::time::advance(Duration::from_millis(5)).await;
+        tokio::time::advance(YOUNG / 2).await;
+        let is_asked = |place: &Place| place.give_way.is_cancelled();
+        let newcomer = tokio::time::timeout(Duration::from_millis(1), take(&places, ONE));
+        assert!(newcomer.await.is_err());
+        assert!(!ones.iter().any(is_asked), "they are young");
+        assert!(!is_asked(&other), "its address has fewer");
+        tokio::time::advance(YOUNG).await;
         let newcomer = take(&places, "10.0.0.3");
         tokio::pin!(newcomer);
         let waited = tokio::time::timeout(Duration::from_millis(1), &mut newcomer).await;
         assert!(waited.is_err(), "all places are still taken");
-        let is_asked = |place: &Place| place.give_way.is_cancelled();
         assert!(ones.iter().any(is_asked) && !is_asked(&ones[0]) && !is_asked(&other));
         ones.retain(|place| !is_asked(place));
         assert_eq!(ones.len(), 2, "one for one");
@@ -261,6 +273,7 @@ mod tests {
             held[number].progress.answered();
             held[number].progress.flushed();
         }
+        tokio::time::advance(YOUNG).await;
         let numbers: Vec<u64> = held.iter().map(|place| place.number).collect();
         assert!(finds_a_place(&places, OTHER, &mut held).await);
         let left: Vec<u64> = held.iter().map(|place| place.number).collect();
@@ -275,6 +288,7 @@ mod tests {
         held[0].progress.answered();
         assert!(!finds_a_place(&places, OTHER, &mut held).await);
         held[0].progress.flushed();
+        tokio::time::advance(YOUNG).await;
         assert!(finds_a_place(&places, OTHER, &mut held).await);
     }
 

@@ -137,6 +137,11 @@ impl Progress {
         }
     }
 
+    /// Whether nothing is lost when it ends now: no request is here as a whole.
+    pub(super) fn can_be_cut_off(&self) -> bool {
+        matches!(self.now().0, Doing::Waiting | Doing::Receiving)
+    }
+
     /// Whether the rest is to be read before the end.
     pub(super) fn lingers(&self) -> bool {
         self.lingers.load(Ordering::Relaxed)

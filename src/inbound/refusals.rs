@@ -138,19 +138,38 @@ impl Refusals {
         }
     }
 
-    /// A TLS handshake failed that began with this byte.
-    pub(super) fn handshake(&self, peer: IpAddr, first_byte: u8, error: &std::io::Error) {
-        if first_byte == TLS_HANDSHAKE {
-            let inner = error.get_ref().and_then(|error| error.downcast_ref());
-            return self.turned_away(Reason::Tls, peer, why_no_handshake(inner));
-        }
-        let why = match first_byte.is_ascii_alphabetic() {
-            true => {
-                "plain HTTP came to a port that speaks TLS (`listen.tls`): let the device's address begin with https://"
+    /// A TLS handshake failed that began with these bytes, [`HELLO_BYTES`] at the most.
+    pub(super) fn handshake(&self, peer: IpAddr, first: &[u8], error: &std::io::Error) {
+        match first {
+            // rustls complains first of extensions that older versions do not have.
+            [
+                TLS_HANDSHAKE,
+                _,
+                _,
+                _,
+                _,
+                CLIENT_HELLO,
+                _,
+                _,
+                _,
+                major,
+                minor,
+            ] if [*major, *minor] < TLS_1_2 => {
+                self.turned_away(Reason::Tls, peer, TOO_OLD);
             }
-            false => "what came to a port that speaks TLS (`listen.tls`) is no TLS",
-        };
-        self.turned_away(Reason::NotTls, peer, why);
+            [TLS_HANDSHAKE, ..] => {
+                let inner = error.get_ref().and_then(|error| error.downcast_ref());
+                self.turned_away(Reason::Tls, peer, why_no_handshake(inner));
+            }
+            [first, ..] if first.is_ascii_alphabetic() => {
+                let why = "plain HTTP came to a port that speaks TLS (`listen.tls`): let the device's address begin with https://";
+                self.turned_away(Reason::NotTls, peer, why);
+            }
+            _ => {
+                let why = "what came to a port that speaks TLS (`listen.tls`) is no TLS";
+                self.turned_away(Reason::NotTls, peer, why);
+            }
+        }
     }
 
     /// HTTP ended in an error.
@@ -196,6 +215,12 @@ impl Refusals {
 
 /// The first byte of every TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
+/// The first message of a client, and the newest version that it names in it; TLS 1.3 is named behind it.
+const CLIENT_HELLO: u8 = 1;
+const TLS_1_2: [u8; 2] = [3, 3];
+/// So much of a connection tells which version its client speaks.
+pub(super) const HELLO_BYTES: usize = 11;
+const TOO_OLD: &str = "it offers neither TLS 1.2 nor TLS 1.3";
 
 fn why_no_http(progress: &Progress) -> &'static str {
     match progress.first_byte() {
@@ -223,7 +248,8 @@ fn why_no_handshake(error: Option<&rustls::Error>) -> Cow<'static, str> {
             | Alert::CertificateUnknown
             | Alert::CertificateExpired
             | Alert::CertificateRevoked
-            | Alert::UnsupportedCertificate,
+            | Alert::UnsupportedCertificate
+            | Alert::DecryptError,
         )) => "it does not trust the certificate (`listen.tls`) and ended the TLS handshake",
         Some(rustls::Error::AlertReceived(alert)) => {
             return format!("it ended the TLS handshake ({alert:?})").into();
@@ -232,7 +258,7 @@ fn why_no_handshake(error: Option<&rustls::Error>) -> Cow<'static, str> {
             Lacks::Tls12NotOffered
             | Lacks::Tls12NotOfferedOrEnabled
             | Lacks::SupportedVersionsExtensionRequired,
-        )) => "it offers neither TLS 1.2 nor TLS 1.3",
+        )) => TOO_OLD,
         Some(rustls::Error::PeerIncompatible(
             Lacks::NoCipherSuitesInCommon
             | Lacks::NoKxGroupsInCommon

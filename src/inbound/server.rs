@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::places::{Place, Places};
 use super::progress::{RequestBody, Watched};
-use super::refusals::{Reason, Refusals};
+use super::refusals::{HELLO_BYTES, Reason, Refusals};
 use super::wire::Wire;
 
 /// A bound listener. Binding is eager, so that a port in use is told at the start and tests can ask for the address.
@@ -206,13 +206,20 @@ where
             // One that is gone for good is ended by the system (`limit_waiting`) or when it is written to.
             .half_close(true)
             .serve_connection(wire, service);
-        let mut stopping = false;
+        let (mut stopping, mut ending) = (false, false);
         let ended = loop {
             tokio::select! {
                 ended = &mut connection => break ended,
-                () = self.place.give_way.cancelled() => return,
+                () = self.place.give_way.cancelled(), if !ending => {
+                    if progress.can_be_cut_off() {
+                        return;
+                    }
+                    // A request has come since it was asked to go: what is being kept gets its answer first.
+                    ending = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
                 () = self.stop.cancelled(), if !stopping => {
-                    stopping = true;
+                    (stopping, ending) = (true, true);
                     // What is not read any more must not hold up the end.
                     progress.set_lingers(false);
                     Pin::new(&mut connection).graceful_shutdown();
@@ -245,20 +252,20 @@ async fn handshake(
     timeout: Duration,
     refusals: &Refusals,
 ) -> Option<TlsStream<TcpStream>> {
-    let mut first = [0];
-    let mut has_begun = false;
+    let mut first = [0; HELLO_BYTES];
+    let mut came = 0;
     let handshake = async {
         // A connection that ends without a byte, as health checks do, is not worth a word.
-        if stream.peek(&mut first).await.unwrap_or(0) == 0 {
+        came = stream.peek(&mut first).await.unwrap_or(0);
+        if came == 0 {
             return None;
         }
-        has_begun = true;
         Some(tls.accept(stream).await)
     };
     match tokio::time::timeout(timeout, handshake).await {
         Ok(Some(Ok(stream))) => return Some(stream),
-        Ok(Some(Err(error))) => refusals.handshake(peer, first[0], &error),
-        Err(_) if has_begun => {
+        Ok(Some(Err(error))) => refusals.handshake(peer, &first[..came], &error),
+        Err(_) if came > 0 => {
             let why = "its TLS handshake did not end in time (limits.header_timeout)";
             refusals.turned_away(Reason::Tls, peer, why);
         }

@@ -12,6 +12,7 @@ mod batches;
 mod brokers;
 mod bursts;
 mod check;
+mod connections;
 mod deploy;
 mod dialled;
 mod docs;

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use crate::harness::{Device, PATIENCE, Site, recognition, text};
 
 /// A site whose listener has a certificate of this authority.
-fn site(authority: &Authority) -> Site {
+pub(crate) fn site(authority: &Authority) -> Site {
     let site = Site::new("[inbound.nebula.lobby]\n");
     let issued = authority.issue("localhost");
     let (cert, key) = (
@@ -28,11 +28,16 @@ fn site(authority: &Authority) -> Site {
     site.set("FACEWAY_LISTEN__TLS", &tls)
 }
 
-fn connector(authority: &Authority) -> tokio_rustls::TlsConnector {
+pub(crate) fn connector(authority: &Authority) -> tokio_rustls::TlsConnector {
     let mut roots = rustls::RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap())
         .unwrap();
+    trusting(roots)
+}
+
+/// A client that trusts whatever these have issued.
+pub(crate) fn trusting(roots: rustls::RootCertStore) -> tokio_rustls::TlsConnector {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -40,6 +45,18 @@ fn connector(authority: &Authority) -> tokio_rustls::TlsConnector {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Arc::new(config).into()
+}
+
+/// The first message of a client that offers this version and one cipher suite, without any extension.
+pub(crate) fn hello(version: [u8; 2], suite: [u8; 2]) -> Vec<u8> {
+    let mut hello = version.to_vec();
+    hello.extend([7; 32]);
+    // No session, the suite, no compression.
+    hello.extend([0, 0, 2, suite[0], suite[1], 1, 0]);
+    let length = hello.len() as u8;
+    let mut record = vec![0x16, 3, 1, 0, length + 4, 1, 0, 0, length];
+    record.append(&mut hello);
+    record
 }
 
 #[tokio::test]

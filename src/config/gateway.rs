@@ -167,7 +167,7 @@ const LIMITS: &[Key] = &[
             min: 1,
             max: 1_000_000,
         },
-        "Connections of devices at a time; further ones wait. Default 4096.",
+        "Connections of devices at a time. When all places are taken, an idle connection gives way to a new one. Default 4096.",
     ),
     Key::new(
         "header_timeout",

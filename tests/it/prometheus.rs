@@ -22,8 +22,8 @@ use crate::harness::{Device, Gateway, Site, recognition, routes_to, text};
 
 /// The labels that there may be besides `__name__`, `job`, `instance` and `le`. None of them holds a person or a device.
 const LABELS: [&str; 10] = [
-    "inbound", "outbound", "route", "kind", "result", "code", "state", "version",
-    "listener", "reason",
+    "inbound", "outbound", "route", "kind", "result", "code", "state", "version", "listener",
+    "reason",
 ];
 
 fn deploy(file: &str) -> PathBuf {

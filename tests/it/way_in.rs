@@ -133,6 +133,37 @@ async fn a_body_that_breaks_off_is_never_success_and_kept_in_quarantine() {
     assert_eq!(answer.status, 400, "{}", text(&answer.body));
 }
 
+/// Wherever the length ends that was counted wrongly, also within a character.
+#[tokio::test]
+async fn a_body_that_is_cut_off_anywhere_is_never_success() {
+    let routes = "[inbound.nebula.lobby]\n[inbound.findface.city]\n[inbound.omni.campus]\n\
+                  [inbound.se5.hall]\npath = \"/in/hall\"\n";
+    let gateway = Site::new(routes).start().await;
+    let lobby =
+        text(&recognition("PSC1", "u-1")).replace("Wanda Probst", "\u{738B}\u{5C0F}\u{660E}");
+    let face = r#"{"id":"1","matched":true,"camera":1,"webhook_type":"face_events","x":"王"}"#;
+    let city = format!("[{face},{face}]");
+    let event = r#"{"type":"face","camera":{"id":"1","title":"門"},"event":{"id":"7"}}"#;
+    for (path, whole) in [
+        ("/in/lobby", lobby.as_str()),
+        ("/in/city", face),
+        ("/in/city", &city),
+        ("/in/campus", event),
+        ("/in/hall", event),
+        ("/in/hall", &format!("[{event}]")),
+    ] {
+        for end in 1..whole.len() {
+            let piece = &whole.as_bytes()[..end];
+            let status = post(&gateway, path, &[], piece).await;
+            assert_eq!(status, 400, "{path} {end}: {}", text(piece));
+        }
+    }
+    for inbound in ["lobby", "city", "campus", "hall"] {
+        let series = format!("faceway_received_total{{inbound=\"{inbound}\",result=\"stored\"}}");
+        assert_eq!(gateway.metric(&series).await, 0.0, "{inbound}");
+    }
+}
+
 #[tokio::test]
 async fn spellings_of_a_path_reach_its_inbound() {
     let gateway = Site::new(ROUTES).start().await;

@@ -170,7 +170,7 @@ fn probable(text: &[u8]) -> Option<&'static str> {
         .collect();
     let all = |is: fn(u8) -> bool| runs.iter().all(|run| run.iter().all(|byte| is(*byte)));
     // Letters with accents stand among others, and are letters.
-    if runs.iter().all(|run| run.len() == 1) && all(|byte| byte >= 0xC0) {
+    if runs.iter().all(|run| run.len() == 1) && all(|byte| (0xC0..0xFF).contains(&byte)) {
         return Some("ISO-8859-1");
     }
     let odd = runs.iter().any(|run| run.len() % 2 == 1);

@@ -115,7 +115,7 @@ impl Site {
         err
     }
 
-    async fn run_against(&self, gateway: &Gateway, arguments: &[&str]) -> Output {
+    pub(crate) async fn run_against(&self, gateway: &Gateway, arguments: &[&str]) -> Output {
         let mut command = self.command();
         command
             .args(arguments)

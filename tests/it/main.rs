@@ -14,6 +14,7 @@ mod bursts;
 mod check;
 mod connections;
 mod deploy;
+mod dialects;
 mod dialled;
 mod docs;
 mod editions;

@@ -86,10 +86,21 @@ fn by(encoding: &'static Encoding, body: &[u8], why: &str) -> Result<Recoded, Un
             ..Recoded::default()
         }),
         None => {
-            let reason = format!("not {}, {why}", encoding.name());
-            Err(Undecoded::Unreadable(reason.into()))
+            let reason = format!("not {}, {why}", encoding.name()).into();
+            let (text, _) = encoding.decode_without_bom_handling(body);
+            Err(match is_open(text.as_bytes()) {
+                true => Undecoded::CutOff(reason),
+                false => Undecoded::Unreadable(reason),
+            })
         }
     }
+}
+
+/// Whether a body that is JSON does not end as JSON does: it did not come whole, whatever its characters are.
+pub(crate) fn is_open(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    matches!(body, [b'{', ..] if !body.ends_with(b"}"))
+        || matches!(body, [b'[', ..] if !body.ends_with(b"]"))
 }
 
 /// The parameter `charset` of a content type.

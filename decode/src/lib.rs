@@ -100,7 +100,14 @@ pub fn decode<'a>(
     }
     let plain = Arrival { body, ..*arrival };
     let unknown = charset.unknown.as_deref();
-    let mut elements = patient::read(adapter, &plain, settings, unknown, &scratch.mended)?;
+    let mut elements = match patient::read(adapter, &plain, settings, unknown, &scratch.mended) {
+        Err(Reject::Unreadable(reason))
+            if std::str::from_utf8(body).is_err() && charset::is_open(body) =>
+        {
+            return Err(Undecoded::CutOff(reason));
+        }
+        read => read?,
+    };
     if let Some(warning) = charset.warning {
         for reading in elements.iter_mut().flatten() {
             reading.facts.warnings.push(warning.into());

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use faceway_core::{
-    Arrival, Element, Members, Reading, Reject, Settings, Unreadable, document, element, mend,
-    split,
+    Arrival, Element, Members, Reading, Reject, Settings, Unreadable, document, element,
+    is_cut_off, mend, split,
 };
 use serde_json::value::RawValue;
 
@@ -117,7 +117,7 @@ fn list<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Rejec
     let items: Vec<&'t RawValue> = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let reason = format!("not JSON at line {line} column {column}, in a list").into();
-        match error.is_eof() {
+        match is_cut_off(&error, text) {
             true => Reject::CutOff(reason),
             false => Reject::Unreadable(reason),
         }

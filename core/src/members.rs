@@ -462,7 +462,7 @@ mod tests {
 
     #[test]
     fn a_text_that_ends_anywhere_too_early_is_cut_off() {
-        let rejected = |body: &[u8]| match document(body).and_then(|text| Members::parse(text)) {
+        let rejected = |body: &[u8]| match document(body).and_then(Members::parse) {
             Err(malformed) => Reject::from(malformed),
             Ok(_) => panic!("it is read"),
         };

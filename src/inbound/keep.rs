@@ -24,6 +24,9 @@ use crate::observe::InboundMetrics;
 /// A body larger than this is read on a thread that may block, so that the others go on.
 const LARGE_BODY_BYTES: usize = 1024 * 1024;
 
+/// So many records are asked about in one turn of the spool's writer.
+const RECORDS_AT_ONCE: usize = 256;
+
 /// One `[inbound.<adapter>.<name>]` at work.
 pub struct Inbound {
     pub(super) name: String,
@@ -146,7 +149,7 @@ impl Inbound {
         }
         let _turn = self.in_turn.lock().await;
         let records = heard.depends_on;
-        match self.spool.newest_of(records.clone()).await {
+        match self.newest_of(&records).await {
             Ok(newest) => {
                 let heard = hear(&mut Earlier::new(records, newest))?;
                 Ok((!heard.counted.is_empty(), self.append(heard, began).await))
@@ -156,6 +159,15 @@ impl Inbound {
                 Ok((false, self.busy()))
             }
         }
+    }
+
+    /// What is known of these records, asked in parts: all at once would hold up what other devices push.
+    async fn newest_of(&self, records: &[RecordId]) -> Result<Vec<Option<Newest>>, AppendError> {
+        let mut newest = Vec::with_capacity(records.len());
+        for part in records.chunks(RECORDS_AT_ONCE) {
+            newest.extend(self.spool.newest_of(part.to_vec()).await?);
+        }
+        Ok(newest)
     }
 
     /// Keeps what came of a body that broke off, and says what the source is to be told.

@@ -437,6 +437,31 @@ mod tests {
         assert_eq!(judge.permit(at(20)), Permit::Wait(at(80)));
     }
 
+    /// Whichever event probes; and what is asked for by hand is one probe.
+    #[test]
+    fn no_probe_comes_before_retry_after() {
+        let mut judge = judge(0);
+        let mut now = at(0);
+        for _ in 0..12 {
+            let seq = (1..=3)
+                .min_by_key(|seq| judge.turn(&lease(*seq, *seq, 0)))
+                .unwrap();
+            judge.judge(&[lease(seq, seq, 0)], down(Some(4)), now, 0.0);
+            let Permit::Wait(until) = judge.permit(now) else {
+                panic!("an outage must wait")
+            };
+            assert!(until.since(now) >= Duration::from_secs(4), "{until}");
+            now = until;
+        }
+        let asked = now.plus_millis(1);
+        judge.judge(&[lease(9, 9, 0)], down(Some(4)), now, 0.0);
+        assert!(judge.probe_now(asked));
+        judge.judge(&[lease(9, 9, 0)], down(Some(4)), asked, 0.0);
+        assert!(
+            matches!(judge.permit(asked), Permit::Wait(until) if until.since(asked) >= Duration::from_secs(4))
+        );
+    }
+
     #[test]
     fn what_was_on_its_way_when_the_outage_began_lengthens_no_pause() {
         let mut judge = judge(0);

@@ -130,8 +130,10 @@ impl Judge {
         };
         let pause = self.pause(probes, failed.after, failed.chance);
         let weary = tried >= PROBES_OF_ONE_EVENT_MAX;
-        // Another device's event has its turn before this one is due again.
-        let next_probe = failed.now.plus(if weary { pause / 2 } else { pause });
+        // Another device's event has its turn before this one is due again, but no sooner than the destination asked for.
+        let asked = failed.after.unwrap_or_default();
+        let sooner = (pause / 2).max(asked.min(self.retry.backoff_max));
+        let next_probe = failed.now.plus(if weary { sooner } else { pause });
         let probing = (!weary).then_some((seq, tried));
         self.outage = Some(Outage {
             since,

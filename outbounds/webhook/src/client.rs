@@ -18,6 +18,9 @@ const IDLE_MAX: Duration = Duration::from_secs(4);
 /// A name has an address or has none; waiting longer for a handshake than this only delays the verdict.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
+/// Of an answer. The bytes of its head have a limit of their own.
+const ANSWER_HEADERS_MAX: usize = 1000;
+
 /// One client that keeps connections, and one that never does.
 pub(crate) fn build(
     settings: &WebhookSettings,
@@ -62,6 +65,12 @@ fn common(timeout: Duration, tls: ClientConfig) -> ClientBuilder {
         .user_agent(concat!("faceway/", env!("CARGO_PKG_VERSION")))
         // HTTP/1 shows a dead connection by its closing; a dead HTTP/2 connection only lingers.
         .http1_only()
+        // The status line says what became of the event. A header that is not read does not matter, however it is written;
+        // browsers and curl take these as well.
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_max_headers(ANSWER_HEADERS_MAX)
         .timeout(timeout)
         .read_timeout(timeout)
         .connect_timeout(timeout.min(CONNECT_MAX))

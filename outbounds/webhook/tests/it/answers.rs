@@ -95,6 +95,11 @@ async fn retry_after_is_told_on() {
     );
 }
 
+fn many_headers(count: usize) -> Bytes {
+    let headers: String = (0..count).map(|n| format!("x-{n}: y\r\n")).collect();
+    format!("HTTP/1.1 200 OK\r\n{headers}content-length: 0\r\n\r\n").into()
+}
+
 #[tokio::test]
 async fn a_confirmation_stands_whatever_follows() {
     let receiver = Receiver::start().await;
@@ -105,6 +110,11 @@ async fn a_confirmation_stands_whatever_follows() {
         raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nno chunk"),
         raw(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 \r\n\r\n"),
         raw(b"HTTP/1.0 200 OK\r\n\r\nold"),
+        raw(b"HTTP/1.1 200 OK\r\nserver: box\r\nx-powered-by : 7\r\ncontent-length: 0\r\n\r\n"),
+        raw(b"HTTP/1.1 200 OK\r\nx-note: first\r\n second\r\ncontent-length: 0\r\n\r\n"),
+        raw(b"HTTP/1.1 200 OK\r\nx note: 1\r\nno colon\r\nb\xFCro: 1\r\ncontent-length: 0\r\n\r\n"),
+        Behaviour::Raw(many_headers(150)),
+        Behaviour::Raw(many_headers(900)),
         Behaviour::Dribble(Duration::from_millis(1), Reply::status(200).body("slowly")),
     ] {
         receiver.script(behaviour.clone());

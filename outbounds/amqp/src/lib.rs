@@ -25,14 +25,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::failure::{Failure, Teller, outage};
 use crate::open::Plan;
-use crate::parcel::Parcel;
+use crate::parcel::{Parcel, UNROUTABLE, bury};
 use crate::session::{Session, State};
 
 pub use crate::settings::{AmqpSettings, ExchangeType};
 
 /// An exchange of a broker.
 pub struct Amqp {
-    plan: Plan,
+    plan: Arc<Plan>,
     payload_bytes_max: usize,
     /// The broker's own limit, once it has told it.
     broker_bytes_max: AtomicUsize,
@@ -57,7 +57,7 @@ impl Amqp {
     /// When a setting cannot mean anything: the error names its key and what to write instead.
     pub fn new(settings: &AmqpSettings) -> Result<Self, SettingsError> {
         Ok(Self {
-            plan: Plan::new(settings)?,
+            plan: Arc::new(Plan::new(settings)?),
             payload_bytes_max: settings.payload_bytes_max,
             broker_bytes_max: AtomicUsize::new(usize::MAX),
             timeout: settings.timeout,
@@ -80,7 +80,15 @@ impl Amqp {
             Ok(Err(failure)) => return self.failed(&failure),
             Err(_) => return outage("timeout"),
         };
-        let verdict = session.publish(parcel, deadline).await;
+        let mut verdict = session.publish(parcel.clone(), deadline).await;
+        if verdict == bury(UNROUTABLE) && self.plan.owns_the_way() {
+            // The queue is this outbound's own: it, its binding or both were taken away.
+            let declared = session.declare(Arc::clone(&self.plan), deadline).await;
+            verdict = match declared {
+                Ok(()) => session.publish(parcel, deadline).await,
+                Err(failure) => failure.verdict(),
+            };
+        }
         self.take_note(&session, &verdict);
         verdict
     }

@@ -156,6 +156,16 @@ impl Plan {
         self.topology.exchange.clone()
     }
 
+    /// Whether the queue is the outbound's own, so that what comes back as unroutable is declared anew.
+    pub(crate) const fn owns_the_way(&self) -> bool {
+        self.topology.queue.is_some()
+    }
+
+    /// Declares exchange, queue and binding; those that are there stay as they are.
+    pub(crate) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
+        self.topology.set_up(channel).await
+    }
+
     /// For the line that tells of an outage: what is declared, as far as anything is.
     pub(crate) fn declared(&self) -> &'static str {
         self.topology.declare.map_or("nothing", ExchangeType::word)

@@ -45,6 +45,9 @@ impl Parcel {
     }
 }
 
+/// Returned by the broker: no queue takes it.
+pub(crate) const UNROUTABLE: &str = "unroutable";
+
 /// Delivery mode 2: a durable queue keeps it on disk.
 const PERSISTENT: u8 = 2;
 

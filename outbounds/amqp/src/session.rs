@@ -18,8 +18,8 @@ use tokio::time::{Duration, Instant, sleep_until, timeout, timeout_at};
 
 use crate::failure::{Failure, outage};
 use crate::ledger::{Confirmed, Ledger, Settled};
-use crate::open::Opened;
-use crate::parcel::{Parcel, bury};
+use crate::open::{Opened, Plan};
+use crate::parcel::{Parcel, UNROUTABLE, bury};
 use crate::quiet::quiet;
 use crate::watcher;
 use crate::wire::Cut;
@@ -37,6 +37,8 @@ pub(crate) struct Session {
     window: Arc<Semaphore>,
     book: Mutex<Book>,
     confirms: mpsc::UnboundedSender<(u64, PublisherConfirm)>,
+    /// When the queue was declared once more.
+    declared: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +71,7 @@ impl Session {
             window: Arc::new(Semaphore::new(window.min(Semaphore::MAX_PERMITS))),
             book: Mutex::default(),
             confirms,
+            declared: tokio::sync::Mutex::default(),
         });
         tokio::spawn(watcher::watch(Arc::clone(&session), events, handed));
         session
@@ -97,6 +100,44 @@ impl Session {
                 outage("timeout")
             }
         }
+    }
+
+    /// Declares what the outbound declares once more. Who asks while another does so waits for that.
+    pub(crate) async fn declare(
+        self: &Arc<Self>,
+        plan: Arc<Plan>,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let asked = Instant::now();
+        let session = Arc::clone(self);
+        // A task of its own: a delivery that is given up must not leave half a declaration on the channel.
+        let declaring = tokio::spawn(async move {
+            let mut declared = session.declared.lock().await;
+            if declared.is_some_and(|at| at >= asked) {
+                return Ok(());
+            }
+            let done = quiet(plan.declare(&session.channel)).await;
+            done.map_err(|error| Failure::of(&error))?;
+            *declared = Some(Instant::now());
+            tracing::warn!(
+                exchange = session.exchange.as_str(),
+                "a message came back, as its queue or binding was taken away: they are declared again"
+            );
+            Ok(())
+        });
+        let done = tokio::select! {
+            biased;
+            failure = self.trouble() => return Err(failure),
+            done = timeout_at(deadline, declaring) => done,
+        };
+        let failure = match done {
+            Ok(Ok(Ok(()))) => return Ok(()),
+            Ok(Ok(Err(failure))) => failure,
+            Ok(Err(_)) | Err(_) => Failure::word("timeout"),
+        };
+        // The channel is closed by what it refuses.
+        self.end(failure.clone());
+        Err(failure)
     }
 
     /// Waits for the window, and has the message written. `None`: there was no time for it.
@@ -299,6 +340,6 @@ fn verdict(settled: Settled) -> Verdict {
         },
         // A queue is full (`overflow = reject-publish`) or has lost its leader: it may pass, and others fare no better.
         Settled::Refused => outage("nack"),
-        Settled::Unroutable => bury("unroutable"),
+        Settled::Unroutable => bury(UNROUTABLE),
     }
 }

@@ -4,7 +4,7 @@ use faceway_core::Outbound as _;
 use faceway_outbound_amqp::ExchangeType;
 use serde_json::{Value, json};
 
-use crate::{amqp, buried, delivered, message, settings, shared};
+use crate::{amqp, buried, deliver, delivered, message, settings, shared};
 
 #[tokio::test]
 async fn pika_reads_what_is_published() {
@@ -95,4 +95,41 @@ async fn the_default_exchange_knows_queues_by_name() {
         buried("unroutable")
     );
     assert_eq!(broker.drain("by-name").await.len(), 1);
+}
+
+/// Whatever is taken away of what the outbound declares, it declares again, and nothing is buried.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_or_binding_that_was_taken_away_is_declared_again() {
+    let broker = shared().await;
+    let settings = settings(broker.address(), "taken-away");
+    let amqp = amqp(&settings);
+    assert_eq!(deliver(&amqp, "first").await, delivered());
+    let unbind = "rabbit_binding:remove({binding, rabbit_misc:r(<<\"/\">>, exchange, <<\"taken-away\">>), <<\"#\">>, \
+                  rabbit_misc:r(<<\"/\">>, queue, <<\"taken-away\">>), []}, <<\"test\">>).";
+    for take_away in [["delete_queue", "taken-away"], ["eval", unbind]] {
+        broker.control(&take_away).await;
+        let mut delivering = tokio::task::JoinSet::new();
+        for number in 0..20 {
+            let amqp = std::sync::Arc::clone(&amqp);
+            delivering.spawn(async move { deliver(&amqp, &format!("{number}")).await });
+        }
+        for verdict in delivering.join_all().await {
+            assert_eq!(verdict, delivered(), "{take_away:?}");
+        }
+    }
+    assert!(broker.drain("taken-away").await.len() >= 40);
+}
+
+/// What the binding does not take is not for the queue, however often it is declared.
+#[tokio::test]
+async fn what_the_binding_does_not_take_is_unroutable() {
+    let broker = shared().await;
+    let mut settings = settings(broker.address(), "narrow");
+    settings.bind = Some("recognition.#".into());
+    let amqp = amqp(&settings);
+    for _ in 0..2 {
+        let other = message("one", "alarm.fire");
+        assert_eq!(amqp.deliver(&other).await, buried("unroutable"));
+        assert_eq!(deliver(&amqp, "two").await, delivered());
+    }
 }

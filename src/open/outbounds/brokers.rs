@@ -64,7 +64,10 @@ pub(super) fn amqp(plan: &OutboundPlan, amqp: &AmqpPlan) -> anyhow::Result<Arc<d
             ExchangeKind::Headers => ExchangeType::Headers,
         }),
         queue: queue.map(|queue| queue.name.clone()),
-        bind: queue.map(|queue| queue.bind.clone()),
+        // The default exchange has every queue under its name.
+        bind: queue
+            .filter(|_| !plan.exchange.is_empty())
+            .map(|queue| queue.bind.clone()),
         payload_bytes_max: usize::try_from(amqp.payload_bytes_max)?,
         heartbeat: AMQP_HEARTBEAT,
         tls: client_tls(amqp.tls.as_ref())?,

@@ -87,7 +87,7 @@ pub(super) fn read(table: &Table<'_>, projection: &Projection) -> AmqpPlan {
         url,
         username,
         password,
-        exchange: name(table, "exchange", declare.is_some()).unwrap_or_default(),
+        exchange: exchange(table, declare).unwrap_or_default(),
         declare,
         routing_key: address::read(table, "routing_key", ROUTING_KEY, projection, wrong_key),
         queue: queue(table, declare),
@@ -144,6 +144,30 @@ fn queue(table: &Table<'_>, declare: Option<ExchangeKind>) -> Option<QueuePlan> 
     }
     let bind = bind.unwrap_or(BIND).to_owned();
     Some(QueuePlan { name, bind })
+}
+
+/// An exchange's name. The blank one is the broker's default exchange: the routing key is then a queue's name.
+fn exchange(table: &Table<'_>, declare: Option<ExchangeKind>) -> Option<String> {
+    if table.get("exchange")?.text() != Some("") {
+        return name(table, "exchange", declare.is_some());
+    }
+    for (key, message) in [
+        (
+            "declare",
+            "the default exchange, `exchange = \"\"`, is there in every broker, and is not declared",
+        ),
+        (
+            "bind",
+            "the default exchange has every queue under its name, and binds nothing else",
+        ),
+    ] {
+        if let Some(entry) = table.entry(key) {
+            table
+                .reporter()
+                .absent(entry.span, message, "leave it out, or name an exchange");
+        }
+    }
+    Some(String::new())
 }
 
 /// A name of an exchange or a queue; those that begin with `amq.` are the broker's, and cannot be declared.

@@ -17,20 +17,21 @@ use super::gateway::ServerTls;
 /// When a file cannot be read, holds no certificate or key, or the two do not belong together.
 pub fn server(tls: &ServerTls) -> anyhow::Result<Arc<rustls::ServerConfig>> {
     let cert = &tls.cert;
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .with_context(|| {
-            format!(
-                "cannot read the certificate {} (listen.tls.cert)",
-                cert.display()
-            )
-        })?;
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_slice_iter(&pem(cert, "listen.tls.cert")?)
+            .collect::<Result<_, _>>()
+            .with_context(|| {
+                format!(
+                    "cannot read the certificate {} (listen.tls.cert)",
+                    cert.display()
+                )
+            })?;
     anyhow::ensure!(
         !chain.is_empty(),
         "{} holds no certificate (listen.tls.cert)",
         cert.display()
     );
-    let key = PrivateKeyDer::from_pem_file(&tls.key)
+    let key = PrivateKeyDer::from_pem_slice(&pem(&tls.key, "listen.tls.key")?)
         .with_context(|| format!("cannot read the key {} (listen.tls.key)", tls.key.display()))?;
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(
         rustls::crypto::ring::default_provider(),
@@ -78,7 +79,7 @@ pub fn terminal(trust: &faceway_rules::Trust) -> anyhow::Result<Trust> {
 /// # Errors
 /// When it cannot be read.
 pub fn pem(path: &Path, key: &str) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
+    super::read_small_file(path).map_err(|error| {
         let (path, said) = (path.display(), super::said(&error));
         anyhow::anyhow!("cannot read {path} ({key}): {said}")
     })

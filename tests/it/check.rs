@@ -107,3 +107,38 @@ async fn the_files_of_the_repository_are_fine() {
     let output = site.run(&["check"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
+
+#[tokio::test]
+async fn a_folder_or_device_is_no_secret_and_no_certificate() {
+    let routes = "\
+[inbound.nebula.lobby]
+token = { file = \"folder\" }
+[inbound.nebula.gate]
+token = { file = \"/dev/zero\" }
+[outbound.webhook.erp]
+url = \"https://erp.example/faces\"
+tls.ca = \"large.pem\"
+";
+    let site = Site::new(routes);
+    std::fs::create_dir(site.path().join("folder")).unwrap();
+    let large = std::fs::File::create(site.path().join("large.pem")).unwrap();
+    large.set_len(3 * 1024 * 1024).unwrap();
+    let output = site.run(&["check"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for part in [
+        "error: inbound.nebula.lobby.token: folder: it is a folder",
+        "/dev/zero: it is a device",
+        "large.pem: it is larger than 1 MiB",
+    ] {
+        assert!(told.contains(part), "{part} is missing in:\n{told}");
+    }
+    let output = site.run(&["run"]).await;
+    let told = text(&output.stderr);
+    assert!(!output.status.success(), "{told}");
+    assert!(told.contains("folder"), "{told}");
+    let output = site.run(&["check", "--routes", "/dev/zero"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("larger than 16 MiB"), "{told}");
+}

@@ -175,7 +175,7 @@ url = \"mqtts://bus.example/hunter2\"
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(!told.contains("hunter2"), "{broken:?}: {told}");
         assert!(
-            broken != "" || told.contains("did you mean `token`"),
+            !broken.is_empty() || told.contains("did you mean `token`"),
             "{told}"
         );
         // Without its end quote.

@@ -189,7 +189,11 @@ fn grounds(
     };
     let base = Base {
         gateway_id: open::gateway_id(&config.spool.dir)?,
-        memory: BodyMemory::new(BODY_MEMORY_BYTES, config.limits.body_bytes_max),
+        // Twice, as a packed body is there in both shapes: else the largest of them would never find room.
+        memory: BodyMemory::new(
+            BODY_MEMORY_BYTES,
+            config.limits.body_bytes_max.saturating_mul(2),
+        ),
         config: config.clone(),
         intake: Arc::new(Counted::new(store, common.rules.clone())),
         clock: Arc::clone(clock),

@@ -22,7 +22,8 @@ use crate::api;
 use crate::config::gateway::{Limits, Listen, SpoolConfig};
 use crate::config::{GatewayConfig, secrets, tls};
 use crate::inbound::{
-    Admission, Api, BodyMemory, Inbound, Intake, Listener, Source, Status, Target, Terminal, Timing,
+    Admission, Api, BodyMemory, Inbound, Intake, Listener, Source, Status, Target, Terminal,
+    Timing, Unpacking,
 };
 use crate::link::Links;
 
@@ -152,14 +153,14 @@ pub(crate) fn inbound(plan: &InboundPlan, base: &Base) -> anyhow::Result<OpenedI
         .context("an adapter of routes.toml is not registered")?;
     let token = plan.token.as_ref().map(secrets::resolve).transpose();
     let token = token.with_context(|| format!("the token of inbound {}", plan.name))?;
-    let inbound = Inbound::new(
+    let inbound = Arc::new(Inbound::new(
         &plan.name,
         Arc::clone(&adapter),
         plan.settings.clone(),
         Arc::clone(&base.intake),
         Arc::clone(&base.clock),
-    );
-    let inbound = Arc::new(inbound.with_body_bytes_max(base.config.limits.body_bytes_max));
+        Unpacking::new(base.config.limits.body_bytes_max, base.memory.clone()),
+    ));
     let source = plan.dial.as_ref().map(|dial| source(dial, &inbound, base));
     let source = source.transpose();
     Ok(OpenedInbound {

@@ -43,7 +43,7 @@ pub use dialogue::{ApiAnswer, ApiRequest, Dialogue, Said, Step};
 pub use event::*;
 pub use id::{DeviceKey, EventId, Newest, RecordId, RecordKey, Stamp, is_unique_id, stamp};
 pub use kept::*;
-pub use members::{DEPTH_MAX, Malformed, Members, Rest, document, element};
+pub use members::{DEPTH_MAX, Malformed, Members, Rest, document, element, is_cut_off, malformed};
 pub use mend::{Mended, mend};
 pub use outbound::{Code, Message, Outbound, Scope, SettingsError, Verdict, is_unsendable};
 pub use picture::{Picture, PictureError, Sha256, decode_picture, media_type};

@@ -68,8 +68,11 @@ pub fn element(json: &[u8]) -> Result<&str, Malformed> {
 fn checked(body: &[u8], depth_max: usize) -> Result<&str, Malformed> {
     // A byte order mark is no JSON, but some senders put one.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    let text =
-        std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8(error.valid_up_to()))?;
+    let text = std::str::from_utf8(body).map_err(|error| match error.error_len() {
+        Some(_) => Malformed::NotUtf8(error.valid_up_to()),
+        // It ends within a character.
+        None => cut_off_at(body),
+    })?;
     check_nesting(text.as_bytes(), depth_max)?;
     Ok(text)
 }
@@ -107,6 +110,8 @@ fn check_string(text: &[u8], start: usize) -> Result<usize, Malformed> {
         at = match escaped_unit(text, at) {
             Some(0xD800..=0xDBFF) => match escaped_unit(text, at + 6) {
                 Some(0xDC00..=0xDFFF) => at + 12,
+                // The text ends before the other half could have come.
+                _ if text.len() < at + 12 && !text[at + 6..].contains(&b'"') => text.len(),
                 _ => return Err(Malformed::LoneSurrogate(at)),
             },
             Some(0xDC00..=0xDFFF) => return Err(Malformed::LoneSurrogate(at)),
@@ -249,11 +254,7 @@ impl<'a> Members<'a> {
 pub(crate) const CUT_OFF: &str = "cut off";
 
 /// Says what is wrong without repeating any of the body: serde's own message may quote a value.
-pub(crate) fn malformed(
-    error: &serde_json::Error,
-    text: &str,
-    expected: &'static str,
-) -> Malformed {
+pub fn malformed(error: &serde_json::Error, text: &str, expected: &'static str) -> Malformed {
     use serde_json::error::Category;
     match error.classify() {
         Category::Data => Malformed::Shape(expected),
@@ -262,7 +263,7 @@ pub(crate) fn malformed(
             column: 1,
             what: "empty",
         },
-        Category::Eof => Malformed::NotJson {
+        _ if is_cut_off(error, text) => Malformed::NotJson {
             line: error.line(),
             column: error.column(),
             what: CUT_OFF,
@@ -273,6 +274,30 @@ pub(crate) fn malformed(
             what: "unexpected text",
         },
     }
+}
+
+fn cut_off_at(body: &[u8]) -> Malformed {
+    let before = body.rsplit(|byte| *byte == b'\n').next();
+    Malformed::NotJson {
+        line: body.iter().filter(|byte| **byte == b'\n').count() + 1,
+        column: before.map_or(0, <[u8]>::len),
+        what: CUT_OFF,
+    }
+}
+
+/// Whether the text ends too early, by the error with which it was read.
+pub fn is_cut_off(error: &serde_json::Error, text: &str) -> bool {
+    error.is_eof() || (error.is_syntax() && ends_within_a_number(text))
+}
+
+/// Whether the text ends behind a sign, a point or an exponent without its digits, which `serde_json` does not tell from
+/// any other number that is wrong.
+fn ends_within_a_number(text: &str) -> bool {
+    let number = |char: char| char.is_ascii_digit() || matches!(char, '-' | '+' | '.' | 'e' | 'E');
+    let before = text.trim_end_matches(number);
+    text.ends_with(['-', '+', '.', 'e', 'E'])
+        && text[before.len()..].starts_with(|char: char| char == '-' || char.is_ascii_digit())
+        && (before.is_empty() || before.ends_with([':', ',', '[', ' ', '\t', '\r', '\n']))
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -368,6 +393,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{DEPTH_MAX, Malformed, Members, document};
+    use crate::Reject;
 
     #[test]
     fn the_rest_stays_as_sent() {
@@ -431,6 +457,23 @@ mod tests {
                 let written = serde_json::to_string(&members).unwrap();
                 prop_assert!(serde_json::from_str::<serde_json::Value>(&written).is_ok(), "{written}");
             }
+        }
+    }
+
+    #[test]
+    fn a_text_that_ends_anywhere_too_early_is_cut_off() {
+        let rejected = |body: &[u8]| match document(body).and_then(Members::parse) {
+            Err(malformed) => Reject::from(malformed),
+            Ok(_) => panic!("it is read"),
+        };
+        let whole = r#"{"王":[-1.5e+10,true,null,"\u00e9\ud83d\ude00\n",{"b":0}],"c":-0.25E-3 }"#;
+        for end in 1..whole.len() {
+            let reject = rejected(&whole.as_bytes()[..end]);
+            assert!(matches!(reject, Reject::CutOff(_)), "{end} {reject:?}");
+        }
+        for wrong in ["{\"a\":1}e", "{\"a\":.", "{\"a\":x1.", "{\"a\":1.}", "e"] {
+            let reject = rejected(wrong.as_bytes());
+            assert!(matches!(reject, Reject::Unreadable(_)), "{wrong}");
         }
     }
 }

@@ -86,10 +86,21 @@ fn by(encoding: &'static Encoding, body: &[u8], why: &str) -> Result<Recoded, Un
             ..Recoded::default()
         }),
         None => {
-            let reason = format!("not {}, {why}", encoding.name());
-            Err(Undecoded::Unreadable(reason.into()))
+            let reason = format!("not {}, {why}", encoding.name()).into();
+            let (text, _) = encoding.decode_without_bom_handling(body);
+            Err(match is_open(text.as_bytes()) {
+                true => Undecoded::CutOff(reason),
+                false => Undecoded::Unreadable(reason),
+            })
         }
     }
+}
+
+/// Whether a body that is JSON does not end as JSON does: it did not come whole, whatever its characters are.
+pub(crate) fn is_open(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    matches!(body, [b'{', ..] if !body.ends_with(b"}"))
+        || matches!(body, [b'[', ..] if !body.ends_with(b"]"))
 }
 
 /// The parameter `charset` of a content type.
@@ -170,7 +181,7 @@ fn probable(text: &[u8]) -> Option<&'static str> {
         .collect();
     let all = |is: fn(u8) -> bool| runs.iter().all(|run| run.iter().all(|byte| is(*byte)));
     // Letters with accents stand among others, and are letters.
-    if runs.iter().all(|run| run.len() == 1) && all(|byte| byte >= 0xC0) {
+    if runs.iter().all(|run| run.len() == 1) && all(|byte| (0xC0..0xFF).contains(&byte)) {
         return Some("ISO-8859-1");
     }
     let odd = runs.iter().any(|run| run.len() % 2 == 1);

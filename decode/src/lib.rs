@@ -85,8 +85,7 @@ pub fn decode<'a>(
     scratch: &'a Scratch,
 ) -> Result<Vec<Element<'a>>, Undecoded> {
     let mut body = arrival.body;
-    if let Some(coding) = coding::of(arrival.headers)? {
-        let unpacked = coding::unpack(coding, body, limits)?;
+    if let Some(unpacked) = unpack(arrival.headers, body, limits)? {
         body = scratch.unpacked.get_or_init(|| unpacked);
     }
     let charset = charset::recode(arrival.headers, body)?;
@@ -100,13 +99,43 @@ pub fn decode<'a>(
     }
     let plain = Arrival { body, ..*arrival };
     let unknown = charset.unknown.as_deref();
-    let mut elements = patient::read(adapter, &plain, settings, unknown, &scratch.mended)?;
+    let mut elements = match patient::read(adapter, &plain, settings, unknown, &scratch.mended) {
+        Err(Reject::Unreadable(reason))
+            if std::str::from_utf8(body).is_err() && charset::is_open(body) =>
+        {
+            return Err(Undecoded::CutOff(reason));
+        }
+        read => read?,
+    };
     if let Some(warning) = charset.warning {
         for reading in elements.iter_mut().flatten() {
             reading.facts.warnings.push(warning.into());
         }
     }
     Ok(elements)
+}
+
+/// What comes out of a body that is packed, by its `Content-Encoding`; `None` when it is not packed.
+///
+/// # Errors
+/// When it is packed in a way that is not known, or not as it says, or when too much comes out.
+pub fn unpack(
+    headers: &HeaderMap,
+    body: &[u8],
+    limits: &mut Limits<'_>,
+) -> Result<Option<Vec<u8>>, Undecoded> {
+    let coding = coding::of(headers)?;
+    let unpacked = coding.map(|coding| coding::unpack(coding, body, limits));
+    unpacked.transpose()
+}
+
+/// A body in UTF-8, when its byte order mark or its `Content-Type` names another character set; `None` when it is to be
+/// read as it is.
+///
+/// # Errors
+/// When it is not in the character set that it names.
+pub fn recode(headers: &HeaderMap, body: &[u8]) -> Result<Option<String>, Undecoded> {
+    charset::recode(headers, body).map(|recoded| recoded.text)
 }
 
 impl Scratch {

@@ -35,7 +35,15 @@ fn seed(index: usize, adapter: &dyn Adapter) -> Result<(), Box<dyn Error>> {
     for (case, bytes) in seeds(adapter, &fixtures)? {
         let body = &bytes[1 + settings..];
         write(name, &case, &bytes)?;
-        write("document", &format!("{name}-{case}"), body)?;
+        for target in ["document", "split", "mend"] {
+            write(target, &format!("{name}-{case}"), body)?;
+        }
+        let charset = [b"\x03GBK".as_slice(), body].concat();
+        write("charset", &format!("{name}-{case}"), &charset)?;
+        if case.starts_with("coding-") {
+            let coding = u8::from(case.contains("deflate"));
+            write("coding", &case, &[&[coding], body].concat())?;
+        }
         if std::str::from_utf8(body).is_ok() {
             write("scrub_urls", &format!("{name}-{case}"), body)?;
         }

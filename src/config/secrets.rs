@@ -8,7 +8,8 @@ use faceway_rules::Secret;
 
 use super::{read_small_text, said};
 
-/// Reads a secret. A line break at the end of a file is not part of it.
+/// Reads a secret. A line break at its end is not part of it, nor is the byte order mark at its beginning with which some
+/// editors save a text: nobody sees either, and with it no token would ever be the right one.
 ///
 /// # Errors
 /// When it is not there, or blank.
@@ -24,9 +25,32 @@ pub fn resolve(secret: &Secret) -> anyhow::Result<Private<String>> {
             anyhow!("the secret file {path} cannot be read: {said}")
         })?,
     };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let text = text.trim_end_matches(['\r', '\n']);
     if text.trim().is_empty() {
         bail!("the {secret} is blank");
     }
     Ok(Private::new(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use faceway_rules::Secret;
+
+    use super::resolve;
+
+    #[test]
+    fn what_editors_put_around_a_secret_is_no_part_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret.txt");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            resolve(&Secret::File(file.clone())).map(|secret| secret.into_revealed())
+        };
+        for text in ["let me in", "let me in\n", "\u{feff}let me in\r\n"] {
+            assert_eq!(read(text).unwrap(), "let me in", "{text:?}");
+        }
+        assert_eq!(read(" \u{feff}x ").unwrap(), " \u{feff}x ");
+        assert!(read("\u{feff}\r\n").is_err());
+    }
 }

@@ -74,13 +74,20 @@ pub fn terminal(trust: &faceway_rules::Trust) -> anyhow::Result<Trust> {
     })
 }
 
-/// The contents of a PEM file that `routes.toml` names.
+/// The contents of a PEM file, without the byte order mark with which some editors save it: the first line would be none
+/// of PEM's.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn pem(path: &Path, key: &str) -> anyhow::Result<Vec<u8>> {
-    super::read_small_file(path).map_err(|error| {
+    let mut pem = super::read_small_file(path).map_err(|error| {
         let (path, said) = (path.display(), super::said(&error));
         anyhow::anyhow!("cannot read {path} ({key}): {said}")
-    })
+    })?;
+    if pem.starts_with(BYTE_ORDER_MARK) {
+        pem.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(pem)
 }
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

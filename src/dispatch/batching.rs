@@ -51,11 +51,21 @@ impl Batching {
 
     /// The events that leave now; none when there are none, or when they wait for more.
     pub(super) fn next(&mut self, hands: &mut Hands, judge: &Judge, now: Instant) -> Vec<Lease> {
+        if !judge.is_wary() {
+            return self.choose(hands, judge, now);
+        }
+        let held = hands.hold_back(|lease| judge.may_leave(lease));
+        let next = self.choose(hands, judge, now);
+        hands.let_go(held);
+        next
+    }
+
+    fn choose(&mut self, hands: &mut Hands, judge: &Judge, now: Instant) -> Vec<Lease> {
         if self.limits.events == 1 {
             return hands.next().into_iter().collect();
         }
         // What has probed in vain would bring the others of its batch to a halt.
-        let alone = |lease: &Lease| self.apart.holds(lease) || judge.turn(lease.seq) > 0;
+        let alone = |lease: &Lease| self.apart.holds(lease) || judge.goes_alone(lease);
         let Some(first) = hands.peek() else {
             self.lingers = None;
             return Vec::new();

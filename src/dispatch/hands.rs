@@ -25,6 +25,9 @@ pub(super) struct Hands {
     bytes: usize,
 }
 
+/// What is held back for a moment.
+pub(super) struct Held(BTreeMap<u64, DeviceKey>);
+
 #[derive(Default)]
 struct Device {
     waiting: VecDeque<Lease>,
@@ -133,10 +136,30 @@ impl Hands {
         }
     }
 
-    /// [`Hands::next`] when only one may leave and it matters which: the one with the lowest `turn`.
-    pub(super) fn next_by(&mut self, turn: impl Fn(u64) -> usize) -> Option<Lease> {
-        let first = self.ready.keys().copied().min_by_key(|seq| turn(*seq))?;
+    /// [`Hands::next`] when only one may leave and it matters which: the one with the lowest `turn`; none that has none.
+    pub(super) fn next_by(&mut self, turn: impl Fn(&Lease) -> Option<usize>) -> Option<Lease> {
+        let ready = self.ready.iter().filter_map(|(seq, key)| {
+            let lease = self.devices.get(key)?.waiting.front()?;
+            Some((*seq, turn(lease)?))
+        });
+        let (first, _) = ready.min_by_key(|(_, turn)| *turn)?;
         self.leave(first)
+    }
+
+    /// Holds back what would be ready but `may_leave` says no, until [`Hands::let_go`].
+    pub(super) fn hold_back(&mut self, may_leave: impl Fn(&Lease) -> bool) -> Held {
+        let Self { ready, devices, .. } = self;
+        let is_held = |key: &DeviceKey| {
+            let next = devices.get(key).and_then(|device| device.waiting.front());
+            next.is_some_and(|lease| !may_leave(lease))
+        };
+        let held: BTreeMap<u64, DeviceKey> = ready.extract_if(.., |_, key| is_held(key)).collect();
+        Held(held)
+    }
+
+    /// What was held back is ready again.
+    pub(super) fn let_go(&mut self, held: Held) {
+        self.ready.extend(held.0);
     }
 
     fn leave(&mut self, seq: u64) -> Option<Lease> {
@@ -321,7 +344,7 @@ mod tests {
         [lease(1, 7), lease(2, 7), lease(3, 8), lease(4, 9)]
             .into_iter()
             .for_each(|lease| hands.take(lease));
-        let turn = |seq| usize::from(seq == 1);
+        let turn = |lease: &Lease| Some(usize::from(lease.seq == 1));
         assert_eq!(hands.next_by(turn).unwrap().seq, 3);
         assert_eq!(hands.next_by(turn).unwrap().seq, 4);
         assert_eq!(hands.next_by(turn).unwrap().seq, 1);

@@ -4,7 +4,10 @@
 //! counts nothing. **An event that fails alone** is parked with growing pauses, its device waits behind it, and in the
 //! end it is buried. When events of several devices fail alone with no success between them, that is an outage too.
 //!
-//! Events that fail together say nothing of any one of them: they are taken apart and judged alone.
+//! Events that fail together say nothing of any one of them: they are taken apart and judged alone. Nor does a connection
+//! that breaks under several: `doubt.rs` says who is suspected then, and how it is found out.
+
+mod outage;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,6 +16,10 @@ use faceway_core::{
     AttemptResult, Code, DeviceKey, Lease, Parked, Scope, Settled, Timestamp, Verdict,
 };
 use faceway_rules::Retry;
+
+use super::doubt::Doubt;
+use outage::Cause;
+pub(super) use outage::Outage;
 
 /// So many devices failing one after another are no coincidence.
 const DEVICES_FAILING_MAX: usize = 3;
@@ -27,32 +34,10 @@ pub(super) struct Judge {
     outage: Option<Outage>,
     /// Devices whose events failed alone since the last success.
     failing: Vec<DeviceKey>,
-    /// Events that probed in vain three times before another one got through: when one of them brings the destination
-    /// to a halt once more, it is the event that is to blame.
+    /// Events that probed in vain three times before another one got through, or that alone were in doubt when the
+    /// connection broke: when one of them brings the destination to a halt once more, it is the event that is to blame.
     suspects: VecDeque<u64>,
-}
-
-/// A destination that is down.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Outage {
-    /// Since when.
-    pub(super) since: Timestamp,
-    /// When the next probe may leave.
-    pub(super) next_probe: Timestamp,
-    /// What the last attempt said.
-    pub(super) code: Code,
-    cause: Cause,
-    probes: u32,
-    /// The event that probes, and how often it has.
-    probing: Option<(u64, u32)>,
-}
-
-impl Outage {
-    /// How often this event has probed.
-    fn tried(&self, seq: u64) -> u32 {
-        self.probing
-            .map_or(0, |(probing, tried)| if probing == seq { tried } else { 0 })
-    }
+    doubt: Doubt,
 }
 
 /// An attempt that was not confirmed and may be, later.
@@ -62,14 +47,6 @@ struct Failed<'l> {
     after: Option<Duration>,
     now: Timestamp,
     chance: f64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Cause {
-    /// The destination does not answer, or says that it cannot.
-    Destination,
-    /// Events of several devices failed, each as if alone.
-    ManyAlone,
 }
 
 /// Whether events may leave.
@@ -94,15 +71,18 @@ pub(super) struct Judgement {
     pub(super) outage_ended: bool,
     /// One of several events is to blame, or more: each is to go alone.
     pub(super) take_apart: bool,
+    /// The event breaks the connection, and is not in doubt any more.
+    pub(super) blamed: bool,
 }
 
 impl Judge {
-    pub(super) const fn new(retry: Retry) -> Self {
+    pub(super) fn new(retry: Retry) -> Self {
         Self {
             retry,
             outage: None,
             failing: Vec::new(),
             suspects: VecDeque::new(),
+            doubt: Doubt::default(),
         }
     }
 
@@ -135,11 +115,50 @@ impl Judge {
         }
     }
 
+    /// These are on their way now.
+    pub(super) fn left(&mut self, events: &[Lease]) {
+        self.doubt.left(events);
+    }
+
+    /// These were to leave and have not.
+    pub(super) fn stayed(&mut self, events: &[Lease]) {
+        self.doubt.back(events);
+    }
+
     /// Whose turn it is to probe: the lowest. An event that has probed in vain three times comes after all others, and
-    /// of several such the one that did so last comes last.
-    pub(super) fn turn(&self, seq: u64) -> usize {
-        let wearied = self.suspects.iter().position(|suspect| *suspect == seq);
-        wearied.map_or(0, |place| place + 1)
+    /// of several such the one that did so last comes last. While it is in doubt whether the destination is down at all,
+    /// devices that it knows come first.
+    pub(super) fn turn(&self, lease: &Lease) -> usize {
+        let wearied = self
+            .suspects
+            .iter()
+            .position(|suspect| *suspect == lease.seq);
+        match wearied {
+            Some(place) => place + 2,
+            None => usize::from(self.is_in_doubt() && !self.doubt.is_proven(lease)),
+        }
+    }
+
+    /// Whether an outage may be one event's doing.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.outage
+            .as_ref()
+            .is_some_and(|outage| !outage.doubted.is_empty())
+    }
+
+    /// Whether this event shares no message with others: it would bring them to a halt.
+    pub(super) fn goes_alone(&self, lease: &Lease) -> bool {
+        self.suspects.contains(&lease.seq) || self.is_wary() && !self.doubt.is_proven(lease)
+    }
+
+    /// Whether the lane is wary: not everything [may leave](Judge::may_leave) at once then.
+    pub(super) const fn is_wary(&self) -> bool {
+        self.doubt.is_wary()
+    }
+
+    /// Whether this event may be on its way beside what is.
+    pub(super) fn may_leave(&self, lease: &Lease) -> bool {
+        self.doubt.may_leave(lease)
     }
 
     /// How many events come after all others in probing.
@@ -161,6 +180,9 @@ impl Judge {
             return released(false);
         };
         let several = events.len() > 1;
+        // Before anything is learnt from the verdict.
+        let suspected = self.doubt.suspected();
+        let excused = self.doubt.back(events);
         match verdict {
             Verdict::Delivered { .. } => self.delivered(events),
             Verdict::Bury { .. } if several => self.together(false),
@@ -178,7 +200,8 @@ impl Judge {
                     chance,
                 };
                 match scope {
-                    Scope::Destination => self.down(failed, Cause::Destination),
+                    Scope::Destination if excused => released(false),
+                    Scope::Destination => self.broke(failed, events, suspected),
                     Scope::Message => self.alone(failed),
                 }
             }
@@ -189,12 +212,22 @@ impl Judge {
         self.failing.clear();
         self.suspects
             .retain(|seq| events.iter().all(|lease| lease.seq != *seq));
+        let ended = self.outage.take();
+        if let Some(outage) = &ended
+            && !outage.doubted.is_empty()
+        {
+            self.doubt.be_wary();
+            let compared = events.iter().any(|lease| self.doubt.is_proven(lease));
+            if let ([seq], true) = (&*outage.doubted, compared) {
+                self.suspect(*seq);
+            }
+        }
+        self.doubt.took(events);
         Judgement {
             settled: Settled::Done,
             result: AttemptResult::Delivered,
-            outage_began: false,
-            outage_ended: self.outage.take().is_some(),
-            take_apart: false,
+            outage_ended: ended.is_some(),
+            ..released(false)
         }
     }
 
@@ -203,9 +236,8 @@ impl Judge {
         Judgement {
             settled: Settled::Bury { code },
             result: AttemptResult::Buried,
-            outage_began: false,
             outage_ended: self.outage.take().is_some(),
-            take_apart: false,
+            ..released(false)
         }
     }
 
@@ -268,54 +300,7 @@ impl Judge {
         Judgement {
             settled,
             result,
-            outage_began: false,
-            outage_ended: false,
-            take_apart: false,
-        }
-    }
-
-    fn down(&mut self, failed: Failed<'_>, cause: Cause) -> Judgement {
-        let seq = failed.lease.seq;
-        let (since, probes, tried) = match &self.outage {
-            None if self.suspects.contains(&seq) => return self.park_or_bury(failed),
-            None => (failed.now, 0, 0),
-            // Attempts that were on their way when the outage began tell nothing new.
-            Some(_) if matches!(self.permit(failed.now), Permit::Wait(_)) => {
-                return released(false);
-            }
-            Some(outage) => (
-                outage.since,
-                outage.probes.saturating_add(1),
-                outage.tried(seq) + 1,
-            ),
-        };
-        let began = self.outage.is_none();
-        let pause = self.pause(probes, failed.after, failed.chance);
-        let weary = tried >= PROBES_OF_ONE_EVENT_MAX;
-        // Another device's event has its turn before this one is due again.
-        let next_probe = failed.now.plus(if weary { pause / 2 } else { pause });
-        let probing = (!weary).then_some((seq, tried));
-        self.outage = Some(Outage {
-            since,
-            next_probe,
-            code: failed.code,
-            cause,
-            probes,
-            probing,
-        });
-        if !weary {
-            return released(began);
-        }
-        self.suspect(seq);
-        // Its device's events wait with it, so the next probe is another device's: one poisonous event cannot pass for
-        // an outage.
-        let settled = Settled::Park {
-            until: failed.now.plus(pause),
-            why: Parked::Probe,
-        };
-        Judgement {
-            settled,
-            ..released(began)
+            ..released(false)
         }
     }
 
@@ -347,6 +332,7 @@ const fn released(outage_began: bool) -> Judgement {
         outage_began,
         outage_ended: false,
         take_apart: false,
+        blamed: false,
     }
 }
 
@@ -451,6 +437,31 @@ mod tests {
         assert_eq!(judge.permit(at(20)), Permit::Wait(at(80)));
     }
 
+    /// Whichever event probes; and what is asked for by hand is one probe.
+    #[test]
+    fn no_probe_comes_before_retry_after() {
+        let mut judge = judge(0);
+        let mut now = at(0);
+        for _ in 0..12 {
+            let seq = (1..=3)
+                .min_by_key(|seq| judge.turn(&lease(*seq, *seq, 0)))
+                .unwrap();
+            judge.judge(&[lease(seq, seq, 0)], down(Some(4)), now, 0.0);
+            let Permit::Wait(until) = judge.permit(now) else {
+                panic!("an outage must wait")
+            };
+            assert!(until.since(now) >= Duration::from_secs(4), "{until}");
+            now = until;
+        }
+        let asked = now.plus_millis(1);
+        judge.judge(&[lease(9, 9, 0)], down(Some(4)), now, 0.0);
+        assert!(judge.probe_now(asked));
+        judge.judge(&[lease(9, 9, 0)], down(Some(4)), asked, 0.0);
+        assert!(
+            matches!(judge.permit(asked), Permit::Wait(until) if until.since(asked) >= Duration::from_secs(4))
+        );
+    }
+
     #[test]
     fn what_was_on_its_way_when_the_outage_began_lengthens_no_pause() {
         let mut judge = judge(0);
@@ -509,7 +520,9 @@ mod tests {
         let mut probes = Vec::new();
         // Three poisonous events of three devices; all of them can be leased whenever a probe may leave.
         for _ in 0..13 {
-            let seq = (1..=3).min_by_key(|seq| judge.turn(*seq)).unwrap();
+            let seq = (1..=3)
+                .min_by_key(|seq| judge.turn(&lease(*seq, *seq, 0)))
+                .unwrap();
             judge.judge(&[lease(seq, seq, 0)], down(None), now, 1.0);
             probes.push(seq);
             let Permit::Wait(until) = judge.permit(now) else {
@@ -518,7 +531,11 @@ mod tests {
             now = until;
         }
         assert_eq!(probes, [1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 1, 1, 1]);
-        assert_eq!(judge.turn(4), 0, "one that has not probed is the next");
+        assert_eq!(
+            judge.turn(&lease(4, 4, 0)),
+            0,
+            "one that has not probed is the next"
+        );
         assert_eq!(judge.wearied(), 3);
     }
 
@@ -721,5 +738,98 @@ mod tests {
         let mut judge = judge(0);
         judge.judge(&[lease(1, 1, 0)], down(None), at(0), 0.0);
         assert_eq!(judge.permit(at(0)), Permit::Wait(at(0).plus_millis(500)));
+    }
+
+    /// One device that the destination knows, and one that it does not, both on their way when the connection breaks.
+    fn broken(judge: &mut Judge) -> [Lease; 2] {
+        judge.judge(&[lease(1, 1, 0)], delivered(), at(0), 1.0);
+        let (known, unknown) = (lease(2, 1, 0), lease(3, 2, 0));
+        let both = [known, unknown];
+        judge.left(&both);
+        let first = judge.judge(&both[..1], down(None), at(0), 1.0);
+        assert!(!first.outage_began, "that is not known yet");
+        assert_eq!(judge.permit(at(0)), Permit::Probe, "at once");
+        let straggler = judge.judge(&both[1..], down(None), at(0), 1.0);
+        assert_eq!(straggler, released(false));
+        assert!(judge.turn(&both[0]) < judge.turn(&both[1]));
+        both
+    }
+
+    #[test]
+    fn whoever_breaks_the_connection_is_found_by_one_that_does_not() {
+        let mut judge = judge(2);
+        let both = broken(&mut judge);
+        assert!(
+            judge
+                .judge(&both[..1], delivered(), at(0), 1.0)
+                .outage_ended
+        );
+        assert!(judge.is_wary() && judge.goes_alone(&both[1]));
+        let (other, unknown) = (lease(4, 1, 0), &both[1..]);
+        judge.left(std::slice::from_ref(&other));
+        assert!(judge.may_leave(&unknown[0]));
+        judge.left(unknown);
+        assert!(judge.may_leave(&other) && !judge.may_leave(&lease(9, 9, 0)));
+        let parked = judge.judge(unknown, down(None), at(0), 1.0);
+        assert!(
+            parked.blamed
+                && matches!(
+                    parked.settled,
+                    Settled::Park {
+                        why: Parked::Alone,
+                        ..
+                    }
+                )
+        );
+        let taken_along = judge.judge(std::slice::from_ref(&other), down(None), at(0), 1.0);
+        assert_eq!(taken_along, released(false));
+        assert_eq!(judge.permit(at(0)), Permit::Open);
+        // It comes back later than what it took along, and has been tried before.
+        let again = lease(3, 2, 1);
+        judge.left(&[again.clone(), other.clone()]);
+        judge.judge(&[other], down(None), at(1), 1.0);
+        let buried = judge.judge(&[again], down(None), at(1), 1.0);
+        assert!(matches!(buried.settled, Settled::Bury { .. }) && buried.outage_ended);
+        assert_eq!(judge.permit(at(1)), Permit::Open);
+    }
+
+    #[test]
+    fn it_is_an_outage_when_one_that_is_known_does_not_get_through_either() {
+        let mut judge = judge(1);
+        let both = broken(&mut judge);
+        judge.left(&both[..1]);
+        let probe = judge.judge(&both[..1], down(None), at(0), 1.0);
+        assert!(probe.outage_began && probe.settled == Settled::Release);
+        assert!(matches!(judge.permit(at(0)), Permit::Wait(_)));
+        assert_eq!(judge.turn(&both[1]), 0, "in their order, as ever");
+        judge.judge(&both[..1], delivered(), at(9), 1.0);
+        assert!(!judge.is_wary());
+    }
+
+    #[test]
+    fn there_is_no_doubt_where_nobody_is_known_or_the_destination_asks_for_a_pause() {
+        let mut judge = judge(1);
+        let unknown = [lease(1, 1, 0)];
+        judge.left(&unknown);
+        assert!(judge.judge(&unknown, down(None), at(0), 1.0).outage_began);
+        judge.judge(&unknown, delivered(), at(9), 1.0);
+        let unknown = [lease(2, 2, 0)];
+        judge.left(&unknown);
+        judge.judge(&unknown, down(Some(20)), at(9), 1.0);
+        assert_eq!(judge.permit(at(9)), Permit::Wait(at(29)));
+    }
+
+    #[test]
+    fn a_wary_lane_is_at_ease_again_when_others_are_taken() {
+        let mut judge = judge(1);
+        let both = broken(&mut judge);
+        judge.judge(&both[..1], delivered(), at(0), 1.0);
+        for device in 10..20 {
+            assert!(judge.is_wary());
+            let new = [lease(device, device, 0)];
+            judge.left(&new);
+            judge.judge(&new, delivered(), at(0), 1.0);
+        }
+        assert!(!judge.is_wary());
     }
 }

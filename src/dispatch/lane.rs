@@ -69,6 +69,10 @@ pub(super) struct LaneWork {
     burials: Burials,
     /// What was told of events that were given up, by code.
     buried: Rhythm<Code>,
+    /// What was told of events that break the connection, by code.
+    blamed: Rhythm<Code>,
+    /// The log says that the destination is down.
+    outage_told: bool,
     /// The spool's mark when it was last asked.
     seen: u64,
     /// The spool had nothing more to lease when it was last asked.
@@ -89,6 +93,8 @@ impl LaneWork {
             decider,
             hands: Hands::default(),
             buried: Rhythm::default(),
+            blamed: Rhythm::default(),
+            outage_told: false,
             seen: 0,
             dry: false,
             ask_at: None,
@@ -162,9 +168,16 @@ impl LaneWork {
     /// is more to take.
     async fn fill(&mut self) -> bool {
         let (low, most) = match self.judge.permit(self.now()) {
+            Permit::Open if self.judge.is_wary() => (HANDS_MAX, 2 * HANDS_MAX),
             Permit::Open => {
                 let batch = self.batching.events_max();
                 (HANDS_LOW.max(batch), HANDS_MAX.max(2 * batch))
+            }
+            // Those that are in doubt must not hide one that is not, nor may it wait for a pause of theirs.
+            Permit::Probe | Permit::Wait(_)
+                if self.deliveries.is_empty() && self.judge.is_in_doubt() =>
+            {
+                (HANDS_MAX, HANDS_MAX)
             }
             Permit::Probe if self.deliveries.is_empty() => {
                 // Those that have probed in vain must not hide the others.
@@ -238,6 +251,7 @@ impl LaneWork {
             if next.is_empty() {
                 return;
             }
+            self.judge.left(&next);
             self.deliveries.begin(next);
         }
     }
@@ -251,8 +265,13 @@ impl LaneWork {
             }
             Permit::Probe if self.deliveries.is_empty() => {
                 self.batching.pause();
-                let probe = self.hands.next_by(|seq| self.judge.turn(seq));
+                let probe = self.hands.next_by(|lease| Some(self.judge.turn(lease)));
                 probe.into_iter().collect()
+            }
+            Permit::Wait(_) if self.deliveries.is_empty() && self.judge.is_in_doubt() => {
+                self.batching.pause();
+                let turn = |lease: &Lease| Some(self.judge.turn(lease)).filter(|turn| *turn == 0);
+                self.hands.next_by(turn).into_iter().collect()
             }
             Permit::Open | Permit::Probe | Permit::Wait(_) => {
                 self.batching.pause();

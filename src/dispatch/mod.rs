@@ -7,6 +7,7 @@ mod batching;
 mod burials;
 mod decide;
 mod deliveries;
+mod doubt;
 mod hands;
 mod judge;
 mod lane;

@@ -1,5 +1,7 @@
 //! Lanes at work over a real spool, with a destination that waits for the test.
 
+mod poison;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -123,8 +125,8 @@ async fn disk(dir: &std::path::Path, clock: &TestClock) -> Arc<DiskSpool> {
     Arc::new(disk.unwrap())
 }
 
-fn plan() -> (OutboundPlan, Rules) {
-    let routes = faceway_rules::parse(FILE, "routes.toml", &[]).unwrap();
+fn plan(file: &str) -> (OutboundPlan, Rules) {
+    let routes = faceway_rules::parse(file, "routes.toml", &[]).unwrap();
     let plan = routes.outbounds[0].clone();
     let (text, set) = (routes.text, routes.routes);
     (plan, Rules { text, set })
@@ -142,11 +144,16 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::of(FILE).await
+    }
+
+    /// By the rules of this file, whose first outbound is erp.
+    async fn of(file: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = TestClock::default();
         let disk = disk(dir.path(), &clock).await;
         let spool = Arc::new(Watched::new(Arc::clone(&disk) as _));
-        let (plan, rules) = plan();
+        let (plan, rules) = plan(file);
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let common = Common {
             spool: Arc::clone(&spool) as _,

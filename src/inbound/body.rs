@@ -155,7 +155,7 @@ fn grown(needed: usize, capacity: usize, announced: Option<u64>, most: usize) ->
 }
 
 /// Makes the share of the memory large enough for `bytes`.
-fn share(
+pub(super) fn share(
     taken: Option<OwnedSemaphorePermit>,
     bytes: usize,
     memory: &BodyMemory,

@@ -2,7 +2,6 @@
 //! is handed in.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use faceway_core::{
@@ -29,31 +28,6 @@ pub(super) struct Heard {
     pub(super) piece: Option<Sha256>,
 }
 
-/// Memory for bodies that are being unpacked, together.
-const UNPACKING_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// How much of it is taken.
-static UNPACKING: AtomicUsize = AtomicUsize::new(0);
-
-/// The share of one body, until it is read.
-#[derive(Default)]
-struct Unpacking(usize);
-
-impl Unpacking {
-    /// Makes the share so large; `false` when there is no room.
-    fn take(&mut self, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(self.0);
-        let taken = UNPACKING.fetch_add(more, Ordering::Relaxed) + more;
-        self.0 += more;
-        taken <= UNPACKING_BYTES_MAX
-    }
-}
-
-impl Drop for Unpacking {
-    fn drop(&mut self) {
-        UNPACKING.fetch_sub(self.0, Ordering::Relaxed);
-    }
-}
-
 /// How an event is counted when it is new.
 #[derive(Clone, Copy)]
 pub(super) struct Counted {
@@ -72,10 +46,10 @@ impl Inbound {
         earlier: &mut Earlier,
     ) -> Result<Heard, Undecoded> {
         let scratch = Scratch::default();
-        let mut unpacking = Unpacking::default();
+        let mut unpacked = self.unpacking.begin();
         let mut limits = Limits {
-            bytes_max: self.body_bytes_max,
-            room: &mut |bytes| unpacking.take(bytes),
+            bytes_max: self.unpacking.bytes_max(),
+            room: &mut |bytes| unpacked.grow(bytes),
         };
         let decoded = faceway_decode::decode(
             &*self.adapter,

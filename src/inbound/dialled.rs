@@ -7,6 +7,7 @@
 //! A message leaves this room only through [`Inbound::keep_all`], whose success is durable.
 
 mod connect;
+mod frames;
 mod keeper;
 mod pause;
 mod status;

@@ -9,7 +9,8 @@ use faceway_core::{
     RecordId, Settings, Spool, Timestamp,
 };
 use faceway_decode::Undecoded;
-use http::header::HeaderMap;
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, HeaderMap};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -17,20 +18,21 @@ use super::conflicts::Conflicts;
 use super::cut::Cut;
 use super::decode::{Counted, Heard, join};
 use super::earlier::Earlier;
+use super::{Kept, Unpacking};
 use crate::observe::InboundMetrics;
 
-/// What may come out of a body where nobody says otherwise.
-const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A body larger than this is read on a thread that may block, so that the others go on.
 const LARGE_BODY_BYTES: usize = 1024 * 1024;
+
+/// So many records are asked about in one turn of the spool's writer.
+const RECORDS_AT_ONCE: usize = 256;
 
 /// One `[inbound.<adapter>.<name>]` at work.
 pub struct Inbound {
     pub(super) name: String,
     pub(super) adapter: Arc<dyn Adapter>,
     pub(super) settings: Settings,
-    /// What may come out of a body that is sent packed.
-    pub(super) body_bytes_max: usize,
+    pub(super) unpacking: Unpacking,
     spool: Arc<dyn Intake>,
     clock: Arc<dyn Clock>,
     metrics: InboundMetrics,
@@ -66,36 +68,6 @@ impl<S: Spool> Intake for S {
     }
 }
 
-/// What became of an arrival.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// What the source is to be told.
-    pub outcome: Outcome,
-    /// The HTTP status of a refusal that is not the vendor's.
-    pub status: Option<u16>,
-    /// Events that are new.
-    pub stored: usize,
-    /// Events that are new, of records that were known with another content.
-    pub conflicts: usize,
-    /// Events that were known.
-    pub duplicates: usize,
-    /// Records that could not be read, now in quarantine.
-    pub quarantined: usize,
-}
-
-impl Kept {
-    const fn nothing(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            status: None,
-            stored: 0,
-            conflicts: 0,
-            duplicates: 0,
-            quarantined: 0,
-        }
-    }
-}
-
 impl Inbound {
     /// An inbound of this name.
     pub fn new(
@@ -104,26 +76,20 @@ impl Inbound {
         settings: Settings,
         spool: Arc<dyn Intake>,
         clock: Arc<dyn Clock>,
+        unpacking: Unpacking,
     ) -> Self {
         Self {
             metrics: InboundMetrics::new(name),
             name: name.to_owned(),
             adapter,
             settings,
-            body_bytes_max: BODY_BYTES_MAX,
+            unpacking,
             spool,
             clock,
             conflicts: Conflicts::default(),
             cut: Cut::default(),
             in_turn: Mutex::default(),
         }
-    }
-
-    /// With another limit of what may come out of a body than the usual one.
-    #[must_use]
-    pub fn with_body_bytes_max(mut self, bytes: u64) -> Self {
-        self.body_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self
     }
 
     /// Name in `routes.toml`.
@@ -146,16 +112,21 @@ impl Inbound {
             peer,
             body,
         };
+        // Much may come out of a small body that is packed.
+        let bytes = match headers.contains_key(CONTENT_ENCODING) {
+            true => usize::MAX,
+            false => body.len(),
+        };
         let hear =
-            |earlier: &mut Earlier| aside(body.len(), || self.hear(&arrival, received_at, earlier));
+            |earlier: &mut Earlier| aside(bytes, || self.hear(&arrival, received_at, earlier));
         match self.append_in_turn(hear, began).await {
             Ok((gives_events, kept)) => self.noted(gives_events, kept, received_at),
             Err(Undecoded::NoRoom) => self.busy(),
             Err(refused) => {
                 self.metrics.refused();
                 let status = match refused {
-                    Undecoded::UnknownCoding(_) => Some(415),
-                    Undecoded::TooLarge => Some(413),
+                    Undecoded::UnknownCoding(_) => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+                    Undecoded::TooLarge => Some(StatusCode::PAYLOAD_TOO_LARGE),
                     _ => None,
                 };
                 Kept {
@@ -178,7 +149,7 @@ impl Inbound {
         }
         let _turn = self.in_turn.lock().await;
         let records = heard.depends_on;
-        match self.spool.newest_of(records.clone()).await {
+        match self.newest_of(&records).await {
             Ok(newest) => {
                 let heard = hear(&mut Earlier::new(records, newest))?;
                 Ok((!heard.counted.is_empty(), self.append(heard, began).await))
@@ -188,6 +159,15 @@ impl Inbound {
                 Ok((false, self.busy()))
             }
         }
+    }
+
+    /// What is known of these records, asked in parts: all at once would hold up what other devices push.
+    async fn newest_of(&self, records: &[RecordId]) -> Result<Vec<Option<Newest>>, AppendError> {
+        let mut newest = Vec::with_capacity(records.len());
+        for part in records.chunks(RECORDS_AT_ONCE) {
+            newest.extend(self.spool.newest_of(part.to_vec()).await?);
+        }
+        Ok(newest)
     }
 
     /// Keeps what came of a body that broke off, and says what the source is to be told.
@@ -262,13 +242,16 @@ impl Inbound {
             body,
         };
         let hear = |earlier: &mut Earlier| {
-            let heard = self.hear(&arrival, received_at, earlier);
+            let heard = aside(usize::MAX, || self.hear(&arrival, received_at, earlier));
             let heard = heard.map_err(|reason| reason.to_string())?;
-            // A piece that came lately is not in the batch once more, but it is a piece all the same.
+            // A piece that came lately is not in the batch once more, but it is a piece all the same. Of a batch that is read
+            // in part now, what still cannot be read goes back to quarantine by itself.
             match (heard.batch.unreadable.first(), &heard.cut) {
-                (Some(unreadable), _) => Err(unreadable.reason.to_string()),
-                (None, Some(why)) => Err(why.to_string()),
-                (None, None) => Ok(heard),
+                (_, Some(why)) => Err(why.to_string()),
+                (Some(unreadable), None) if heard.counted.is_empty() => {
+                    Err(unreadable.reason.to_string())
+                }
+                (Some(_) | None, None) => Ok(heard),
             }
         };
         let (_, kept) = self.append_in_turn(hear, began).await?;
@@ -309,6 +292,7 @@ impl Inbound {
                     self.cut.kept(piece);
                 }
                 let kept = Kept {
+                    cut_off: cut.is_some(),
                     outcome: cut.map_or(Outcome::Kept, Outcome::Refused),
                     status: None,
                     stored,
@@ -360,3 +344,6 @@ fn aside<T>(bytes: usize, read: impl FnOnce() -> T) -> T {
         false => read(),
     }
 }
+
+#[cfg(test)]
+mod tests;

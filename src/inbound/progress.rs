@@ -168,7 +168,7 @@ impl Progress {
     }
 }
 
-/// A request's body, of which its connection's [`Progress`] hears.
+/// A request's body, of which its connection's `Progress` hears.
 pub struct RequestBody {
     body: Incoming,
     progress: Arc<Progress>,

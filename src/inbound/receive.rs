@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use faceway_core::{Answer, Outcome, Spool};
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::sync::watch;
@@ -93,13 +95,12 @@ impl Receiver {
                 let kept = inbound.keep(&head.headers, Some(peer), &body.bytes).await;
                 let mut response = response_of(inbound, &kept.outcome);
                 if let Outcome::Refused(why) = kept.outcome {
-                    // Behind a body that was cut off stands its rest, which is no request.
-                    close(&mut response);
-                    if let Some(status) = kept
-                        .status
-                        .and_then(|status| StatusCode::from_u16(status).ok())
-                    {
-                        *response.status_mut() = status;
+                    if kept.cut_off {
+                        // Behind it stands its rest, which is no request.
+                        close(&mut response);
+                    }
+                    if let Some(status) = kept.status {
+                        response = not_understood(status, &why);
                     }
                     let status = response.status().as_u16();
                     self.turned_away.at(inbound.name(), peer, status, why);
@@ -147,6 +148,18 @@ fn response_of(inbound: &Inbound, outcome: &Outcome) -> Response<Full<Bytes>> {
         response
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    response
+}
+
+/// Of a body that no adapter was asked about: packed in a way that is not known, or too large when unpacked.
+fn not_understood(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
+    let mut response = plain(status, "");
+    *response.body_mut() = Full::new(Bytes::from(format!("{why}\n")));
+    if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        response
+            .headers_mut()
+            .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
     }
     response
 }

@@ -102,7 +102,7 @@ impl Refusals {
         why: impl Into<Cow<'static, str>>,
     ) {
         let why = why.into();
-        if let Some(times) = self.note(reason, peer, &why) {
+        if let Some(times) = self.note(reason, peer, why.clone()) {
             let (listener, reason) = (self.listener, reason.as_str());
             tracing::warn!(listener, from = %peer, reason, times, "turned away: {why}");
         }
@@ -112,7 +112,7 @@ impl Refusals {
     pub(super) fn gave_way(&self, gone: GaveWay, places: usize) {
         let why = "all places are taken, so a connection that did nothing was closed for a new one";
         let GaveWay { address, had } = gone;
-        if let Some(times) = self.note(Reason::GaveWay, address, &why.into()) {
+        if let Some(times) = self.note(Reason::GaveWay, address, why.into()) {
             let (listener, reason) = (self.listener, Reason::GaveWay.as_str());
             tracing::warn!(listener, from = %address, reason, had, places, times, "turned away: {why}");
         }
@@ -195,7 +195,7 @@ impl Refusals {
     }
 
     /// How often it has happened since it was last logged, when it is to be logged now.
-    fn note(&self, reason: Reason, peer: IpAddr, why: &Cow<'static, str>) -> Option<u64> {
+    fn note(&self, reason: Reason, peer: IpAddr, why: Cow<'static, str>) -> Option<u64> {
         self.counters[reason as usize].increment(1);
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.since.elapsed() >= ADDRESSES_FOR {
@@ -208,7 +208,7 @@ impl Refusals {
         if has_own_line && !is_known {
             logged.addresses.push((reason, peer));
         }
-        let which = (why.clone(), has_own_line.then_some(peer));
+        let which = (why, has_own_line.then_some(peer));
         logged.rhythm.note(which, Instant::now())
     }
 }
@@ -283,7 +283,7 @@ mod tests {
     fn each_address_has_its_line_and_a_scanner_fills_no_disk() {
         let refusals = Refusals::new("devices");
         let why = Cow::Borrowed("what came is no HTTP/1.1 request");
-        let note = |reason, n: u8| refusals.note(reason, IpAddr::from([10, 0, 0, n]), &why);
+        let note = |reason, n: u8| refusals.note(reason, IpAddr::from([10, 0, 0, n]), why.clone());
         let logged = (0..=255).filter(|n| note(Reason::NotHttp, *n).is_some());
         assert_eq!(logged.count(), ADDRESSES_MAX + 1, "one for all the others");
         assert!((0..=255).all(|n| note(Reason::NotHttp, n).is_none()));

@@ -27,6 +27,7 @@ pub(crate) struct Site {
     dir: Arc<TempDir>,
     spool: PathBuf,
     environment: BTreeMap<String, String>,
+    ulimit: Option<&'static str>,
 }
 
 /// A gateway at work.
@@ -50,6 +51,7 @@ impl Site {
             dir: Arc::new(dir),
             spool,
             environment: BTreeMap::new(),
+            ulimit: None,
         }
         .set("FACEWAY_LISTEN__DEVICES", "127.0.0.1:0")
         .set("FACEWAY_LISTEN__ADMIN", "127.0.0.1:0")
@@ -68,6 +70,12 @@ impl Site {
         self
     }
 
+    /// With these limits of open files, as the shell's `ulimit` takes them.
+    pub(crate) fn ulimit(mut self, limits: &'static str) -> Self {
+        self.ulimit = Some(limits);
+        self
+    }
+
     /// With its spool elsewhere.
     pub(crate) fn spool_in(mut self, path: &Path) -> Self {
         self.spool = path.to_owned();
@@ -79,7 +87,15 @@ impl Site {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(FACEWAY);
+        let mut command = match self.ulimit {
+            None => Command::new(FACEWAY),
+            Some(limits) => {
+                let mut shell = Command::new("/bin/sh");
+                let script = format!("ulimit {limits} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, FACEWAY]);
+                shell
+            }
+        };
         command
             .current_dir(self.dir.path())
             .env_clear()
@@ -115,7 +131,7 @@ impl Site {
         err
     }
 
-    async fn run_against(&self, gateway: &Gateway, arguments: &[&str]) -> Output {
+    pub(crate) async fn run_against(&self, gateway: &Gateway, arguments: &[&str]) -> Output {
         let mut command = self.command();
         command
             .args(arguments)

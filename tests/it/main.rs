@@ -14,6 +14,8 @@ mod bursts;
 mod check;
 mod connections;
 mod deploy;
+mod descriptors;
+mod dialects;
 mod dialled;
 mod docs;
 mod editions;

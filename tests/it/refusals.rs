@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use faceway_testkit::broker::mosquitto::{Mosquitto, Options, Subscriber};
+use faceway_testkit::broker::mosquitto::{Got, Mosquitto, Options, Subscriber};
 use faceway_testkit::broker::rabbitmq::{self, RabbitMq};
 use faceway_testkit::receiver::{Behaviour, Receiver, Reply};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::brokers::LOGIN;
-use crate::harness::{Device, Gateway, PATIENCE, Site, recognition, vendor_id, vendor_ids};
+use crate::harness::{Device, Gateway, PATIENCE, Site, recognition, text, vendor_id, vendor_ids};
 
 const RETRY: &str = "retry = { backoff_min = \"100ms\", backoff_max = \"1s\" }";
 /// The limit of a message that each far side here has.
@@ -240,4 +240,130 @@ async fn one_event_over_the_limit_is_buried_everywhere_and_its_neighbours_arrive
     }
     assert_eq!(once(drained(&rabbit.drain("faces").await)), expected);
     assert_eq!(once(vendor_ids(&receiver.confirmed())), expected);
+}
+
+/// Of MQTT before version 5 a broker tells no limit: it answers what is too large by closing the connection, under all
+/// that is on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_devices_that_break_the_connection_hold_up_no_other() {
+    let mosquitto = Mosquitto::start(Options {
+        packet_bytes_max: Some(LIMIT as u32),
+        ..Options::default()
+    })
+    .await;
+    let subscriber = Subscriber::start(&mosquitto, 1).await;
+    let site = Site::new(&format!(
+        "[inbound.nebula.lobby]\n\n\
+         [outbound.mqtt.bus]\nurl = \"mqtt://{}\"\nversion = 4\npayload_bytes_max = \"1MiB\"\n\
+         retry = {{ backoff_min = \"200ms\", attempts_max = 2 }}\n\n\
+         [[route]]\nname = \"everything\"\nto = [\"bus\"]\n",
+        mosquitto.address(),
+    ));
+    let gateway = site.start().await;
+    let good = |part: &str| {
+        let part = part.to_owned();
+        move |device: usize| {
+            let serial = format!("PSC{device}");
+            let record = |at| recognition(&serial, &format!("{device}-{part}-{at}"));
+            (0..20).map(|at| ("/in/lobby", record(at))).collect()
+        }
+    };
+    send(&gateway, 4, good("before")).await;
+    gateway.delivered_all("bus").await;
+    send(&gateway, 30, |device| {
+        let serial = format!("BAD{device}");
+        let record = large(&serial, &format!("bad-{device}"));
+        vec![("/in/lobby", record)]
+    })
+    .await;
+    send(&gateway, 4, good("between")).await;
+    let ids = |got: &[Got]| -> Vec<String> {
+        let events = got
+            .iter()
+            .filter(|got| got.topic.starts_with("faceway/lobby/"));
+        events
+            .map(|got| vendor_id(got.payload.as_bytes()))
+            .collect()
+    };
+    subscriber.until(|got| once(ids(got)).len() == 160).await;
+    // While others go on, each of them is tried alone and buried in the end.
+    let mut more = 0;
+    while gateway
+        .metric("faceway_lane_backlog{outbound=\"bus\"}")
+        .await
+        > 0.0
+    {
+        let mut device = Device::connect(gateway.devices).await;
+        let record = recognition("PSC0", &format!("more-{more}"));
+        assert!(device.push(&record).await.unwrap().is_success());
+        more += 1;
+        subscriber
+            .until(|got| once(ids(got)).len() == 160 + more)
+            .await;
+    }
+    let buried = json(&site, &gateway, &["buried", "list", "--json"]).await;
+    assert_eq!(buried.len(), 30);
+    for device in 0..4 {
+        let mut first = Vec::new();
+        for id in ids(&subscriber.got()) {
+            if id.starts_with(&format!("{device}-")) && !first.contains(&id) {
+                first.push(id);
+            }
+        }
+        let part = |part| (0..20).map(move |at| format!("{device}-{part}-{at}"));
+        let expected: Vec<String> = part("before").chain(part("between")).collect();
+        assert_eq!(first, expected);
+    }
+    let log = gateway.log();
+    assert!(
+        log.contains("the connection ends whenever this event is sent"),
+        "{log}"
+    );
+}
+
+/// MQTT 5, section 1.5.4, lets a broker end the connection at them, and Mosquitto does.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_character_of_a_device_s_name_ends_a_connection() {
+    let mosquitto = Mosquitto::start(Options::default()).await;
+    let subscriber = Subscriber::start(&mosquitto, 1).await;
+    let site = Site::new(&format!(
+        "[inbound.nebula.lobby]\n\n\
+         [outbound.mqtt.bus]\nurl = \"mqtt://{0}\"\nheaders = {{ x-name = \"{{person.name}}\" }}\n{RETRY}\n\n\
+         [outbound.mqtt.old-bus]\nurl = \"mqtt://{0}\"\nversion = 4\ntopic = \"old/{{device.id}}\"\n{RETRY}\n\n\
+         [[route]]\nname = \"everything\"\nto = [\"bus\", \"old-bus\"]\n",
+        mosquitto.address(),
+    ));
+    let gateway = site.start().await;
+    let bad = [
+        '\u{FFFE}',
+        '\u{FFFF}',
+        '\u{FDD0}',
+        '\u{FDEF}',
+        '\u{1FFFE}',
+        '\u{10FFFF}',
+        '\u{1}',
+        '\u{7F}',
+        '\u{9B}',
+    ];
+    for (number, char) in bad.into_iter().enumerate() {
+        let serial = format!("PSC{number}{char}x");
+        let record = text(&recognition(&serial, &format!("u-{number}")));
+        let record = record.replace("Wanda Probst", &format!("Wanda{char}Probst"));
+        let mut device = Device::connect(gateway.devices).await;
+        let record = record.replace('\u{1}', "\\u0001");
+        assert!(device.push(record.as_bytes()).await.unwrap().is_success());
+    }
+    for outbound in ["bus", "old-bus"] {
+        gateway.delivered_all(outbound).await;
+    }
+    subscriber.catch_up().await;
+    let topics: BTreeSet<String> = subscriber.got().into_iter().map(|got| got.topic).collect();
+    for number in 0..bad.len() {
+        assert!(topics.contains(&format!("old/PSC{number}_x")), "{topics:?}");
+    }
+    let log = gateway.log();
+    assert!(
+        !log.contains("destination is down") && !log.contains("whenever this event"),
+        "{log}"
+    );
 }

@@ -62,10 +62,27 @@ pub(crate) fn hello(version: [u8; 2], suite: [u8; 2]) -> Vec<u8> {
 #[tokio::test]
 async fn terminals_push_over_tls() {
     let authority = Authority::new();
-    let gateway = site(&authority).start().await;
+    push_over_tls(&authority, site(&authority)).await;
+}
+
+/// As Windows' editors save a file: with a byte order mark.
+#[tokio::test]
+async fn files_with_a_byte_order_mark_are_pem_files() {
+    let authority = Authority::new();
+    let site = site(&authority);
+    for file in ["gateway.pem", "gateway.key"] {
+        let path = site.path().join(file);
+        let pem = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("\u{feff}{}", pem.replace('\n', "\r\n"))).unwrap();
+    }
+    push_over_tls(&authority, site).await;
+}
+
+async fn push_over_tls(authority: &Authority, site: Site) {
+    let gateway = site.start().await;
     let stream = TcpStream::connect(gateway.devices).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    let mut stream = connector(&authority).connect(name, stream).await.unwrap();
+    let mut stream = connector(authority).connect(name, stream).await.unwrap();
     let body = recognition("PSC1", "u-1");
     let head = format!(
         "POST /in/lobby HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use faceway_testkit::receiver::{Authority, Issued};
 use faceway_tls::{ClientTls, Trust, Untrusted};
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{HandshakeKind, ServerConfig};
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 fn server(issued: &Issued) -> TlsAcceptor {
@@ -76,6 +77,52 @@ async fn a_fingerprint_is_trusted_under_any_name_and_no_other() {
     );
     assert!(trusts(Trust::Fingerprint(fingerprint(&issued)), &issued).await);
     assert!(!trusts(Trust::Fingerprint(fingerprint(&issued)), &other).await);
+}
+
+/// Shakes hands and hears one byte, before which a server sends its tickets.
+async fn kind_of_handshake(
+    config: &Arc<rustls::ClientConfig>,
+    server: &TlsAcceptor,
+) -> HandshakeKind {
+    let (here, there) = tokio::io::duplex(64 * 1024);
+    let name = ServerName::try_from("terminal.example").unwrap();
+    let connector = TlsConnector::from(Arc::clone(config));
+    let serving = async {
+        let mut stream = server.accept(there).await.unwrap();
+        stream.write_all(b"x").await.unwrap();
+        stream.shutdown().await.unwrap();
+    };
+    let connecting = async {
+        let mut stream = connector.connect(name, here).await.unwrap();
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).await.unwrap();
+        stream.get_ref().1.handshake_kind().unwrap()
+    };
+    tokio::join!(serving, connecting).1
+}
+
+/// In a session that is resumed no certificate is shown: one that has expired meanwhile would go on being trusted.
+#[tokio::test]
+async fn a_certificate_is_asked_for_at_every_connection() {
+    let authority = Authority::new();
+    let server = server(&authority.issue("terminal.example"));
+    let trust = Trust::Authorities(authority.pem().into_bytes());
+    let identity = None;
+    let ours = ClientTls { trust, identity }.config(true).unwrap();
+    let mut resuming = ours.clone();
+    resuming.resumption = rustls::client::Resumption::default();
+    for (config, again) in [
+        (ours, HandshakeKind::Full),
+        // The server would do it.
+        (resuming, HandshakeKind::Resumed),
+    ] {
+        let config = Arc::new(config);
+        assert_eq!(
+            kind_of_handshake(&config, &server).await,
+            HandshakeKind::Full
+        );
+        assert_eq!(kind_of_handshake(&config, &server).await, again);
+    }
 }
 
 #[tokio::test]

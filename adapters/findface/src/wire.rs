@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use faceway_core::lenient::identifier;
 use faceway_core::{
     EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, RecordKey, Reject, Rest,
-    Scrub, Text, content_digest,
+    Scrub, Text, content_digest, malformed,
 };
 use serde_json::value::RawValue;
 
@@ -20,6 +20,9 @@ const SCRUB: Scrub = Scrub {
     drops: |name| matches!(name, "facen" | "emben" | "bodyemben" | "caremben"),
 };
 
+/// What a body is.
+const LIST: &str = "a list of objects";
+
 /// Takes a body apart. A single object, which no product is documented to send, counts as a batch of one.
 pub(crate) fn elements(text: &str) -> Result<Vec<&RawValue>, Reject> {
     if text.trim_ascii_start().starts_with('[') {
@@ -30,28 +33,16 @@ pub(crate) fn elements(text: &str) -> Result<Vec<&RawValue>, Reject> {
                 let reason = format!("more than {ELEMENTS_MAX} elements in one batch");
                 Err(Reject::Unreadable(reason.into()))
             }
-            Err(_) => Err(why_not_json(text)),
+            Err(error) => Err(malformed(&error, text, LIST).into()),
         };
     }
     // Asked first for what is wrong with it, in words that repeat nothing of the body.
     Members::parse(text).map_err(|malformed| match malformed {
-        Malformed::Shape(_) => Malformed::Shape("a list of objects"),
+        Malformed::Shape(_) => Malformed::Shape(LIST),
         malformed => malformed,
     })?;
-    let element = serde_json::from_str(text).map_err(|_| why_not_json(text))?;
+    let element = serde_json::from_str(text).map_err(|error| malformed(&error, text, LIST))?;
     Ok(vec![element])
-}
-
-/// Core words the error of a text that is no JSON; it asks for an object, so the array is put into one, on its first line.
-fn why_not_json(text: &str) -> Reject {
-    match Members::parse(&format!("{{\"\":{text}}}")) {
-        Err(Malformed::NotJson { line, column, what }) => {
-            let column = column - if line == 1 { 4.min(column) } else { 0 };
-            Malformed::NotJson { line, column, what }.into()
-        }
-        Err(malformed) => malformed.into(),
-        Ok(_) => Reject::Unreadable("not JSON".into()),
-    }
 }
 
 /// Members that say of which type an element is, and nothing else.
@@ -318,10 +309,7 @@ mod tests {
             reason("[{]"),
             "not JSON at line 1 column 3: unexpected text"
         );
-        assert_eq!(
-            reason("[{}"),
-            "not JSON at line 1 column 4: unexpected text"
-        );
+        assert_eq!(reason("[{}"), "not JSON at line 1 column 3: cut off");
         assert_eq!(
             reason("[\n{},\n]"),
             "not JSON at line 3 column 1: unexpected text"

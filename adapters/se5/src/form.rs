@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use faceway_core::{Arrival, Reject};
+use faceway_core::{Arrival, Reject, element, mend};
 use serde_json::value::RawValue;
 
 use crate::message::PICTURES;
@@ -101,9 +101,12 @@ fn value(field: &Field) -> Result<Option<String>, Reject> {
         if text.is_empty() {
             return Ok(None);
         }
-        return match serde_json::from_str::<&RawValue>(text) {
-            Ok(_) => Ok(Some(text.to_owned())),
-            Err(_) => Err(Reject::Unreadable(
+        // What can be mended is mended with the record, which then says so.
+        let is_json = serde_json::from_str::<&RawValue>(text).is_ok()
+            || mend(text.as_bytes()).is_some_and(|mended| element(mended.json.as_bytes()).is_ok());
+        return match is_json {
+            true => Ok(Some(text.to_owned())),
+            false => Err(Reject::Unreadable(
                 format!("`{name}` of the form is not JSON").into(),
             )),
         };

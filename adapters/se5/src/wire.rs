@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use faceway_core::{Arrival, Element, Members, Reading, Reject, Settings, Unreadable, document};
+use faceway_core::{
+    Arrival, Element, Members, Reading, Reject, Settings, Unreadable, document, element,
+    is_cut_off, mend, split,
+};
 use serde_json::value::RawValue;
 
 use crate::form;
@@ -39,18 +42,26 @@ pub(crate) fn read<'a>(
             })
             .collect(),
         // The text of a form is not what came, so an element of it that cannot be read is kept as the whole form.
-        Some(text) => records(document(text.as_bytes())?, &around)?
+        Some(text) => of_form(&text, &around)?
             .into_iter()
-            .map(|record| record.element(arrival.body))
+            .map(|read| {
+                read.map_err(|reason| Unreadable {
+                    reason,
+                    raw: arrival.body,
+                })
+            })
             .collect(),
     };
     Ok(elements)
 }
 
-/// One record: its text, and what was read of it or why it cannot be.
+/// What was read of a record, or why it cannot be.
+type Read = Result<Reading<'static>, Cow<'static, str>>;
+
+/// One record, with its text.
 struct Record<'t> {
     text: &'t str,
-    read: Result<Reading<'static>, Cow<'static, str>>,
+    read: Read,
 }
 
 impl Record<'_> {
@@ -68,12 +79,45 @@ fn records<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Re
     Ok(vec![Record { text, read }])
 }
 
+/// The records of a form. Its text is not the body, so nobody behind this adapter could mend it.
+fn of_form(text: &str, around: &Around<'_>) -> Result<Vec<Read>, Reject> {
+    let body = text.as_bytes();
+    let strict = document(body).map_err(Reject::from);
+    match strict.and_then(|text| records(text, around)) {
+        Ok(records) => Ok(records.into_iter().map(|record| record.read).collect()),
+        Err(Reject::Unreadable(reason)) => match split(body, ELEMENTS_MAX) {
+            Some(parts) => Ok(parts.into_iter().map(|part| mended(part, around)).collect()),
+            None => match mended(body, around) {
+                Ok(reading) => Ok(vec![Ok(reading)]),
+                Err(_) => Err(Reject::Unreadable(reason)),
+            },
+        },
+        Err(reject) => Err(reject),
+    }
+}
+
+fn mended(part: &[u8], around: &Around<'_>) -> Read {
+    let Err(malformed) = element(part).map(drop) else {
+        return read_text(part, around);
+    };
+    let mended = mend(part).ok_or_else(|| malformed.to_string())?;
+    let mut reading = read_text(mended.json.as_bytes(), around)?;
+    reading.facts.warnings.extend(mended.notes);
+    Ok(reading)
+}
+
+fn read_text(part: &[u8], around: &Around<'_>) -> Read {
+    let text = element(part).map_err(|malformed| malformed.to_string())?;
+    let members = Members::parse(text).map_err(|malformed| malformed.to_string())?;
+    read_one(members, text, around)
+}
+
 /// Whether the history comes as objects or as lists is not documented, so either is read.
 fn list<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Reject> {
     let items: Vec<&'t RawValue> = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let reason = format!("not JSON at line {line} column {column}, in a list").into();
-        match error.is_eof() {
+        match is_cut_off(&error, text) {
             true => Reject::CutOff(reason),
             false => Reject::Unreadable(reason),
         }
@@ -92,11 +136,7 @@ fn list<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Rejec
     Ok(items.into_iter().map(read).collect())
 }
 
-fn read_one(
-    members: Members<'_>,
-    text: &str,
-    around: &Around<'_>,
-) -> Result<Reading<'static>, Cow<'static, str>> {
+fn read_one(members: Members<'_>, text: &str, around: &Around<'_>) -> Read {
     if members.is_empty() {
         return Err("an object without members".into());
     }

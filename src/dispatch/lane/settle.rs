@@ -17,6 +17,7 @@ impl LaneWork {
         }
         let (sent, unsent) = ended.leases.split_at(ended.finished.events);
         self.hands.put_back(unsent);
+        self.judge.stayed(unsent);
         let now = self.now();
         let verdict = ended.finished.verdict.clone();
         let judgement = self.judge.judge(sent, verdict, now, rand::random());
@@ -96,6 +97,9 @@ impl LaneWork {
         if judgement.outage_began {
             self.log_outage();
         }
+        if judgement.blamed {
+            self.log_blamed(sent, attempt);
+        }
         if self.judge.outage().is_some() {
             // The next probe is the first event again, until it has probed often enough.
             let all = self.hands.give_back_all();
@@ -107,10 +111,13 @@ impl LaneWork {
             }
         }
         if judgement.outage_ended {
-            tracing::info!(
-                outbound = self.tools.metrics.outbound(),
-                "the destination is back"
-            );
+            // One that was in doubt was not told.
+            if std::mem::take(&mut self.outage_told) {
+                tracing::info!(
+                    outbound = self.tools.metrics.outbound(),
+                    "the destination is back"
+                );
+            }
             self.tools.spool.wake(self.tools.lane);
         }
     }
@@ -130,7 +137,24 @@ impl LaneWork {
         }
     }
 
-    fn log_outage(&self) {
+    /// That one event breaks the connection for all, in a rhythm.
+    fn log_blamed(&mut self, sent: &[Lease], attempt: &Attempt) {
+        let code = attempt.code.clone();
+        for lease in sent {
+            if let Some(times) = self.blamed.note(code.clone(), Instant::now()) {
+                tracing::warn!(
+                    outbound = self.tools.metrics.outbound(),
+                    code = code.as_str(),
+                    times,
+                    event = %lease.id,
+                    "the connection ends whenever this event is sent: it is tried alone, and the others go on"
+                );
+            }
+        }
+    }
+
+    fn log_outage(&mut self) {
+        self.outage_told = true;
         let code = self.judge.outage().map(|outage| outage.code.to_string());
         tracing::warn!(
             outbound = self.tools.metrics.outbound(),

@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::Error;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 
+use super::frames::Frames;
 use crate::inbound::converse::why;
 use crate::inbound::server::limit_waiting;
 
@@ -43,6 +44,7 @@ pub(crate) struct Wire {
     bytes: Box<dyn Bytes>,
     peer: Option<IpAddr>,
     heard_at: Instant,
+    frames: Frames,
 }
 
 trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -132,6 +134,7 @@ impl Target {
             bytes,
             peer: peer.map(|peer| peer.ip().to_canonical()),
             heard_at: Instant::now(),
+            frames: Frames::default(),
         })
     }
 }
@@ -196,6 +199,7 @@ impl AsyncRead for Wire {
         let polled = Pin::new(&mut self.bytes).poll_read(context, buffer);
         if buffer.filled().len() > before {
             self.heard_at = Instant::now();
+            self.frames.pass(&mut buffer.filled_mut()[before..]);
         }
         polled
     }

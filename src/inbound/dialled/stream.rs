@@ -124,6 +124,7 @@ impl Reader<'_> {
     async fn take(&mut self, next: Option<Result<Message, Error>>) -> Result<(), Ended> {
         match next {
             Some(Ok(Message::Text(text))) => self.hand_over(text.into()).await,
+            // A text comes as its bytes (`frames.rs`).
             Some(Ok(Message::Binary(bytes))) => self.hand_over(bytes).await,
             // The answer to a ping waits for the next write, which may be long in coming.
             Some(Ok(Message::Ping(_))) => self.write(None).await,

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Source, SourceState, Sources, Status, Target, Timing};
-use crate::inbound::{Api, BodyMemory, Inbound, Intake};
+use crate::inbound::{Api, BodyMemory, Inbound, Intake, Unpacking};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -58,7 +58,14 @@ impl Site {
             .find(|known| known.name() == adapter);
         let store: Arc<dyn Intake> = Arc::clone(&spool) as _;
         let adapter = Arc::from(adapter.unwrap());
-        let inbound = Inbound::new("hall", adapter, settings, store, Arc::clone(&clock));
+        let inbound = Inbound::new(
+            "hall",
+            adapter,
+            settings,
+            store,
+            Arc::clone(&clock),
+            Unpacking::new(1 << 20, BodyMemory::new(1 << 20, 1 << 20)),
+        );
         let status = Arc::new(Status::new("hall", clock));
         let tls = ClientTls::default();
         let source = Source {

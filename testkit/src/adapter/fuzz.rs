@@ -9,16 +9,25 @@ use serde_json::Value;
 use super::{Sent, examine};
 
 /// Content types that may change how a body is read. The boundary is the one of the golden cases.
-const CONTENT_TYPES: [&str; 4] = [
+const CONTENT_TYPES: [&str; 10] = [
     "application/json",
     "application/x-www-form-urlencoded",
     "multipart/form-data; boundary=----faceway-case",
     "text/plain; charset=utf-8",
+    "application/json; charset=GBK",
+    "application/json; charset=big5",
+    "application/json; charset=ISO-8859-1",
+    "application/json; charset=utf-16",
+    "application/x-www-form-urlencoded; charset=Shift_JIS",
+    "application/json; charset=x-ours",
 ];
-/// Bits of the first byte; the lower ones choose a content type.
+/// Ways of packing, one of which nobody knows.
+const CODINGS: [&str; 3] = ["gzip", "deflate", "br"];
+/// Bits of the first byte; the lower ones choose a content type, the highest a content coding.
 const CONTENT_TYPE: u8 = 0x0F;
 const WITH_SN: u8 = 0x10;
 const WITH_PEER: u8 = 0x20;
+const CODING_SHIFT: u8 = 6;
 /// A dialogue that is not over by then asks for ever.
 const QUESTIONS_MAX: usize = 50;
 
@@ -108,6 +117,10 @@ impl Sent {
             let value = HeaderValue::from_static(text);
             sent.headers.insert(http::header::CONTENT_TYPE, value);
         }
+        if let Some(coding) = usize::from(around >> CODING_SHIFT).checked_sub(1) {
+            let value = HeaderValue::from_static(CODINGS[coding]);
+            sent.headers.insert(http::header::CONTENT_ENCODING, value);
+        }
         if around & WITH_SN != 0 {
             sent.headers
                 .insert("sn", HeaderValue::from_static("F0-0001"));
@@ -134,6 +147,11 @@ impl Sent {
             .iter()
             .position(|known| content_type.is_some_and(|value| value == known));
         let mut around = content_type.map_or(0, |index| index as u8 + 1);
+        let coding = self.headers.get(http::header::CONTENT_ENCODING);
+        let coding = CODINGS
+            .iter()
+            .position(|known| coding.is_some_and(|value| value == known));
+        around |= coding.map_or(0, |index| (index as u8 + 1) << CODING_SHIFT);
         around |= self.headers.get("sn").map_or(0, |_| WITH_SN);
         around |= self.peer.map_or(0, |_| WITH_PEER);
         let mut bytes = vec![around];

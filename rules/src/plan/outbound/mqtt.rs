@@ -197,6 +197,8 @@ fn wrong_part(part: &str) -> Wrong {
             "write it without `+` and `#`; placeholders such as `{device.id}` tell events apart",
         ));
     }
-    part.contains(char::is_control)
-        .then_some(("has a control character", "leave it out"))
+    part.contains(faceway_core::is_unsendable).then_some((
+        "has a control character, or a code point that is no character: brokers end the connection at it",
+        "leave it out",
+    ))
 }

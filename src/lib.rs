@@ -14,3 +14,4 @@ pub mod process;
 pub mod reload;
 mod rhythm;
 mod site;
+pub mod visible;

@@ -1,5 +1,7 @@
 //! What is told about the gateway at work: metrics and logs. Labels and fields never hold a person or a device.
 
+mod logs;
+
 use std::time::Duration;
 
 use faceway_core::{AttemptResult, Code, Kind, Timestamp};
@@ -8,9 +10,10 @@ use metrics::{
     histogram,
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
 
 use crate::inbound::{Kept, Reason};
+
+pub use logs::{LogFormat, install_logs};
 
 /// Seconds; from a tenth of a millisecond, which a good disk needs, to the longest timeout that anybody sets.
 const BUCKETS: [f64; 16] = [
@@ -189,41 +192,6 @@ pub(crate) fn connections_refused(listener: &'static str, reason: Reason) -> Cou
 )]
 pub(crate) const fn as_float(count: u64) -> f64 {
     count as f64
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
-}
-
-/// Sends logs to standard error, filtered by `FACEWAY_LOG` (default `info`).
-///
-/// # Errors
-/// When `FACEWAY_LOG` is no filter.
-pub fn install_logs(format: LogFormat) -> anyhow::Result<()> {
-    use std::io::IsTerminal as _;
-    let filter = std::env::var("FACEWAY_LOG").unwrap_or_else(|_| "info".into());
-    let filter = EnvFilter::try_new(&filter).map_err(|error| {
-        anyhow::anyhow!(
-            "FACEWAY_LOG is no filter: {error}; write for example info or faceway=debug"
-        )
-    })?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => logs
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
-    }
-    .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 /// The metrics of one lane, their labels looked up once.

@@ -30,6 +30,7 @@ pub mod schema;
 mod scrub;
 mod split;
 mod spool;
+mod text;
 mod time;
 
 pub use adapter::{
@@ -50,6 +51,7 @@ pub use private::Private;
 pub use scrub::{Scrub, is_secret_name, scrub_urls};
 pub use split::split;
 pub use spool::*;
+pub use text::{is_hidden, visible, visible_bytes, visible_line};
 pub use time::{Clock, SystemClock, Timestamp, TimestampError};
 
 /// A boxed future, so that contracts can be trait objects.

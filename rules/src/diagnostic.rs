@@ -10,6 +10,7 @@ mod source;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+pub(crate) use mask::value_behind;
 pub(crate) use source::Source;
 pub use source::Span;
 

@@ -45,7 +45,8 @@ impl Check {
         let (config, routes) = (config?, routes?);
         settle_together(&config, &routes, streams)?;
         absent::tell(&config, &routes, streams);
-        if !routes.run_tests().is_empty() {
+        let unusable = absent::tell_unusable(&config, &routes, streams);
+        if unusable || !routes.run_tests().is_empty() {
             return Err(Failure::InputTold);
         }
         if self.json {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use faceway_core::visible_line;
 use faceway_rules::{Failed, RouteExplanation, RouteSet};
 use serde_json::{Value, json};
 
@@ -60,7 +61,7 @@ impl Explain {
             writeln!(streams.out, "{line}")?;
             return Ok(());
         }
-        writeln!(streams.out, "{}", headline(event))?;
+        writeln!(streams.out, "{}", visible_line(&headline(event)))?;
         for (route, rule) in explained.iter().zip(rules.routes()) {
             let to = self::outbounds(rules, &rule.to).join(", ");
             writeln!(streams.out, "  {}", sentence(route, &to))?;

@@ -64,7 +64,8 @@ pub(crate) fn exit_code(ended: Ended) -> ExitCode {
     if let Some(text) = text {
         use std::io::Write as _;
         // When standard error is closed too, the code alone has to tell.
-        let _ = writeln!(std::io::stderr(), "error: {}", text.trim_end());
+        let mut talk = faceway::visible::standard(std::io::stderr());
+        let _ = writeln!(talk, "error: {}", text.trim_end());
     }
     ExitCode::from(code)
 }

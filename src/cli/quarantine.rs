@@ -4,9 +4,10 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use faceway::api;
-use faceway_core::{Clock as _, SystemClock, Timestamp};
+use faceway_core::{Clock as _, SystemClock, Timestamp, visible_line};
 
 use super::admin::AdminArgs;
+use super::streams::Output;
 use super::table::Table;
 use super::words::{ago, bytes, counted};
 use super::{Ended, Streams, block_on};
@@ -42,7 +43,8 @@ struct List {
 
 /// One body, as it was sent
 ///
-/// It is raw and may hold names, pictures and secrets: mind who looks over your shoulder.
+/// It is raw and may hold names, pictures and secrets: mind who looks over your shoulder. On a terminal, characters that
+/// could steer it or cannot be seen are written out (\u001b); a file or pipe gets the exact bytes.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  faceway quarantine show 17 > body.json\n  faceway read nebula body.json"
@@ -155,11 +157,9 @@ impl Show {
             writeln!(streams.out)?;
             return Ok(());
         }
-        writeln!(
-            streams.talk,
-            "{}, received {}: {}",
-            entry.inbound, entry.received_at, entry.reason
-        )?;
+        let (inbound, received, reason) = (&entry.inbound, entry.received_at, &entry.reason);
+        let told = format!("{inbound}, received {received}: {reason}");
+        writeln!(streams.talk, "{}", visible_line(&told))?;
         match (entry.text, entry.base64) {
             (Some(text), _) => write_text(&text, streams.out)?,
             (None, Some(base64)) => {
@@ -172,11 +172,14 @@ impl Show {
     }
 }
 
-/// As sent, so that it can be read again from a file; only on a screen a last line break is missed.
-fn write_text(text: &str, out: &mut dyn Write) -> std::io::Result<()> {
-    use std::io::IsTerminal as _;
+/// As sent, so that it can be read again from a file. On a terminal it is shown visibly, as anybody may have sent it; and
+/// there a last line break is missed.
+fn write_text(text: &str, out: &mut dyn Output) -> std::io::Result<()> {
+    if !out.is_terminal() {
+        return out.write_exact(text.as_bytes());
+    }
     out.write_all(text.as_bytes())?;
-    if std::io::stdout().is_terminal() && !text.ends_with('\n') {
+    if !text.ends_with('\n') {
         writeln!(out)?;
     }
     Ok(())
@@ -219,7 +222,7 @@ fn tell(reread: &api::Reread, out: &mut dyn Write) -> std::io::Result<()> {
         )?;
     }
     for entry in &reread.unreadable {
-        writeln!(out, "  {}: {}", entry.number, entry.reason)?;
+        writeln!(out, "  {}: {}", entry.number, visible_line(&entry.reason))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use faceway_core::{
     Adapter, Arrival, Clock as _, Element, Setting, Settings, Stamp, SystemClock, Timestamp,
-    encode, stamp,
+    encode, stamp, visible_line,
 };
 use faceway_decode::{Limits, Scratch, Undecoded, decode};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -95,7 +95,7 @@ fn write(elements: Vec<Element<'_>>, as_of: Stamp<'_>, streams: &mut Streams<'_>
                 let _ = writeln!(
                     streams.talk,
                     "error: {which}cannot be read: {}",
-                    element.reason
+                    visible_line(&element.reason)
                 );
             }
         }

@@ -2,6 +2,8 @@
 
 use std::io::{Result, Write};
 
+use faceway_core::visible_line;
+
 /// Rows under a headline; every column as wide as its widest cell.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -18,14 +20,16 @@ impl Table {
         }
     }
 
-    /// Adds a row. Line breaks and control characters of a cell become blanks: a terminal must not obey them.
+    /// Adds a row. Line breaks of a cell become blanks, and what cannot be seen is written out: columns have the width that
+    /// is shown.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.row_of(cells.into());
     }
 
     /// The same where it is not known beforehand how many columns there are.
     pub(crate) fn row_of(&mut self, cells: Vec<String>) {
-        let printable = |cell: String| cell.replace(|letter: char| letter.is_control(), " ");
+        let printable =
+            |cell: String| visible_line(&cell.replace(['\n', '\r', '\t'], " ")).into_owned();
         self.rows.push(cells.into_iter().map(printable).collect());
     }
 
@@ -81,7 +85,7 @@ mod tests {
             text,
             "OUTBOUND  BACKLOG  STATE\n\
              erp            12  waiting\n\
-             бюро        1,204  ok  [31m\n"
+             бюро        1,204  ok \\u001b[31m\n"
         );
     }
 }

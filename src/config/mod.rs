@@ -3,6 +3,7 @@
 mod environment;
 pub mod gateway;
 pub mod secrets;
+mod small;
 pub mod tls;
 mod together;
 
@@ -13,12 +14,16 @@ use faceway_rules::{AdapterGrammar, Diagnostics, ReadFile, RouteSet, Routes};
 
 pub use environment::strangers;
 pub use gateway::GatewayConfig;
+pub use small::{read_small_file, read_small_text, unusable};
 pub use together::together;
 
 /// Where the files are when nobody says.
 pub const GATEWAY_FILE: &str = "gateway.toml";
 /// Where the files are when nobody says.
 pub const ROUTES_FILE: &str = "routes.toml";
+
+/// Tens of thousands of terminals, each with all its keys, fit into it.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// More of a template is not read; the rules take less.
 const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
@@ -59,7 +64,7 @@ pub struct Loaded<T> {
 pub fn load_gateway(file: Option<&Path>) -> Result<Loaded<GatewayConfig>, ConfigError> {
     let (text, name) = match file {
         Some(path) => (read(path)?, path.display().to_string()),
-        None => match std::fs::read_to_string(GATEWAY_FILE) {
+        None => match read_text(Path::new(GATEWAY_FILE)) {
             Ok(text) => (text, GATEWAY_FILE.to_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 (String::new(), GATEWAY_FILE.to_owned())
@@ -156,7 +161,19 @@ pub fn template_beside(routes: &Path, file: &Path) -> Result<String, String> {
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+    read_text(path).map_err(|error| unreadable(path, &error))
+}
+
+/// The text of a file, which may be a pipe; a device that never ends is none.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(std::io::Error::other("it is larger than 16 MiB"));
+    }
+    Ok(text)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {

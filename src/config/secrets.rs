@@ -6,7 +6,7 @@ use anyhow::{anyhow, bail};
 use faceway_core::Private;
 use faceway_rules::Secret;
 
-use super::said;
+use super::{read_small_text, said};
 
 /// Reads a secret. A line break at its end is not part of it, nor is the byte order mark at its beginning with which some
 /// editors save a text: nobody sees either, and with it no token would ever be the right one.
@@ -20,7 +20,7 @@ pub fn resolve(secret: &Secret) -> anyhow::Result<Private<String>> {
             Err(VarError::NotPresent) => bail!("the environment variable {name} is not set"),
             Err(VarError::NotUnicode(_)) => bail!("the environment variable {name} is not UTF-8"),
         },
-        Secret::File(path) => std::fs::read_to_string(path).map_err(|error| {
+        Secret::File(path) => read_small_text(path).map_err(|error| {
             let (path, said) = (path.display(), said(&error));
             anyhow!("the secret file {path} cannot be read: {said}")
         })?,

@@ -80,7 +80,7 @@ pub fn terminal(trust: &faceway_rules::Trust) -> anyhow::Result<Trust> {
 /// # Errors
 /// When it cannot be read.
 pub fn pem(path: &Path, key: &str) -> anyhow::Result<Vec<u8>> {
-    let mut pem = std::fs::read(path).map_err(|error| {
+    let mut pem = super::read_small_file(path).map_err(|error| {
         let (path, said) = (path.display(), super::said(&error));
         anyhow::anyhow!("cannot read {path} ({key}): {said}")
     })?;

@@ -46,7 +46,7 @@ impl Admission {
                 Ok(())
             };
         };
-        let named = bearer(headers).is_some_and(|token| matches(token.as_bytes(), expected))
+        let named = bearer(headers).is_some_and(|token| matches(token, expected))
             || uri
                 .query()
                 .and_then(token_of_query)
@@ -89,11 +89,13 @@ fn matches(token: &[u8], expected: &Private<[u8; 32]>) -> bool {
     digest == *expected.reveal()
 }
 
-/// The token of `Authorization: Bearer …`.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// The token of `Authorization: Bearer …`, by its bytes: a token beyond ASCII is the UTF-8 that most clients send.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked("bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
 }
 
 fn token_of_query(query: &str) -> Option<Vec<u8>> {
@@ -177,6 +179,33 @@ mod tests {
             check(&admission, "127.0.0.1", "/in/x", Some("Basic a+b c%")),
             Err(Denied::Token)
         );
+        for (authorization, token) in [
+            ("Bearer", Err(Denied::Token)),
+            ("Bearer ", Err(Denied::Token)),
+            ("Bearera+b c%", Err(Denied::Token)),
+            ("BEARER  a+b c% ", Ok(())),
+        ] {
+            let told = check(&admission, "127.0.0.1", "/in/x", Some(authorization));
+            assert_eq!(told, token, "{authorization}");
+        }
+    }
+
+    #[test]
+    fn a_token_beyond_ascii_is_taken_by_both_ways() {
+        let admission = Admission::new(Vec::new(), Some(&Private::new("pässwörd 口".to_owned())));
+        let ask = |uri, authorization| check(&admission, "127.0.0.1", uri, authorization);
+        assert_eq!(ask("/in/x", Some("Bearer pässwörd 口")), Ok(()));
+        assert_eq!(ask("/in/x", Some("Bearer passwörd 口")), Err(Denied::Token));
+        let query = "/in/x?token=p%C3%A4ssw%C3%B6rd%20%E5%8F%A3";
+        assert_eq!(ask(query, None), Ok(()));
+        let headers = |value: &[u8]| {
+            let value = http::HeaderValue::from_bytes(value).unwrap();
+            HeaderMap::from_iter([(AUTHORIZATION, value)])
+        };
+        let peer = "127.0.0.1".parse().unwrap();
+        let latin1 = headers(b"Bearer p\xe4ssw\xf6rd");
+        let uri = "/in/x".parse().unwrap();
+        assert_eq!(admission.check(peer, &uri, &latin1), Err(Denied::Token));
     }
 
     #[test]

@@ -107,3 +107,85 @@ async fn the_files_of_the_repository_are_fine() {
     let output = site.run(&["check"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
+
+#[tokio::test]
+async fn a_folder_or_device_is_no_secret_and_no_certificate() {
+    let routes = "\
+[inbound.nebula.lobby]
+token = { file = \"folder\" }
+[inbound.nebula.gate]
+token = { file = \"/dev/zero\" }
+[outbound.webhook.erp]
+url = \"https://erp.example/faces\"
+tls.ca = \"large.pem\"
+";
+    let site = Site::new(routes);
+    std::fs::create_dir(site.path().join("folder")).unwrap();
+    let large = std::fs::File::create(site.path().join("large.pem")).unwrap();
+    large.set_len(3 * 1024 * 1024).unwrap();
+    let output = site.run(&["check"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for part in [
+        "error: inbound.nebula.lobby.token: folder: it is a folder",
+        "/dev/zero: it is a device",
+        "large.pem: it is larger than 1 MiB",
+    ] {
+        assert!(told.contains(part), "{part} is missing in:\n{told}");
+    }
+    let output = site.run(&["run"]).await;
+    let told = text(&output.stderr);
+    assert!(!output.status.success(), "{told}");
+    assert!(told.contains("folder"), "{told}");
+    let output = site.run(&["check", "--routes", "/dev/zero"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("larger than 16 MiB"), "{told}");
+}
+
+#[tokio::test]
+async fn a_misspelt_secret_is_not_shown() {
+    // Every line has a mistake, and so is shown; what stands in it is not.
+    let routes = "\
+[inbound.nebula.lobby]
+tokn = \"hunter2\"
+passphrse = \"hunter2\"
+knock_word = \"hunter2\"
+usr_password = [\"hunter2\", \"hunter2\"]
+[outbound.webhook.erp]
+url = \"http://me:hunter2@erp.example/hunter2/x?hunter2#hunter2\"
+headers = { \"x-hub-kye\" = \"hunter2\", \"x-hub-kye\" = \"hunter2\" }
+[outbound.mqtt.bus]
+url = \"mqtts://bus.example/hunter2\"
+";
+    let gateway = "[listen]\nadmin_tokem = \"hunter2\"\nnobody_knows = \"hunter2\"\n";
+    let site = Site::new(routes);
+    std::fs::write(site.path().join("gateway.toml"), gateway).unwrap();
+    for broken in ["", "x = [\n", "y = \"\n", "[z\n"] {
+        std::fs::write(
+            site.path().join("routes.toml"),
+            format!(
+                "{}{broken}",
+                routes.replace("\", \"x-hub-kye\" = \"hunter2", "")
+            ),
+        )
+        .unwrap();
+        let output = site.run(&["check"]).await;
+        let told = text(&output.stderr) + &text(&output.stdout);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(!told.contains("hunter2"), "{broken:?}: {told}");
+        assert!(
+            !broken.is_empty() || told.contains("did you mean `token`"),
+            "{told}"
+        );
+        // Without its end quote.
+        let cut = format!("[inbound.nebula.lobby]\ntokn = \"hunter2\n{broken}");
+        std::fs::write(site.path().join("routes.toml"), cut).unwrap();
+        let told = text(&site.run(&["check"]).await.stderr);
+        assert!(!told.contains("hunter2"), "{broken:?}: {told}");
+        assert!(told.contains("routes.toml:2:"), "{told}");
+    }
+    std::fs::write(site.path().join("routes.toml"), routes).unwrap();
+    let told = text(&site.run(&["check"]).await.stderr);
+    assert!(!told.contains("hunter2"), "{told}");
+}

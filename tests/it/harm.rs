@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{Device, Gateway, Site, text};
+use crate::harness::{Device, Gateway, Site, recognition, text};
 
 const ROUTES: &str = "[inbound.nebula.lobby]\n";
 
@@ -77,4 +77,29 @@ async fn it_leaves_no_core_and_has_descriptors_enough() {
     assert_eq!(limit("Max core file size"), (0, 0));
     let (soft, hard) = limit("Max open files");
     assert!(soft >= hard.min(4096 + 768), "{soft} of {hard}");
+}
+
+#[tokio::test]
+async fn a_token_may_have_any_letters() {
+    let token = "Schlüssel-钥匙";
+    let site = Site::new("[inbound.nebula.lobby]\ntoken = { env = \"LOBBY\" }\n")
+        .set("LOBBY", token)
+        .set("ADMIN", token)
+        .set("FACEWAY_LISTEN__ADMIN_TOKEN__ENV", "ADMIN")
+        .set("FACEWAY_ADMIN_TOKEN", token);
+    let gateway = site.start().await;
+    let mut device = Device::connect(gateway.devices).await;
+    let body = recognition("PSC1", "u-1");
+    for (token, status) in [(token, 200), ("Schlussel-钥匙", 401)] {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let answer = device
+            .send("POST", "/in/lobby", &headers, &body)
+            .await
+            .unwrap();
+        assert_eq!(answer.status, status, "{token}");
+    }
+    // The commands name it, too.
+    let lanes = site.ask(&gateway, &["lanes", "--json"]).await;
+    assert!(lanes.starts_with('['), "{lanes}");
 }

@@ -36,6 +36,7 @@ mod restart;
 mod retry;
 mod review;
 mod simulators;
+mod terminal;
 mod terminals;
 mod tidy;
 mod tls;

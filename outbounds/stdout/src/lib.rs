@@ -2,13 +2,16 @@
 //!
 //! An event is delivered when the operating system has taken its whole line. A reader that went away is an outage of the
 //! destination, like that of any other.
+//!
+//! What a device said never steers a terminal. In JSON, characters that cannot be seen are written as `\u009b`, which is
+//! the same JSON. Another body is written out in that way on a terminal, and goes to a pipe or file as it is.
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use bytes::Bytes;
-use faceway_core::{BoxFuture, Code, Message, Outbound, Scope, Verdict};
+use faceway_core::{BoxFuture, Code, Message, Outbound, Scope, Verdict, visible_bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -20,12 +23,16 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Stdout<W = tokio::io::Stdout> {
     lines: Mutex<Lines<W>>,
     timeout: Duration,
+    terminal: bool,
 }
 
 impl Stdout {
     /// The process's standard output.
     pub fn standard() -> Self {
-        Self::to(tokio::io::stdout(), TIMEOUT)
+        Self {
+            terminal: io::stdout().is_terminal(),
+            ..Self::to(tokio::io::stdout(), TIMEOUT)
+        }
     }
 }
 
@@ -39,14 +46,22 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Stdout<W> {
         Self {
             lines: Mutex::new(lines),
             timeout,
+            terminal: false,
         }
+    }
+
+    /// The same, where the stream leads to a terminal.
+    #[must_use]
+    pub fn on_a_terminal(mut self) -> Self {
+        self.terminal = true;
+        self
     }
 }
 
 impl<W: AsyncWrite + Unpin + Send + 'static> Outbound for Stdout<W> {
     fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
-            let line = line(message);
+            let line = line(message, self.terminal);
             let written = timeout(self.timeout, async {
                 self.lines.lock().await.write(&line).await
             });
@@ -87,17 +102,21 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
 }
 
 /// The body as one line. JSON has no line breaks but between its tokens, where a blank means the same.
-fn line(message: &Message) -> Bytes {
+fn line(message: &Message, terminal: bool) -> Bytes {
     // Revealed to be printed: rendering has already taken out what this destination may not see.
     let body = message.body.reveal();
-    let mut line = match body.iter().any(|byte| is_break(*byte)) {
+    let line = match body.iter().any(|byte| is_break(*byte)) {
         false => Cow::Borrowed(body.as_ref()),
         true => body
             .iter()
             .map(|byte| if is_break(*byte) { b' ' } else { *byte })
             .collect(),
-    }
-    .into_owned();
+    };
+    let json = message.content_type.contains("json");
+    let mut line = match json || terminal {
+        true => visible_bytes(&line).into_owned().into_bytes(),
+        false => line.into_owned(),
+    };
     line.push(b'\n');
     line.into()
 }

@@ -109,9 +109,13 @@ impl Harness for Screen {
     }
 
     async fn seen(&self) -> Vec<Bytes> {
-        let written = self.0.written();
-        let lines = written.split(|byte| *byte == b'\n');
-        lines.map(Bytes::copy_from_slice).collect()
+        // As a reader of JSON has it: the suite's only character that cannot be seen.
+        let written = String::from_utf8(self.0.written()).unwrap();
+        let written = written.replace("\\u2028", "\u{2028}");
+        let lines = written.split('\n');
+        lines
+            .map(|line| Bytes::copy_from_slice(line.as_bytes()))
+            .collect()
     }
 
     async fn wait_hanging(&self) {
@@ -155,4 +159,34 @@ async fn a_torn_line_is_ended_before_the_next() {
     let lines: Vec<_> = written.lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert_eq!(lines[1].as_bytes(), message("next").body.reveal());
+}
+
+#[tokio::test]
+async fn what_a_device_said_steers_no_terminal() {
+    let said = "\u{1b}]0;x\u{7} \u{9b}2J \u{202e}\u{200b}\u{7f}";
+    let write = async |terminal, content_type, body: String| {
+        let pipe = Pipe::new();
+        let stdout = Stdout::to(pipe.clone(), TIMEOUT);
+        let stdout = if terminal {
+            stdout.on_a_terminal()
+        } else {
+            stdout
+        };
+        let mut message = message("said");
+        message.content_type = content_type;
+        message.body = Bytes::from(body).into();
+        stdout.deliver(&message).await;
+        String::from_utf8(pipe.written()).unwrap()
+    };
+    // serde_json leaves all of it but the C0 controls as it is.
+    let json = "{\t\"name\": \"\\u001b]0;x\\u0007 \u{9b}2J \u{202e}\u{200b}\u{7f}\"}";
+    let shown = "\\u001b]0;x\\u0007 \\u009b2J \\u202e\\u200b\\u007f";
+    for terminal in [false, true] {
+        let line = write(terminal, "application/json", json.to_owned()).await;
+        assert_eq!(line, format!("{{\t\"name\": \"{shown}\"}}\n"));
+    }
+    let line = write(true, "text/plain; charset=utf-8", said.to_owned()).await;
+    assert_eq!(line, format!("{shown}\n"));
+    let line = write(false, "text/plain; charset=utf-8", said.to_owned()).await;
+    assert_eq!(line, format!("{said}\n"), "a pipe gets it as it is");
 }

@@ -9,40 +9,74 @@ use regex::Regex;
 /// What is shown in place of a secret.
 pub(super) const MASK: &str = "********";
 
+/// Words that a secret's key has in it, or nearly: a slip of a finger must not show what it is for.
+const WORDS: [&str; 10] = [
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "credential",
+    "authorization",
+    "cookie",
+    "apikey",
+    "bearer",
+];
+/// Short ones, which many words are near to: a whole part of a key is one of them, or has one letter more or less.
+const SHORT: [&str; 2] = ["sign", "auth"];
+/// Shorter ones.
+const SHORTEST: [&str; 4] = ["pass", "pwd", "psk", "pin"];
+
 #[expect(
     clippy::unwrap_used,
     reason = "the patterns are constants, and a test uses both"
 )]
-static KEY: LazyLock<Regex> = LazyLock::new(|| {
-    let words = "token|password|passwd|secret|auth|cookie|credential|api[-_]?key";
-    Regex::new(&format!(
-        r#"(?im)(?:^|[\s{{,."'])(?:[\w-]*(?:{words})[\w-]*|sign)["']?[ \t]*=[ \t]*"#
-    ))
-    .unwrap()
-});
+static KEY: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"(?m)(?:^|[\s{,."'])([\w-]+)["']?[ \t]*=[ \t]*"#).unwrap());
 
+/// Who logs in, and everything behind the host: a webhook's path and parameters often are its secret.
 #[expect(
     clippy::unwrap_used,
     reason = "the patterns are constants, and a test uses both"
 )]
 static IN_URL: LazyLock<Regex> = LazyLock::new(|| {
-    let words = "token|password|passwd|secret|key|sig|auth";
-    Regex::new(&format!(
-        r#"(?i)://([^\s"'<>]+)@|[?&][\w-]*(?:{words})[\w-]*=([^&\s"'\#]+)"#
-    ))
-    .unwrap()
+    Regex::new(r#"://(?:([^\s"'<>]+)@)?[^\s"'<>/?\#@]*[/?\#]*([^\s"'<>]+)?"#).unwrap()
 });
 
 /// The stretches of `text` that look like secrets.
 pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    for key in KEY.find_iter(text) {
-        value(text, key.end(), &mut found);
+    let mut at = 0;
+    while let Some(key) = KEY.captures_at(text, at) {
+        let Some((whole, name)) = key.get(0).zip(key.get(1)) else {
+            break;
+        };
+        if is_secret(name.as_str()) {
+            value(text, whole.end(), &mut found);
+        }
+        // A value may be the next key: `path = token = "x"`.
+        at = name.end();
     }
     for url in IN_URL.captures_iter(text) {
-        found.extend(url.get(1).or_else(|| url.get(2)).map(|part| part.range()));
+        let parts = [url.get(1), url.get(2)];
+        found.extend(parts.into_iter().flatten().map(|part| part.range()));
     }
     found
+}
+
+/// Whether a key is that of a secret, or a slip away from one.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let whole = key.replace(['-', '_'], "");
+    let near = |part: &str, word: &str, slips| strsim::damerau_levenshtein(part, word) <= slips;
+    let has = |part: &str| {
+        WORDS
+            .iter()
+            .any(|word| part.contains(word) || near(part, word, if word.len() > 5 { 2 } else { 1 }))
+            || SHORT.iter().any(|word| near(part, word, 1))
+            || SHORTEST.contains(&part)
+    };
+    has(&whole) || whole.contains("auth") || key.split(['-', '_']).any(has)
 }
 
 /// The inside of a quoted string, so that the mask stands between the quotes.
@@ -55,6 +89,18 @@ pub(super) fn inside_quotes(text: &str, span: Range<usize>) -> Range<usize> {
         }
     }
     span
+}
+
+/// The texts of the value whose key ends at `at`.
+pub(crate) fn value_behind(text: &str, at: usize) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let rest = text.get(at..).unwrap_or_default();
+    let behind = rest.trim_start_matches(['"', '\'', ' ', '\t']);
+    if let Some(behind) = behind.strip_prefix('=') {
+        let begin = text.len() - behind.trim_start_matches([' ', '\t']).len();
+        value(text, begin, &mut found);
+    }
+    found
 }
 
 /// Masks the value that begins at `at`: a string, a bare word, or each string of a list. A table names its secret.
@@ -122,14 +168,93 @@ mod tests {
         assert_eq!(masked(r#"sign = ["a", { env = "X" }, 'b']"#), ["a", "b"]);
         assert_eq!(masked("\"X-Api-Key\" = '''a\nb"), ["a\nb"]);
         assert_eq!(masked(r#"token = "a\"b""#), [r#"a\"b"#]);
-        assert_eq!(masked(r#"url = "https://me:p/w@host/x""#), ["me:p/w"]);
-        assert_eq!(masked(r#"url = "https://h/x?a=1&token=t9&b=2""#), ["t9"]);
+        assert_eq!(masked(r#"url = "https://me:p/w@host/x""#), ["me:p/w", "x"]);
+        assert_eq!(
+            masked(r#"url = "https://h?a=1&token=t9&b=2""#),
+            ["a=1&token=t9&b=2"]
+        );
+    }
+
+    #[test]
+    fn a_slip_shows_nothing() {
+        for key in [
+            "pasword",
+            "passwrd",
+            "tokn",
+            "tokken",
+            "usr_password",
+            "usr-pasword",
+            "secrt",
+            "sgn",
+            "sing",
+            "pass",
+            "pwd",
+            "Autorization",
+            "x-api_key",
+            "api-key",
+            "acces_tokne",
+            "cookies",
+            "credentals",
+        ] {
+            let text = format!("x = {{ {key} = \"hunter2\" }}");
+            assert_eq!(masked(&text), ["hunter2"], "{key}");
+            assert_eq!(
+                masked(&format!("path = {key} = hunter2")),
+                ["hunter2"],
+                "{key}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_a_url_the_host_is_shown() {
+        for (url, parts) in [
+            (
+                "https://hooks.example/services/T0/B0?x=1#y",
+                &["services/T0/B0?x=1#y"][..],
+            ),
+            ("https://me:p/w@host:8443/x", &["me:p/w", "x"]),
+            ("https://host?token=t", &["token=t"]),
+            ("mqtts://me@broker:8883", &["me"]),
+            ("wss://host:8443/", &[]),
+            ("http://[::1]:8080/a", &["a"]),
+        ] {
+            assert_eq!(masked(&format!("url = \"{url}\"")), parts, "{url}");
+        }
     }
 
     #[test]
     fn leaves_names_alone() {
         assert!(masked(r#"token = { env = "LOBBY_TOKEN" }"#).is_empty());
         assert!(masked(r#"designs = "x""#).is_empty());
-        assert!(masked("url = \"https://host/x\"\nname = \"a@b\"").is_empty());
+        for key in [
+            "path",
+            "to",
+            "topic",
+            "type",
+            "since",
+            "size",
+            "site",
+            "only",
+            "omit",
+            "once",
+            "url",
+            "name",
+            "kind",
+            "within",
+            "timeout",
+            "paths",
+            "retry",
+            "sink",
+            "key",
+            "cert",
+            "client_id",
+            "device",
+            "spin",
+            "basis",
+        ] {
+            assert!(masked(&format!("{key} = \"x\"")).is_empty(), "{key}");
+        }
+        assert!(masked("url = \"https://host\"\nname = \"a@b\"").is_empty());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use faceway_core::is_hidden;
+
 use super::{Diagnostic, mask};
 
 /// A place in a file: bytes `start..end` of a source.
@@ -176,7 +178,7 @@ impl Shown {
 fn printed(char: char) -> (String, usize) {
     match char {
         '\t' => ("    ".into(), 4),
-        char if char.is_control() => ('\u{FFFD}'.into(), 1),
+        char if is_hidden(char) => ('\u{FFFD}'.into(), 1),
         char => (char.into(), width(char)),
     }
 }
@@ -204,8 +206,8 @@ fn width(char: char) -> usize {
     }
 }
 
-/// Without control characters: a name in a file must not steer the terminal that shows it.
+/// Without characters that cannot be seen: a name in a file must not steer the terminal that shows it.
 pub(crate) fn printable(text: &str) -> String {
-    let replace = |char: char| if char.is_control() { '\u{FFFD}' } else { char };
+    let replace = |char: char| if is_hidden(char) { '\u{FFFD}' } else { char };
     text.chars().map(replace).collect()
 }

@@ -2,6 +2,8 @@
 
 mod check;
 mod context;
+mod memory;
+mod scan;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -75,6 +77,7 @@ impl TemplateFile {
 
     /// The same, with the lines that are marked, and whether or not it is JSON.
     fn run(&self, event: &[u8]) -> Result<(String, Vec<(usize, usize)>), Error> {
+        memory::begin(event.len());
         let context = context::of(event)?;
         let template = self.environment.get_template(&self.name)?;
         let mut out = Limited(Vec::new());
@@ -98,6 +101,8 @@ impl TemplateFile {
 
     /// Compiles it.
     fn compile(name: &str, text: &str, makes: Makes) -> Result<Self, Error> {
+        let guarded = scan::Guarded::of(text)
+            .map_err(|_| Error::new(ErrorKind::SyntaxError, "a loop calls itself"))?;
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL_MAX));
@@ -109,10 +114,12 @@ impl TemplateFile {
             Makes::Xml | Makes::Html => AutoEscape::Html,
             Makes::Text => AutoEscape::None,
         });
-        if makes == Makes::Json {
-            environment.set_formatter(mark);
-        }
-        environment.add_template_owned(name.to_owned(), text.to_owned())?;
+        environment.set_formatter(match makes {
+            Makes::Json => mark,
+            _ => shown,
+        });
+        memory::guard(&mut environment);
+        environment.add_template_owned(name.to_owned(), guarded.text)?;
         Ok(Self {
             name: name.to_owned(),
             text: text.to_owned(),
@@ -150,6 +157,7 @@ fn mark(
     state: &mut minijinja::State<'_, '_>,
     value: &minijinja::Value,
 ) -> Result<(), Error> {
+    memory::written(value)?;
     let written = if value.is_safe() || matches!(state.auto_escape(), AutoEscape::None) {
         out.write_str(&value.to_string())
     } else {
@@ -158,6 +166,16 @@ fn mark(
         write!(out, "{}{text}{}", json::BEGIN, json::END)
     };
     written.map_err(Error::from)
+}
+
+/// Writes a value as the engine does, when it is not too large for that.
+fn shown(
+    out: &mut minijinja::Output<'_>,
+    state: &mut minijinja::State<'_, '_>,
+    value: &minijinja::Value,
+) -> Result<(), Error> {
+    memory::written(value)?;
+    minijinja::escape_formatter(out, state, value)
 }
 
 /// Takes no more than [`OUTPUT_BYTES_MAX`].

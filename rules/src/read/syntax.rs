@@ -2,7 +2,7 @@
 
 use toml::de::{DeTable, Error};
 
-use crate::diagnostic::{Reporter, Span, Syntax};
+use crate::diagnostic::{Reporter, Span, Syntax, value_behind};
 
 use super::Node;
 use super::tree;
@@ -146,6 +146,10 @@ fn twice(
     closed: &Closed,
 ) -> (String, String) {
     let key = text.get(at.clone()).unwrap_or_default();
+    // The second was left out, so nobody will ask whether it is a secret.
+    for value in value_behind(text, at.end) {
+        reporter.mask(span(value));
+    }
     let message = format!("`{key}` is there twice");
     let begin = text[..at.start].rfind('\n').map_or(0, |line| line + 1);
     let before = text[begin..at.start].trim_start();

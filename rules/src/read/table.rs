@@ -248,10 +248,21 @@ impl<'d> Table<'d> {
         if self.keys.iter().any(|key| key.name == entry.key) {
             return;
         }
+        self.mask_texts(&entry.node);
         let allowed: Vec<_> = self.keys.iter().map(|key| key.name).collect();
         let help = suggest::help(&entry.key, "allowed here", &allowed);
         let message = format!("unknown key `{}` in {}", entry.key, self.title);
         self.reporter.error(entry.span, message, help);
+    }
+
+    /// Masks the texts of a key that nothing is known of: it may be that of a secret, misspelt. In a table each has a key of
+    /// its own, and of a URL only the host is ever shown.
+    fn mask_texts(&self, node: &Node) {
+        match &node.value {
+            Value::List(items) => items.iter().for_each(|item| self.mask_texts(item)),
+            Value::Text(text) if !text.contains("://") => self.reporter.mask(node.span),
+            _ => {}
+        }
     }
 
     fn require(&self, key: &Key) {

@@ -1,6 +1,6 @@
 //! What the demo prints: one readable line an arrival.
 
-use faceway_core::Timestamp;
+use faceway_core::{Timestamp, visible_line};
 use serde_json::Value;
 
 use super::receiver::Arrived;
@@ -31,7 +31,7 @@ pub(super) fn tell(arrived: &Arrived, streams: &mut Streams<'_>) -> Ended {
         "guard" => guard_line(&arrived.event),
         _ => format!("{}{}", line(&arrived.event), waited(arrived)),
     };
-    writeln!(streams.out, "{}", line.trim_end())?;
+    writeln!(streams.out, "{}", visible_line(line.trim_end()))?;
     streams.out.flush()?;
     Ok(())
 }
@@ -278,6 +278,14 @@ mod tests {
             "mall   Hall           "
         );
         assert_eq!(of(json!({})), "mall   -              ");
+    }
+
+    #[test]
+    fn a_name_breaks_no_line_and_steers_nothing() {
+        let person = json!({ "person": { "name": "A\nB\u{1b}[2J\u{202e}" } });
+        let line = told("erp", event(person), 0);
+        assert!(line.contains("A\\u000aB\\u001b[2J\\u202e"), "{line:?}");
+        assert_eq!(line.matches('\n').count(), 1);
     }
 
     #[test]

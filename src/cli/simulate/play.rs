@@ -144,7 +144,7 @@ impl Progress {
         let lines: Vec<String> = tallies.iter().map(|tally| tally.line()).collect();
         let line = lines.join("; ");
         let _ = if self.screen {
-            write!(streams.talk, "\r\x1b[K{line}")
+            Self::clear_line(streams).and_then(|()| write!(streams.talk, "{line}"))
         } else {
             writeln!(streams.talk, "{line}")
         };
@@ -152,7 +152,11 @@ impl Progress {
 
     fn clear(&self, streams: &mut Streams<'_>) {
         if self.screen {
-            let _ = write!(streams.talk, "\r\x1b[K");
+            let _ = Self::clear_line(streams);
         }
+    }
+
+    fn clear_line(streams: &mut Streams<'_>) -> std::io::Result<()> {
+        streams.talk.write_exact(b"\r\x1b[K")
     }
 }

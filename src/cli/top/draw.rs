@@ -4,6 +4,7 @@ mod detail;
 mod rows;
 
 use faceway::api::Overview;
+use faceway_core::is_hidden;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
@@ -91,6 +92,16 @@ fn text(buffer: &Buffer) -> String {
 
 /// Draws it.
 pub(super) fn draw(view: &View, look: Look, area: Rect, buffer: &mut Buffer) {
+    draw_all(view, look, area, buffer);
+    // Cells go to the terminal as they are: whatever a gateway said, none may steer it.
+    for cell in &mut buffer.content {
+        if cell.symbol().contains(is_hidden) {
+            cell.set_symbol("\u{FFFD}");
+        }
+    }
+}
+
+fn draw_all(view: &View, look: Look, area: Rect, buffer: &mut Buffer) {
     head(view, look, area, buffer);
     let top = head_lines(view);
     let mut below = inner(area, top, area.height.saturating_sub(top));

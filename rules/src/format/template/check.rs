@@ -5,6 +5,7 @@ use std::ops::Range;
 use minijinja::Error;
 use serde::de::IgnoredAny;
 
+use super::scan::Guarded;
 use super::{Makes, TemplateFile};
 use crate::format::json;
 use crate::format::sample::{Sample, Samples};
@@ -54,6 +55,13 @@ impl TemplateFile {
                 "the template has control characters",
                 "take them out",
             ));
+        }
+        if let Err(forbidden) = Guarded::of(text) {
+            return Err(TemplateMistake {
+                place: Some(forbidden.at..forbidden.at + 2),
+                message: "a template has no `recursive` loops".into(),
+                help: "what they make is captured, and could take all memory: write loops within loops".into(),
+            });
         }
         let compiled = Self::compile(name, text, makes);
         let template = compiled.map_err(|error| mistake(text, &error, None))?;
@@ -168,8 +176,13 @@ fn mistake(text: &str, error: &Error, about: Option<&str>) -> TemplateMistake {
         }
         _ => "",
     };
+    let in_text = |range: Range<usize>| match Guarded::of(text) {
+        Ok(guarded) => guarded.original(range.start)..guarded.original(range.end),
+        Err(_) => range,
+    };
     let place = error
         .range()
+        .map(in_text)
         .filter(|range| !range.is_empty())
         .or_else(|| error.line().map(|line| line_range(text, line)));
     TemplateMistake {

@@ -95,6 +95,14 @@ fn each<T>(
     };
     let mut headers: Vec<(HeaderName, T)> = Vec::new();
     for entry in entries {
+        // A secret behind a name that does not sound like one. What has a placeholder is shown, as its mistakes are.
+        if entry
+            .node
+            .text()
+            .is_some_and(|text| !text.contains(['{', '}']))
+        {
+            reporter.mask(entry.node.span);
+        }
         let Some(name) = name(reporter, entry, taken) else {
             continue;
         };

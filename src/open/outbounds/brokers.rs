@@ -66,7 +66,7 @@ pub(super) fn amqp(plan: &OutboundPlan, amqp: &AmqpPlan) -> anyhow::Result<Arc<d
         queue: queue.map(|queue| queue.name.clone()),
         // The default exchange has every queue under its name.
         bind: queue
-            .filter(|_| !plan.exchange.is_empty())
+            .filter(|_| !amqp.exchange.is_empty())
             .map(|queue| queue.bind.clone()),
         payload_bytes_max: usize::try_from(amqp.payload_bytes_max)?,
         heartbeat: AMQP_HEARTBEAT,

@@ -1,5 +1,6 @@
 //! What is told about the gateway at work: metrics and logs. Labels and fields never hold a person or a device.
 
+mod filter;
 mod logs;
 
 use std::time::Duration;

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::moment::duration;
 use super::signals::Signals;
 use super::words::span;
-use super::{Ended, Streams, block_on};
+use super::{Ended, Failure, Streams, block_on};
 use outage::Outage;
 use receiver::Receiver;
 use stage::Stage;
@@ -44,8 +44,9 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
         // Log lines would stand between the arrivals, so they are for those who ask.
-        if std::env::var_os("FACEWAY_LOG").is_some() {
-            observe::install_logs(LogFormat::Text)?;
+        if std::env::var_os("FACEWAY_LOG").is_some_and(|chosen| !chosen.is_empty()) {
+            observe::install_logs(LogFormat::Text)
+                .map_err(|error| Failure::input(error.to_string()))?;
         }
         block_on(Box::pin(self.play(streams)))
     }

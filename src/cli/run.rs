@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::files::{GatewayFile, RoutesFile, Stray, settle, settle_together};
 use super::signals::Signals;
-use super::{Ended, Streams, block_on};
+use super::{Ended, Failure, Streams, block_on};
 
 /// What the service manager shows of a gateway at work.
 const TAKING: &str = "taking records";
@@ -49,7 +49,8 @@ impl Run {
         self.gateway.tell_unread(&self.routes, streams);
         let (config, routes) = (config?, routes?);
         settle_together(&config, &routes, streams)?;
-        observe::install_logs(self.log_format)?;
+        observe::install_logs(self.log_format)
+            .map_err(|error| Failure::input(error.to_string()))?;
         process::without_core_dumps();
         let metrics = observe::install_metrics()?;
         block_on(Box::pin(async {

@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
+use super::filter::filter;
 use crate::visible::Visible;
 
 /// How log lines are written.
@@ -26,12 +27,9 @@ pub enum LogFormat {
 pub fn install_logs(format: LogFormat) -> anyhow::Result<()> {
     use std::io::IsTerminal as _;
     use tracing_subscriber::util::SubscriberInitExt as _;
-    let filter = std::env::var("FACEWAY_LOG").unwrap_or_else(|_| "info".into());
-    let filter = EnvFilter::try_new(&filter).map_err(|error| {
-        anyhow::anyhow!(
-            "FACEWAY_LOG is no filter: {error}; write for example info or faceway=debug"
-        )
-    })?;
+    let chosen = std::env::var_os("FACEWAY_LOG");
+    let chosen = chosen.as_ref().map(|text| text.to_string_lossy());
+    let filter = filter(chosen.as_deref())?;
     let terminal = std::io::stderr().is_terminal();
     logs(format, filter, terminal, std::io::stderr)
         .try_init()

@@ -189,3 +189,19 @@ url = \"mqtts://bus.example/hunter2\"
     let told = text(&site.run(&["check"]).await.stderr);
     assert!(!told.contains("hunter2"), "{told}");
 }
+
+/// Compose makes a blank of a variable that is not set, and that is no wish for silence.
+#[tokio::test]
+async fn a_log_filter_is_a_filter_or_an_error() {
+    let site = Site::new("[inbound.nebula.lobby]\n").set("FACEWAY_LOG", "");
+    let gateway = site.start().await;
+    assert!(gateway.log().contains("running"));
+    let site = Site::new("[inbound.nebula.lobby]\n").set("FACEWAY_LOG", "Verbose");
+    let output = site.run(&["run"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("\"Verbose\" is no level") && told.contains("info"),
+        "{told}"
+    );
+}

@@ -27,6 +27,7 @@ mod why;
 mod words;
 
 use std::future::Future;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -75,7 +76,8 @@ enum Command {
 /// Does what was asked. What was written is flushed when it returns.
 pub(crate) fn obey(words: Words, streams: &mut Streams<'_>) -> Ended {
     let ended = match words.command {
-        Command::Run(command) => command.run(streams),
+        // It writes no result, and its outbound on standard output may hold that for ever, where it is not read.
+        Command::Run(command) => return command.run(streams),
         Command::Demo(command) => command.run(streams),
         Command::Check(command) => command.run(streams),
         Command::Read(command) => command.run(streams),
@@ -102,10 +104,15 @@ fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
-    runtime
-        .map_err(|error| Failure::trouble(format!("cannot start: {error}")))?
-        .block_on(future)
+    let runtime = runtime.map_err(|error| Failure::trouble(format!("cannot start: {error}")))?;
+    let ended = runtime.block_on(future);
+    // What still blocks a thread, such as a write to a pipe that is not read, must not hold the process.
+    runtime.shutdown_timeout(GOODBYE_MAX);
+    ended
 }
+
+/// How long threads that block may take at the end. All that must be done is waited for before.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

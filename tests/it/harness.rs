@@ -28,6 +28,7 @@ pub(crate) struct Site {
     spool: PathBuf,
     environment: BTreeMap<String, String>,
     ulimit: Option<&'static str>,
+    reads_output: bool,
 }
 
 /// A gateway at work.
@@ -52,6 +53,7 @@ impl Site {
             spool,
             environment: BTreeMap::new(),
             ulimit: None,
+            reads_output: true,
         }
         .set("FACEWAY_LISTEN__DEVICES", "127.0.0.1:0")
         .set("FACEWAY_LISTEN__ADMIN", "127.0.0.1:0")
@@ -73,6 +75,12 @@ impl Site {
     /// With these limits of open files, as the shell's `ulimit` takes them.
     pub(crate) fn ulimit(mut self, limits: &'static str) -> Self {
         self.ulimit = Some(limits);
+        self
+    }
+
+    /// With a standard output that is open and not read.
+    pub(crate) fn output_unread(mut self) -> Self {
+        self.reads_output = false;
         self
     }
 
@@ -152,11 +160,10 @@ impl Site {
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let output = Arc::new(Mutex::new(String::new()));
-        tokio::spawn(copy_lines(
-            child.stdout.take().unwrap(),
-            Arc::clone(&output),
-            None,
-        ));
+        if self.reads_output {
+            let stdout = child.stdout.take().unwrap();
+            tokio::spawn(copy_lines(stdout, Arc::clone(&output), None));
+        }
         let (listening, told) = tokio::sync::oneshot::channel();
         tokio::spawn(copy_lines(
             child.stderr.take().unwrap(),

@@ -309,6 +309,22 @@ async fn large_events_that_wait_fill_no_memory() {
     );
 }
 
+#[tokio::test]
+async fn a_standard_output_that_is_not_read_holds_no_stop_up() {
+    let routes = "[inbound.nebula.lobby]\n[outbound.stdout.screen]\n[[route]]\nname = \"all\"\nto = [\"screen\"]\n";
+    let gateway = Site::new(routes).output_unread().start().await;
+    // More than a pipe holds.
+    let uuids: Vec<String> = (0..400).map(|number| format!("u-{number}")).collect();
+    let uuids: Vec<&str> = uuids.iter().map(String::as_str).collect();
+    push(&gateway, "PSC1", &uuids).await;
+    let backlog = "faceway_lane_backlog{outbound=\"screen\"}";
+    gateway
+        .wait_for_metric(backlog, |count| count < 380.0)
+        .await;
+    assert!(gateway.metric(backlog).await > 0.0, "the pipe is full");
+    assert!(gateway.stop().await.success());
+}
+
 /// Everything at once: outages, events that fail alone, events that are given up, hanging, resets; several devices.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_destination_does_nothing_is_lost_nor_out_of_order() {

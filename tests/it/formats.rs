@@ -3,7 +3,7 @@
 use faceway_testkit::receiver::{Received, Receiver};
 use serde_json::{Value, json};
 
-use crate::harness::{Device, Site, recognition_with, text};
+use crate::harness::{Device, Site, recognition, recognition_with, routes_to, text};
 
 /// The smallest JPEG that has its magic bytes, in base64.
 const PICTURE: &str = "/9j/4AAQSkZJRgABAQEASABIAAD/2Q==";
@@ -149,4 +149,17 @@ async fn a_template_that_fails_for_an_event_buries_it_alone() {
     let log = gateway.log();
     assert!(!log.contains("Wanda"), "{log}");
     assert!(gateway.stop().await.success());
+}
+
+/// A receiver of JSON:API takes nothing else.
+#[tokio::test]
+async fn a_content_type_of_ones_own_is_sent() {
+    let receiver = Receiver::start().await;
+    let more = "headers = { content-type = \"application/vnd.api+json\" }";
+    let gateway = Site::new(&routes_to(&receiver.url(), more)).start().await;
+    let mut device = Device::connect(gateway.devices).await;
+    device.push(&recognition("PSC1", "u-1")).await.unwrap();
+    let received = receiver.wait_for(1).await;
+    let sent: Vec<_> = received[0].headers.get_all("content-type").iter().collect();
+    assert_eq!(sent, ["application/vnd.api+json"]);
 }

@@ -190,6 +190,16 @@ pub(super) fn url(reporter: &Reporter, key: &str, node: &Node, schemes: &[&str])
         };
         return fail("has a user or password in its URL".into(), help);
     }
+    if text.contains(['{', '}']) {
+        let help = match broker {
+            false => "fields of the event can stand in `headers` and in the body",
+            true => "fields of the event can stand in `topic` or `routing_key`, and in `headers`",
+        };
+        return fail(
+            "cannot have placeholders: it is one address for all events".into(),
+            help,
+        );
+    }
     let Ok(uri) = text.parse::<http::Uri>() else {
         return fail("is not a URL".into(), &help);
     };

@@ -20,10 +20,9 @@ pub enum HeaderValue {
 }
 
 /// Set by Faceway, or by the protocol.
-const TAKEN: [&str; 11] = [
+const TAKEN: [&str; 10] = [
     "host",
     "content-length",
-    "content-type",
     "content-encoding",
     "transfer-encoding",
     "connection",
@@ -48,7 +47,17 @@ pub(super) fn of_webhook(
 ) -> Vec<(HeaderName, HeaderValue)> {
     let help = "write it like `{ authorization = { env = \"ERP_AUTH\" }, x-site = \"lobby\" }`";
     let reporter = table.reporter();
-    let value = |name: &HeaderName, node: &Node| value(reporter, name, node, projection);
+    let format = table.get("format").and_then(Node::text);
+    let is_cloud = format.is_some_and(|format| format.starts_with("cloudevents"));
+    let value = |name: &HeaderName, node: &Node| {
+        if name == "content-type" && is_cloud {
+            let message = "a receiver of CloudEvents knows them by their `content-type`";
+            let help = "leave it out, or write another `format`";
+            reporter.error(node.span, message, help);
+            return None;
+        }
+        value(reporter, name, node, projection)
+    };
     each(table, help, &TAKEN, value)
 }
 

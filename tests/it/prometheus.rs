@@ -161,8 +161,14 @@ async fn every_metric_is_described(prometheus: &Prometheus) {
         .collect();
     let told = server::until("metadata", async || {
         let told = prometheus.get("/api/v1/metadata").await;
-        // The last to appear: it takes an attempt.
-        told.get("faceway_attempts_total").is_some().then_some(told)
+        // The last to appear, in whichever order: a scrape may come in the middle of the first event.
+        let last = [
+            "faceway_append_seconds",
+            "faceway_attempts_total",
+            "faceway_delivery_seconds",
+        ];
+        let all = last.iter().all(|name| told.get(*name).is_some());
+        all.then_some(told)
     })
     .await;
     let mut found = BTreeMap::new();

@@ -9,7 +9,7 @@ pub mod inbound;
 pub mod link;
 pub mod notify;
 pub mod observe;
-mod open;
+pub mod open;
 pub mod process;
 pub mod reload;
 mod rhythm;

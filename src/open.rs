@@ -3,6 +3,7 @@
 mod outbounds;
 mod print;
 mod terminals;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use faceway_spool_disk::{DiskSettings, DiskSpool};
 
 pub(crate) use outbounds::outbound;
 pub(crate) use print::Print;
+pub use trial::trial;
 
 use crate::api;
 use crate::config::gateway::{Limits, Listen, SpoolConfig};

@@ -12,8 +12,8 @@ use super::{Ended, Failure, Streams};
 
 /// Check both files and run the tests in them.
 ///
-/// Tells every mistake with its place, and which files were read; exit code 0 when there is none, else 2. Nothing is
-/// opened, bound or sent.
+/// Tells every mistake with its place, and which files were read; exit code 0 when there is none, else 2. Certificates
+/// and secrets that are on this machine are tried; nothing is bound, dialled or sent.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  faceway check --routes routes.toml --gateway gateway.toml\n  faceway check --privacy"

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use faceway::config::{self, ConfigError, GatewayConfig, Loaded};
+use faceway::open::trial;
 use faceway_rules::{Diagnostics, Routes};
 
 use super::{Failure, Streams};
@@ -127,6 +128,17 @@ pub(crate) fn settle_together(
         Failure::InputTold
     })?;
     tell_warnings(&warnings, streams);
+    let tried = trial(config, routes);
+    if let Err(error) = &tried {
+        tell_wrong(error, streams);
+    }
+    let listens = listens(config);
+    if let Err(error) = &listens {
+        let _ = writeln!(streams.talk, "error: {error:#}");
+    }
+    if tried.is_err() || listens.is_err() {
+        return Err(Failure::InputTold);
+    }
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let mut names: Vec<String> = names.collect();
     names.sort();
@@ -134,6 +146,18 @@ pub(crate) fn settle_together(
         let _ = writeln!(streams.talk, "warning: {text}");
     }
     Ok(())
+}
+
+/// Whether devices can be listened to with the certificate that is named, where it is on this machine.
+fn listens(config: &GatewayConfig) -> anyhow::Result<()> {
+    let Some(tls) = &config.listen.tls else {
+        return Ok(());
+    };
+    let is_here = |path: &Path| path.exists() && config::unusable(path).is_none();
+    if !is_here(&tls.cert) || !is_here(&tls.key) {
+        return Ok(());
+    }
+    config::tls::server(tls).map(drop)
 }
 
 fn tell_wrong(error: &ConfigError, streams: &mut Streams<'_>) {

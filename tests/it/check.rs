@@ -205,3 +205,41 @@ async fn a_log_filter_is_a_filter_or_an_error() {
         "{told}"
     );
 }
+
+/// Whatever opening finds out without a network, `check` and `run` tell alike, all at once, and as a mistake of the files:
+/// a unit that restarts on failure must be able to tell.
+#[tokio::test]
+async fn what_cannot_be_opened_is_a_mistake_of_the_files() {
+    let authority =
+        "[outbound.mqtt.bus]\nurl = \"mqtts://bus.example\"\ntls = { ca = \"authority.pem\" }\n";
+    let signed = "[outbound.webhook.erp]\nurl = \"https://erp.example/faces\"\nsign = [{ env = \"SIGN\" }]\n";
+    let dialled =
+        "[inbound.omni.campus]\nurl = \"wss://box.example/ws\"\ntls = { ca = \"authority.pem\" }\n";
+    let route = "[[route]]\nname = \"all\"\nto = [\"bus\", \"erp\"]\n";
+    let site = Site::new(&[authority, signed, dialled, route].concat())
+        .set("SIGN", "whsec_not*base64")
+        .set("FACEWAY_LISTEN__TLS__CERT", "authority.pem")
+        .set("FACEWAY_LISTEN__TLS__KEY", "authority.pem");
+    let page = "<html>Please log in</html>\n";
+    std::fs::write(site.path().join("authority.pem"), page).unwrap();
+    for command in ["check", "run"] {
+        let output = site.run(&[command]).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command}: {told}");
+        for (line, mistake) in [
+            ("routes.toml:3:", "`tls.ca` holds no certificate in PEM"),
+            (
+                "routes.toml:6:",
+                "`sign` secret 1: what follows `whsec_` must be base64",
+            ),
+            ("routes.toml:9:", "holds no certificate in PEM"),
+        ] {
+            assert!(
+                told.contains(line) && told.contains(mistake),
+                "{command}: {told}"
+            );
+        }
+        assert!(told.contains("listen.tls.cert"), "{command}: {told}");
+        assert!(!told.contains("not*base64"), "{command}: {told}");
+    }
+}

@@ -120,7 +120,7 @@ async fn a_key_of_another_certificate_is_told() {
     )
     .unwrap();
     let output = site.run(&["run"]).await;
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let told = text(&output.stderr);
     assert!(told.contains("do not belong together"), "{told}");
 }

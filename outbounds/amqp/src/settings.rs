@@ -89,7 +89,7 @@ impl AmqpSettings {
             Ok(url) => url,
             Err(error) => {
                 return wrong(&format!(
-                    "not a URL ({error}); write amqp://host:5672/%2f or amqps://host:5671/%2f"
+                    "is not a URL ({error}); write amqp://host:5672/%2f or amqps://host:5671/%2f"
                 ));
             }
         };

@@ -69,7 +69,8 @@ fn is_ours(name: &HeaderName) -> bool {
 /// The URL may hold a password or a token, so no error repeats it.
 fn http_url(key: &'static str, text: &str) -> Result<Url, SettingsError> {
     let url: Url = text.trim().parse().map_err(|error| {
-        let problem = format!("not a URL ({error}); write https://host/path or http://host/path");
+        let problem =
+            format!("is not a URL ({error}); write https://host/path or http://host/path");
         SettingsError::new(key, problem)
     })?;
     match url.scheme() {

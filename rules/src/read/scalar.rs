@@ -211,6 +211,15 @@ pub(super) fn url(reporter: &Reporter, key: &str, node: &Node, schemes: &[&str])
     if uri.host().is_none_or(str::is_empty) {
         return fail("names no host".into(), &help);
     }
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let behind = authority
+        .rsplit_once(']')
+        .map_or(authority, |(_, rest)| rest);
+    if behind.contains(':') && !uri.port_u16().is_some_and(|port| port > 0) {
+        let help =
+            "a port is a number from 1 to 65535; leave it and the colon out for the usual one";
+        return fail("has no port behind its colon".into(), help);
+    }
     if text.contains('#') {
         return fail("has a `#` part, which is never sent".into(), "leave it out");
     }

@@ -215,7 +215,7 @@ pub(super) fn url(reporter: &Reporter, key: &str, node: &Node, schemes: &[&str])
     let behind = authority
         .rsplit_once(']')
         .map_or(authority, |(_, rest)| rest);
-    if behind.contains(':') && !uri.port_u16().is_some_and(|port| port > 0) {
+    if behind.contains(':') && matches!(uri.port_u16(), None | Some(0)) {
         let help =
             "a port is a number from 1 to 65535; leave it and the colon out for the usual one";
         return fail("has no port behind its colon".into(), help);

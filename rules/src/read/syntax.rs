@@ -50,7 +50,7 @@ fn tell_unclosed(reporter: &Reporter, text: &str, open: Unclosed) {
 }
 
 fn parsed(reporter: &Reporter, text: &str, root: &Node, errors: Vec<Error>, closed: &Closed) {
-    let mut told = Vec::new();
+    let (mut told, mut told_lines) = (Vec::new(), Vec::new());
     for error in errors {
         let place = error.span().unwrap_or(0..0);
         // The recovering parser may stumble several times over one mistake.
@@ -67,6 +67,20 @@ fn parsed(reporter: &Reporter, text: &str, root: &Node, errors: Vec<Error>, clos
             let message = "this key is there already, and cannot be gone on with";
             let help = "write all of it in one place";
             reporter.syntax(span(at), message, help, Syntax::LeftOut);
+        } else if let Some((hidden, message, help)) = unseen(text, at.start) {
+            if !told_lines.contains(&hidden.start) {
+                told_lines.push(hidden.start);
+                reporter.syntax(span(hidden), &message, help, Syntax::Broken);
+            }
+        } else if let Some(backslash) = escape(text, at.start) {
+            // Of a path each folder would be told.
+            let line = line(text, backslash.start).start;
+            if !told_lines.contains(&line) {
+                told_lines.push(line);
+                let message = "in double quotes a `\\` begins an escape, and this is none";
+                let help = "write the text in single quotes, or `/` in place of each `\\`";
+                reporter.syntax(span(backslash), message, help, Syntax::Broken);
+            }
         } else {
             let (message, help) = words(said, text.get(at.clone()).unwrap_or_default());
             let help = typographic(text, at.start).map_or(help, str::to_owned);
@@ -90,6 +104,64 @@ fn typographic(text: &str, at: usize) -> Option<&'static str> {
     let line = text[begin..].split('\n').next()?;
     line.contains(TYPOGRAPHIC)
         .then_some("typographic quotes such as “ and ” are no quotes here: write \"")
+}
+
+/// The line of a place.
+fn line(text: &str, at: usize) -> std::ops::Range<usize> {
+    let at = text.floor_char_boundary(at.min(text.len()));
+    let begin = text[..at].rfind('\n').map_or(0, |line| line + 1);
+    let length = text[begin..].find('\n');
+    begin..length.map_or(text.len(), |length| begin + length)
+}
+
+/// A character at this place that looks like a blank, or like nothing: where it is, what to say, what to write.
+fn unseen(text: &str, at: usize) -> Option<(std::ops::Range<usize>, String, &'static str)> {
+    let line = line(text, at);
+    let is_blank = |char: char| char.is_whitespace() && !char.is_ascii();
+    let is_unseen =
+        |char: char| is_blank(char) || !char.is_ascii() && faceway_core::is_hidden(char);
+    // Some parsers stop behind it, some before what is behind it.
+    let around = text
+        .get(at..line.end)?
+        .chars()
+        .next()
+        .filter(|char| is_unseen(*char));
+    let (place, char) = match around {
+        Some(char) => (at, char),
+        None => {
+            let (before, char) = text[line.start..at].char_indices().next_back()?;
+            is_unseen(char).then_some((line.start + before, char))?
+        }
+    };
+    let name = match char {
+        '\u{A0}' => " (no-break space)",
+        '\u{FEFF}' => " (byte order mark)",
+        '\u{200B}' => " (zero-width space)",
+        '\u{3000}' => " (ideographic space)",
+        _ => "",
+    };
+    let code = u32::from(char);
+    let (message, help) = match is_blank(char) {
+        true => (
+            "looks like a blank and is none",
+            "write a blank in its place",
+        ),
+        false => ("is not seen and means something", "leave it out"),
+    };
+    let message = format!("the character U+{code:04X}{name} {message}");
+    Some((place..place + char.len_utf8(), message, help))
+}
+
+/// The backslash before this place, when the parser stumbled over what follows it in double quotes.
+fn escape(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
+    let line = line(text, at);
+    let before = text.get(line.start..at)?;
+    let backslash = before.rfind('\\')?;
+    let between = &before[backslash + 1..];
+    // Up to eight digits follow `\U`.
+    let is_near = between.len() <= 9 && between.chars().all(|char| char.is_ascii_alphanumeric());
+    let begin = line.start + backslash;
+    (is_near && before.contains('"')).then_some(begin..begin + 1)
 }
 
 /// What the parser says, in words that need no grammar of TOML beside them.

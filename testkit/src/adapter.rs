@@ -22,8 +22,9 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use faceway_core::{
-    Adapter, Arrival, Element, Outcome, Reject, Settings, Stamp, Timestamp, encode, schema, stamp,
+    Adapter, Arrival, Element, Outcome, Settings, Stamp, Timestamp, encode, schema, stamp,
 };
+use faceway_decode::{Limits, Scratch, Undecoded, decode};
 use http::HeaderMap;
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -181,37 +182,54 @@ pub fn validator() -> &'static Validator {
 }
 
 fn outcome(adapter: &dyn Adapter, sent: &Sent) -> Result<Value, String> {
-    let elements = match adapter.read(&sent.arrival(), &sent.settings) {
+    let scratch = Scratch::default();
+    let mut limits = Limits {
+        bytes_max: UNPACKED_BYTES_MAX,
+        room: &mut |_| true,
+    };
+    let read = decode(
+        adapter,
+        &sent.arrival(),
+        &sent.settings,
+        &mut limits,
+        &scratch,
+    );
+    let elements = match read {
         Ok(elements) => elements,
-        Err(Reject::Unreadable(reason) | Reject::CutOff(reason)) => {
+        Err(undecoded) => {
+            let reason = undecoded.to_string();
             check_reason(adapter, sent, &reason)?;
-            return Ok(json!({ "unreadable": reason }));
-        }
-        Err(Reject::Refused(reason)) => {
-            check_reason(adapter, sent, &reason)?;
-            return Ok(json!({ "refused": reason }));
+            return Ok(match undecoded {
+                Undecoded::Unreadable(_) | Undecoded::CutOff(_) => json!({ "unreadable": reason }),
+                _ => json!({ "refused": reason }),
+            });
         }
     };
-    if elements.len() > sent.body.trim_ascii().len() {
+    if !scratch.is_used() && elements.len() > sent.body.trim_ascii().len() {
         return Err("more records than the body has letters".into());
     }
     elements
         .into_iter()
-        .map(|element| element_as_value(adapter, sent, element))
+        .map(|element| element_as_value(adapter, sent, element, &scratch))
         .collect()
 }
+
+/// As the gateway's own limit.
+const UNPACKED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 fn element_as_value(
     adapter: &dyn Adapter,
     sent: &Sent,
     element: Element<'_>,
+    scratch: &Scratch,
 ) -> Result<Value, String> {
     let mut reading = match element {
         Ok(reading) => reading,
         Err(unreadable) => {
             check_reason(adapter, sent, &unreadable.reason)?;
             // Anything else could not be read again from the quarantine.
-            if !sent.body.as_ptr_range().contains(&unreadable.raw.as_ptr()) {
+            let raw = unreadable.raw;
+            if !sent.body.as_ptr_range().contains(&raw.as_ptr()) && !scratch.holds(raw) {
                 return Err("an unreadable element that is no part of the body".into());
             }
             return Ok(json!({ "unreadable": unreadable.reason }));

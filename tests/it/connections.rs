@@ -310,6 +310,36 @@ async fn the_admin_listener_answers_whatever_somebody_holds_open_there() {
 }
 
 #[tokio::test]
+async fn devices_take_no_place_of_the_admin_listener() {
+    let site = Site::new(LOBBY)
+        .set("FACEWAY_LIMITS__CONNECTIONS_MAX", "2")
+        .set("FACEWAY_LIMITS__HEADER_TIMEOUT", NEVER);
+    let gateway = site.start().await;
+    let mut held = Vec::new();
+    for number in 0..2 {
+        let body = recognition("PSC1", &format!("u-{number}"));
+        let head = format!(
+            "POST /in/lobby HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(gateway.devices).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // It has its place, and its body is awaited.
+        let mut heard = [0; 25];
+        stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"HTTP/1.1 100 Continue\r\n\r\n");
+        held.push((stream, body));
+    }
+    // Neither has to go for a connection to the other listener.
+    assert_eq!(gateway.get("/healthz").await.0, 200);
+    for (mut stream, body) in held {
+        stream.write_all(&body).await.unwrap();
+        let heard = hear(&mut stream).await;
+        assert!(heard.starts_with("HTTP/1.1 200"), "{heard}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_reaches_a_device_that_still_sends() {
     let gateway = Site::new(LOBBY)
         .set("FACEWAY_LIMITS__BODY_BYTES_MAX", "2KiB")

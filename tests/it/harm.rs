@@ -30,6 +30,7 @@ async fn nothing_at_the_admin_port_can_be_framed() {
             answer.headers["x-content-type-options"], "nosniff",
             "{path}"
         );
+        assert_eq!(answer.headers["referrer-policy"], "no-referrer", "{path}");
     }
 }
 

@@ -11,10 +11,18 @@ const FUNCTION_LINES_MAX: usize = 80;
 
 fn sources() -> Vec<(PathBuf, String)> {
     let mut sources = Vec::new();
-    let mut directories: Vec<PathBuf> = ["core", "rules", "adapters", "spools", "outbounds", "src"]
-        .iter()
-        .map(|room| Path::new(ROOT).join(room))
-        .collect();
+    let mut directories: Vec<PathBuf> = [
+        "core",
+        "decode",
+        "rules",
+        "adapters",
+        "spools",
+        "outbounds",
+        "src",
+    ]
+    .iter()
+    .map(|room| Path::new(ROOT).join(room))
+    .collect();
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
@@ -64,6 +72,8 @@ fn crates_depend_only_towards_the_core() {
         let allowed: &[&str] = match name {
             "faceway" | "faceway-benches" => continue,
             "faceway-core" => &[],
+            // What it asks of adapters, it asks of them as the gateway does.
+            "faceway-testkit" => &["faceway-core", "faceway-decode"],
             "faceway-adapters" => &["faceway-core", "faceway-adapter-"],
             // What is dialled shares one room for TLS.
             name if name.starts_with("faceway-outbound-") => &["faceway-core", "faceway-tls"],

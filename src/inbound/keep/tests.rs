@@ -1,18 +1,19 @@
 //! Reading again from quarantine: of a batch that was kept whole, by a version that took none apart, what can be read now
-//! is kept, and what still cannot goes back by itself.
+//! is kept, and what still cannot goes back by itself. And the memory that packed bodies take.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use faceway_core::{Clock, Outcome, Settings, SystemClock};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
-use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
 
 use super::{Inbound, Intake};
 use crate::inbound::{BodyMemory, Unpacking};
 
-async fn inbound(dir: &std::path::Path) -> Inbound {
+async fn inbound(dir: &std::path::Path, memory: BodyMemory) -> Inbound {
     let hour = Duration::from_secs(3600);
     let settings = DiskSettings {
         dir: dir.join("data"),
@@ -29,21 +30,20 @@ async fn inbound(dir: &std::path::Path) -> Inbound {
     let adapter = adapters
         .find(|adapter| adapter.name() == "findface")
         .unwrap();
-    let unpacking = Unpacking::new(1 << 20, BodyMemory::new(1 << 20, 2 << 20));
     Inbound::new(
         "city",
         Arc::from(adapter),
         Settings::default(),
         spool,
         clock,
-        unpacking,
+        Unpacking::new(1 << 20, memory),
     )
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_read_in_part() {
     let dir = tempfile::tempdir().unwrap();
-    let inbound = inbound(dir.path()).await;
+    let inbound = inbound(dir.path(), BodyMemory::new(1 << 20, 2 << 20)).await;
     let again = async |body: &'static str| {
         let body = Bytes::from_static(body.as_bytes());
         inbound
@@ -60,4 +60,30 @@ async fn a_batch_is_read_in_part() {
         .await
         .unwrap_err();
     assert!(reason.starts_with("not JSON"), "{reason}");
+}
+
+/// A body as `Content-Encoding: gzip` has it.
+fn gzip(body: &[u8]) -> Bytes {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writer.write_all(body).unwrap();
+    writer.finish().unwrap().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packed_body_takes_memory_only_while_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = BodyMemory::new(1 << 20, 1 << 20);
+    let inbound = inbound(dir.path(), memory.clone()).await;
+    let headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static("gzip"))]);
+    let element = r#"{"webhook_type":"face_events","id":"1"}"#;
+    let body = gzip(format!("[{element}{}]", " ".repeat(700 << 10)).as_bytes());
+    let keep = async || inbound.keep(&headers, None, &body).await.outcome;
+    // Two of them together would find no room.
+    for _ in 0..3 {
+        assert_eq!(keep().await, Outcome::Kept);
+    }
+    let others = memory.wait(700 << 10).await;
+    assert_eq!(keep().await, Outcome::Busy);
+    drop(others);
+    assert_eq!(keep().await, Outcome::Kept);
 }

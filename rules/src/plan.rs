@@ -206,7 +206,14 @@ fn check_name(reporter: &Reporter, what: &str, name: &str, span: Span) {
     let fits = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
     if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
         let message = format!("`{name}` cannot be the name of an {what}");
-        let help = "letters, digits, `-` and `_`, at most 64";
+        let help = match name.is_ascii() {
+            true => "letters, digits, `-` and `_`, at most 64",
+            // Only what people read may be in their own script.
+            false => {
+                "ASCII letters, digits, `-` and `_`, at most 64, as it is part of paths and metrics; what people read is the \
+                 device's own name (`device.name` in each event)"
+            }
+        };
         reporter.error(span, message, help);
     }
 }

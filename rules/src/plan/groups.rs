@@ -4,6 +4,18 @@ use crate::diagnostic::Reporter;
 use crate::read::{Entry, Node};
 use crate::suggest;
 
+/// What others call the protocols.
+const ALIASES: [(&str, &str); 8] = [
+    ("http", "webhook"),
+    ("https", "webhook"),
+    ("rest", "webhook"),
+    ("rabbitmq", "amqp"),
+    ("mosquitto", "mqtt"),
+    ("mqtts", "mqtt"),
+    ("amqps", "amqp"),
+    ("console", "stdout"),
+];
+
 /// What such a section of the file is.
 pub(super) struct Section<'s> {
     /// `inbound` or `outbound`.
@@ -57,6 +69,13 @@ impl Section<'_> {
     /// `[inbound.nebular.lobby]` is a slip of the pen; `[inbound.lobby]` leaves out what stands between.
     fn tell_unknown(&self, reporter: &Reporter, entry: &Entry, has_names: bool) {
         let (key, group, name) = (self.key, self.group, &entry.key);
+        let alias = ALIASES.iter().find(|(alias, _)| alias == name);
+        let alias = alias.filter(|(_, known)| self.known.contains(known));
+        if let Some((_, known)) = alias {
+            let help = format!("it is called `{known}`: write `[{key}.{known}.<name>]`");
+            reporter.error(entry.span, format!("there is no {group} `{name}`"), help);
+            return;
+        }
         let list = suggest::help(name, &format!("{group}s"), self.known);
         let is_near = suggest::nearest(name, self.known.iter().copied()).is_some();
         let help = match has_names || is_near {

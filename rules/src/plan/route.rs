@@ -83,7 +83,16 @@ pub(super) fn outbounds(
     let known = |(name, span): (&str, Span)| {
         let index = context.outbounds.position(name);
         if index.is_none() {
-            let help = suggest::help(name, "outbounds of this file", &context.outbounds.list());
+            let outbounds = context.outbounds.list();
+            // As the header has it: `stdout.screen`, or the whole of it.
+            let last = name
+                .rsplit('.')
+                .next()
+                .filter(|last| outbounds.contains(last));
+            let help = match last {
+                Some(last) => format!("outbounds are named without their protocol: \"{last}\""),
+                None => suggest::help(name, "outbounds of this file", &outbounds),
+            };
             let message = format!("there is no outbound `{name}`");
             context.reporter.absent(span, message, help);
         }

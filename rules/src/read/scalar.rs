@@ -125,6 +125,12 @@ pub(super) fn word(
     words: &[&'static str],
     later: &[&str],
 ) -> Option<&'static str> {
+    if node.text().is_none() {
+        let message = format!("`{key}` must be text, not {}", node.value.kind());
+        let help = suggest::help("", "write one of these in quotes", words);
+        reporter.error(node.span, message, help);
+        return None;
+    }
     let text = text(reporter, key, node)?;
     let known = words.iter().find(|word| **word == text).copied();
     if known.is_none() {

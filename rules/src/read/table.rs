@@ -9,6 +9,22 @@ use crate::{Secret, secret, suggest};
 
 use super::{Document, Entry, Key, Node, Shape, Value, scalar};
 
+/// Keys that are written where they do not belong, and where that is.
+const ELSEWHERE: [(&[&str], &str); 3] = [
+    (
+        &["listen", "spool", "limits", "console"],
+        "it belongs into gateway.toml, the other file",
+    ),
+    (
+        &["inbound", "outbound", "route", "test"],
+        "it belongs into routes.toml, the other file",
+    ),
+    (
+        &["hours", "days"],
+        "write it as a test of a time: `when = { occurred_at = { hours = \"08:00-17:00\", zone = \"Europe/Berlin\" } }`",
+    ),
+];
+
 /// A table of the file that is being read. Each reader returns `None` when the key is absent, and also when its value
 /// is wrong: then the error has been told, and the caller goes on with its default to find further ones.
 #[derive(Debug)]
@@ -250,7 +266,13 @@ impl<'d> Table<'d> {
         }
         self.mask_texts(&entry.node);
         let allowed: Vec<_> = self.keys.iter().map(|key| key.name).collect();
-        let help = suggest::help(&entry.key, "allowed here", &allowed);
+        let elsewhere = ELSEWHERE
+            .iter()
+            .find(|(keys, _)| keys.contains(&entry.key.as_str()));
+        let help = match elsewhere {
+            Some((_, place)) => (*place).to_owned(),
+            None => suggest::help(&entry.key, "allowed here", &allowed),
+        };
         let message = format!("unknown key `{}` in {}", entry.key, self.title);
         self.reporter.error(entry.span, message, help);
     }

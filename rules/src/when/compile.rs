@@ -38,6 +38,8 @@ struct Compiler<'r> {
 
 /// How deep `any` and `none` may nest: deeper is no rule that a person can read.
 const DEPTH_MAX: usize = 16;
+const HOURS: &str =
+    "write it like `occurred_at = { hours = \"08:00-17:00\", zone = \"Europe/Berlin\" }`";
 
 impl Compiler<'_> {
     fn all(&mut self, node: &Node, what: &str) -> Condition {
@@ -162,6 +164,7 @@ impl Compiler<'_> {
             _ => std::slice::from_ref(node),
         };
         for item in items {
+            self.warn_of_glob(&field, item);
             let equal = item
                 .text()
                 .map(|text| (field.path.clone(), text.into(), item.span));
@@ -174,6 +177,18 @@ impl Compiler<'_> {
             checks: vec![super::Check::Equals(literals)],
             not: None,
         })))
+    }
+
+    /// A value means equal, and hardly any is written with a star.
+    fn warn_of_glob(&self, field: &Field, item: &Node) {
+        if let Some(text) = item.text().filter(|text| text.contains('*')) {
+            let message = format!(
+                "`*` is itself here: `{}` has to be this very text",
+                field.path
+            );
+            let help = format!("for any text in its place, write `{{ like = \"{text}\" }}`");
+            self.reporter.warning(item.span, message, help);
+        }
     }
 
     /// `field = { min = 0.8, … }`.
@@ -206,6 +221,10 @@ impl Compiler<'_> {
                     near,
                 )
             }
+            _ if ["hours", "days", "zone"].contains(&path) => (
+                format!("`{path}` is a test of a time, and needs one to ask about"),
+                HOURS.to_owned(),
+            ),
             _ => (
                 format!("the event has no field `{path}`"),
                 Field::help(path),

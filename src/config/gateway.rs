@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use faceway_rules::read::{Document, Key, Shape, Table};
+use faceway_rules::read::{Document, Key, Node, Shape, Table};
 use faceway_rules::{Diagnostics, Secret};
 
 /// `gateway.toml` as meant.
@@ -285,9 +285,14 @@ const FALLBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 fn address(table: &Table<'_>, key: &'static str, default: &str) -> SocketAddr {
-    let text = table.text(key).unwrap_or(default);
+    // A port alone is a number, which is no text.
+    let node = table.get(key);
+    let text = match node.map_or(Some(default), Node::text) {
+        Some(_) => table.text(key).unwrap_or(default),
+        None => "",
+    };
     text.parse().unwrap_or_else(|_| {
-        if let Some(node) = table.get(key) {
+        if let Some(node) = node {
             let message = format!("`{key}` is not an address with a port");
             let port = default.rsplit(':').next().unwrap_or_default();
             table.reporter().error(
@@ -421,6 +426,18 @@ mod tests {
             assert!(told.contains(part), "{part} is missing in:\n{told}");
         }
         assert_eq!(errors.len(), 5);
+    }
+
+    #[test]
+    fn a_port_alone_is_told_what_is_missing() {
+        let errors = parse("[listen]\ndevices = 8080\n", "gateway.toml", &[]).unwrap_err();
+        let told = errors.to_string();
+        assert!(
+            told.contains("`devices` is not an address with a port"),
+            "{told}"
+        );
+        assert!(told.contains("such as 0.0.0.0:8080"), "{told}");
+        assert_eq!(errors.len(), 1);
     }
 
     #[test]

@@ -67,11 +67,24 @@ impl Doubt {
         self.proven.contains(&lease.device)
     }
 
-    /// The events of unproven devices that are on their way, when some device has proven itself: else there is none to
-    /// compare them with.
-    pub(super) fn suspected(&self) -> Vec<u64> {
+    /// Whether no device has proven itself.
+    pub(super) fn knows_nobody(&self) -> bool {
+        self.proven.is_empty()
+    }
+
+    /// The events on their way that may have broken the connection: `suspects`, or else those of unproven devices. None
+    /// when no device has proven itself: there is none to compare them with.
+    pub(super) fn suspected(&self, suspects: &VecDeque<u64>) -> Vec<u64> {
         if self.proven.is_empty() {
             return Vec::new();
+        }
+        let known: Vec<u64> = suspects
+            .iter()
+            .copied()
+            .filter(|seq| self.away.contains_key(seq))
+            .collect();
+        if !known.is_empty() {
+            return known;
         }
         let unproven = self.away.iter().filter(|(_, is_unproven)| **is_unproven);
         unproven.map(|(seq, _)| *seq).collect()

@@ -37,6 +37,8 @@ pub(super) struct Judge {
     /// Events that probed in vain three times before another one got through, or that alone were in doubt when the
     /// connection broke: when one of them brings the destination to a halt once more, it is the event that is to blame.
     suspects: VecDeque<u64>,
+    /// Devices whose events were blamed for a break since the last success.
+    blamed: Vec<DeviceKey>,
     doubt: Doubt,
 }
 
@@ -82,6 +84,7 @@ impl Judge {
             outage: None,
             failing: Vec::new(),
             suspects: VecDeque::new(),
+            blamed: Vec::new(),
             doubt: Doubt::default(),
         }
     }
@@ -123,10 +126,24 @@ impl Judge {
     /// These were to leave and have not.
     pub(super) fn stayed(&mut self, events: &[Lease]) {
         self.doubt.back(events);
+        self.came_back(events);
+    }
+
+    /// Whether the first of these was on its way when the outage began. From now on none of them was.
+    fn came_back(&mut self, events: &[Lease]) -> bool {
+        let (Some(outage), Some(first)) = (&mut self.outage, events.first()) else {
+            return false;
+        };
+        let is_straggler = outage.stragglers.contains(&first.seq);
+        for lease in events {
+            outage.stragglers.remove(&lease.seq);
+        }
+        is_straggler
     }
 
     /// Whose turn it is to probe: the lowest. An event that has probed in vain three times comes after all others, and
-    /// of several such the one that did so last comes last. While it is in doubt whether the destination is down at all,
+    /// of several such the one that did so last comes last; before them one that has failed alone, perhaps before the
+    /// gateway was started. While it is in doubt whether the destination is down at all,
     /// devices that it knows come first.
     pub(super) fn turn(&self, lease: &Lease) -> usize {
         let wearied = self
@@ -134,9 +151,15 @@ impl Judge {
             .iter()
             .position(|suspect| *suspect == lease.seq);
         match wearied {
-            Some(place) => place + 2,
+            Some(place) => place + 3,
+            None if lease.failures > 0 => 2,
             None => usize::from(self.is_in_doubt() && !self.doubt.is_proven(lease)),
         }
+    }
+
+    /// Whether no device has proven itself yet, as after a start: then the one that will may stand behind many.
+    pub(super) fn knows_nobody(&self) -> bool {
+        self.doubt.knows_nobody()
     }
 
     /// Whether an outage may be one event's doing.
@@ -181,10 +204,11 @@ impl Judge {
         };
         let several = events.len() > 1;
         // Before anything is learnt from the verdict.
-        let suspected = self.doubt.suspected();
+        let suspected = self.doubt.suspected(&self.suspects);
         let excused = self.doubt.back(events);
+        let is_straggler = self.came_back(events);
         match verdict {
-            Verdict::Delivered { .. } => self.delivered(events),
+            Verdict::Delivered { .. } => self.delivered(events, is_straggler),
             Verdict::Bury { .. } if several => self.together(false),
             Verdict::Bury { code } => self.incurable(code),
             Verdict::Retry {
@@ -200,16 +224,18 @@ impl Judge {
                     chance,
                 };
                 match scope {
-                    Scope::Destination if excused => released(false),
-                    Scope::Destination => self.broke(failed, events, suspected),
+                    Scope::Destination if excused && failed.after.is_none() => released(false),
+                    Scope::Destination if is_straggler => self.straggled(failed, several),
+                    Scope::Destination => self.broke(failed, several, suspected),
                     Scope::Message => self.alone(failed),
                 }
             }
         }
     }
 
-    fn delivered(&mut self, events: &[Lease]) -> Judgement {
+    fn delivered(&mut self, events: &[Lease], is_straggler: bool) -> Judgement {
         self.failing.clear();
+        self.blamed.clear();
         self.suspects
             .retain(|seq| events.iter().all(|lease| lease.seq != *seq));
         let ended = self.outage.take();
@@ -217,7 +243,8 @@ impl Judge {
             && !outage.doubted.is_empty()
         {
             self.doubt.be_wary();
-            let compared = events.iter().any(|lease| self.doubt.is_proven(lease));
+            // One that left before the break says nothing of what is behind it.
+            let compared = !is_straggler && events.iter().any(|lease| self.doubt.is_proven(lease));
             if let ([seq], true) = (&*outage.doubted, compared) {
                 self.suspect(*seq);
             }
@@ -831,5 +858,110 @@ mod tests {
             judge.judge(&new, delivered(), at(0), 1.0);
         }
         assert!(!judge.is_wary());
+    }
+
+    #[test]
+    fn a_success_from_before_the_break_blames_nobody() {
+        let mut judge = judge(1);
+        judge.judge(&[lease(1, 1, 0), lease(2, 2, 0)], delivered(), at(0), 1.0);
+        let [first, second, unknown] = [lease(3, 1, 0), lease(4, 2, 0), lease(5, 3, 0)];
+        judge.left(&[first.clone(), second.clone(), unknown.clone()]);
+        judge.judge(&[first], down(None), at(0), 1.0);
+        assert!(judge.judge(&[second], delivered(), at(0), 1.0).outage_ended);
+        let judgement = judge.judge(&[unknown], down(None), at(0), 1.0);
+        assert_eq!(judgement, released(false));
+        assert!(judge.is_in_doubt(), "a new probe decides");
+    }
+
+    #[test]
+    fn several_that_are_blamed_one_after_another_are_an_outage() {
+        let mut judge = judge(1);
+        judge.judge(&[lease(1, 1, 0)], delivered(), at(0), 1.0);
+        judge.suspects.extend(11..=14);
+        for device in 11..=14 {
+            let suspect = [lease(device, device, 0)];
+            judge.left(&suspect);
+            let judgement = judge.judge(&suspect, down(None), at(0), 1.0);
+            assert_eq!(judgement.blamed, device < 14, "{device}");
+        }
+        assert!(judge.is_in_doubt());
+        assert_eq!(judge.permit(at(0)), Permit::Probe);
+    }
+
+    #[test]
+    fn whoever_hears_retry_after_is_believed() {
+        // One that was on its way when the doubt began.
+        let mut one = judge(1);
+        judge_first(&mut one);
+        let both = [lease(2, 1, 0), lease(3, 2, 0)];
+        one.left(&both);
+        one.judge(&both[..1], down(None), at(0), 1.0);
+        one.judge(&both[1..], down(Some(30)), at(0), 1.0);
+        assert_eq!(one.permit(at(0)), Permit::Wait(at(30)));
+        // One that a blamed event took along, and that event itself.
+        let mut one = judge(1);
+        judge_first(&mut one);
+        one.suspects.push_back(3);
+        one.left(&both);
+        assert!(one.judge(&both[1..], down(None), at(0), 1.0).blamed);
+        one.judge(&both[..1], down(Some(30)), at(0), 1.0);
+        assert_eq!(one.permit(at(0)), Permit::Wait(at(30)));
+        let mut one = judge(1);
+        judge_first(&mut one);
+        one.suspects.push_back(3);
+        one.left(&both);
+        assert!(!one.judge(&both[1..], down(Some(30)), at(0), 1.0).blamed);
+        assert_eq!(one.permit(at(0)), Permit::Wait(at(30)));
+    }
+
+    fn judge_first(judge: &mut Judge) {
+        judge.judge(&[lease(1, 1, 0)], delivered(), at(0), 1.0);
+    }
+
+    #[test]
+    fn one_that_is_suspected_is_to_blame_whoever_comes_back_first() {
+        let mut judge = judge(2);
+        judge.judge(&[lease(1, 1, 0), lease(2, 2, 0)], delivered(), at(0), 1.0);
+        judge.suspects.push_back(5);
+        // Of a device that the destination knows, beside one that it does not.
+        let [suspect, known, unknown] = [lease(5, 1, 0), lease(6, 2, 0), lease(7, 7, 0)];
+        judge.left(&[suspect.clone(), known.clone(), unknown.clone()]);
+        judge.judge(&[known], down(None), at(0), 1.0);
+        judge.judge(&[unknown], down(None), at(0), 1.0);
+        assert!(judge.judge(&[suspect], down(None), at(0), 1.0).blamed);
+        assert_eq!(judge.permit(at(0)), Permit::Open);
+    }
+
+    #[test]
+    fn an_outage_under_new_devices_alone_is_told() {
+        let mut judge = judge(1);
+        judge_first(&mut judge);
+        let unknown = [lease(2, 2, 0)];
+        judge.left(&unknown);
+        assert!(!judge.judge(&unknown, down(None), at(0), 1.0).outage_began);
+        judge.left(&unknown);
+        assert!(judge.judge(&unknown, down(None), at(0), 1.0).outage_began);
+        assert!(judge.is_in_doubt());
+    }
+
+    /// Also after a start, which forgets who is suspected.
+    #[test]
+    fn who_has_failed_alone_probes_after_the_others() {
+        let judge = judge(1);
+        assert!(judge.turn(&lease(1, 1, 1)) > judge.turn(&lease(2, 2, 0)));
+    }
+
+    #[test]
+    fn all_of_a_batch_are_back_with_it() {
+        let mut judge = judge(1);
+        let (first, second) = ([lease(1, 1, 0), lease(2, 2, 0)], [lease(3, 3, 0)]);
+        judge.left(&first);
+        judge.left(&second);
+        judge.judge(&second, down(None), at(0), 1.0);
+        judge.judge(&first, down(None), at(0), 1.0);
+        let probe = &first[1..];
+        judge.left(probe);
+        judge.judge(probe, down(Some(30)), at(1), 1.0);
+        assert_eq!(judge.permit(at(1)), Permit::Wait(at(31)), "it is a probe");
     }
 }

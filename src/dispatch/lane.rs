@@ -173,6 +173,10 @@ impl LaneWork {
                 let batch = self.batching.events_max();
                 (HANDS_LOW.max(batch), HANDS_MAX.max(2 * batch))
             }
+            // Those that broke it may stand before all others.
+            Permit::Probe if self.deliveries.is_empty() && self.judge.knows_nobody() => {
+                (HANDS_MAX, HANDS_MAX)
+            }
             // Those that are in doubt must not hide one that is not, nor may it wait for a pause of theirs.
             Permit::Probe | Permit::Wait(_)
                 if self.deliveries.is_empty() && self.judge.is_in_doubt() =>
@@ -303,6 +307,8 @@ impl LaneWork {
         }
         let waiting = self.hands.give_back_all();
         self.release(waiting);
+        // Else the work after this one could send a device's next event before its burial is durable.
+        while let Ok(Some(_)) = tokio::time::timeout_at(deadline, self.burials.next()).await {}
         self.deliveries.give_up().await;
     }
 

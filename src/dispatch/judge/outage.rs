@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
-use faceway_core::{Lease, Parked, Settled, Timestamp};
+use faceway_core::{Parked, Settled, Timestamp};
 
-use super::{Code, Failed, Judge, Judgement, PROBES_OF_ONE_EVENT_MAX, Permit, released};
+use super::{
+    Code, DEVICES_FAILING_MAX, Failed, Judge, Judgement, PROBES_OF_ONE_EVENT_MAX, Permit, released,
+};
 
 /// A destination that is down.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +24,7 @@ pub(in crate::dispatch) struct Outage {
     /// Events of unproven devices under which it began; none when it is not in doubt.
     pub(super) doubted: Vec<u64>,
     /// What was on its way when it began: it tells nothing new.
-    stragglers: HashSet<u64>,
+    pub(super) stragglers: HashSet<u64>,
 }
 
 impl Outage {
@@ -46,29 +48,11 @@ impl Judge {
     pub(super) fn broke(
         &mut self,
         failed: Failed<'_>,
-        events: &[Lease],
+        several: bool,
         suspected: Vec<u64>,
     ) -> Judgement {
-        let seq = failed.lease.seq;
-        let is_alone_suspected = events.len() == 1 && self.suspects.contains(&seq);
-        match &mut self.outage {
-            None if is_alone_suspected => self.blame(failed),
-            // Others that it took along came back before it did.
-            Some(outage)
-                if is_alone_suspected
-                    && outage.doubted == [seq]
-                    && outage.stragglers.contains(&seq) =>
-            {
-                self.outage = None;
-                Judgement {
-                    outage_ended: true,
-                    ..self.blame(failed)
-                }
-            }
-            Some(outage) if outage.stragglers.contains(&seq) => {
-                outage.stragglers.remove(&seq);
-                released(false)
-            }
+        match &self.outage {
+            None if self.is_to_blame(&failed, several) => self.blame(failed),
             None if failed.after.is_none() && !suspected.is_empty() => {
                 self.outage = Some(Outage {
                     since: failed.now,
@@ -86,22 +70,61 @@ impl Judge {
                 let was_in_doubt = self.is_in_doubt();
                 let is_proven = self.doubt.is_proven(failed.lease);
                 let judgement = self.down(failed, Cause::Destination);
-                match &mut self.outage {
+                let Some(outage) = &mut self.outage else {
+                    return judgement;
+                };
+                if is_proven {
                     // One that the destination knows does not get through either: it is down.
-                    Some(outage) if is_proven => outage.doubted.clear(),
-                    _ => {}
+                    outage.doubted.clear();
                 }
+                // In doubt it is told when a probe has failed as well.
+                let is_told = was_in_doubt && (is_proven || outage.probes == 1);
                 Judgement {
-                    outage_began: judgement.outage_began || was_in_doubt && !self.is_in_doubt(),
+                    outage_began: judgement.outage_began || is_told,
                     ..judgement
                 }
             }
         }
     }
 
+    /// It was on its way when the outage began, and tells nothing new; but it may be the one that is in doubt.
+    pub(super) fn straggled(&mut self, failed: Failed<'_>, several: bool) -> Judgement {
+        let is_doubted = |outage: &mut Outage| outage.doubted == [failed.lease.seq];
+        if self.is_to_blame(&failed, several) && self.outage.take_if(is_doubted).is_some() {
+            return Judgement {
+                outage_ended: true,
+                ..self.blame(failed)
+            };
+        }
+        self.wait_as_asked(&failed);
+        released(false)
+    }
+
+    /// Whether this event is known to break the connection, and not several of them one after another, which is an outage.
+    fn is_to_blame(&self, failed: &Failed<'_>, several: bool) -> bool {
+        let device = failed.lease.device;
+        let is_one_of_few =
+            self.blamed.len() < DEVICES_FAILING_MAX || self.blamed.contains(&device);
+        !several
+            && failed.after.is_none()
+            && self.suspects.contains(&failed.lease.seq)
+            && is_one_of_few
+    }
+
+    /// No probe leaves before the time that the destination names, whoever hears it.
+    fn wait_as_asked(&mut self, failed: &Failed<'_>) {
+        if let (Some(outage), Some(after)) = (&mut self.outage, failed.after) {
+            let asked = failed.now.plus(after.min(self.retry.backoff_max));
+            outage.next_probe = outage.next_probe.max(asked);
+        }
+    }
+
     /// It is this event, and not the destination. What failed with it tells nothing.
     fn blame(&mut self, failed: Failed<'_>) -> Judgement {
         self.doubt.be_wary();
+        if !self.blamed.contains(&failed.lease.device) {
+            self.blamed.push(failed.lease.device);
+        }
         let away = self.doubt.away();
         self.doubt.excuse(away);
         Judgement {
@@ -116,6 +139,7 @@ impl Judge {
             None => (failed.now, 0, 0),
             // Attempts that were on their way when the outage began tell nothing new.
             Some(_) if matches!(self.permit(failed.now), Permit::Wait(_)) => {
+                self.wait_as_asked(&failed);
                 return released(false);
             }
             Some(outage) => (

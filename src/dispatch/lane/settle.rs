@@ -1,6 +1,10 @@
 //! What becomes of the events of a delivery that has ended.
 
-use faceway_core::{Attempt, AttemptResult, Code, Lease, Settled, Settlement, Timestamp, Verdict};
+use std::collections::BTreeSet;
+
+use faceway_core::{
+    Attempt, AttemptResult, Code, DeviceKey, Lease, Settled, Settlement, Timestamp, Verdict,
+};
 use tokio::time::Instant;
 
 use super::super::deliveries::{Ended, Finished};
@@ -23,13 +27,16 @@ impl LaneWork {
         let judgement = self.judge.judge(sent, verdict, now, rand::random());
         let attempt = self.note(sent, &judgement, &ended.finished, now);
         self.remember(sent, &judgement);
-        let buried = matches!(judgement.settled, Settled::Bury { .. });
+        let is_buried = matches!(judgement.settled, Settled::Bury { .. });
+        let buried = sent.first().filter(|_| is_buried).map(|lease| lease.device);
         self.apply(sent, judgement, &attempt);
-        for lease in &*ended.leases {
-            if buried {
-                self.burials.begin(lease.device);
+        // Each once: a device that returned twice would have two messages on their way.
+        let devices: BTreeSet<DeviceKey> = ended.leases.iter().map(|lease| lease.device).collect();
+        for device in devices {
+            if buried == Some(device) {
+                self.burials.begin(device);
             } else {
-                self.hands.returned(lease.device);
+                self.hands.returned(device);
             }
         }
     }
@@ -94,7 +101,7 @@ impl LaneWork {
         if let Settled::Bury { code } = &judgement.settled {
             self.log_buried(sent, code);
         }
-        if judgement.outage_began {
+        if judgement.outage_began && !self.outage_told {
             self.log_outage();
         }
         if judgement.blamed {

@@ -961,7 +961,7 @@ mod tests {
         judge.judge(&first, down(None), at(0), 1.0);
         let probe = &first[1..];
         judge.left(probe);
-        judge.judge(probe, down(Some(30)), at(1), 1.0);
-        assert_eq!(judge.permit(at(1)), Permit::Wait(at(31)), "it is a probe");
+        judge.judge(probe, down(None), at(1), 1.0);
+        assert_eq!(judge.permit(at(1)), Permit::Wait(at(3)), "it is a probe");
     }
 }

@@ -153,8 +153,7 @@ fn listens(config: &GatewayConfig) -> anyhow::Result<()> {
     let Some(tls) = &config.listen.tls else {
         return Ok(());
     };
-    let is_here = |path: &Path| path.exists() && config::unusable(path).is_none();
-    if !is_here(&tls.cert) || !is_here(&tls.key) {
+    if !config::is_usable(&tls.cert) || !config::is_usable(&tls.key) {
         return Ok(());
     }
     config::tls::server(tls).map(drop)

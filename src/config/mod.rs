@@ -14,7 +14,7 @@ use faceway_rules::{AdapterGrammar, Diagnostics, ReadFile, RouteSet, Routes};
 
 pub use environment::strangers;
 pub use gateway::GatewayConfig;
-pub use small::{read_small_file, read_small_text, unusable};
+pub use small::{is_usable, read_small_file, read_small_text, unusable};
 pub use together::together;
 
 /// Where the files are when nobody says.

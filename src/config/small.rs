@@ -36,6 +36,12 @@ pub fn read_small_text(path: &Path) -> Result<String> {
         .map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
+/// Whether a file is there and one that [`read_small_file`] reads, as far as can be told without reading it.
+pub fn is_usable(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|metadata| usable(&metadata).is_ok())
+}
+
 /// Why a file that is there is none that [`read_small_file`] reads, as far as can be told without reading it.
 pub fn unusable(path: &Path) -> Option<Error> {
     usable(&path.metadata().ok()?).err()

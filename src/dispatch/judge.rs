@@ -143,8 +143,7 @@ impl Judge {
 
     /// Whose turn it is to probe: the lowest. An event that has probed in vain three times comes after all others, and
     /// of several such the one that did so last comes last; before them one that has failed alone, perhaps before the
-    /// gateway was started. While it is in doubt whether the destination is down at all,
-    /// devices that it knows come first.
+    /// gateway was started. While it is in doubt whether the destination is down at all, devices that it knows come first.
     pub(super) fn turn(&self, lease: &Lease) -> usize {
         let wearied = self
             .suspects
@@ -203,8 +202,14 @@ impl Judge {
             return released(false);
         };
         let several = events.len() > 1;
-        // Before anything is learnt from the verdict.
-        let suspected = self.doubt.suspected(&self.suspects);
+        // Before it is known that these are back; asked only where it matters, as nearly all verdicts are confirmations.
+        let suspected = match &verdict {
+            Verdict::Retry {
+                scope: Scope::Destination,
+                ..
+            } => self.doubt.suspected(&self.suspects),
+            _ => Vec::new(),
+        };
         let excused = self.doubt.back(events);
         let is_straggler = self.came_back(events);
         match verdict {

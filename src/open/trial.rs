@@ -10,7 +10,7 @@ use faceway_rules::{InboundPlan, OutboundPlan, Routes, Secret};
 use faceway_tls::TlsError;
 
 use super::{dialled, outbound};
-use crate::config::{ConfigError, GatewayConfig, secrets, unusable};
+use crate::config::{ConfigError, GatewayConfig, is_usable, secrets};
 
 /// Tries what the two files name, as far as it is on this machine: a secret or file that is not there is no mistake, as it
 /// is only needed where the gateway runs.
@@ -52,13 +52,12 @@ fn inbound(plan: &InboundPlan, config: &GatewayConfig) -> anyhow::Result<()> {
 }
 
 fn is_here(secrets: Vec<(String, &Secret)>, files: Vec<&Path>) -> bool {
-    let is_file = |path: &Path| path.exists() && unusable(path).is_none();
     let mut secrets = secrets.into_iter().map(|(_, secret)| secret);
     let all = secrets.all(|secret| match secret {
         Secret::Env(name) => std::env::var_os(name).is_some(),
-        Secret::File(path) => is_file(path),
+        Secret::File(path) => is_usable(path),
     });
-    all && files.into_iter().all(is_file)
+    all && files.into_iter().all(is_usable)
 }
 
 fn note(document: &Document, path: &[&str], error: Option<anyhow::Error>) {

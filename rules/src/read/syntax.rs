@@ -99,10 +99,8 @@ fn span(at: std::ops::Range<usize>) -> Span {
 
 /// The help where such a quote stands on the line, outside of a text in proper ones or not.
 fn typographic(text: &str, at: usize) -> Option<&'static str> {
-    let at = text.floor_char_boundary(at.min(text.len()));
-    let begin = text[..at].rfind('\n').map_or(0, |line| line + 1);
-    let line = text[begin..].split('\n').next()?;
-    line.contains(TYPOGRAPHIC)
+    text[line(text, at)]
+        .contains(TYPOGRAPHIC)
         .then_some("typographic quotes such as “ and ” are no quotes here: write \"")
 }
 

@@ -133,6 +133,7 @@ impl Judge {
         }
     }
 
+    /// The destination is down: the lane waits, longer after each probe that fails.
     pub(super) fn down(&mut self, failed: Failed<'_>, cause: Cause) -> Judgement {
         let seq = failed.lease.seq;
         let (since, probes, tried) = match &self.outage {

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::super::deliveries::{Ended, Finished};
 use super::super::judge::Judgement;
-use super::LaneWork;
+use super::{LaneWork, Tools};
+use crate::rhythm::Rhythm;
 
 impl LaneWork {
     pub(super) fn ended(&mut self, ended: &Ended) {
@@ -105,7 +106,7 @@ impl LaneWork {
             self.log_outage();
         }
         if judgement.blamed {
-            self.log_blamed(sent, attempt);
+            self.log_blamed(sent, &attempt.code);
         }
         if self.judge.outage().is_some() {
             // The next probe is the first event again, until it has probed often enough.
@@ -129,35 +130,16 @@ impl LaneWork {
         }
     }
 
-    /// That events are given up, in a rhythm. The id is that of the last one: `faceway why` tells its story.
+    /// That events are given up, in a rhythm.
     fn log_buried(&mut self, sent: &[Lease], code: &Code) {
-        for lease in sent {
-            if let Some(times) = self.buried.note(code.clone(), Instant::now()) {
-                tracing::warn!(
-                    outbound = self.tools.metrics.outbound(),
-                    code = code.as_str(),
-                    times,
-                    event = %lease.id,
-                    "given up: events are buried; see faceway buried list"
-                );
-            }
-        }
+        let said = "given up: events are buried; see faceway buried list";
+        log_events(&mut self.buried, &self.tools, sent, code, said);
     }
 
     /// That one event breaks the connection for all, in a rhythm.
-    fn log_blamed(&mut self, sent: &[Lease], attempt: &Attempt) {
-        let code = attempt.code.clone();
-        for lease in sent {
-            if let Some(times) = self.blamed.note(code.clone(), Instant::now()) {
-                tracing::warn!(
-                    outbound = self.tools.metrics.outbound(),
-                    code = code.as_str(),
-                    times,
-                    event = %lease.id,
-                    "the connection ends whenever this event is sent: it is tried alone, and the others go on"
-                );
-            }
-        }
+    fn log_blamed(&mut self, sent: &[Lease], code: &Code) {
+        let said = "the connection ends whenever this event is sent: it is tried alone, and the others go on";
+        log_events(&mut self.blamed, &self.tools, sent, code, said);
     }
 
     fn log_outage(&mut self) {
@@ -182,6 +164,21 @@ impl LaneWork {
     pub(super) fn settle(&self, settlements: Vec<Settlement>) {
         if !settlements.is_empty() {
             self.tools.spool.settle(self.tools.lane, settlements);
+        }
+    }
+}
+
+/// Says so of these events, when it is time to. The id is that of the last one: `faceway why` tells its story.
+fn log_events(rhythm: &mut Rhythm<Code>, tools: &Tools, sent: &[Lease], code: &Code, said: &str) {
+    for lease in sent {
+        if let Some(times) = rhythm.note(code.clone(), Instant::now()) {
+            tracing::warn!(
+                outbound = tools.metrics.outbound(),
+                code = code.as_str(),
+                times,
+                event = %lease.id,
+                "{said}"
+            );
         }
     }
 }

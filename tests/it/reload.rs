@@ -514,9 +514,11 @@ async fn what_is_no_file_disturbs_nobody() {
     let site = Site::new(&text("all"));
     let gateway = site.start().await;
     let file = site.path().join("routes.toml");
-    std::fs::remove_file(&file).unwrap();
-    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    // Put in its place at once: in between the gateway could see that there is none, which is told otherwise.
+    let pipe = site.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());
+    std::fs::rename(&pipe, &file).unwrap();
     gateway
         .wait_for_metric(RELOADED, |successful| successful == 0.0)
         .await;

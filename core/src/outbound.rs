@@ -64,11 +64,29 @@ pub enum Verdict {
         /// How long it asked us to wait.
         after: Option<Duration>,
     },
+    /// It refused this message, and may refuse all: it does not know us, or not this address (401, 403, 404 …). Which of
+    /// the two it is, only other messages can tell.
+    Refused {
+        /// The protocol's own word.
+        code: Code,
+    },
     /// No retry can cure it.
     Bury {
         /// The protocol's own word.
         code: Code,
     },
+}
+
+impl Verdict {
+    /// The protocol's own word.
+    pub const fn code(&self) -> &Code {
+        match self {
+            Self::Delivered { code }
+            | Self::Retry { code, .. }
+            | Self::Refused { code }
+            | Self::Bury { code } => code,
+        }
+    }
 }
 
 /// What a failure says about later messages.

@@ -63,6 +63,11 @@ pub trait Spool: Send + Sync + 'static {
     /// What is remembered of a lane, the earliest `until` first.
     fn remembered(&self, lane: Lane) -> BoxFuture<'_, Result<Vec<Passed>, SpoolError>>;
 
+    /// Takes burials of this lane back: these events are leased again, before later ones of their devices, with no attempt
+    /// counted. Of events whose burial is durable (after [`Spool::sync`]), and durable when it returns `Ok`. One that is
+    /// not buried any more is passed over.
+    fn take_back(&self, lane: Lane, events: Vec<EventId>) -> BoxFuture<'_, Result<(), SpoolError>>;
+
     /// The outage is over: what this lane parked with [`Parked::Probe`](crate::Parked::Probe) is due now.
     fn wake(&self, lane: Lane);
 

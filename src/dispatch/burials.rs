@@ -35,6 +35,11 @@ impl Burials {
         });
     }
 
+    /// Whether none is on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Waits for the next device that may go on; `None` when none waits.
     pub(super) async fn next(&mut self) -> Option<DeviceKey> {
         // A task that broke off is a defect of the spool; its device stays behind until the lane begins anew.

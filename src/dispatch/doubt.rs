@@ -20,21 +20,44 @@ const AT_EASE: usize = 1024;
 pub(super) struct Doubt {
     proven: HashSet<DeviceKey>,
     by_age: VecDeque<DeviceKey>,
-    /// What is on its way, and whether it is of an unproven device.
-    away: BTreeMap<u64, bool>,
+    /// What is on its way.
+    away: BTreeMap<u64, Away>,
+    /// How often something has left.
+    departures: u64,
     /// They were on their way when another one broke the connection: what became of them tells nothing.
     excused: HashSet<u64>,
     /// Of a wary lane: how many events of unproven devices may be on their way.
     unproven_max: Option<usize>,
 }
 
+struct Away {
+    is_unproven: bool,
+    departure: u64,
+}
+
 impl Doubt {
     /// These are on their way now.
     pub(super) fn left(&mut self, events: &[Lease]) {
+        self.departures += 1;
         for lease in events {
-            let is_unproven = !self.proven.contains(&lease.device);
-            self.away.insert(lease.seq, is_unproven);
+            let away = Away {
+                is_unproven: !self.proven.contains(&lease.device),
+                departure: self.departures,
+            };
+            self.away.insert(lease.seq, away);
         }
+    }
+
+    /// How often something has left.
+    pub(super) const fn departures(&self) -> u64 {
+        self.departures
+    }
+
+    /// The departure with which these left.
+    pub(super) fn departure(&self, events: &[Lease]) -> u64 {
+        let away = events.first().and_then(|lease| self.away.get(&lease.seq));
+        // What is not known to be on its way leaves only now.
+        away.map_or(self.departures + 1, |away| away.departure)
     }
 
     /// These have come back, with whatever verdict; `true` when it tells nothing, if it is a failure.
@@ -86,7 +109,7 @@ impl Doubt {
         if !known.is_empty() {
             return known;
         }
-        let unproven = self.away.iter().filter(|(_, is_unproven)| **is_unproven);
+        let unproven = self.away.iter().filter(|(_, away)| away.is_unproven);
         unproven.map(|(seq, _)| *seq).collect()
     }
 
@@ -114,7 +137,7 @@ impl Doubt {
     pub(super) fn may_leave(&self, lease: &Lease) -> bool {
         self.is_proven(lease)
             || self.unproven_max.is_none_or(|most| {
-                let unproven = self.away.values().filter(|is_unproven| **is_unproven);
+                let unproven = self.away.values().filter(|away| away.is_unproven);
                 unproven.count() < most
             })
     }

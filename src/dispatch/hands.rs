@@ -216,6 +216,12 @@ impl Hands {
             .collect()
     }
 
+    /// Whether one of the events that wait here is such.
+    pub(super) fn any(&self, is_such: impl Fn(&Lease) -> bool) -> bool {
+        let mut waiting = self.devices.values().flat_map(|device| &device.waiting);
+        waiting.any(is_such)
+    }
+
     /// How many events wait here.
     pub(super) const fn waiting(&self) -> usize {
         self.waiting

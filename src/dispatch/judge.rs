@@ -5,19 +5,22 @@
 //! end it is buried. When events of several devices fail alone with no success between them, that is an outage too.
 //!
 //! Events that fail together say nothing of any one of them: they are taken apart and judged alone. Nor does a connection
-//! that breaks under several: `doubt.rs` says who is suspected then, and how it is found out.
+//! that breaks under several: `doubt.rs` says who is suspected then, and how it is found out. What the destination refuses
+//! is compared with what it does with others: `judge/aside.rs`.
 
+mod alone;
+mod aside;
 mod outage;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use faceway_core::{
-    AttemptResult, Code, DeviceKey, Lease, Parked, Scope, Settled, Timestamp, Verdict,
-};
+use faceway_core::{AttemptResult, Code, DeviceKey, Lease, Scope, Settled, Timestamp, Verdict};
 use faceway_rules::Retry;
 
 use super::doubt::Doubt;
+use aside::Asides;
+pub(super) use aside::{Aside, Beside};
 use outage::Cause;
 pub(super) use outage::Outage;
 
@@ -32,8 +35,7 @@ const SUSPECTS_MAX: usize = 64;
 pub(super) struct Judge {
     retry: Retry,
     outage: Option<Outage>,
-    /// Devices whose events failed alone since the last success.
-    failing: Vec<DeviceKey>,
+    asides: Asides,
     /// Events that probed in vain three times before another one got through, or that alone were in doubt when the
     /// connection broke: when one of them brings the destination to a halt once more, it is the event that is to blame.
     suspects: VecDeque<u64>,
@@ -47,6 +49,8 @@ struct Failed<'l> {
     lease: &'l Lease,
     code: Code,
     after: Option<Duration>,
+    /// It was on its way when the outage began.
+    is_straggler: bool,
     now: Timestamp,
     chance: f64,
 }
@@ -75,6 +79,10 @@ pub(super) struct Judgement {
     pub(super) take_apart: bool,
     /// The event breaks the connection, and is not in doubt any more.
     pub(super) blamed: bool,
+    /// It is buried for now: whether that stands is told later.
+    pub(super) set_aside: bool,
+    /// What was set aside and stays buried.
+    pub(super) stands: Vec<Aside>,
 }
 
 impl Judge {
@@ -82,7 +90,7 @@ impl Judge {
         Self {
             retry,
             outage: None,
-            failing: Vec::new(),
+            asides: Asides::default(),
             suspects: VecDeque::new(),
             blamed: Vec::new(),
             doubt: Doubt::default(),
@@ -143,7 +151,7 @@ impl Judge {
 
     /// Whose turn it is to probe: the lowest. An event that has probed in vain three times comes after all others, and
     /// of several such the one that did so last comes last; before them one that has failed alone, perhaps before the
-    /// gateway was started. While it is in doubt whether the destination is down at all, devices that it knows come first.
+    /// gateway was started, and before those what has failed since the last success. While it is in doubt whether the destination is down at all, devices that it knows come first.
     pub(super) fn turn(&self, lease: &Lease) -> usize {
         let wearied = self
             .suspects
@@ -152,6 +160,7 @@ impl Judge {
         match wearied {
             Some(place) => place + 3,
             None if lease.failures > 0 => 2,
+            None if self.has_tried(lease) => 1,
             None => usize::from(self.is_in_doubt() && !self.doubt.is_proven(lease)),
         }
     }
@@ -188,12 +197,13 @@ impl Judge {
         self.suspects.len()
     }
 
-    /// Judges one attempt with one message of these events, for each of them alike. `chance` is from 0 to 1 and spreads
-    /// the pauses.
+    /// Judges one attempt with one message of these events, for each of them alike. `beside` is what the
+    /// lane has at hand besides. `chance` is from 0 to 1 and spreads the pauses.
     pub(super) fn judge(
         &mut self,
         events: &[Lease],
         verdict: Verdict,
+        beside: Beside,
         now: Timestamp,
         chance: f64,
     ) -> Judgement {
@@ -210,21 +220,35 @@ impl Judge {
             } => self.doubt.suspected(&self.suspects),
             _ => Vec::new(),
         };
+        let departure = self.doubt.departure(events);
         let excused = self.doubt.back(events);
         let is_straggler = self.came_back(events);
         match verdict {
-            Verdict::Delivered { .. } => self.delivered(events, is_straggler),
+            Verdict::Delivered { .. } => self.delivered(events, is_straggler, departure),
             Verdict::Bury { .. } if several => self.together(false),
             Verdict::Bury { code } => self.incurable(code),
-            Verdict::Retry {
+            Verdict::Refused { .. }
+            | Verdict::Retry {
                 scope: Scope::Message,
                 ..
             } if several => self.together(true),
+            Verdict::Refused { code } => {
+                let failed = Failed {
+                    lease,
+                    code,
+                    after: None,
+                    is_straggler,
+                    now,
+                    chance,
+                };
+                self.refused(failed, beside)
+            }
             Verdict::Retry { scope, code, after } => {
                 let failed = Failed {
                     lease,
                     code,
                     after,
+                    is_straggler,
                     now,
                     chance,
                 };
@@ -232,14 +256,14 @@ impl Judge {
                     Scope::Destination if excused && failed.after.is_none() => released(false),
                     Scope::Destination if is_straggler => self.straggled(failed, several),
                     Scope::Destination => self.broke(failed, several, suspected),
-                    Scope::Message => self.alone(failed),
+                    Scope::Message => self.alone(failed, beside),
                 }
             }
         }
     }
 
-    fn delivered(&mut self, events: &[Lease], is_straggler: bool) -> Judgement {
-        self.failing.clear();
+    fn delivered(&mut self, events: &[Lease], is_straggler: bool, departure: u64) -> Judgement {
+        let stands = self.asides.compared(events, departure);
         self.blamed.clear();
         self.suspects
             .retain(|seq| events.iter().all(|lease| lease.seq != *seq));
@@ -259,6 +283,7 @@ impl Judge {
             settled: Settled::Done,
             result: AttemptResult::Delivered,
             outage_ended: ended.is_some(),
+            stands,
             ..released(false)
         }
     }
@@ -286,56 +311,6 @@ impl Judge {
         }
     }
 
-    fn alone(&mut self, failed: Failed<'_>) -> Judgement {
-        if !self.failing.contains(&failed.lease.device) {
-            self.failing.push(failed.lease.device);
-        }
-        let many = self.failing.len() >= DEVICES_FAILING_MAX;
-        let many_before = self
-            .outage
-            .as_ref()
-            .is_some_and(|outage| outage.cause == Cause::ManyAlone);
-        if many || many_before {
-            self.failing.truncate(DEVICES_FAILING_MAX);
-            return self.down(failed, Cause::ManyAlone);
-        }
-        let outage_ended = self.outage.take().is_some();
-        Judgement {
-            outage_ended,
-            ..self.park_or_bury(failed)
-        }
-    }
-
-    fn park_or_bury(&self, failed: Failed<'_>) -> Judgement {
-        let failures = failed.lease.failures.saturating_add(1);
-        let age = failed.now.since(failed.lease.received_at);
-        let spent = self
-            .retry
-            .attempts_max
-            .is_some_and(|most| failures >= most.get());
-        let old = self.retry.age_max.is_some_and(|most| age >= most);
-        let (settled, result) = if spent || old {
-            (Settled::Bury { code: failed.code }, AttemptResult::Buried)
-        } else {
-            let until =
-                failed
-                    .now
-                    .plus(self.pause(failed.lease.failures, failed.after, failed.chance));
-            (
-                Settled::Park {
-                    until,
-                    why: Parked::Alone,
-                },
-                AttemptResult::Retry,
-            )
-        };
-        Judgement {
-            settled,
-            result,
-            ..released(false)
-        }
-    }
-
     fn suspect(&mut self, seq: u64) {
         self.suspects.retain(|known| *known != seq);
         self.suspects.push_back(seq);
@@ -357,7 +332,7 @@ impl Judge {
     }
 }
 
-const fn released(outage_began: bool) -> Judgement {
+fn released(outage_began: bool) -> Judgement {
     Judgement {
         settled: Settled::Release,
         result: AttemptResult::Retry,
@@ -365,13 +340,15 @@ const fn released(outage_began: bool) -> Judgement {
         outage_ended: false,
         take_apart: false,
         blamed: false,
+        set_aside: false,
+        stands: Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use faceway_core::{EventId, Private};
+    use faceway_core::{EventId, Parked, Private};
 
     fn judge(attempts_max: u32) -> Judge {
         Judge::new(Retry {
@@ -427,7 +404,13 @@ mod tests {
         let mut pauses = Vec::new();
         for round in 0..9 {
             // Another device every time, so that no event probes three times.
-            let judgement = judge.judge(&[lease(round, round, 0)], down(None), now, 1.0);
+            let judgement = judge.judge(
+                &[lease(round, round, 0)],
+                down(None),
+                Beside::Nothing,
+                now,
+                1.0,
+            );
             assert_eq!(judgement.settled, Settled::Release, "round {round}");
             assert_eq!(judgement.outage_began, round == 0);
             let Permit::Wait(until) = judge.permit(now) else {
@@ -439,7 +422,7 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert!(
             judge
-                .judge(&[lease(9, 9, 0)], delivered(), now, 1.0)
+                .judge(&[lease(9, 9, 0)], delivered(), Beside::Nothing, now, 1.0)
                 .outage_ended
         );
         assert_eq!(judge.permit(now), Permit::Open);
@@ -449,13 +432,13 @@ mod tests {
     fn a_probe_that_is_asked_for_leaves_at_once_and_counts_as_one() {
         let mut judge = judge(2);
         assert!(!judge.probe_now(at(0)), "nothing waits");
-        judge.judge(&[lease(1, 1, 0)], down(None), at(0), 1.0);
-        judge.judge(&[lease(1, 1, 0)], down(None), at(1), 1.0);
+        judge.judge(&[lease(1, 1, 0)], down(None), Beside::Nothing, at(0), 1.0);
+        judge.judge(&[lease(1, 1, 0)], down(None), Beside::Nothing, at(1), 1.0);
         assert_eq!(judge.permit(at(1)), Permit::Wait(at(3)));
         assert!(judge.probe_now(at(1)));
         assert_eq!(judge.permit(at(1)), Permit::Probe);
         assert!(!judge.probe_now(at(1)), "it may leave already");
-        let judgement = judge.judge(&[lease(1, 1, 0)], down(None), at(1), 1.0);
+        let judgement = judge.judge(&[lease(1, 1, 0)], down(None), Beside::Nothing, at(1), 1.0);
         assert_eq!(judgement.settled, Settled::Release, "nothing is counted");
         assert_eq!(judge.permit(at(1)), Permit::Wait(at(5)));
     }
@@ -463,9 +446,21 @@ mod tests {
     #[test]
     fn retry_after_is_honoured_up_to_the_longest_pause() {
         let mut judge = judge(0);
-        judge.judge(&[lease(1, 1, 0)], down(Some(20)), at(0), 0.0);
+        judge.judge(
+            &[lease(1, 1, 0)],
+            down(Some(20)),
+            Beside::Nothing,
+            at(0),
+            0.0,
+        );
         assert_eq!(judge.permit(at(0)), Permit::Wait(at(20)));
-        judge.judge(&[lease(1, 1, 0)], down(Some(3600)), at(20), 0.0);
+        judge.judge(
+            &[lease(1, 1, 0)],
+            down(Some(3600)),
+            Beside::Nothing,
+            at(20),
+            0.0,
+        );
         assert_eq!(judge.permit(at(20)), Permit::Wait(at(80)));
     }
 
@@ -478,7 +473,13 @@ mod tests {
             let seq = (1..=3)
                 .min_by_key(|seq| judge.turn(&lease(*seq, *seq, 0)))
                 .unwrap();
-            judge.judge(&[lease(seq, seq, 0)], down(Some(4)), now, 0.0);
+            judge.judge(
+                &[lease(seq, seq, 0)],
+                down(Some(4)),
+                Beside::Nothing,
+                now,
+                0.0,
+            );
             let Permit::Wait(until) = judge.permit(now) else {
                 panic!("an outage must wait")
             };
@@ -486,9 +487,15 @@ mod tests {
             now = until;
         }
         let asked = now.plus_millis(1);
-        judge.judge(&[lease(9, 9, 0)], down(Some(4)), now, 0.0);
+        judge.judge(&[lease(9, 9, 0)], down(Some(4)), Beside::Nothing, now, 0.0);
         assert!(judge.probe_now(asked));
-        judge.judge(&[lease(9, 9, 0)], down(Some(4)), asked, 0.0);
+        judge.judge(
+            &[lease(9, 9, 0)],
+            down(Some(4)),
+            Beside::Nothing,
+            asked,
+            0.0,
+        );
         assert!(
             matches!(judge.permit(asked), Permit::Wait(until) if until.since(asked) >= Duration::from_secs(4))
         );
@@ -497,9 +504,9 @@ mod tests {
     #[test]
     fn what_was_on_its_way_when_the_outage_began_lengthens_no_pause() {
         let mut judge = judge(0);
-        judge.judge(&[lease(1, 1, 0)], down(None), at(0), 1.0);
-        judge.judge(&[lease(2, 2, 0)], down(None), at(0), 1.0);
-        judge.judge(&[lease(3, 3, 0)], down(None), at(0), 1.0);
+        judge.judge(&[lease(1, 1, 0)], down(None), Beside::Nothing, at(0), 1.0);
+        judge.judge(&[lease(2, 2, 0)], down(None), Beside::Nothing, at(0), 1.0);
+        judge.judge(&[lease(3, 3, 0)], down(None), Beside::Nothing, at(0), 1.0);
         assert_eq!(judge.permit(at(0)), Permit::Wait(at(1)));
     }
 
@@ -509,7 +516,11 @@ mod tests {
         let mut now = at(0);
         let mut settled = Vec::new();
         for _ in 0..4 {
-            settled.push(judge.judge(&[lease(1, 1, 0)], down(None), now, 1.0).settled);
+            settled.push(
+                judge
+                    .judge(&[lease(1, 1, 0)], down(None), Beside::Nothing, now, 1.0)
+                    .settled,
+            );
             let Permit::Wait(until) = judge.permit(now) else {
                 panic!("an outage must wait")
             };
@@ -529,9 +540,9 @@ mod tests {
             ),
             "three probes, then another's turn"
         );
-        let next = judge.judge(&[lease(2, 2, 0)], delivered(), now, 1.0);
+        let next = judge.judge(&[lease(2, 2, 0)], delivered(), Beside::Nothing, now, 1.0);
         assert!(next.outage_ended);
-        let again = judge.judge(&[lease(1, 1, 0)], down(None), now, 1.0);
+        let again = judge.judge(&[lease(1, 1, 0)], down(None), Beside::Nothing, now, 1.0);
         assert!(
             matches!(
                 again.settled,
@@ -555,7 +566,7 @@ mod tests {
             let seq = (1..=3)
                 .min_by_key(|seq| judge.turn(&lease(*seq, *seq, 0)))
                 .unwrap();
-            judge.judge(&[lease(seq, seq, 0)], down(None), now, 1.0);
+            judge.judge(&[lease(seq, seq, 0)], down(None), Beside::Nothing, now, 1.0);
             probes.push(seq);
             let Permit::Wait(until) = judge.permit(now) else {
                 panic!("an outage must wait")
@@ -574,14 +585,20 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_lengthens_no_pause() {
         let mut judge = judge(0);
-        judge.judge(&[lease(1, 1, 0)], down(None), at(1_000_000), 1.0);
+        judge.judge(
+            &[lease(1, 1, 0)],
+            down(None),
+            Beside::Nothing,
+            at(1_000_000),
+            1.0,
+        );
         assert_eq!(
             judge.permit(at(1_000_000)),
             Permit::Wait(at(1_000_001)),
             "before it was set"
         );
         assert_eq!(judge.permit(at(0)), Permit::Probe);
-        let probe = judge.judge(&[lease(1, 1, 0)], down(None), at(0), 1.0);
+        let probe = judge.judge(&[lease(1, 1, 0)], down(None), Beside::Nothing, at(0), 1.0);
         assert_eq!(probe.settled, Settled::Release);
         assert_eq!(judge.permit(at(0)), Permit::Wait(at(2)), "no storm");
     }
@@ -589,7 +606,7 @@ mod tests {
     #[test]
     fn an_event_that_fails_alone_is_parked_and_in_the_end_buried() {
         let mut judge = judge(3);
-        let parked = judge.judge(&[lease(1, 1, 0)], failed(), at(0), 1.0);
+        let parked = judge.judge(&[lease(1, 1, 0)], failed(), Beside::Nothing, at(0), 1.0);
         assert_eq!(
             parked.settled,
             Settled::Park {
@@ -597,7 +614,7 @@ mod tests {
                 why: Parked::Alone
             }
         );
-        let parked = judge.judge(&[lease(1, 1, 1)], failed(), at(1), 1.0);
+        let parked = judge.judge(&[lease(1, 1, 1)], failed(), Beside::Nothing, at(1), 1.0);
         assert_eq!(
             parked.settled,
             Settled::Park {
@@ -605,7 +622,7 @@ mod tests {
                 why: Parked::Alone
             }
         );
-        let buried = judge.judge(&[lease(1, 1, 2)], failed(), at(3), 1.0);
+        let buried = judge.judge(&[lease(1, 1, 2)], failed(), Beside::Nothing, at(3), 1.0);
         assert_eq!(
             buried.settled,
             Settled::Bury {
@@ -624,14 +641,20 @@ mod tests {
         let mut judge = judge(0);
         assert!(matches!(
             judge
-                .judge(&[lease(1, 1, 1_000_000)], failed(), at(0), 1.0)
+                .judge(
+                    &[lease(1, 1, 1_000_000)],
+                    failed(),
+                    Beside::Nothing,
+                    at(0),
+                    1.0
+                )
                 .settled,
             Settled::Park { .. }
         ));
         judge.retry.age_max = Some(Duration::from_secs(10));
         assert!(matches!(
             judge
-                .judge(&[lease(1, 1, 0)], failed(), at(10), 1.0)
+                .judge(&[lease(1, 1, 0)], failed(), Beside::Nothing, at(10), 1.0)
                 .settled,
             Settled::Bury { .. }
         ));
@@ -642,27 +665,27 @@ mod tests {
         let mut judge = judge(2);
         assert!(
             !judge
-                .judge(&[lease(1, 1, 0)], failed(), at(0), 1.0)
+                .judge(&[lease(1, 1, 0)], failed(), Beside::Nothing, at(0), 1.0)
                 .outage_began
         );
         assert!(
             !judge
-                .judge(&[lease(2, 2, 0)], failed(), at(0), 1.0)
+                .judge(&[lease(2, 2, 0)], failed(), Beside::Nothing, at(0), 1.0)
                 .outage_began
         );
-        let third = judge.judge(&[lease(3, 3, 1)], failed(), at(0), 1.0);
+        let third = judge.judge(&[lease(3, 3, 1)], failed(), Beside::Nothing, at(0), 1.0);
         assert!(third.outage_began);
         assert_eq!(third.settled, Settled::Release, "no attempt is counted");
-        let probe = judge.judge(&[lease(3, 3, 1)], failed(), at(1), 1.0);
+        let probe = judge.judge(&[lease(3, 3, 1)], failed(), Beside::Nothing, at(1), 1.0);
         assert_eq!(probe.settled, Settled::Release);
         assert!(
             judge
-                .judge(&[lease(4, 4, 0)], delivered(), at(5), 1.0)
+                .judge(&[lease(4, 4, 0)], delivered(), Beside::Nothing, at(5), 1.0)
                 .outage_ended
         );
         assert!(
             !judge
-                .judge(&[lease(5, 5, 0)], failed(), at(5), 1.0)
+                .judge(&[lease(5, 5, 0)], failed(), Beside::Nothing, at(5), 1.0)
                 .outage_began,
             "a success wipes the slate"
         );
@@ -674,18 +697,30 @@ mod tests {
         for device in 0..20 {
             assert!(
                 !judge
-                    .judge(&[lease(device, device, 0)], failed(), at(0), 1.0)
+                    .judge(
+                        &[lease(device, device, 0)],
+                        failed(),
+                        Beside::Nothing,
+                        at(0),
+                        1.0
+                    )
                     .outage_began
             );
-            judge.judge(&[lease(100 + device, 100, 0)], delivered(), at(0), 1.0);
+            judge.judge(
+                &[lease(100 + device, 100, 0)],
+                delivered(),
+                Beside::Nothing,
+                at(0),
+                1.0,
+            );
         }
     }
 
     #[test]
     fn a_destination_that_answers_again_ends_the_outage_whatever_it_says() {
         let mut judge = judge(3);
-        judge.judge(&[lease(1, 1, 0)], down(None), at(0), 1.0);
-        let alone = judge.judge(&[lease(1, 1, 0)], failed(), at(1), 1.0);
+        judge.judge(&[lease(1, 1, 0)], down(None), Beside::Nothing, at(0), 1.0);
+        let alone = judge.judge(&[lease(1, 1, 0)], failed(), Beside::Nothing, at(1), 1.0);
         assert!(alone.outage_ended);
         assert!(
             matches!(
@@ -697,12 +732,13 @@ mod tests {
             ),
             "and the event counts as alone"
         );
-        judge.judge(&[lease(2, 2, 0)], down(None), at(2), 1.0);
+        judge.judge(&[lease(2, 2, 0)], down(None), Beside::Nothing, at(2), 1.0);
         let buried = judge.judge(
             &[lease(2, 2, 0)],
             Verdict::Bury {
                 code: Code::status(422),
             },
+            Beside::Nothing,
             at(4),
             1.0,
         );
@@ -724,13 +760,13 @@ mod tests {
         for verdict in [failed(), incurable()] {
             let mut judge = judge(1);
             for _ in 0..5 {
-                let judgement = judge.judge(&three(), verdict.clone(), at(0), 1.0);
+                let judgement = judge.judge(&three(), verdict.clone(), Beside::Nothing, at(0), 1.0);
                 assert!(judgement.take_apart);
                 assert_eq!(judgement.settled, Settled::Release);
                 assert_eq!(judgement.result, AttemptResult::Retry);
                 assert_eq!(judge.permit(at(0)), Permit::Open, "it is no outage either");
             }
-            let alone = judge.judge(&three()[..1], verdict, at(0), 1.0);
+            let alone = judge.judge(&three()[..1], verdict, Beside::Nothing, at(0), 1.0);
             assert!(!alone.take_apart);
             assert!(matches!(alone.settled, Settled::Bury { .. }), "now it is");
         }
@@ -739,11 +775,11 @@ mod tests {
     #[test]
     fn an_outage_is_one_for_several_as_for_one() {
         let mut judge = judge(1);
-        let judgement = judge.judge(&three(), down(Some(20)), at(0), 1.0);
+        let judgement = judge.judge(&three(), down(Some(20)), Beside::Nothing, at(0), 1.0);
         assert!(judgement.outage_began && !judgement.take_apart);
         assert_eq!(judgement.settled, Settled::Release);
         assert_eq!(judge.permit(at(0)), Permit::Wait(at(20)));
-        let judgement = judge.judge(&three(), delivered(), at(20), 1.0);
+        let judgement = judge.judge(&three(), delivered(), Beside::Nothing, at(20), 1.0);
         assert!(judgement.outage_ended);
         assert_eq!(judgement.settled, Settled::Done);
     }
@@ -752,36 +788,54 @@ mod tests {
     fn what_is_said_of_several_ends_an_outage_unless_events_failed_alone() {
         for verdict in [failed(), incurable()] {
             let mut judge = judge(0);
-            judge.judge(&[lease(9, 9, 0)], down(None), at(0), 1.0);
-            assert!(judge.judge(&three(), verdict, at(0), 1.0).outage_ended);
+            judge.judge(&[lease(9, 9, 0)], down(None), Beside::Nothing, at(0), 1.0);
+            assert!(
+                judge
+                    .judge(&three(), verdict, Beside::Nothing, at(0), 1.0)
+                    .outage_ended
+            );
             assert_eq!(judge.permit(at(0)), Permit::Open);
         }
         let mut judge = judge(0);
         for device in 1..=3 {
-            judge.judge(&[lease(device, device, 0)], failed(), at(0), 1.0);
+            judge.judge(
+                &[lease(device, device, 0)],
+                failed(),
+                Beside::Nothing,
+                at(0),
+                1.0,
+            );
         }
-        assert!(!judge.judge(&three(), failed(), at(0), 1.0).outage_ended);
+        assert!(
+            !judge
+                .judge(&three(), failed(), Beside::Nothing, at(0), 1.0)
+                .outage_ended
+        );
         assert!(matches!(judge.permit(at(0)), Permit::Wait(_)));
-        assert!(judge.judge(&three(), incurable(), at(0), 1.0).outage_ended);
+        assert!(
+            judge
+                .judge(&three(), incurable(), Beside::Nothing, at(0), 1.0)
+                .outage_ended
+        );
     }
 
     #[test]
     fn pauses_are_spread() {
         let mut judge = judge(0);
-        judge.judge(&[lease(1, 1, 0)], down(None), at(0), 0.0);
+        judge.judge(&[lease(1, 1, 0)], down(None), Beside::Nothing, at(0), 0.0);
         assert_eq!(judge.permit(at(0)), Permit::Wait(at(0).plus_millis(500)));
     }
 
     /// One device that the destination knows, and one that it does not, both on their way when the connection breaks.
     fn broken(judge: &mut Judge) -> [Lease; 2] {
-        judge.judge(&[lease(1, 1, 0)], delivered(), at(0), 1.0);
+        judge.judge(&[lease(1, 1, 0)], delivered(), Beside::Nothing, at(0), 1.0);
         let (known, unknown) = (lease(2, 1, 0), lease(3, 2, 0));
         let both = [known, unknown];
         judge.left(&both);
-        let first = judge.judge(&both[..1], down(None), at(0), 1.0);
+        let first = judge.judge(&both[..1], down(None), Beside::Nothing, at(0), 1.0);
         assert!(!first.outage_began, "that is not known yet");
         assert_eq!(judge.permit(at(0)), Permit::Probe, "at once");
-        let straggler = judge.judge(&both[1..], down(None), at(0), 1.0);
+        let straggler = judge.judge(&both[1..], down(None), Beside::Nothing, at(0), 1.0);
         assert_eq!(straggler, released(false));
         assert!(judge.turn(&both[0]) < judge.turn(&both[1]));
         both
@@ -793,7 +847,7 @@ mod tests {
         let both = broken(&mut judge);
         assert!(
             judge
-                .judge(&both[..1], delivered(), at(0), 1.0)
+                .judge(&both[..1], delivered(), Beside::Nothing, at(0), 1.0)
                 .outage_ended
         );
         assert!(judge.is_wary() && judge.goes_alone(&both[1]));
@@ -802,7 +856,7 @@ mod tests {
         assert!(judge.may_leave(&unknown[0]));
         judge.left(unknown);
         assert!(judge.may_leave(&other) && !judge.may_leave(&lease(9, 9, 0)));
-        let parked = judge.judge(unknown, down(None), at(0), 1.0);
+        let parked = judge.judge(unknown, down(None), Beside::Nothing, at(0), 1.0);
         assert!(
             parked.blamed
                 && matches!(
@@ -813,14 +867,20 @@ mod tests {
                     }
                 )
         );
-        let taken_along = judge.judge(std::slice::from_ref(&other), down(None), at(0), 1.0);
+        let taken_along = judge.judge(
+            std::slice::from_ref(&other),
+            down(None),
+            Beside::Nothing,
+            at(0),
+            1.0,
+        );
         assert_eq!(taken_along, released(false));
         assert_eq!(judge.permit(at(0)), Permit::Open);
         // It comes back later than what it took along, and has been tried before.
         let again = lease(3, 2, 1);
         judge.left(&[again.clone(), other.clone()]);
-        judge.judge(&[other], down(None), at(1), 1.0);
-        let buried = judge.judge(&[again], down(None), at(1), 1.0);
+        judge.judge(&[other], down(None), Beside::Nothing, at(1), 1.0);
+        let buried = judge.judge(&[again], down(None), Beside::Nothing, at(1), 1.0);
         assert!(matches!(buried.settled, Settled::Bury { .. }) && buried.outage_ended);
         assert_eq!(judge.permit(at(1)), Permit::Open);
     }
@@ -830,11 +890,11 @@ mod tests {
         let mut judge = judge(1);
         let both = broken(&mut judge);
         judge.left(&both[..1]);
-        let probe = judge.judge(&both[..1], down(None), at(0), 1.0);
+        let probe = judge.judge(&both[..1], down(None), Beside::Nothing, at(0), 1.0);
         assert!(probe.outage_began && probe.settled == Settled::Release);
         assert!(matches!(judge.permit(at(0)), Permit::Wait(_)));
         assert_eq!(judge.turn(&both[1]), 0, "in their order, as ever");
-        judge.judge(&both[..1], delivered(), at(9), 1.0);
+        judge.judge(&both[..1], delivered(), Beside::Nothing, at(9), 1.0);
         assert!(!judge.is_wary());
     }
 
@@ -843,11 +903,15 @@ mod tests {
         let mut judge = judge(1);
         let unknown = [lease(1, 1, 0)];
         judge.left(&unknown);
-        assert!(judge.judge(&unknown, down(None), at(0), 1.0).outage_began);
-        judge.judge(&unknown, delivered(), at(9), 1.0);
+        assert!(
+            judge
+                .judge(&unknown, down(None), Beside::Nothing, at(0), 1.0)
+                .outage_began
+        );
+        judge.judge(&unknown, delivered(), Beside::Nothing, at(9), 1.0);
         let unknown = [lease(2, 2, 0)];
         judge.left(&unknown);
-        judge.judge(&unknown, down(Some(20)), at(9), 1.0);
+        judge.judge(&unknown, down(Some(20)), Beside::Nothing, at(9), 1.0);
         assert_eq!(judge.permit(at(9)), Permit::Wait(at(29)));
     }
 
@@ -855,12 +919,12 @@ mod tests {
     fn a_wary_lane_is_at_ease_again_when_others_are_taken() {
         let mut judge = judge(1);
         let both = broken(&mut judge);
-        judge.judge(&both[..1], delivered(), at(0), 1.0);
+        judge.judge(&both[..1], delivered(), Beside::Nothing, at(0), 1.0);
         for device in 10..20 {
             assert!(judge.is_wary());
             let new = [lease(device, device, 0)];
             judge.left(&new);
-            judge.judge(&new, delivered(), at(0), 1.0);
+            judge.judge(&new, delivered(), Beside::Nothing, at(0), 1.0);
         }
         assert!(!judge.is_wary());
     }
@@ -868,12 +932,22 @@ mod tests {
     #[test]
     fn a_success_from_before_the_break_blames_nobody() {
         let mut judge = judge(1);
-        judge.judge(&[lease(1, 1, 0), lease(2, 2, 0)], delivered(), at(0), 1.0);
+        judge.judge(
+            &[lease(1, 1, 0), lease(2, 2, 0)],
+            delivered(),
+            Beside::Nothing,
+            at(0),
+            1.0,
+        );
         let [first, second, unknown] = [lease(3, 1, 0), lease(4, 2, 0), lease(5, 3, 0)];
         judge.left(&[first.clone(), second.clone(), unknown.clone()]);
-        judge.judge(&[first], down(None), at(0), 1.0);
-        assert!(judge.judge(&[second], delivered(), at(0), 1.0).outage_ended);
-        let judgement = judge.judge(&[unknown], down(None), at(0), 1.0);
+        judge.judge(&[first], down(None), Beside::Nothing, at(0), 1.0);
+        assert!(
+            judge
+                .judge(&[second], delivered(), Beside::Nothing, at(0), 1.0)
+                .outage_ended
+        );
+        let judgement = judge.judge(&[unknown], down(None), Beside::Nothing, at(0), 1.0);
         assert_eq!(judgement, released(false));
         assert!(judge.is_in_doubt(), "a new probe decides");
     }
@@ -881,12 +955,12 @@ mod tests {
     #[test]
     fn several_that_are_blamed_one_after_another_are_an_outage() {
         let mut judge = judge(1);
-        judge.judge(&[lease(1, 1, 0)], delivered(), at(0), 1.0);
+        judge.judge(&[lease(1, 1, 0)], delivered(), Beside::Nothing, at(0), 1.0);
         judge.suspects.extend(11..=14);
         for device in 11..=14 {
             let suspect = [lease(device, device, 0)];
             judge.left(&suspect);
-            let judgement = judge.judge(&suspect, down(None), at(0), 1.0);
+            let judgement = judge.judge(&suspect, down(None), Beside::Nothing, at(0), 1.0);
             assert_eq!(judgement.blamed, device < 14, "{device}");
         }
         assert!(judge.is_in_doubt());
@@ -900,40 +974,56 @@ mod tests {
         judge_first(&mut one);
         let both = [lease(2, 1, 0), lease(3, 2, 0)];
         one.left(&both);
-        one.judge(&both[..1], down(None), at(0), 1.0);
-        one.judge(&both[1..], down(Some(30)), at(0), 1.0);
+        one.judge(&both[..1], down(None), Beside::Nothing, at(0), 1.0);
+        one.judge(&both[1..], down(Some(30)), Beside::Nothing, at(0), 1.0);
         assert_eq!(one.permit(at(0)), Permit::Wait(at(30)));
         // One that a blamed event took along, and that event itself.
         let mut one = judge(1);
         judge_first(&mut one);
         one.suspects.push_back(3);
         one.left(&both);
-        assert!(one.judge(&both[1..], down(None), at(0), 1.0).blamed);
-        one.judge(&both[..1], down(Some(30)), at(0), 1.0);
+        assert!(
+            one.judge(&both[1..], down(None), Beside::Nothing, at(0), 1.0)
+                .blamed
+        );
+        one.judge(&both[..1], down(Some(30)), Beside::Nothing, at(0), 1.0);
         assert_eq!(one.permit(at(0)), Permit::Wait(at(30)));
         let mut one = judge(1);
         judge_first(&mut one);
         one.suspects.push_back(3);
         one.left(&both);
-        assert!(!one.judge(&both[1..], down(Some(30)), at(0), 1.0).blamed);
+        assert!(
+            !one.judge(&both[1..], down(Some(30)), Beside::Nothing, at(0), 1.0)
+                .blamed
+        );
         assert_eq!(one.permit(at(0)), Permit::Wait(at(30)));
     }
 
     fn judge_first(judge: &mut Judge) {
-        judge.judge(&[lease(1, 1, 0)], delivered(), at(0), 1.0);
+        judge.judge(&[lease(1, 1, 0)], delivered(), Beside::Nothing, at(0), 1.0);
     }
 
     #[test]
     fn one_that_is_suspected_is_to_blame_whoever_comes_back_first() {
         let mut judge = judge(2);
-        judge.judge(&[lease(1, 1, 0), lease(2, 2, 0)], delivered(), at(0), 1.0);
+        judge.judge(
+            &[lease(1, 1, 0), lease(2, 2, 0)],
+            delivered(),
+            Beside::Nothing,
+            at(0),
+            1.0,
+        );
         judge.suspects.push_back(5);
         // Of a device that the destination knows, beside one that it does not.
         let [suspect, known, unknown] = [lease(5, 1, 0), lease(6, 2, 0), lease(7, 7, 0)];
         judge.left(&[suspect.clone(), known.clone(), unknown.clone()]);
-        judge.judge(&[known], down(None), at(0), 1.0);
-        judge.judge(&[unknown], down(None), at(0), 1.0);
-        assert!(judge.judge(&[suspect], down(None), at(0), 1.0).blamed);
+        judge.judge(&[known], down(None), Beside::Nothing, at(0), 1.0);
+        judge.judge(&[unknown], down(None), Beside::Nothing, at(0), 1.0);
+        assert!(
+            judge
+                .judge(&[suspect], down(None), Beside::Nothing, at(0), 1.0)
+                .blamed
+        );
         assert_eq!(judge.permit(at(0)), Permit::Open);
     }
 
@@ -943,9 +1033,17 @@ mod tests {
         judge_first(&mut judge);
         let unknown = [lease(2, 2, 0)];
         judge.left(&unknown);
-        assert!(!judge.judge(&unknown, down(None), at(0), 1.0).outage_began);
+        assert!(
+            !judge
+                .judge(&unknown, down(None), Beside::Nothing, at(0), 1.0)
+                .outage_began
+        );
         judge.left(&unknown);
-        assert!(judge.judge(&unknown, down(None), at(0), 1.0).outage_began);
+        assert!(
+            judge
+                .judge(&unknown, down(None), Beside::Nothing, at(0), 1.0)
+                .outage_began
+        );
         assert!(judge.is_in_doubt());
     }
 
@@ -962,11 +1060,64 @@ mod tests {
         let (first, second) = ([lease(1, 1, 0), lease(2, 2, 0)], [lease(3, 3, 0)]);
         judge.left(&first);
         judge.left(&second);
-        judge.judge(&second, down(None), at(0), 1.0);
-        judge.judge(&first, down(None), at(0), 1.0);
+        judge.judge(&second, down(None), Beside::Nothing, at(0), 1.0);
+        judge.judge(&first, down(None), Beside::Nothing, at(0), 1.0);
         let probe = &first[1..];
         judge.left(probe);
-        judge.judge(probe, down(None), at(1), 1.0);
+        judge.judge(probe, down(None), Beside::Nothing, at(1), 1.0);
         assert_eq!(judge.permit(at(1)), Permit::Wait(at(3)), "it is a probe");
+    }
+
+    fn refused() -> Verdict {
+        Verdict::Refused {
+            code: Code::status(401),
+        }
+    }
+
+    #[test]
+    fn a_success_that_left_before_a_refusal_says_nothing_of_it() {
+        let mut judge = judge(1);
+        let [early, bad, late] = [1, 2, 3].map(|seq| [lease(seq, seq, 0)]);
+        judge.left(&early);
+        judge.left(&bad);
+        assert!(
+            judge
+                .judge(&bad, refused(), Beside::Nothing, at(0), 1.0)
+                .set_aside
+        );
+        let first = judge.judge(&early, delivered(), Beside::Nothing, at(0), 1.0);
+        assert!(first.stands.is_empty() && judge.has_set_aside());
+        judge.left(&late);
+        let second = judge.judge(&late, delivered(), Beside::Nothing, at(0), 1.0);
+        assert!(second.stands.len() == 1 && !judge.has_set_aside());
+    }
+
+    #[test]
+    fn what_is_behind_a_refused_probe_is_tried_at_once() {
+        let mut judge = judge(1);
+        let bad = [lease(1, 1, 0)];
+        judge.judge(&bad, refused(), Beside::Nothing, at(0), 1.0);
+        assert!(judge.nothing_is_left(at(0), 1.0));
+        judge.taken_back();
+        assert_eq!(judge.permit(at(0)), Permit::Wait(at(1)));
+        let again = judge.judge(&bad, refused(), Beside::New, at(0), 1.0);
+        assert!(again.set_aside && matches!(again.settled, Settled::Bury { .. }));
+        assert_eq!(judge.permit(at(0)), Permit::Probe);
+        let behind = judge.judge(&[lease(2, 1, 0)], delivered(), Beside::Nothing, at(1), 1.0);
+        assert!(behind.outage_ended && behind.stands.len() == 1);
+        // It is not asked twice about one that was refused beside others.
+        judge.retry.attempts_max = std::num::NonZeroU32::new(2);
+        judge.judge(&[lease(3, 1, 0)], failed(), Beside::Nothing, at(2), 1.0);
+        judge.judge(&[lease(4, 2, 0)], delivered(), Beside::Nothing, at(2), 1.0);
+        let spent = judge.judge(&[lease(3, 1, 1)], refused(), Beside::Nothing, at(3), 1.0);
+        assert!(!spent.set_aside && matches!(spent.settled, Settled::Bury { .. }));
+    }
+
+    #[test]
+    fn a_destination_that_is_down_is_no_comparison() {
+        let mut judge = judge(1);
+        judge.judge(&[lease(1, 1, 0)], refused(), Beside::Nothing, at(0), 1.0);
+        judge.judge(&[lease(2, 2, 0)], down(None), Beside::Nothing, at(0), 1.0);
+        assert!(judge.must_take_back());
     }
 }

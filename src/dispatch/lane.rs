@@ -3,6 +3,7 @@
 //! **Invariant:** a lane touches nothing but its own position in the spool and its own outbound, so that no destination
 //! can slow another down, nor the intake.
 
+mod compare;
 mod settle;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::rulebook::InForce;
 use super::status::{LaneState, LaneStatus};
 use crate::observe::LaneMetrics;
 use crate::rhythm::Rhythm;
+use compare::Undecided;
 
 /// How many events a lane takes into its hands. Enough to keep its deliveries busy between two visits to the spool.
 const HANDS_MAX: usize = 256;
@@ -67,6 +69,7 @@ pub(super) struct LaneWork {
     batching: Batching,
     deliveries: Deliveries,
     burials: Burials,
+    undecided: Undecided,
     /// What was told of events that were given up, by code.
     buried: Rhythm<Code>,
     /// What was told of events that break the connection, by code.
@@ -92,6 +95,7 @@ impl LaneWork {
             judge,
             decider,
             hands: Hands::default(),
+            undecided: Undecided::default(),
             buried: Rhythm::default(),
             blamed: Rhythm::default(),
             outage_told: false,
@@ -104,7 +108,10 @@ impl LaneWork {
     /// Works until it is stopped, then waits for what is on its way, up to the grace period.
     pub(super) async fn run(mut self) {
         while !self.tools.stop.is_cancelled() {
-            let hungry = self.fill().await;
+            let mut hungry = self.fill().await;
+            if self.take_back().await {
+                hungry = self.fill().await;
+            }
             self.start();
             self.tell();
             self.wait(hungry).await;
@@ -179,13 +186,15 @@ impl LaneWork {
             }
             // Those that are in doubt must not hide one that is not, nor may it wait for a pause of theirs.
             Permit::Probe | Permit::Wait(_)
-                if self.deliveries.is_empty() && self.judge.is_in_doubt() =>
+                if self.deliveries.is_empty()
+                    && (self.judge.is_in_doubt() || self.judge.is_comparing()) =>
             {
                 (HANDS_MAX, HANDS_MAX)
             }
             Permit::Probe if self.deliveries.is_empty() => {
                 // Those that have probed in vain must not hide the others.
-                (1, PROBE_HANDS_MAX + self.judge.wearied())
+                let behind = self.judge.wearied() + self.judge.tried();
+                (1, PROBE_HANDS_MAX + behind)
             }
             Permit::Probe | Permit::Wait(_) => return false,
         };
@@ -262,6 +271,10 @@ impl LaneWork {
 
     /// What leaves now, together.
     fn next(&mut self) -> Vec<Lease> {
+        if self.judge.must_take_back() {
+            self.batching.pause();
+            return Vec::new();
+        }
         match self.judge.permit(self.now()) {
             Permit::Open if self.deliveries.len() < self.tools.concurrency_max => {
                 let now = Instant::now();
@@ -276,6 +289,10 @@ impl LaneWork {
                 self.batching.pause();
                 let turn = |lease: &Lease| Some(self.judge.turn(lease)).filter(|turn| *turn == 0);
                 self.hands.next_by(turn).into_iter().collect()
+            }
+            Permit::Wait(_) if self.deliveries.is_empty() && self.judge.is_comparing() => {
+                self.batching.pause();
+                self.next_to_compare().into_iter().collect()
             }
             Permit::Open | Permit::Probe | Permit::Wait(_) => {
                 self.batching.pause();
@@ -309,6 +326,8 @@ impl LaneWork {
         self.release(waiting);
         // Else the work after this one could send a device's next event before its burial is durable.
         while let Ok(Some(_)) = tokio::time::timeout_at(deadline, self.burials.next()).await {}
+        // After a stop nobody knows any more that they were to be compared.
+        let _ = tokio::time::timeout_at(deadline, self.take_all_back()).await;
         self.deliveries.give_up().await;
     }
 

@@ -1,6 +1,7 @@
 //! Lanes at work over a real spool, with a destination that waits for the test.
 
 mod poison;
+mod refusals;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -196,9 +196,7 @@ async fn delivered(outbound: &dyn Outbound, message: &Message) {
 
 /// A code is a label of a metric.
 fn short_word(verdict: &Verdict) {
-    let (Verdict::Delivered { code } | Verdict::Retry { code, .. } | Verdict::Bury { code }) =
-        verdict;
-    let code = code.as_str();
+    let code = verdict.code().as_str();
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     assert!(
         (1..=24).contains(&code.len()) && code.bytes().all(fits),

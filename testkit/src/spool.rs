@@ -81,6 +81,7 @@ pub async fn all(open: &Open) -> anyhow::Result<()> {
         repairs::buried_are_listed,
         repairs::buried_are_dropped,
         repairs::revived_come_again,
+        repairs::what_is_taken_back_comes_first,
         repairs::replay_hands_out_once_more,
         repairs::stories_tell_everything,
         repairs::lanes_are_dropped,

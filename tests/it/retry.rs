@@ -6,7 +6,7 @@ use std::time::Duration;
 use faceway_testkit::receiver::{Behaviour, Received, Receiver, Reply};
 
 use crate::harness::{
-    Device, Gateway, Site, device_id, recognition, routes_to, vendor_id, vendor_ids,
+    Device, Gateway, Site, device_id, event_id, recognition, routes_to, vendor_id, vendor_ids,
 };
 
 const QUICK: &str = "retry.backoff_max = \"1s\"\ntimeout = \"500ms\"";
@@ -300,4 +300,65 @@ async fn retry_after_is_honoured_up_to_the_longest_pause() {
         .await
         .expect("an hour was asked for, two seconds are the most");
     assert_eq!(receiver.received().len(), 4, "one refused, three delivered");
+}
+
+/// Every event hears the same answer, for a while.
+async fn none_is_taken(devices: &[&str], status: u16) {
+    let receiver = Receiver::start().await;
+    receiver.script(Behaviour::status(status));
+    let more = "retry.backoff_max = \"150ms\"\nretry.attempts_max = 2";
+    let gateway = Site::new(&routes_to(&receiver.url(), more)).start().await;
+    for serial in devices {
+        push(&gateway, serial, &uuids(serial, 3)).await;
+    }
+    let waiting = "faceway_lane_state{outbound=\"erp\",state=\"waiting\"}";
+    gateway.wait_for_metric(waiting, |here| here == 1.0).await;
+    receiver.wait_for(20).await;
+    receiver.script(Behaviour::status(200));
+    settled(&gateway).await;
+    let expected: HashMap<String, Vec<String>> = (devices.iter())
+        .map(|serial| ((*serial).to_owned(), uuids(serial, 3)))
+        .collect();
+    assert_eq!(by_device(&receiver.confirmed()), expected, "{status}");
+    let buried = gateway.metric("faceway_buried{outbound=\"erp\"}").await;
+    assert_eq!(buried, 0.0, "{status}");
+    let log = gateway.log();
+    assert!(log.contains("takes none of the events"), "{status}: {log}");
+    assert!(!log.contains("given up"), "{status}: {log}");
+}
+
+/// A token that is exchanged, a service that is not up behind its ingress or its proxy: none of the events is to blame,
+/// wherever there is one door or many.
+#[tokio::test]
+async fn an_answer_that_every_event_gets_is_the_destination_s() {
+    for status in [401, 403, 404, 500, 520, 530] {
+        tokio::join!(
+            none_is_taken(&["PSC1"], status),
+            none_is_taken(&["PSC1", "PSC2", "PSC3", "PSC4"], status),
+        );
+    }
+}
+
+/// One that the destination knows nothing of, among others that it takes, at a site with one door.
+#[tokio::test]
+async fn an_answer_that_one_event_gets_is_that_event_s() {
+    for status in [403, 404, 500] {
+        let receiver = Receiver::start().await;
+        let stranger = event_id(&recognition("PSC1", "door-1"));
+        receiver.script_for(stranger, Some(Behaviour::status(status)));
+        let more = "retry.backoff_max = \"150ms\"
+retry.attempts_max = 2";
+        let gateway = Site::new(&routes_to(&receiver.url(), more)).start().await;
+        push(&gateway, "PSC1", &uuids("door", 4)).await;
+        settled(&gateway).await;
+        let taken = ["door-0", "door-2", "door-3"].map(str::to_owned);
+        assert_eq!(by_device(&receiver.confirmed())["PSC1"], taken, "{status}");
+        let buried = gateway.metric("faceway_buried{outbound=\"erp\"}").await;
+        assert_eq!(buried, 1.0, "{status}");
+        let counted = format!(
+            "faceway_attempts_total{{outbound=\"erp\",result=\"buried\",code=\"{status}\"}}"
+        );
+        assert_eq!(gateway.metric(&counted).await, 1.0);
+        assert!(gateway.log().contains("given up"));
+    }
 }

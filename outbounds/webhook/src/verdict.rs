@@ -16,6 +16,7 @@ pub(crate) fn of(response: &Response, proxied: bool, now: Timestamp) -> Verdict 
     let code = Code::status(status.as_u16());
     match meaning(status, proxied) {
         Meaning::Confirmed => Verdict::Delivered { code },
+        Meaning::Refused => Verdict::Refused { code },
         Meaning::Hopeless => Verdict::Bury { code },
         Meaning::MayPass(scope) => Verdict::Retry {
             scope,
@@ -29,6 +30,8 @@ pub(crate) fn of(response: &Response, proxied: bool, now: Timestamp) -> Verdict 
 enum Meaning {
     Confirmed,
     MayPass(Scope),
+    /// It concerns who asks or where, so perhaps every event.
+    Refused,
     Hopeless,
 }
 
@@ -44,6 +47,10 @@ fn meaning(status: StatusCode, proxied: bool) -> Meaning {
         407 if proxied => Meaning::MayPass(Scope::Destination),
         // "I waited too long for your request", "too early": by their definition these may pass.
         408 | 425 => Meaning::MayPass(Scope::Message),
+        // A token that is exchanged, a service that starts behind its ingress, a path that moved: what is said of the sender
+        // or the address may hold of every event. So may "gone", "wrong method", "upgrade", and a proxy on the way that
+        // nobody configured here (407).
+        401..=405 | 407 | 410 | 421 | 426 | 451 => Meaning::Refused,
         400..=499 => Meaning::Hopeless,
         _ => Meaning::MayPass(Scope::Message),
     }
@@ -100,9 +107,10 @@ mod tests {
                 "{status}"
             );
         }
-        for status in [
-            400, 401, 403, 404, 405, 407, 409, 410, 411, 413, 415, 418, 422, 431, 451,
-        ] {
+        for status in [401, 402, 403, 404, 405, 407, 410, 421, 426, 451] {
+            assert_eq!(meaning(status), Meaning::Refused, "{status}");
+        }
+        for status in [400, 406, 409, 411, 413, 415, 418, 422, 431, 499] {
             assert_eq!(meaning(status), Meaning::Hopeless, "{status}");
         }
     }

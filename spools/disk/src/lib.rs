@@ -42,8 +42,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BoxFuture, Clock, Lane, Lease, Newest, Passed, Private, Receipt, RecordId,
-    Room, Settlement, Sha256, Spool, SpoolError, Start, Survey, Timestamp,
+    AppendError, Batch, BoxFuture, Clock, EventId, Lane, Lease, Newest, Passed, Private, Receipt,
+    RecordId, Room, Settlement, Sha256, Spool, SpoolError, Start, Survey, Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -252,6 +252,10 @@ impl Spool for DiskSpool {
 
     fn remembered(&self, lane: Lane) -> BoxFuture<'_, Result<Vec<Passed>, SpoolError>> {
         Box::pin(self.shared.remembered(lane))
+    }
+
+    fn take_back(&self, lane: Lane, events: Vec<EventId>) -> BoxFuture<'_, Result<(), SpoolError>> {
+        Box::pin(self.take_burials_back(lane, events))
     }
 
     fn wake(&self, lane: Lane) {

@@ -121,6 +121,23 @@ impl Repair for DiskSpool {
 }
 
 impl DiskSpool {
+    /// See [`faceway_core::Spool::take_back`].
+    pub(crate) async fn take_burials_back(
+        &self,
+        lane: Lane,
+        events: Vec<EventId>,
+    ) -> Result<(), SpoolError> {
+        // Without a lane there is nothing of it that could be buried.
+        let Some(cell) = self.shared.lanes.get(lane.0) else {
+            return Ok(());
+        };
+        let choice = BuriedChoice {
+            lane: Some(cell.name.clone()),
+            ids: Some(events),
+        };
+        self.work_on_buried(choice, true).await.map(drop)
+    }
+
     async fn work_on_buried(&self, choice: BuriedChoice, revive: bool) -> Result<u64, SpoolError> {
         let work = BuriedWork {
             choice,

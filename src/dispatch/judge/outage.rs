@@ -18,7 +18,7 @@ pub(in crate::dispatch) struct Outage {
     /// What the last attempt said.
     pub(in crate::dispatch) code: Code,
     pub(super) cause: Cause,
-    probes: u32,
+    pub(super) probes: u32,
     /// The event that probes, and how often it has.
     probing: Option<(u64, u32)>,
     /// Events of unproven devices under which it began; none when it is not in doubt.
@@ -28,6 +28,30 @@ pub(in crate::dispatch) struct Outage {
 }
 
 impl Outage {
+    /// Of a destination that answers, and refuses whatever comes.
+    pub(super) fn refusing(
+        since: Timestamp,
+        next_probe: Timestamp,
+        code: Code,
+        probes: u32,
+    ) -> Self {
+        Self {
+            since,
+            next_probe,
+            code,
+            cause: Cause::ManyAlone,
+            probes,
+            probing: None,
+            doubted: Vec::new(),
+            stragglers: HashSet::new(),
+        }
+    }
+
+    /// Whether the destination answers, and refuses whatever comes.
+    pub(in crate::dispatch) fn refuses(&self) -> bool {
+        self.cause == Cause::ManyAlone
+    }
+
     /// How often this event has probed.
     fn tried(&self, seq: u64) -> u32 {
         self.probing
@@ -39,7 +63,7 @@ impl Outage {
 pub(super) enum Cause {
     /// The destination does not answer, or says that it cannot.
     Destination,
-    /// Events of several devices failed, each as if alone.
+    /// Events fail each as if alone, and none gets through.
     ManyAlone,
 }
 
@@ -54,6 +78,7 @@ impl Judge {
         match &self.outage {
             None if self.is_to_blame(&failed, several) => self.blame(failed),
             None if failed.after.is_none() && !suspected.is_empty() => {
+                self.asides.in_vain();
                 self.outage = Some(Outage {
                     since: failed.now,
                     next_probe: failed.now,
@@ -67,6 +92,8 @@ impl Judge {
                 released(false)
             }
             Some(_) | None => {
+                // There is nothing to compare what was set aside with.
+                self.asides.in_vain();
                 let was_in_doubt = self.is_in_doubt();
                 let is_proven = self.doubt.is_proven(failed.lease);
                 let judgement = self.down(failed, Cause::Destination);
@@ -112,7 +139,7 @@ impl Judge {
     }
 
     /// No probe leaves before the time that the destination names, whoever hears it.
-    fn wait_as_asked(&mut self, failed: &Failed<'_>) {
+    pub(super) fn wait_as_asked(&mut self, failed: &Failed<'_>) {
         if let (Some(outage), Some(after)) = (&mut self.outage, failed.after) {
             let asked = failed.now.plus(after.min(self.retry.backoff_max));
             outage.next_probe = outage.next_probe.max(asked);
@@ -136,10 +163,12 @@ impl Judge {
     /// The destination is down: the lane waits, longer after each probe that fails.
     pub(super) fn down(&mut self, failed: Failed<'_>, cause: Cause) -> Judgement {
         let seq = failed.lease.seq;
+        // One that is compared leaves before the next probe is due.
+        let is_comparing = self.is_comparing() && !failed.is_straggler;
         let (since, probes, tried) = match &self.outage {
             None => (failed.now, 0, 0),
             // Attempts that were on their way when the outage began tell nothing new.
-            Some(_) if matches!(self.permit(failed.now), Permit::Wait(_)) => {
+            Some(_) if !is_comparing && matches!(self.permit(failed.now), Permit::Wait(_)) => {
                 self.wait_as_asked(&failed);
                 return released(false);
             }
@@ -154,7 +183,8 @@ impl Judge {
             None => (true, Vec::new(), self.doubt.away()),
         };
         let pause = self.pause(probes, failed.after, failed.chance);
-        let weary = tried >= PROBES_OF_ONE_EVENT_MAX;
+        // What no retry cures is passed by in another way, and parked it would hide what is behind it.
+        let weary = tried >= PROBES_OF_ONE_EVENT_MAX && !self.asides.is_spent(seq);
         // Another device's event has its turn before this one is due again, but no sooner than the destination asked for.
         let asked = failed.after.unwrap_or_default();
         let sooner = (pause / 2).max(asked.min(self.retry.backoff_max));

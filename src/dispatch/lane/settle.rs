@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use faceway_core::{
-    Attempt, AttemptResult, Code, DeviceKey, Lease, Settled, Settlement, Timestamp, Verdict,
+    Attempt, AttemptResult, Code, DeviceKey, EventId, Lease, Settled, Settlement, Timestamp,
+    Verdict,
 };
 use tokio::time::Instant;
 
 use super::super::deliveries::{Ended, Finished};
-use super::super::judge::Judgement;
+use super::super::judge::{Beside, Judgement, Outage};
 use super::{LaneWork, Tools};
 use crate::rhythm::Rhythm;
 
@@ -25,7 +26,12 @@ impl LaneWork {
         self.judge.stayed(unsent);
         let now = self.now();
         let verdict = ended.finished.verdict.clone();
-        let judgement = self.judge.judge(sent, verdict, now, rand::random());
+        // Asked only of what is rare.
+        let beside = match verdict {
+            Verdict::Delivered { .. } => Beside::Nothing,
+            _ => self.beside(),
+        };
+        let judgement = (self.judge).judge(sent, verdict, beside, now, rand::random());
         let attempt = self.note(sent, &judgement, &ended.finished, now);
         self.remember(sent, &judgement);
         let is_buried = matches!(judgement.settled, Settled::Bury { .. });
@@ -50,12 +56,17 @@ impl LaneWork {
         finished: &Finished,
         now: Timestamp,
     ) -> Attempt {
-        let code = code_of(&finished.verdict);
+        let code = finished.verdict.code().clone();
         let delivered = judgement.result == AttemptResult::Delivered;
         for lease in sent {
-            self.tools
-                .metrics
-                .attempt(judgement.result, &code, finished.took);
+            if judgement.set_aside {
+                // Counted when it is known what came of it.
+                self.undecided.insert(lease.id, finished.took);
+            } else {
+                self.tools
+                    .metrics
+                    .attempt(judgement.result, &code, finished.took);
+            }
             if delivered {
                 self.tools.metrics.delivered(now.since(lease.received_at));
             }
@@ -86,7 +97,8 @@ impl LaneWork {
     fn apply(&mut self, sent: &[Lease], judgement: Judgement, attempt: &Attempt) {
         let kept_waiting = matches!(judgement.settled, Settled::Park { .. } | Settled::Release);
         let routed = sent.iter().any(|lease| lease.routed);
-        if kept_waiting || routed || judgement.outage_ended {
+        let waits = self.judge.outage().is_some();
+        if kept_waiting || routed || judgement.outage_ended || waits {
             // Something can be leased now that could not before.
             self.dry = false;
         }
@@ -99,16 +111,17 @@ impl LaneWork {
             });
         }
         self.settle(settlements);
-        if let Settled::Bury { code } = &judgement.settled {
+        if let (Settled::Bury { code }, false) = (&judgement.settled, judgement.set_aside) {
             self.log_buried(sent, code);
         }
+        self.stand(&judgement.stands);
         if judgement.outage_began && !self.outage_told {
             self.log_outage();
         }
         if judgement.blamed {
             self.log_blamed(sent, &attempt.code);
         }
-        if self.judge.outage().is_some() {
+        if waits {
             // The next probe is the first event again, until it has probed often enough.
             let all = self.hands.give_back_all();
             self.release(all);
@@ -133,23 +146,27 @@ impl LaneWork {
     /// That events are given up, in a rhythm.
     fn log_buried(&mut self, sent: &[Lease], code: &Code) {
         let said = "given up: events are buried; see faceway buried list";
-        log_events(&mut self.buried, &self.tools, sent, code, said);
+        let events = sent.iter().map(|lease| lease.id);
+        log_events(&mut self.buried, &self.tools, events, code, said);
     }
 
     /// That one event breaks the connection for all, in a rhythm.
     fn log_blamed(&mut self, sent: &[Lease], code: &Code) {
         let said = "the connection ends whenever this event is sent: it is tried alone, and the others go on";
-        log_events(&mut self.blamed, &self.tools, sent, code, said);
+        let events = sent.iter().map(|lease| lease.id);
+        log_events(&mut self.blamed, &self.tools, events, code, said);
     }
 
-    fn log_outage(&mut self) {
+    pub(super) fn log_outage(&mut self) {
         self.outage_told = true;
-        let code = self.judge.outage().map(|outage| outage.code.to_string());
-        tracing::warn!(
-            outbound = self.tools.metrics.outbound(),
-            code,
+        let outage = self.judge.outage();
+        let code = outage.map(|outage| outage.code.to_string());
+        let said = if outage.is_some_and(Outage::refuses) {
+            "the destination takes none of the events: the lane waits"
+        } else {
             "the destination is down: the lane waits"
-        );
+        };
+        tracing::warn!(outbound = self.tools.metrics.outbound(), code, "{said}");
     }
 
     pub(super) fn release(&mut self, seqs: Vec<u64>) {
@@ -169,24 +186,22 @@ impl LaneWork {
 }
 
 /// Says so of these events, when it is time to. The id is that of the last one: `faceway why` tells its story.
-fn log_events(rhythm: &mut Rhythm<Code>, tools: &Tools, sent: &[Lease], code: &Code, said: &str) {
-    for lease in sent {
+pub(super) fn log_events(
+    rhythm: &mut Rhythm<Code>,
+    tools: &Tools,
+    events: impl IntoIterator<Item = EventId>,
+    code: &Code,
+    said: &str,
+) {
+    for id in events {
         if let Some(times) = rhythm.note(code.clone(), Instant::now()) {
             tracing::warn!(
                 outbound = tools.metrics.outbound(),
                 code = code.as_str(),
                 times,
-                event = %lease.id,
+                event = %id,
                 "{said}"
             );
-        }
-    }
-}
-
-fn code_of(verdict: &Verdict) -> Code {
-    match verdict {
-        Verdict::Delivered { code } | Verdict::Retry { code, .. } | Verdict::Bury { code } => {
-            code.clone()
         }
     }
 }

@@ -80,7 +80,7 @@ impl Outbound for Wire {
     }
 }
 
-struct Ticking(AbortHandle);
+pub(super) struct Ticking(AbortHandle);
 
 impl Drop for Ticking {
     fn drop(&mut self) {
@@ -89,14 +89,19 @@ impl Drop for Ticking {
 }
 
 /// Lets the clock go with the real time.
-fn tick(clock: &TestClock) -> Ticking {
+pub(super) fn tick(clock: &TestClock) -> Ticking {
+    race(clock, 1)
+}
+
+/// Lets the clock go faster than the real time.
+pub(super) fn race(clock: &TestClock, times: u32) -> Ticking {
     let clock = clock.clone();
     let task = tokio::spawn(async move {
         let (began, start) = (tokio::time::Instant::now(), clock.now());
         let mut ticks = tokio::time::interval(Duration::from_millis(2));
         loop {
             ticks.tick().await;
-            clock.set(start.plus(began.elapsed()));
+            clock.set(start.plus(began.elapsed() * times));
         }
     });
     Ticking(task.abort_handle())
@@ -104,7 +109,7 @@ fn tick(clock: &TestClock) -> Ticking {
 
 impl Bench {
     /// Keeps an event of each of these devices, with ascending numbers.
-    async fn push(&self, first: u64, devices: impl IntoIterator<Item = u64>) {
+    pub(super) async fn push(&self, first: u64, devices: impl IntoIterator<Item = u64>) {
         let events = (first..).zip(devices).map(|(n, device)| {
             let mut event = event(n, device);
             event.received_at = self.clock.now();

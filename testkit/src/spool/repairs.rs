@@ -106,6 +106,30 @@ pub async fn revived_come_again(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a lane buried and takes back comes again before what is behind it; of other lanes nothing does.
+pub async fn what_is_taken_back_comes_first(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    bury_three(bench).await?;
+    let erp = bench.lane("erp").await?;
+    bench.fill(&[(4, 1), (5, 2)]).await?;
+    let held = bench.lease(erp, 9, time(9)).await?;
+    ensure!(numbers(&held) == [4, 5]);
+    for lease in &held {
+        bench.settle(erp, lease, Settled::Release)?;
+    }
+    let taken = vec![id(3), id(77), id(1)];
+    bench.spool()?.take_back(erp, taken.clone()).await?;
+    // Once more does no harm.
+    bench.spool()?.take_back(erp, taken).await?;
+    let survey = bench.spool()?.survey(erp, time(9)).await?;
+    ensure!((survey.backlog, survey.buried) == (4, 1), "{survey:?}");
+    ensure!(bench.spool()?.buried(Some("bus".into()), 9).await?.len() == 3);
+    bench.reopen().await?;
+    let erp = bench.lane("erp").await?;
+    let again = bench.lease(erp, 9, time(9)).await?;
+    ensure!(numbers(&again) == [1, 3, 4, 5] && again.iter().all(|lease| lease.failures == 0));
+    Ok(())
+}
+
 /// A replay hands out what came in in a span of time, in order, its rules to be asked again; it survives a restart.
 pub async fn replay_hands_out_once_more(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let lane = bench.lane("erp").await?;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BoxFuture, Lane, Lease, Newest, Passed, Private, Receipt, RecordId, Room,
-    Settlement, Sha256, Spool, SpoolError, Start, Survey, Timestamp,
+    AppendError, Batch, BoxFuture, EventId, Lane, Lease, Newest, Passed, Private, Receipt,
+    RecordId, Room, Settlement, Sha256, Spool, SpoolError, Start, Survey, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -95,6 +95,10 @@ impl Spool for Watched {
 
     fn remembered(&self, lane: Lane) -> BoxFuture<'_, Result<Vec<Passed>, SpoolError>> {
         self.inner.remembered(lane)
+    }
+
+    fn take_back(&self, lane: Lane, events: Vec<EventId>) -> BoxFuture<'_, Result<(), SpoolError>> {
+        self.inner.take_back(lane, events)
     }
 
     fn wake(&self, lane: Lane) {

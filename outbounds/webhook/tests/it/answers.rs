@@ -27,6 +27,9 @@ async fn each_status_has_its_verdict() {
             200..=299 => delivered(status),
             429 | 502..=504 | 300..=399 => retry(Scope::Destination, status),
             408 | 425 | 500..=599 => retry(Scope::Message, status),
+            401 | 403..=405 | 407 | 410 => Verdict::Refused {
+                code: Code::status(status),
+            },
             _ => Verdict::Bury {
                 code: Code::status(status),
             },

@@ -12,6 +12,8 @@ pub struct Timestamp(i64);
 pub struct TimestampError;
 
 impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
     /// 0000-01-01T00:00:00Z, the earliest moment that RFC 3339 can write.
     const MIN_MS: i64 = -62_167_219_200_000;
     /// 9999-12-30T22:00:00Z, the latest that every time zone can still write with four digits of year.
@@ -142,13 +144,25 @@ impl Clock for SystemClock {
     )]
     fn now(&self) -> Timestamp {
         let now = jiff::Timestamp::now().as_millisecond();
-        Timestamp::from_millis(now).unwrap_or(Timestamp(0))
+        Timestamp::from_millis(now).unwrap_or(Timestamp::EPOCH)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Timestamp;
+
+    #[test]
+    fn every_wall_clock_is_banned() {
+        // A name in clippy.toml that a library has given up bans nothing, and then this is no violation.
+        #[expect(clippy::disallowed_methods, reason = "the ban is what is tested")]
+        let std = std::time::SystemTime::now();
+        #[expect(clippy::disallowed_methods, reason = "the ban is what is tested")]
+        let moment = jiff::Timestamp::now();
+        #[expect(clippy::disallowed_methods, reason = "the ban is what is tested")]
+        let local = jiff::ZonedDateTime::now();
+        assert!(local.timestamp() >= moment && std > std::time::UNIX_EPOCH);
+    }
 
     #[test]
     fn text_has_milliseconds_and_z() {

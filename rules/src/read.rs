@@ -53,7 +53,7 @@ impl Document {
         let reporter = Reporter::new(file, text);
         let (root, errors) = toml::de::DeTable::parse_recoverable(text);
         let root = tree::root(0, root.get_ref());
-        syntax::tell(&reporter, text, &root, errors);
+        let root = syntax::tell(&reporter, text, root, errors);
         Self { reporter, root }
     }
 

@@ -16,9 +16,13 @@ fn peak() -> u64 {
 }
 
 fn template(text: &str) -> Result<String, Diagnostics> {
+    let event = json!({ "schema": "faceway.event/1", "id": "018f", "kind": "recognition", "inbound": "lobby", "adapter": "nebula" });
+    template_for(&event, text)
+}
+
+fn template_for(event: &serde_json::Value, text: &str) -> Result<String, Diagnostics> {
     let routes = "[outbound.webhook.a]\nurl = \"https://a.example\"\nformat = \"template\"\ntemplate = \"a.txt.j2\"\n";
     let routes = parse_with(routes, "routes.toml", ADAPTERS, &|_| Ok(text.to_owned()))?;
-    let event = json!({ "schema": "faceway.event/1", "id": "018f", "kind": "recognition", "inbound": "lobby", "adapter": "nebula" });
     let written = routes.outbounds[0]
         .common
         .format
@@ -122,4 +126,14 @@ fn memory_is_bounded_whatever_a_template_does() {
     ] {
         assert_eq!(template(text).unwrap_or_else(|told| panic!("{told}")), made);
     }
+
+    // A large picture leaves steps for the rest.
+    let picture = "A".repeat(4 * 1024 * 1024);
+    let event = json!({
+        "schema": "faceway.event/1", "id": "018f", "kind": "recognition", "inbound": "lobby", "adapter": "nebula",
+        "images": [{ "role": "face", "url": picture }],
+    });
+    let text = "{% for i in range(90000) %}{{ i }}{% endfor %}{{ images | tojson }}";
+    let made = template_for(&event, text).unwrap_or_else(|told| panic!("{told}"));
+    assert!(made.len() > picture.len(), "{}", made.len());
 }

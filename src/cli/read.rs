@@ -10,6 +10,7 @@ use faceway_core::{
 use faceway_decode::{Limits, Scratch, Undecoded, decode};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::moment::{Edge, Moment, local, timestamp};
 use super::{Ended, Failure, Streams, files};
 
 /// Read a vendor's payload: canonical events, one JSON a line.
@@ -31,9 +32,9 @@ pub(crate) struct Read {
     /// A header of the request, such as 'sn: X'; repeatable
     #[arg(long = "header", value_name = "HEADER", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// When the gateway had it (RFC 3339), for a fixed received_at [default: now]
+    /// When the gateway had it, for a fixed received_at; such as 2026-11-29T09:00:00Z or 9:00 [default: now]
     #[arg(long, value_name = "TIME")]
-    now: Option<Timestamp>,
+    now: Option<Moment>,
     /// A setting of the inbound, such as device=X; repeatable
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
@@ -66,9 +67,18 @@ impl Read {
         let stamp = Stamp {
             inbound: self.inbound.as_deref().unwrap_or(adapter.name()),
             adapter: adapter.name(),
-            received_at: self.now.unwrap_or_else(|| SystemClock.now()),
+            received_at: self.received_at()?,
         };
         write(elements, stamp, streams)
+    }
+
+    fn received_at(&self) -> Result<Timestamp, Failure> {
+        let now = SystemClock.now();
+        let Some(asked) = &self.now else {
+            return Ok(now);
+        };
+        let at = local(now).and_then(|now| asked.at(&now, Edge::Begin));
+        at.map(|at| timestamp(&at)).map_err(Failure::input)
     }
 }
 
@@ -270,7 +280,7 @@ mod tests {
             ["--header", "sn"],
             ["--header", "s n: x"],
             ["--set", "device"],
-            ["--now", "yesterday"],
+            ["--now", "tomorrow"],
         ] {
             let words = ["faceway", "read", "nebula"].into_iter().chain(words);
             assert_eq!(Words::try_parse_from(words).unwrap_err().exit_code(), 2);

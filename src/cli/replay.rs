@@ -5,7 +5,7 @@ use faceway::api;
 use faceway_core::{Clock as _, SystemClock};
 
 use super::admin::AdminArgs;
-use super::moment::Moment;
+use super::moment::{Edge, Moment, TIMES, local, timestamp};
 use super::words::counted;
 use super::{Ended, Failure, Streams, block_on};
 
@@ -13,12 +13,11 @@ use super::{Ended, Failure, Streams, block_on};
 ///
 /// They keep their ids, and the rules are asked again as they are now. New events are not held up.
 #[derive(Args, Debug)]
-#[command(after_help = "\
-TIME is RFC 3339 (2026-11-22T08:00:00Z) or how long ago (90s, 2h, 7d, 1h30m), by the gateway's clock.
+#[command(after_help = format!("{TIMES}
 
 Example:
   faceway replay --to erp --since 2h
-  faceway replay --to erp --since 2026-11-22T08:00:00Z --until 2026-11-22T09:30:00Z")]
+  faceway replay --to erp --since 'yesterday 18:00' --until 9:30"))]
 pub(crate) struct Replay {
     /// Name of the outbound
     #[arg(long, value_name = "NAME")]
@@ -38,16 +37,22 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
-        let now = SystemClock.now();
-        let since = self.since.at(now);
-        let until = self.until.as_ref().map(|until| until.at(now));
-        if until.is_some_and(|until| until <= since) {
+        let now = local(SystemClock.now()).map_err(Failure::input)?;
+        let since = self.since.at(&now, Edge::Begin).map_err(Failure::input)?;
+        let until = self.until.as_ref().map(|until| until.at(&now, Edge::End));
+        let until = until.transpose().map_err(Failure::input)?;
+        if since > now {
+            return Err(Failure::input(format!(
+                "--since {since:.0} is still to come: of the day before, write it like `yesterday 22:00`"
+            )));
+        }
+        if until.as_ref().is_some_and(|until| *until <= since) {
             return Err(Failure::input("--until must be after --since"));
         }
         let asked = api::Replay {
             to: self.to.clone(),
-            since,
-            until,
+            since: timestamp(&since),
+            until: until.as_ref().map(timestamp),
         };
         let admin = self.admin.find()?;
         let api::Count { count } = block_on(admin.post("replay", &asked))?;
@@ -55,9 +60,10 @@ impl Replay {
             writeln!(streams.out, "{}", serde_json::json!({ "count": count }))?;
         } else {
             let events = counted(count, "event");
+            let until = until.map_or_else(String::new, |until| format!(" until {until:.0}"));
             writeln!(
                 streams.out,
-                "{events} since {since}: the rules are asked again, and {} gets what they say.",
+                "{events} since {since:.0}{until}: the rules are asked again, and {} gets what they say.",
                 self.to
             )?;
         }

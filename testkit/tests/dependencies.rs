@@ -63,14 +63,7 @@ fn nothing_banned_is_built_in() {
 
 #[test]
 fn no_crate_is_there_twice_without_a_reason() {
-    let rules = rules();
-    let skipped: Vec<(String, String)> = rules["bans"]["skip"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter_map(|skip| skip["crate"].as_str()?.split_once('@'))
-        .map(|(name, version)| (name.to_owned(), version.to_owned()))
-        .collect();
+    let skipped = skipped();
     let mut versions = BTreeMap::<String, BTreeSet<String>>::new();
     for one in foreign() {
         let is_skipped = skipped
@@ -85,6 +78,36 @@ fn no_crate_is_there_twice_without_a_reason() {
         versions.is_empty(),
         "built in twice: {versions:?}; bring them together, or write the older one into `skip` of deny.toml with a reason"
     );
+}
+
+#[test]
+fn no_reason_outlives_its_crate() {
+    let text = std::fs::read_to_string(root().join("Cargo.lock")).expect("a lock");
+    let lock: toml::Table = text.parse().expect("Cargo.lock is TOML");
+    let locked: Vec<_> = lock["package"]
+        .as_array()
+        .expect("packages")
+        .iter()
+        .filter_map(|one| Some((one["name"].as_str()?, one["version"].as_str()?)))
+        .collect();
+    for (name, version) in skipped() {
+        let versions: Vec<_> = locked.iter().filter(|one| one.0 == name).collect();
+        let is_there = versions.iter().any(|one| is_of(one.1, &version));
+        assert!(
+            is_there && versions.len() > 1,
+            "{name}@{version} stands in `skip` of deny.toml, but there is {versions:?}: drop the line"
+        );
+    }
+}
+
+/// What may be there twice: name and version.
+fn skipped() -> Vec<(String, String)> {
+    let rules = rules();
+    let skips = rules["bans"]["skip"].as_array().expect("a list").iter();
+    skips
+        .filter_map(|skip| skip["crate"].as_str()?.split_once('@'))
+        .map(|(name, version)| (name.to_owned(), version.to_owned()))
+        .collect()
 }
 
 /// Whether `version` begins with the numbers of `wanted`.

@@ -39,6 +39,7 @@ mod simulators;
 mod terminal;
 mod terminals;
 mod tidy;
+mod times;
 mod tls;
 mod top;
 mod way_in;

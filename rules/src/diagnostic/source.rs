@@ -14,6 +14,13 @@ pub struct Span {
     pub(crate) end: usize,
 }
 
+impl Span {
+    /// Moves both ends.
+    pub(crate) fn move_to(&mut self, to: &impl Fn(usize) -> usize) {
+        (self.start, self.end) = (to(self.start), to(self.end));
+    }
+}
+
 /// A text and its name.
 #[derive(Debug)]
 pub(crate) struct Source {

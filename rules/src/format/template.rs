@@ -14,7 +14,9 @@ use serde::de::IgnoredAny;
 use super::json;
 
 /// Steps that one event may take; a template of a hundred lines takes some thousands.
-const FUEL_MAX: u64 = 1_000_000;
+const STEPS_MAX: u64 = 1_000_000;
+/// The engine counts a byte of a list or a map that it writes as the quarter of a step, any other byte as less.
+const BYTES_PER_STEP: usize = 4;
 /// How deep a template may call itself.
 const DEPTH_MAX: usize = 32;
 /// Bytes that a template may make of one event.
@@ -77,9 +79,12 @@ impl TemplateFile {
 
     /// The same, with the lines that are marked, and whether or not it is JSON.
     fn run(&self, event: &[u8]) -> Result<(String, Vec<(usize, usize)>), Error> {
-        memory::begin(event.len());
+        let bytes_max = memory::begin(event.len());
         let context = context::of(event)?;
-        let template = self.environment.get_template(&self.name)?;
+        // Bytes have a limit of their own: counted as steps as well, a large picture would leave none for the template.
+        let mut environment = Environment::clone(&self.environment);
+        environment.set_fuel(Some(STEPS_MAX + (bytes_max / BYTES_PER_STEP) as u64));
+        let template = environment.get_template(&self.name)?;
         let mut out = Limited(Vec::new());
         template
             .render_captured_to(context, &mut out)
@@ -105,7 +110,6 @@ impl TemplateFile {
             .map_err(|_| Error::new(ErrorKind::SyntaxError, "a loop calls itself"))?;
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_fuel(Some(FUEL_MAX));
         environment.set_recursion_limit(DEPTH_MAX);
         // Only for errors of the check: those of a run are never shown.
         environment.set_debug(true);

@@ -11,21 +11,28 @@ use super::unclosed::{Closed, Unclosed};
 /// Quotes that an editor for prose puts in place of those of a keyboard.
 const TYPOGRAPHIC: [char; 9] = ['“', '”', '„', '‟', '‘', '’', '‚', '«', '»'];
 
-/// Tells the syntax errors, each once: what follows from a bracket or a quote that is not closed is not told.
-pub(super) fn tell(reporter: &Reporter, text: &str, root: &Node, errors: Vec<Error>) {
+/// Tells the syntax errors, each once: what follows from a bracket or a quote that is not closed is not told. It gives back
+/// what can be read of the file, with everything closed where it was meant to end: else values would be taken for those of
+/// another key, and a secret among them be shown.
+pub(super) fn tell(reporter: &Reporter, text: &str, root: Node, errors: Vec<Error>) -> Node {
     if errors.is_empty() {
-        return;
+        return root;
     }
     let closed = Closed::of(text);
     for open in &closed.unclosed {
         tell_unclosed(reporter, text, *open);
     }
-    if closed.unclosed.is_empty() {
-        return parsed(reporter, text, root, errors, &closed);
-    }
-    let (table, errors) = DeTable::parse_recoverable(&closed.text);
-    let root = tree::root(0, table.get_ref());
+    let (root, errors) = match closed.unclosed.is_empty() {
+        true => (root, errors),
+        false => {
+            let (table, errors) = DeTable::parse_recoverable(&closed.text);
+            let mut root = tree::root(0, table.get_ref());
+            root.move_to(&|place| closed.original(place));
+            (root, errors)
+        }
+    };
     parsed(reporter, text, &root, errors, &closed);
+    root
 }
 
 fn tell_unclosed(reporter: &Reporter, text: &str, open: Unclosed) {
@@ -61,7 +68,7 @@ fn parsed(reporter: &Reporter, text: &str, root: &Node, errors: Vec<Error>, clos
         let at = closed.original(place.start)..closed.original(place.end);
         let said = error.message();
         if said == "duplicate key" {
-            let (message, help) = twice(reporter, text, root, &at, closed);
+            let (message, help) = twice(reporter, text, root, &at);
             reporter.syntax(span(at), &message, &help, Syntax::LeftOut);
         } else if said.starts_with("cannot extend") {
             let message = "this key is there already, and cannot be gone on with";
@@ -213,7 +220,6 @@ fn twice(
     text: &str,
     root: &Node,
     at: &std::ops::Range<usize>,
-    closed: &Closed,
 ) -> (String, String) {
     let key = text.get(at.clone()).unwrap_or_default();
     // The second was left out, so nobody will ask whether it is a secret.
@@ -225,7 +231,7 @@ fn twice(
     let before = text[begin..at.start].trim_start();
     let first = match before.starts_with('[') {
         true => header(text, root, begin),
-        false => same_place(root, key, before.is_empty(), text, at.start, closed),
+        false => same_place(root, key, before.is_empty(), text, at.start),
     };
     let help = match first {
         Some(first) => format!(
@@ -273,7 +279,6 @@ fn same_place(
     begins_line: bool,
     text: &str,
     before: usize,
-    closed: &Closed,
 ) -> Option<Span> {
     let mut found: Option<Span> = None;
     let mut nodes = vec![root];
@@ -283,16 +288,12 @@ fn same_place(
         }
         for entry in node.entries().unwrap_or_default() {
             nodes.push(&entry.node);
-            let start = closed.original(entry.span.start);
+            let start = entry.span.start;
             let line = text[..start].rsplit('\n').next().unwrap_or_default();
             let alike = line.trim().is_empty() == begins_line;
             let later = found.is_none_or(|found| found.start < start);
             if entry.key == bare(key) && start < before && alike && later {
-                found = Some(Span {
-                    source: 0,
-                    start,
-                    end: closed.original(entry.span.end),
-                });
+                found = Some(entry.span);
             }
         }
     }

@@ -84,6 +84,21 @@ impl Node {
             _ => None,
         }
     }
+
+    /// Moves all places.
+    pub(super) fn move_to(&mut self, to: &impl Fn(usize) -> usize) {
+        self.span.move_to(to);
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.move_to(to)),
+            Value::Table(entries) => {
+                for entry in entries {
+                    entry.span.move_to(to);
+                    entry.node.move_to(to);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 pub(super) fn root(source: usize, table: &DeTable<'_>) -> Node {

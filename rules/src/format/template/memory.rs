@@ -38,11 +38,13 @@ enum Factor {
     Bytes(f64),
 }
 
-/// A run for an event of so many bytes begins.
-pub(super) fn begin(event_bytes: usize) {
-    LEFT.set(BYTES_MAX + COPIES_MAX * event_bytes);
+/// A run for an event of so many bytes begins. It may take so many bytes of memory.
+pub(super) fn begin(event_bytes: usize) -> usize {
+    let bytes_max = BYTES_MAX + COPIES_MAX * event_bytes;
+    LEFT.set(bytes_max);
     UNWRITTEN.set(WRITTEN_BYTES_MAX);
     FACTORS_LEFT.take();
+    bytes_max
 }
 
 /// Puts the guards, and the filters that make much of little.

@@ -32,6 +32,8 @@ pub(super) fn mqtt(
             MqttVersion::V4 => 4,
             MqttVersion::V5 => 5,
         },
+        // User properties are all that a receiver has of the attributes of a CloudEvent.
+        fall_back: mqtt.headers.is_empty() && plan.common.format != Format::CloudEventsBinary,
         qos: match mqtt.qos {
             Qos::AtMostOnce => 0,
             Qos::AtLeastOnce => 1,

@@ -31,6 +31,7 @@ fn settings(address: SocketAddr) -> MqttSettings {
         password: None,
         client_id: "faceway-test".into(),
         version: 5,
+        fall_back: true,
         qos: 1,
         retain: false,
         payload_bytes_max: 1024 * 1024,

@@ -1,7 +1,8 @@
 //! From nothing to a connection that takes messages, with as much of what we say besides as this broker takes.
 //!
 //! A broker of MQTT 3.1.1 refuses by ending the connection, and so do some of MQTT 5; an outage looks the same. So nothing
-//! is left out on a suspicion: the connection must fail with it, hold without it, and fail with it again, at once.
+//! is left out on a suspicion: the connection must fail with it, hold without it, fail with it again and hold without it
+//! again, at once.
 
 use std::sync::Arc;
 
@@ -80,12 +81,18 @@ impl Opening {
             if own.offer() != offer {
                 continue;
             }
-            // Were it chance, it would hardly fail with it again.
             match self.attempt(offer, own).await {
                 Ok(opened) => return Ok(self.welcomed(opened, offer, own)),
-                Err(again) if again.stage == failed.stage => own.settle_for(less),
+                Err(again) if again.stage == failed.stage => {}
                 Err(again) => return Err(again.none),
             }
+            // Twice: behind a balancer with one broker that is dead, every other connection fails.
+            for _ in 0..2 {
+                if !self.holds(less, failed.stage, own).await {
+                    return Err(failed.none);
+                }
+            }
+            own.settle_for(less);
         }
     }
 
@@ -122,19 +129,25 @@ impl Opening {
     /// What holds where `offer` did not. None: nothing does, so it is not about what is offered.
     async fn less(&self, offer: Offer, failed: &Failed, own: &mut OwnMessages) -> Option<Offer> {
         for less in self.suspicions(offer, failed) {
-            match self.attempt(less, own).await {
-                Ok(opened) => {
-                    if opened.connection.welcome.no_retain {
-                        own.not_retained();
-                    }
-                    part(opened.connection).await;
-                    return Some(less);
-                }
-                Err(other) if other.stage > failed.stage => return Some(less),
-                Err(_) => {}
+            if self.holds(less, failed.stage, own).await {
+                return Some(less);
             }
         }
         None
+    }
+
+    /// Whether a connection with `less` comes further than `stage`. It is given up again.
+    async fn holds(&self, less: Offer, stage: Stage, own: &mut OwnMessages) -> bool {
+        match self.attempt(less, own).await {
+            Ok(opened) => {
+                if opened.connection.welcome.no_retain {
+                    own.not_retained();
+                }
+                part(opened.connection).await;
+                true
+            }
+            Err(failed) => failed.stage > stage,
+        }
     }
 
     /// What to try in place of `offer`.
@@ -153,11 +166,11 @@ impl Opening {
                 ..offer
             }],
             Stage::Status => Vec::new(),
-            Stage::Hello if hung_up => self.fewer(offer),
-            Stage::Hello if refused && self.tries % LOOK_EVERY == 1 => self.fewer(offer),
+            Stage::Hello if hung_up => self.fewer(offer, true),
+            Stage::Hello if refused && self.tries % LOOK_EVERY == 1 => self.fewer(offer, false),
             // Each takes as long as an answer may: one at a time.
             Stage::Hello if silent && self.tries >= TRIES_MIN => {
-                let fewer = self.fewer(offer);
+                let fewer = self.fewer(offer, true);
                 let at = (self.tries - TRIES_MIN) as usize % fewer.len().max(1);
                 fewer.into_iter().skip(at).take(1).collect()
             }
@@ -165,10 +178,10 @@ impl Opening {
         }
     }
 
-    /// What a `CONNECT` can be without.
-    fn fewer(&self, offer: Offer) -> Vec<Offer> {
+    /// What a `CONNECT` can be without. Only a broker that says nothing may not know the version.
+    fn fewer(&self, offer: Offer, wordless: bool) -> Vec<Offer> {
         let version = OLD;
-        let old = self.may_fall_back(offer) && self.tries >= TRIES_MIN;
+        let old = wordless && self.may_fall_back(offer) && self.tries >= TRIES_MIN;
         let will = false;
         let all = [
             (old, Offer { version, ..offer }),

@@ -79,6 +79,8 @@ impl OwnMessages {
                 "the MQTT broker takes no connection with a retained last will, so it is left out, and a gateway that dies stays `online`: allow the user to publish retained messages to this topic, and restart"
             );
         }
+        // A broker that ends connections over these may end them over announcements too.
+        self.careful |= (before.will, before.status) != (offer.will, offer.status);
         (self.offer.version, self.offer.will) = (offer.version, offer.will);
         if before.status && !offer.status {
             self.status_ended("ends the connection at");
@@ -158,9 +160,10 @@ impl OwnMessages {
         self.qos = 0;
     }
 
-    /// Whether announcements are to go alone on the next connection.
+    /// Whether announcements are to go alone on the next connection. With QoS 0 always: what goes out behind one that ends
+    /// the connection would count as delivered.
     pub(crate) fn is_careful(&self) -> bool {
-        self.careful
+        self.careful || self.plan.qos == 0
     }
 
     /// A connection ended with announcements on it, and nothing else (`alone`) or messages too.

@@ -13,12 +13,12 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::dial::Stream;
 use crate::failure;
-use crate::flights::{Confirmed, Flight, Flights, Own, Purpose, Reply};
+use crate::flights::{Confirmed, Flights, Own, Reply};
 use crate::greeting::{STATUS_ID, StatusAnswer};
 use crate::hints::Hints;
 use crate::opening::Opened;
 use crate::own::OwnMessages;
-use crate::packet::{Incoming, Malformed, Protocol, Publication, Publish, Reason};
+use crate::packet::{Incoming, Malformed, Protocol, Publication, Reason};
 use crate::pings::Pings;
 use crate::plan::Plan;
 use crate::verdict;

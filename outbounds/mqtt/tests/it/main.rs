@@ -4,13 +4,17 @@
 
 mod burst;
 mod home;
+mod lesser;
 mod library;
+mod lines;
 mod messages;
 mod peer;
+mod rabbit;
 mod refusals;
 mod status;
 mod suite;
 mod tls;
+mod unwanted;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -19,15 +19,54 @@ pub(crate) const PUBLISH: u8 = 3;
 pub(crate) const PUBREL: u8 = 6;
 pub(crate) const PING: u8 = 12;
 
+/// What the peer does about a packet.
+pub(crate) enum Answer {
+    /// It says this.
+    Say(Vec<u8>),
+    /// It says this and ends the connection.
+    HangUp(Vec<u8>),
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Say(bytes)
+    }
+}
+
 /// What came.
 pub(crate) struct Packet {
     pub(crate) kind: u8,
     /// Of a `PUBLISH` (not with QoS 0) or of an acknowledgement.
     pub(crate) id: [u8; 2],
+    /// The lower half of the first byte.
+    pub(crate) flags: u8,
     /// Everything after the length.
     pub(crate) body: Vec<u8>,
     /// The how-manieth connection it came on, from 1.
     pub(crate) connection: usize,
+}
+
+impl Packet {
+    /// Of a `CONNECT`.
+    pub(crate) fn version(&self) -> u8 {
+        self.body[6]
+    }
+
+    /// Of a `CONNECT`.
+    pub(crate) fn has_will(&self) -> bool {
+        self.body[7] & 4 > 0
+    }
+
+    /// Of a `PUBLISH`.
+    pub(crate) fn topic(&self) -> String {
+        let length = usize::from(u16::from_be_bytes([self.body[0], self.body[1]]));
+        String::from_utf8(self.body[2..2 + length].to_vec()).unwrap()
+    }
+
+    /// Of a `PUBLISH`.
+    pub(crate) fn qos(&self) -> u8 {
+        (self.flags >> 1) & 3
+    }
 }
 
 /// Answers each packet with what `answer` returns. It is gone when dropped.
@@ -37,7 +76,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) async fn start(answer: impl Fn(&Packet) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start<A: Into<Answer>>(
+        answer: impl Fn(&Packet) -> A + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let answer = Arc::new(answer);
@@ -60,10 +101,10 @@ impl Drop for Peer {
     }
 }
 
-async fn speak(
+async fn speak<A: Into<Answer>>(
     mut stream: TcpStream,
     connection: usize,
-    answer: &(impl Fn(&Packet) -> Vec<u8> + Sync),
+    answer: &(impl Fn(&Packet) -> A + Sync),
 ) -> Option<()> {
     loop {
         let first = stream.read_u8().await.ok()?;
@@ -87,10 +128,15 @@ async fn speak(
         let packet = Packet {
             kind,
             id,
+            flags: first & 15,
             body,
             connection,
         };
-        stream.write_all(&answer(&packet)).await.ok()?;
+        let answer = answer(&packet).into();
+        match answer {
+            Answer::Say(bytes) => stream.write_all(&bytes).await.ok()?,
+            Answer::HangUp(bytes) => return stream.write_all(&bytes).await.ok(),
+        }
     }
 }
 

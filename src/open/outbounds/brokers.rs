@@ -6,7 +6,7 @@ use std::time::Duration;
 use faceway_core::Outbound;
 use faceway_outbound_amqp::{Amqp, AmqpSettings, ExchangeType};
 use faceway_outbound_mqtt::{Mqtt, MqttSettings};
-use faceway_rules::{AmqpPlan, ExchangeKind, MqttPlan, MqttVersion, OutboundPlan, Qos};
+use faceway_rules::{AmqpPlan, ExchangeKind, Format, MqttPlan, MqttVersion, OutboundPlan, Qos};
 
 use super::client_tls;
 use crate::config::secrets;

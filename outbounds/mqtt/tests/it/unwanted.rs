@@ -60,6 +60,12 @@ fn takes(packet: &Packet) -> Vec<u8> {
 /// What came to a peer, in order: ours, and topics of events.
 type Came = Arc<Mutex<Vec<Result<String, Ours>>>>;
 
+/// Whether an announcement says where the status is.
+fn is_available(packet: &Packet) -> bool {
+    let names = packet.body.windows(18);
+    names.into_iter().any(|name| name == b"availability_topic")
+}
+
 fn note(came: &Came, packet: &Packet) {
     let mut came = came.lock().unwrap();
     match ours(packet) {
@@ -158,6 +164,10 @@ async fn each_of_ours_is_left_out_for_itself() {
                 let noted = Arc::clone(&came);
                 let peer = Peer::start(move |packet| {
                     note(&noted, packet);
+                    if ours(packet) == Some(Ours::Announcement) {
+                        // To a topic where nothing is, it would be unavailable for ever.
+                        assert_eq!(is_available(packet), unwanted != Ours::Status);
+                    }
                     match ours(packet) == Some(unwanted) {
                         true => Answer::HangUp(Vec::new()),
                         false => takes(packet).into(),

@@ -49,6 +49,7 @@ pub(crate) async fn keep(
                 let first = std::mem::take(&mut asking);
                 match session.run(first, &mut jobs, &mut closing).await {
                     End::Closed => return,
+                    End::Again => continue,
                     End::Lost {
                         word,
                         useful,

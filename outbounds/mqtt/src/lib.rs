@@ -13,6 +13,7 @@
 
 mod dial;
 mod discovery;
+mod endings;
 mod failure;
 mod flights;
 mod greeting;

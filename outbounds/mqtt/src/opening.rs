@@ -92,7 +92,7 @@ impl Opening {
                     return Err(failed.none);
                 }
             }
-            own.settle_for(less);
+            own.settle_for(offer, less);
         }
     }
 

@@ -8,6 +8,7 @@ use faceway_core::DeviceKey;
 
 use crate::dial::Offer;
 use crate::discovery::Discovery;
+use crate::endings::{Endings, Lasted, Quiet};
 use crate::flights::Own;
 use crate::packet::Publication;
 use crate::plan::Plan;
@@ -31,6 +32,7 @@ pub(crate) struct OwnMessages {
     careful: bool,
     /// How often it ended at announcements alone, with none that it outlived between.
     ends: u8,
+    endings: Endings,
 }
 
 impl OwnMessages {
@@ -48,13 +50,19 @@ impl OwnMessages {
             qos: plan.own_qos(),
             careful: false,
             ends: 0,
+            endings: Endings::new(),
             plan,
         }
     }
 
     /// What the next connection is opened with.
     pub(crate) fn offer(&self) -> Offer {
-        self.offer
+        let says = !self.endings.quiet().status;
+        Offer {
+            will: self.offer.will && says,
+            status: self.offer.status && says,
+            ..self.offer
+        }
     }
 
     /// From now on connections are opened with this version.
@@ -62,9 +70,9 @@ impl OwnMessages {
         self.offer.version = version;
     }
 
-    /// From now on connections are opened with this, which is less than before.
-    pub(crate) fn settle_for(&mut self, offer: Offer) {
-        let (host, before) = (&self.plan.address.host, self.offer);
+    /// From now on connections are opened without what `offer` has less than `before`.
+    pub(crate) fn settle_for(&mut self, before: Offer, offer: Offer) {
+        let host = &self.plan.address.host;
         let topic = self.plan.status_topic.as_deref().unwrap_or_default();
         if before.version > offer.version {
             tracing::warn!(
@@ -81,7 +89,8 @@ impl OwnMessages {
         }
         // A broker that ends connections over these may end them over announcements too.
         self.careful |= (before.will, before.status) != (offer.will, offer.status);
-        (self.offer.version, self.offer.will) = (offer.version, offer.will);
+        self.offer.version = offer.version;
+        self.offer.will &= offer.will || !before.will;
         if before.status && !offer.status {
             self.status_ended("ends the connection at");
         }
@@ -119,7 +128,7 @@ impl OwnMessages {
 
     /// What a connection ends with.
     pub(crate) fn farewell(&self) -> Option<(Own, Publication)> {
-        let offline = self.state(OFFLINE).filter(|_| self.offer.status);
+        let offline = self.state(OFFLINE).filter(|_| self.offer().status);
         offline.map(|publication| (Own::Status, publication))
     }
 
@@ -137,6 +146,9 @@ impl OwnMessages {
         let Some(discovery) = &mut self.discovery else {
             return Vec::new();
         };
+        if self.endings.quiet().announcements {
+            return Vec::new();
+        }
         let announcements = discovery.announce(device, publication).into_iter();
         announcements.map(|one| (Own::Announcement, one)).collect()
     }
@@ -178,6 +190,29 @@ impl OwnMessages {
     /// A connection has outlived announcements.
     pub(crate) fn outlived(&mut self) {
         self.ends = 0;
+    }
+
+    /// A connection ended soon after it began, for no reason that is known.
+    pub(crate) fn ended_soon(&mut self) {
+        self.endings.ended_soon(Quiet {
+            status: self.offer.status,
+            announcements: self.discovery.is_some(),
+        });
+    }
+
+    /// A connection has lasted. True: another is needed, to see whether it lasts too with everything that we say.
+    pub(crate) fn lasted(&mut self) -> bool {
+        let lasted = self.endings.lasted();
+        if let Lasted::LeaveOut(quiet) = lasted {
+            let does = "ends the connection soon after";
+            if quiet.status {
+                self.status_ended(does);
+            }
+            if quiet.announcements {
+                self.announcements_ended(does);
+            }
+        }
+        lasted == Lasted::AskAgain
     }
 
     /// A careful connection ended, and announcements had no part in it.

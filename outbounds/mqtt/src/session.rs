@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::dial::Stream;
+use crate::endings::SOON;
 use crate::failure;
 use crate::flights::{Confirmed, Flights, Own, Reply};
 use crate::greeting::{STATUS_ID, StatusAnswer};
@@ -36,6 +37,8 @@ pub(crate) struct Job {
 pub(crate) enum End {
     /// We said goodbye.
     Closed,
+    /// We said goodbye, and another is to follow at once.
+    Again,
     /// It broke, or it was broken off.
     Lost {
         word: &'static str,
@@ -83,6 +86,10 @@ pub(crate) struct Session<'a> {
     packet_bytes_max: Option<u32>,
     pings: Pings,
     began: Instant,
+    /// Until it has lasted.
+    lasts_at: Option<Instant>,
+    /// To be ended, for another, when nothing is on its way.
+    again: bool,
     delivered: bool,
     /// Whether the broker has said anything of a delivery.
     answered: bool,
@@ -132,6 +139,8 @@ impl<'a> Session<'a> {
             packet_bytes_max: welcome.packet_bytes_max,
             pings,
             began: now,
+            lasts_at: Some(now + SOON),
+            again: false,
             delivered: false,
             answered: false,
         }
@@ -151,7 +160,12 @@ impl<'a> Session<'a> {
         match self.serve(jobs, closing).await {
             Ok(()) => {
                 let _ = timeout(GOODBYE_MAX, self.part()).await;
-                End::Closed
+                let asked = *closing.borrow();
+                if self.again && !asked {
+                    End::Again
+                } else {
+                    End::Closed
+                }
             }
             Err(lost) => self.lose(&lost),
         }
@@ -165,6 +179,10 @@ impl<'a> Session<'a> {
         match suspect {
             true => self.own.ended(alone),
             false => self.own.trust(),
+        }
+        let soon = self.lasts_at.is_some() && failure::may_be_about_a_message(word);
+        if soon && !suspect {
+            self.own.ended_soon();
         }
         if hung_up && under_way && !self.answered {
             self.hints.hung_up(self.plan, self.own.offer().version);
@@ -199,7 +217,11 @@ impl<'a> Session<'a> {
                 self.own.unconfirmed();
             }
             self.publish()?;
-            if leaving && self.is_idle() {
+            if self.lasts_at.is_some_and(|at| at <= Instant::now()) {
+                self.lasts_at = None;
+                self.again = self.own.lasted();
+            }
+            if (leaving || self.again) && self.is_idle() {
                 return Ok(());
             }
             let tick = self.next_tick();
@@ -240,7 +262,8 @@ impl<'a> Session<'a> {
     }
 
     fn next_tick(&self) -> Instant {
-        let checks = [self.flights.next_check(), self.flights.next_own()];
+        let flights = &self.flights;
+        let checks = [flights.next_check(), flights.next_own(), self.lasts_at];
         let checks = checks.into_iter().flatten();
         checks.fold(self.pings.next(), Instant::min)
     }

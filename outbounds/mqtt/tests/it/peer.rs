@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{PATIENT, buried, deliver, delivered, mqtt, outage, settings};
 
@@ -25,6 +26,8 @@ pub(crate) enum Answer {
     Say(Vec<u8>),
     /// It says this and ends the connection.
     HangUp(Vec<u8>),
+    /// It says this, and ends the connection a while later.
+    HangUpSoon(Vec<u8>),
 }
 
 impl From<Vec<u8>> for Answer {
@@ -69,6 +72,9 @@ impl Packet {
     }
 }
 
+/// How long a peer takes that ends the connection soon.
+const A_WHILE: Duration = Duration::from_millis(300);
+
 /// Answers each packet with what `answer` returns. It is gone when dropped.
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
@@ -106,8 +112,12 @@ async fn speak<A: Into<Answer>>(
     connection: usize,
     answer: &(impl Fn(&Packet) -> A + Sync),
 ) -> Option<()> {
+    let mut until = None;
     loop {
-        let first = stream.read_u8().await.ok()?;
+        let first = match until {
+            None => stream.read_u8().await.ok()?,
+            Some(until) => timeout_at(until, stream.read_u8()).await.ok()?.ok()?,
+        };
         let (mut length, mut shift) = (0usize, 0);
         loop {
             let byte = stream.read_u8().await.ok()?;
@@ -136,6 +146,10 @@ async fn speak<A: Into<Answer>>(
         match answer {
             Answer::Say(bytes) => stream.write_all(&bytes).await.ok()?,
             Answer::HangUp(bytes) => return stream.write_all(&bytes).await.ok(),
+            Answer::HangUpSoon(bytes) => {
+                stream.write_all(&bytes).await.ok()?;
+                until = Some(Instant::now() + A_WHILE);
+            }
         }
     }
 }

@@ -334,3 +334,39 @@ async fn a_wrong_password_is_not_shown_twice_as_often() {
     }
     assert_eq!(*came.lock().unwrap(), 8 + 2);
 }
+
+/// Some brokers ask somebody else what a user may do, and meanwhile answer what came after it.
+#[tokio::test]
+async fn what_ends_the_connection_a_while_later_is_found_too() {
+    for unwanted in [Ours::Status, Ours::Announcement] {
+        let (lines, _listening) = Lines::listen();
+        let came = Came::default();
+        let noted = Arc::clone(&came);
+        let peer = Peer::start(move |packet| {
+            note(&noted, packet);
+            match ours(packet) == Some(unwanted) {
+                true => Answer::HangUpSoon(takes(packet)),
+                false => takes(packet).into(),
+            }
+        })
+        .await;
+        let mqtt = mqtt(talkative(peer.address, 4));
+        let told = async {
+            for at in 0.. {
+                until_delivered(&mqtt, &seen("SN-1", at)).await;
+                if !lines.all().is_empty() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(crate::PATIENT, told).await.unwrap();
+        let word = match unwanted {
+            Ours::Status => "the status",
+            _ => "announcements",
+        };
+        assert_eq!(lines.with(word), 1, "{:?}", lines.all());
+        assert_eq!(lines.all().len(), 1, "{:?}", lines.all());
+        // Three times in a row, once without the other, and once more to be certain; an announcement is two messages.
+        assert!(count(&came, unwanted) <= 10, "{}", count(&came, unwanted));
+    }
+}

@@ -3,13 +3,13 @@
 use std::process::Stdio;
 
 use faceway_testkit::broker::mosquitto::{Mosquitto, Options, Subscriber};
-use faceway_testkit::broker::rabbitmq::RabbitMq;
+use faceway_testkit::broker::rabbitmq::{self, RabbitMq};
 use serde_json::{Value, json};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::harness::{Device, PATIENCE, Site, recognition_with, text};
+use crate::harness::{Device, Gateway, PATIENCE, Site, recognition_with, text};
 
 /// The smallest JPEG that has its magic bytes, in base64.
 const PICTURE: &str = "/9j/4AAQSkZJRgABAQEASABIAAD/2Q==";
@@ -94,6 +94,7 @@ omit = ["person.name"]
 url = "mqtt://{0}"
 topic = "hub/{{kind}}"
 format = "cloudevents-binary"
+headers = {{ subject = "of the operator", x-site = "{{inbound}}" }}
 
 [outbound.amqp.queue]
 url = "amqp://{1}/%2f"
@@ -144,6 +145,11 @@ to = ["bus", "hub", "queue"]
     assert!(status.is_some(), "{got:?}");
 
     let binary = hub.message().await;
+    let mut names: Vec<_> = binary["properties"].as_array().unwrap().iter().collect();
+    names.sort_unstable_by_key(|pair| pair[0].as_str());
+    let count = names.len();
+    names.dedup_by_key(|pair| &pair[0]);
+    assert_eq!(names.len(), count, "a name is there twice: {binary}");
     let attribute = |name: &str| {
         let properties = binary["properties"].as_array().unwrap().iter();
         let mut values = properties.filter(|pair| pair[0] == name);
@@ -156,6 +162,8 @@ to = ["bus", "hub", "queue"]
         ("type", json!("faceway.recognition.v1")),
         ("subject", json!("PSC/1.a")),
         ("time", json!("2025-11-24T16:00:00.000Z")),
+        ("kind", json!("recognition")),
+        ("x-site", json!("lobby")),
     ] {
         assert_eq!(attribute(name), Some(value), "{name} of {binary}");
     }
@@ -174,4 +182,96 @@ to = ["bus", "hub", "queue"]
     assert_eq!(envelope["subject"], json!("PSC/1.a"));
     assert_eq!(envelope["data"]["person"]["name"], "Wanda Probst");
     assert!(gateway.stop().await.success());
+}
+
+/// As little as a site may write, with a broker at `url`.
+fn plain(url: &str, more: &str) -> Site {
+    Site::new(&format!(
+        "[inbound.nebula.lobby]\n[outbound.mqtt.bus]\nurl = \"mqtt://{url}\"\n{more}\n\
+         [[route]]\nname = \"all\"\nto = [\"bus\"]\n"
+    ))
+}
+
+async fn push_three(gateway: &Gateway) {
+    let mut device = Device::connect(gateway.devices).await;
+    for uuid in ["u-1", "u-2", "u-3"] {
+        let push = recognition_with("PSC1", uuid, PICTURE);
+        assert!(device.push(&push).await.unwrap().is_success());
+    }
+    gateway.delivered_all("bus").await;
+}
+
+/// What the outbound has to tell the operator.
+fn warnings(log: &str) -> Vec<&str> {
+    let warns = |line: &&str| line.contains("\"WARN\"") && line.contains("outbound_mqtt");
+    log.lines().filter(warns).collect()
+}
+
+/// Nothing that the gateway says on its own account keeps an event from leaving, with either version.
+#[tokio::test]
+async fn a_broker_that_takes_events_alone_gets_them() {
+    let no_retain = || Options {
+        no_retain: true,
+        ..Options::default()
+    };
+    let events_alone = || Options {
+        access: Some("topic write faceway/lobby/#\n".into()),
+        ..Options::default()
+    };
+    for version in [5, 4] {
+        for (options, told) in [
+            (no_retain(), "retained messages"),
+            (events_alone(), "status"),
+        ] {
+            let broker = Mosquitto::start(options).await;
+            let subscriber = Subscriber::start(&broker, 1).await;
+            let more = format!("version = {version}\nhome_assistant = true\nimages = \"url\"");
+            let site = plain(&broker.address().to_string(), &more);
+            let gateway = site.start().await;
+            push_three(&gateway).await;
+            subscriber.catch_up().await;
+            let got = subscriber.got();
+            let case = format!("version {version}, {told}: {got:?}\n{}", gateway.log());
+            let topics: Vec<_> = got.iter().map(|got| got.topic.as_str()).collect();
+            assert_eq!(topics, ["faceway/lobby/PSC1/recognition"; 3], "{case}");
+            let log = gateway.log();
+            let lines = warnings(&log);
+            assert!((1..=3).contains(&lines.len()), "{case}");
+            assert!(lines.iter().any(|line| line.contains(told)), "{case}");
+            assert!(gateway.stop().await.success(), "{case}");
+        }
+    }
+}
+
+/// Debian 12's knows MQTT 3.1.1 alone, and confirms a message of QoS 2 as one of QoS 1.
+#[tokio::test]
+async fn rabbitmqs_plugin_gets_each_event_once() {
+    let rabbit = RabbitMq::start_with(rabbitmq::Options {
+        mqtt: true,
+        ..rabbitmq::Options::default()
+    })
+    .await;
+    let queue = json!({ "exchange": "amq.topic", "type": "topic", "queue": "q", "bind": "faceway.lobby.#" });
+    rabbit.declare(&queue).await;
+    for (more, key) in [("", "`version = 4`"), ("version = 4\nqos = 2", "`qos = 1`")] {
+        let site = plain(&rabbit.mqtt_address().to_string(), more);
+        let gateway = site.start().await;
+        push_three(&gateway).await;
+        let log = gateway.log();
+        let messages = rabbit.drain("q").await;
+        let mut ids: Vec<_> = messages.iter().map(id_in_body).collect();
+        ids.sort();
+        ids.dedup();
+        let case = format!("{more}: {messages:?}\n{log}");
+        assert_eq!((messages.len(), ids.len()), (3, 3), "{case}");
+        // A newer one speaks both, and nothing is to be told.
+        let lines = warnings(&log);
+        assert!(lines.iter().all(|line| line.contains(key)), "{case}");
+        assert!(gateway.stop().await.success());
+    }
+}
+
+fn id_in_body(message: &Value) -> String {
+    let event: Value = serde_json::from_str(message["body"].as_str().unwrap()).unwrap();
+    event["id"].as_str().unwrap().to_owned()
 }

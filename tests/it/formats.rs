@@ -29,7 +29,7 @@ fn routes(url: &str) -> String {
         ),
         outbound(
             "binary",
-            "format = \"cloudevents-binary\"\nimages = \"inline\"\ngzip = true",
+            "format = \"cloudevents-binary\"\nimages = \"inline\"\ngzip = true\nheaders = { ce-subject = \"mine\", x-door = \"{device.id}\" }",
         ),
         outbound(
             "chat",
@@ -106,6 +106,10 @@ async fn every_format_says_the_same_event() {
         ("content-type", "application/json"),
     ] {
         assert_eq!(binary.header(name), value, "{name}");
+    }
+    for name in binary.headers.keys() {
+        let times = binary.headers.get_all(name).iter().count();
+        assert_eq!(times, 1, "{name} is there once");
     }
     assert_eq!(json_of(&binary)["person"]["name"], "Wanda Probst");
     let picture = &json_of(&binary)["images"][0]["url"];

@@ -106,6 +106,19 @@ mod tests {
         assert_eq!(names, ["id", "kind", "x-site"]);
     }
 
+    /// A client reads a table as a map, and would see either of two.
+    #[test]
+    fn each_header_is_there_once() {
+        let mut message = message("one");
+        for (name, value) in [("x-site", "other"), ("id", "another")] {
+            message.headers.push((name.into(), value.to_owned().into()));
+        }
+        let parcel = Parcel::pack(&message, 1000).ok().unwrap();
+        let headers = parcel.properties.headers().as_ref().unwrap().inner();
+        let names: Vec<_> = headers.keys().map(ShortString::as_str).collect();
+        assert_eq!(names, ["id", "kind", "x-site"]);
+    }
+
     #[test]
     fn what_does_not_fit_is_buried() {
         let verdict = |change: fn(&mut Message)| {

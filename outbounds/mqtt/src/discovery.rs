@@ -48,6 +48,13 @@ impl Discovery {
         }
     }
 
+    /// Nothing stands in the status topic any more.
+    pub(crate) fn without_availability(&mut self) {
+        if self.availability.take().is_some() {
+            self.forget();
+        }
+    }
+
     /// The connection is a new one, and the broker may have forgotten everything.
     pub(crate) fn forget(&mut self) {
         for device in self.devices.values_mut() {

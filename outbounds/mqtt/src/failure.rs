@@ -20,6 +20,14 @@ pub(crate) fn word(error: &io::Error) -> &'static str {
     }
 }
 
+/// Whether a connection that ends with this word may have ended because of what was published on it.
+pub(crate) fn may_be_about_a_message(word: &str) -> bool {
+    !matches!(
+        word,
+        "taken-over" | "shutting-down" | "busy" | "rate" | "moved" | "quota" | "timeout"
+    )
+}
+
 fn is_tls(error: &io::Error) -> bool {
     let mut cause = error.get_ref().map(|inner| inner as &(dyn Error + 'static));
     while let Some(error) = cause {

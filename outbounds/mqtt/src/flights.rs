@@ -62,6 +62,12 @@ pub(crate) struct Flight {
     pub(crate) sent: Instant,
 }
 
+impl Flight {
+    fn is_delivery(&self) -> bool {
+        matches!(self.purpose, Purpose::Delivery(_))
+    }
+}
+
 /// What the next word of the broker must be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -127,12 +133,18 @@ impl Flights {
         delivered
     }
 
-    /// `PUBACK`.
+    /// `PUBACK`. A broker without QoS 2 (RabbitMQ before 3.13) may say so of a message of QoS 2: it has it then, and would
+    /// have it again with each further try.
     pub(crate) fn acknowledged(&mut self, id: u16, reason: Reason, now: Instant) -> Confirmed {
-        if !matches!(self.waiting.get(&id), Some((Stage::Acknowledge, _))) {
-            return Confirmed::Nothing;
+        let lowered = match self.waiting.get(&id) {
+            Some((Stage::Acknowledge, _)) => false,
+            Some((Stage::Receive, _)) => true,
+            Some((Stage::Complete(_), _)) | None => return Confirmed::Nothing,
+        };
+        match self.confirm(id, verdict::of(reason, "puback"), now) {
+            Confirmed::Delivery if lowered => Confirmed::Lowered,
+            confirmed => confirmed,
         }
-        self.confirm(id, verdict::of(reason, "puback"), now)
     }
 
     /// `PUBREC`: true when `PUBREL` is to follow.
@@ -180,7 +192,7 @@ impl Flights {
                 reply.send(verdict);
                 match delivered {
                     true => Confirmed::Delivery,
-                    false => Confirmed::Nothing,
+                    false => Confirmed::Rejected,
                 }
             }
         }
@@ -191,13 +203,35 @@ impl Flights {
         self.next_check().is_some_and(|check| now >= check)
     }
 
-    /// When [`Flights::is_overdue`] is to be asked again.
+    /// When [`Flights::is_overdue`] is to be asked again. Our own messages make no connection useless.
     pub(crate) fn next_check(&self) -> Option<Instant> {
+        let deliveries = self.all().filter(|flight| flight.is_delivery());
+        deliveries.map(|flight| self.overdue_at(flight)).min()
+    }
+
+    /// When [`Flights::forget_own`] is to be asked again.
+    pub(crate) fn next_own(&self) -> Option<Instant> {
+        let own = self.all().filter(|flight| !flight.is_delivery());
+        own.map(|flight| flight.deadline).min()
+    }
+
+    /// Gives places back that messages of our own take without ever being confirmed. Whether there were any.
+    pub(crate) fn forget_own(&mut self, now: Instant) -> bool {
+        let before = self.waiting.len();
+        let stays = |flight: &Flight| flight.is_delivery() || flight.deadline > now;
+        self.waiting.retain(|_, (_, flight)| stays(flight));
+        self.unwritten.retain(stays);
+        self.waiting.len() < before
+    }
+
+    /// Whether a delivery is on its way.
+    pub(crate) fn has_deliveries(&self) -> bool {
+        self.all().any(Flight::is_delivery)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Flight> {
         let waiting = self.waiting.values().map(|(_, flight)| flight);
-        waiting
-            .chain(&self.unwritten)
-            .map(|flight| self.overdue_at(flight))
-            .min()
+        waiting.chain(&self.unwritten)
     }
 
     /// A delivery may end because the window before it was full, with a broker that confirms slowly but does confirm; so
@@ -210,8 +244,9 @@ impl Flights {
     }
 
     /// The connection is lost, and with it what becomes of these: unknown. The lane sends them again. A broker that said
-    /// that a message is to `blame` can mean only one when there is only one.
-    pub(crate) fn lose(&mut self, word: &'static str, blame: bool) {
+    /// that a message is to `blame` can mean only one when there is only one. Whether there was a delivery among them.
+    pub(crate) fn lose(&mut self, word: &'static str, blame: bool) -> bool {
+        let deliveries = self.has_deliveries();
         let waiting = self.waiting.drain().map(|(_, (_, flight))| flight);
         let lost: Vec<_> = waiting.chain(self.unwritten.drain(..)).collect();
         let one = lost.len() == 1;
@@ -221,6 +256,7 @@ impl Flights {
                 false => verdict::outage(word),
             });
         }
+        deliveries
     }
 }
 
@@ -229,6 +265,10 @@ impl Flights {
 pub(crate) enum Confirmed {
     /// A delivery, with success.
     Delivery,
+    /// The same, of QoS 2 and confirmed as if it were of QoS 1.
+    Lowered,
+    /// A delivery, which it refused.
+    Rejected,
     /// A message of our own, which it refused.
     Refused(Own),
     /// Nothing that anybody needs to know.
@@ -295,15 +335,20 @@ mod tests {
         let mut flights = Flights::new(TIMEOUT, now);
         let (one, mut waiting) = flight(now);
         flights.begin(7, 2, one);
-        // Words for a message of another QoS, of another id, and too early.
+        // Words for a message of another id, and too early.
         assert_eq!(
-            flights.acknowledged(7, Reason::Success, now),
+            flights.acknowledged(8, Reason::Success, now),
             Confirmed::Nothing
         );
         assert_eq!(flights.completed(7, true, now), Confirmed::Nothing);
         assert_eq!(flights.completed(8, true, now), Confirmed::Nothing);
         assert!(waiting.try_recv().is_err());
         assert!(flights.received(7, Reason::NoMatchingSubscribers, now).0);
+        assert_eq!(
+            flights.acknowledged(7, Reason::Success, now),
+            Confirmed::Nothing,
+            "it is not the broker's before PUBCOMP"
+        );
         assert!(waiting.try_recv().is_err());
         assert_eq!(flights.completed(7, true, now), Confirmed::Delivery);
         assert_eq!(waiting.try_recv(), Ok(verdict::delivered("no-subscribers")));
@@ -313,6 +358,44 @@ mod tests {
         assert!(!flights.received(8, Reason::QuotaExceeded, now).0);
         assert_eq!(waiting.try_recv(), Ok(verdict::outage("quota")));
         assert_eq!(flights.len(), 0, "its place is free again");
+    }
+
+    #[test]
+    fn a_broker_without_qos_2_has_what_it_acknowledges() {
+        let now = Instant::now();
+        let mut flights = Flights::new(TIMEOUT, now);
+        let (one, mut waiting) = flight(now);
+        flights.begin(7, 2, one);
+        let confirmed = flights.acknowledged(7, Reason::Success, now);
+        assert_eq!(confirmed, Confirmed::Lowered);
+        assert_eq!(waiting.try_recv(), Ok(verdict::delivered("puback")));
+        let (one, mut waiting) = flight(now);
+        flights.begin(8, 2, one);
+        let confirmed = flights.acknowledged(8, Reason::QuotaExceeded, now);
+        assert_eq!(confirmed, Confirmed::Rejected);
+        assert_eq!(waiting.try_recv(), Ok(verdict::outage("quota")));
+        assert_eq!(flights.len(), 0);
+    }
+
+    #[test]
+    fn own_messages_that_stay_unconfirmed_give_their_places_back() {
+        let now = Instant::now();
+        let mut flights = Flights::new(TIMEOUT, now);
+        let deadline = now + Duration::from_secs(2);
+        let own = |purpose| Flight {
+            purpose,
+            deadline,
+            sent: now,
+        };
+        flights.begin(1, 1, own(Purpose::Own(Own::Status)));
+        flights.begin(2, 1, own(Purpose::Own(Own::Announcement)));
+        assert!(!flights.is_overdue(now + TIMEOUT * 10) && !flights.has_deliveries());
+        assert_eq!(flights.next_own(), Some(deadline));
+        assert!(!flights.forget_own(now));
+        flights.begin(3, 1, flight(now).0);
+        assert!(flights.forget_own(deadline));
+        assert_eq!((flights.len(), flights.has_deliveries()), (1, true));
+        assert_eq!(flights.next_own(), None);
     }
 
     #[test]

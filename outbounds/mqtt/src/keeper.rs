@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::dial::{Connection, NoConnection, dial, failed};
+use crate::dial::NoConnection;
+use crate::hints::Hints;
+use crate::opening::Opening;
 use crate::own::OwnMessages;
 use crate::plan::Plan;
 use crate::session::{End, Job, Session, asked_to_close};
@@ -25,6 +27,8 @@ pub(crate) async fn keep(
     mut closing: watch::Receiver<bool>,
 ) {
     let mut own = OwnMessages::new(Arc::clone(&plan));
+    let mut opening = Opening::new(Arc::clone(&plan));
+    let mut hints = Hints::default();
     let mut pause = PAUSE_MIN;
     let mut warned = None;
     let mut asking = Vec::new();
@@ -36,17 +40,26 @@ pub(crate) async fn keep(
         let attempt = tokio::select! {
             biased;
             () = asked_to_close(&mut closing) => return,
-            attempt = attempt(&plan) => attempt,
+            attempt = opening.open(&mut own) => attempt,
         };
         let (word, useful) = match attempt {
-            Ok(connection) => {
+            Ok(opened) => {
                 warned = warned.filter(|word| *word == "taken-over");
-                let session = Session::new(&plan, &mut own, connection);
+                let session = Session::new(&plan, &mut own, &mut hints, opened);
                 let first = std::mem::take(&mut asking);
                 match session.run(first, &mut jobs, &mut closing).await {
                     End::Closed => return,
-                    End::Lost { word, useful } => {
+                    End::Again => continue,
+                    End::Lost {
+                        word,
+                        useful,
+                        unsent,
+                    } => {
                         warn_once(&plan, &broken_off(word), &mut warned);
+                        if !unsent.is_empty() {
+                            asking = unsent;
+                            continue;
+                        }
                         (word, useful)
                     }
                 }
@@ -70,13 +83,6 @@ pub(crate) async fn keep(
             },
             () = sleep(jittered(pause)) => pause = (pause * 2).min(PAUSE_MAX),
         }
-    }
-}
-
-async fn attempt(plan: &Plan) -> Result<Connection, NoConnection> {
-    match timeout(plan.timeout, dial(plan)).await {
-        Ok(dialled) => dialled,
-        Err(_) => Err(failed("timeout")),
     }
 }
 

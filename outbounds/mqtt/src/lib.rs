@@ -13,11 +13,16 @@
 
 mod dial;
 mod discovery;
+mod endings;
 mod failure;
 mod flights;
+mod greeting;
+mod hints;
 mod keeper;
+mod opening;
 mod own;
 mod packet;
+mod pings;
 mod plan;
 mod refusal;
 mod session;
@@ -159,7 +164,8 @@ impl Mqtt {
 }
 
 /// The id and the kind, then the headers, with `_` for what a broker may end the connection at. One that is too long for
-/// MQTT is left out rather than sent broken.
+/// MQTT is left out rather than sent broken. Each name is there once, with its last value: clients make a list of a name
+/// that is there twice, and no attribute of CloudEvents may be one.
 fn user_properties(message: &Message) -> Vec<(String, String)> {
     let own = [
         ("id".to_owned(), message.id.to_string()),
@@ -170,7 +176,14 @@ fn user_properties(message: &Message) -> Vec<(String, String)> {
         (sendable(name), sendable(value.reveal()))
     });
     let headers = headers.filter(|(name, value)| is_text(name) && is_text(value));
-    own.into_iter().chain(headers).collect()
+    let mut properties: Vec<(String, String)> = Vec::new();
+    for (name, value) in own.into_iter().chain(headers) {
+        match properties.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => properties.push((name, value)),
+        }
+    }
+    properties
 }
 
 /// The same text; `_` stands for what a broker may end the connection at.

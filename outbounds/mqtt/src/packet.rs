@@ -8,7 +8,12 @@ use faceway_core::Private;
 /// One version of MQTT. Everything is written to the end of `out`.
 pub(crate) trait Protocol: Send + Sync {
     /// `CONNECT`, for a clean session.
-    fn hello(&self, hello: &Hello, out: &mut BytesMut) -> Result<(), Malformed>;
+    fn hello(
+        &self,
+        hello: &Hello,
+        will: Option<&Will>,
+        out: &mut BytesMut,
+    ) -> Result<(), Malformed>;
 
     /// `PUBLISH`. Nothing is written if it does not fit.
     fn publish(&self, publish: Publish, out: &mut BytesMut) -> Result<(), TooLarge>;
@@ -43,11 +48,9 @@ pub(crate) struct Hello {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Private<String>>,
     pub(crate) keep_alive_s: u16,
-    /// What the broker publishes, retained, when the connection ends without a goodbye.
-    pub(crate) will: Option<Will>,
 }
 
-/// The last will.
+/// The last will: what the broker publishes, retained, when the connection ends without a goodbye.
 pub(crate) struct Will {
     pub(crate) topic: String,
     pub(crate) payload: &'static str,

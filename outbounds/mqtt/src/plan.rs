@@ -18,8 +18,11 @@ use faceway_core::SettingsError;
 pub(crate) struct Plan {
     pub(crate) address: Address,
     pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
-    pub(crate) protocol: &'static dyn Protocol,
+    pub(crate) version: u8,
+    /// Whether 3.1.1 may be spoken in place of 5.
+    pub(crate) fall_back: bool,
     pub(crate) hello: Hello,
+    pub(crate) will: Option<Will>,
     pub(crate) qos: u8,
     pub(crate) retain: bool,
     pub(crate) payload_bytes_max: usize,
@@ -43,22 +46,19 @@ impl Plan {
             payload: OFFLINE,
             qos: own_qos,
         });
-        let protocol: &'static dyn Protocol = match settings.version {
-            4 => &V4,
-            _ => &V5,
-        };
         let whole_s = |time: Duration| time.as_secs().max(1);
         Ok(Self {
             address,
             tls,
-            protocol,
+            version: settings.version,
+            fall_back: settings.fall_back && settings.version == 5 && settings.expiry.is_none(),
             hello: Hello {
                 client_id: settings.client_id,
                 username: settings.username,
                 password: settings.password,
                 keep_alive_s: u16::try_from(whole_s(settings.keep_alive)).unwrap_or(u16::MAX),
-                will,
             },
+            will,
             qos: settings.qos,
             retain: settings.retain,
             payload_bytes_max: settings.payload_bytes_max,
@@ -78,9 +78,12 @@ impl Plan {
         self.qos.min(1)
     }
 
-    /// Whether anything is published to be kept.
-    pub(crate) fn retains(&self) -> bool {
-        self.retain || self.home_assistant || self.status_topic.is_some()
+    /// A version of the protocol.
+    pub(crate) fn protocol(version: u8) -> &'static dyn Protocol {
+        match version {
+            4 => &V4,
+            _ => &V5,
+        }
     }
 }
 

@@ -6,9 +6,18 @@ const fn refusal(word: &'static str, advice: &'static str) -> Refusal {
     Refusal { word, advice }
 }
 
-pub(crate) const VERSION: Refusal = refusal(
+pub(crate) const VERSION_5: Refusal = refusal(
     "version",
-    "it does not speak this version of MQTT: write `version = 4` or `version = 5`",
+    "it does not speak MQTT 5, only 3.1.1: write `version = 4`, which has no `headers`, no `expiry` and no `cloudevents-binary`",
+);
+/// The same, where nothing is lost with the older version.
+pub(crate) const FALLS_BACK: Refusal = refusal(
+    "version",
+    "it does not speak MQTT 5, so Faceway speaks 3.1.1 with it: write `version = 4`",
+);
+pub(crate) const VERSION_4: Refusal = refusal(
+    "version",
+    "it does not speak MQTT 3.1.1: write `version = 5`",
 );
 pub(crate) const CLIENT_ID: Refusal = refusal(
     "client-id",
@@ -38,7 +47,7 @@ pub(crate) const STATUS_TOPIC: Refusal = refusal(
 );
 pub(crate) const RETAIN: Refusal = refusal(
     "retain",
-    "it keeps no retained messages: write `retain = false` and leave out `status_topic`",
+    "it keeps no retained messages: write `retain = false`",
 );
 pub(crate) const QOS: Refusal = refusal("qos", "it does not take this `qos`: write a smaller one");
 pub(crate) const REJECTED: Refusal = refusal("rejected", "its log says why");

@@ -1,5 +1,7 @@
 //! One connection, from the broker's welcome to its end. Nothing outlives it: no message waits here for the next one.
 
+mod publish;
+
 use std::collections::VecDeque;
 use std::io;
 
@@ -9,11 +11,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, spli
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use crate::dial::{Connection, Stream};
+use crate::dial::Stream;
+use crate::endings::SOON;
 use crate::failure;
-use crate::flights::{Confirmed, Flight, Flights, Own, Purpose, Reply};
+use crate::flights::{Confirmed, Flights, Own, Reply};
+use crate::greeting::{STATUS_ID, StatusAnswer};
+use crate::hints::Hints;
+use crate::opening::Opened;
 use crate::own::OwnMessages;
-use crate::packet::{Incoming, Malformed, Publication, Publish, Reason};
+use crate::packet::{Incoming, Malformed, Protocol, Publication, Reason};
+use crate::pings::Pings;
 use crate::plan::Plan;
 use crate::verdict;
 
@@ -30,11 +37,15 @@ pub(crate) struct Job {
 pub(crate) enum End {
     /// We said goodbye.
     Closed,
+    /// We said goodbye, and another is to follow at once.
+    Again,
     /// It broke, or it was broken off.
     Lost {
         word: &'static str,
         /// Whether it was good for something while it lasted.
         useful: bool,
+        /// Announcements alone were on it: these have not been published, and are to go out on the next one at once.
+        unsent: Vec<Job>,
     },
 }
 
@@ -55,7 +66,9 @@ const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// A connection in use.
 pub(crate) struct Session<'a> {
     plan: &'a Plan,
+    protocol: &'static dyn Protocol,
     own: &'a mut OwnMessages,
+    hints: &'a mut Hints,
     reader: ReadHalf<Box<dyn Stream>>,
     writer: WriteHalf<Box<dyn Stream>>,
     input: BytesMut,
@@ -63,47 +76,73 @@ pub(crate) struct Session<'a> {
     /// Whether something was written that the socket has not taken.
     unflushed: bool,
     /// Taken, and to be published as soon as the window has room; no more than the window holds.
-    queue: VecDeque<Next>,
+    queue: VecDeque<Job>,
+    /// Messages of our own, which go before.
+    own_queue: VecDeque<(Own, Publication)>,
+    /// Announcements go when nothing else is on its way, and messages wait until the connection has outlived them.
+    careful: bool,
     flights: Flights,
     window: usize,
     packet_bytes_max: Option<u32>,
-    keep_alive: Duration,
-    ping_at: Instant,
-    pinged: bool,
+    pings: Pings,
     began: Instant,
+    /// Until it has lasted.
+    lasts_at: Option<Instant>,
+    /// To be ended, for another, when nothing is on its way.
+    again: bool,
     delivered: bool,
-}
-
-enum Next {
-    Job(Job),
-    Own((Own, Publication)),
+    /// Whether the broker has said anything of a delivery.
+    answered: bool,
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(plan: &'a Plan, own: &'a mut OwnMessages, connection: Connection) -> Self {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        own: &'a mut OwnMessages,
+        hints: &'a mut Hints,
+        opened: Opened,
+    ) -> Self {
         let now = Instant::now();
+        let Opened {
+            connection,
+            greeted,
+        } = opened;
         let (reader, writer) = split(connection.stream);
         let welcome = connection.welcome;
         let keep_alive = welcome.keep_alive.unwrap_or(plan.keep_alive);
         let keep_alive = keep_alive.max(Duration::from_secs(1));
+        let mut pings = Pings::new(keep_alive, plan.timeout, now);
+        if greeted.pinged {
+            pings.sent(now);
+        }
+        let mut flights = Flights::new(plan.timeout, now);
+        if greeted.status == StatusAnswer::Open {
+            flights.begin(STATUS_ID, own.qos(), publish::own_flight(Own::Status, now));
+        }
+        own.begin();
         let window_max = welcome.window_max.map_or(usize::MAX, usize::from);
         Self {
-            queue: own.greeting().into_iter().map(Next::Own).collect(),
             plan,
+            protocol: connection.protocol,
+            careful: own.is_careful(),
             own,
+            hints,
             reader,
             writer,
             input: connection.input,
-            output: BytesMut::new(),
-            unflushed: false,
-            flights: Flights::new(plan.timeout, now),
+            unflushed: greeted.pinged,
+            output: connection.output,
+            queue: VecDeque::new(),
+            own_queue: VecDeque::new(),
+            flights,
             window: plan.window.min(window_max).max(1),
             packet_bytes_max: welcome.packet_bytes_max,
-            keep_alive,
-            ping_at: now + keep_alive,
-            pinged: false,
+            pings,
             began: now,
+            lasts_at: Some(now + SOON),
+            again: false,
             delivered: false,
+            answered: false,
         }
     }
 
@@ -121,19 +160,44 @@ impl<'a> Session<'a> {
         match self.serve(jobs, closing).await {
             Ok(()) => {
                 let _ = timeout(GOODBYE_MAX, self.part()).await;
-                End::Closed
-            }
-            Err(lost) => {
-                self.flights.lose(lost.word, lost.blame);
-                for next in self.queue.drain(..) {
-                    if let Next::Job(job) = next {
-                        job.reply.send(verdict::outage(lost.word));
-                    }
+                let asked = *closing.borrow();
+                if self.again && !asked {
+                    End::Again
+                } else {
+                    End::Closed
                 }
-                let useful = self.delivered || self.began.elapsed() >= USEFUL_MIN;
-                let word = lost.word;
-                End::Lost { word, useful }
             }
+            Err(lost) => self.lose(&lost),
+        }
+    }
+
+    fn lose(mut self, lost: &Lost) -> End {
+        let (word, hung_up) = (lost.word, matches!(lost.word, "closed" | "reset"));
+        let under_way = self.flights.lose(word, lost.blame);
+        let suspect = self.pings.is_fenced() && failure::may_be_about_a_message(word);
+        let alone = suspect && !under_way;
+        match suspect {
+            true => self.own.ended(alone),
+            false => self.own.trust(),
+        }
+        let soon = self.lasts_at.is_some() && failure::may_be_about_a_message(word);
+        if soon && !suspect {
+            self.own.ended_soon();
+        }
+        if hung_up && under_way && !self.answered {
+            self.hints.hung_up(self.plan, self.own.offer().version);
+        }
+        let mut unsent: Vec<_> = self.queue.drain(..).collect();
+        if !alone {
+            for job in unsent.drain(..) {
+                job.reply.send(verdict::outage(word));
+            }
+        }
+        let useful = self.delivered || self.began.elapsed() >= USEFUL_MIN;
+        End::Lost {
+            word,
+            useful,
+            unsent,
         }
     }
 
@@ -149,12 +213,20 @@ impl<'a> Session<'a> {
             if self.flights.is_overdue(Instant::now()) {
                 return Err(lost("timeout"));
             }
-            self.publish();
-            if leaving && self.is_idle() {
+            if self.flights.forget_own(Instant::now()) {
+                self.own.unconfirmed();
+            }
+            self.publish()?;
+            if self.lasts_at.is_some_and(|at| at <= Instant::now()) {
+                self.lasts_at = None;
+                self.again = self.own.lasted();
+            }
+            if (leaving || self.again) && self.is_idle() {
                 return Ok(());
             }
             let tick = self.next_tick();
-            let room = !leaving && self.queue.is_empty() && self.flights.len() < self.window;
+            let idle = self.queue.is_empty() && self.own_queue.is_empty();
+            let room = !leaving && idle && self.flights.len() < self.window;
             self.input.reserve(4 * 1024);
             tokio::select! {
                 biased;
@@ -174,7 +246,7 @@ impl<'a> Session<'a> {
                 () = sleep_until(tick) => self.keep_alive()?,
                 () = asked_to_close(closing), if !leaving => {
                     leaving = true;
-                    self.queue.extend(self.own.farewell().map(Next::Own));
+                    self.own_queue.extend(self.own.farewell());
                 }
                 job = jobs.recv(), if room => match job {
                     Some(job) => self.enqueue(job),
@@ -185,66 +257,20 @@ impl<'a> Session<'a> {
     }
 
     fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.flights.len() == 0 && !self.unflushed
+        let nothing_waits = self.queue.is_empty() && self.own_queue.is_empty();
+        nothing_waits && self.flights.len() == 0 && !self.unflushed
     }
 
     fn next_tick(&self) -> Instant {
-        let overdue = self.flights.next_check();
-        overdue.map_or(self.ping_at, |overdue| overdue.min(self.ping_at))
-    }
-
-    /// What Home Assistant must know of a device goes before its first message.
-    fn enqueue(&mut self, job: Job) {
-        let announcements = self.own.announce(job.device, &job.publication);
-        self.queue.extend(announcements.into_iter().map(Next::Own));
-        self.queue.push_back(Next::Job(job));
-    }
-
-    /// Publishes as much as the window has room for.
-    fn publish(&mut self) {
-        while self.flights.len() < self.window {
-            let now = Instant::now();
-            let (publication, qos, purpose, deadline) = match self.queue.pop_front() {
-                None => return,
-                Some(Next::Job(job)) if job.reply.is_given_up() => continue,
-                Some(Next::Job(job)) => {
-                    let purpose = Purpose::Delivery(job.reply);
-                    (job.publication, self.plan.qos, purpose, job.deadline)
-                }
-                Some(Next::Own((own, publication))) => {
-                    let deadline = now + self.plan.timeout;
-                    let purpose = Purpose::Own(own);
-                    (publication, self.plan.own_qos(), purpose, deadline)
-                }
-            };
-            let id = if qos == 0 { 0 } else { self.flights.free_id() };
-            let publish = Publish {
-                publication,
-                qos,
-                id,
-                bytes_max: self.packet_bytes_max,
-            };
-            match self.plan.protocol.publish(publish, &mut self.output) {
-                Ok(()) => {
-                    self.unflushed = true;
-                    let flight = Flight {
-                        purpose,
-                        deadline,
-                        sent: now,
-                    };
-                    self.flights.begin(id, qos, flight);
-                }
-                Err(_) => match purpose {
-                    Purpose::Delivery(reply) => reply.send(verdict::buried("too-large")),
-                    Purpose::Own(own) => self.own.refused(own),
-                },
-            }
-        }
+        let flights = &self.flights;
+        let checks = [flights.next_check(), flights.next_own(), self.lasts_at];
+        let checks = checks.into_iter().flatten();
+        checks.fold(self.pings.next(), Instant::min)
     }
 
     /// Takes in everything that the broker has said.
     fn listen(&mut self) -> Result<(), Lost> {
-        while let Some(incoming) = self.plan.protocol.read(&mut self.input)? {
+        while let Some(incoming) = self.protocol.read(&mut self.input)? {
             self.hear(incoming)?;
         }
         Ok(())
@@ -277,15 +303,16 @@ impl<'a> Session<'a> {
             Incoming::Received(id, reason) => {
                 let (release, confirmed) = self.flights.received(id, reason, now);
                 if release {
-                    self.plan.protocol.release(id, &mut self.output)?;
+                    self.protocol.release(id, &mut self.output)?;
                     self.unflushed = true;
                 }
                 confirmed
             }
             Incoming::Completed(id, known) => self.flights.completed(id, known, now),
             Incoming::Pong => {
-                self.pinged = false;
-                self.ping_at = now + self.keep_alive;
+                if self.pings.answered(now) {
+                    self.own.outlived();
+                }
                 Confirmed::Nothing
             }
             Incoming::Goodbye(farewell) => {
@@ -296,31 +323,41 @@ impl<'a> Session<'a> {
             Incoming::Other => Confirmed::Nothing,
         };
         match confirmed {
-            Confirmed::Delivery => self.delivered = true,
-            Confirmed::Refused(own) => self.own.refused(own),
+            Confirmed::Delivery => self.confirmed(true),
+            Confirmed::Lowered => {
+                self.hints.lowered(self.plan);
+                self.confirmed(true);
+            }
+            Confirmed::Rejected => self.confirmed(false),
+            Confirmed::Refused(own) => self.refused(own),
             Confirmed::Nothing => {}
         }
         Ok(())
     }
 
+    fn confirmed(&mut self, delivered: bool) {
+        self.delivered |= delivered;
+        self.answered = true;
+        self.hints.confirmed();
+    }
+
     /// A ping goes out at every interval, whatever else is sent: with QoS 0, nothing else shows that the broker is there.
     fn keep_alive(&mut self) -> Result<(), Lost> {
         let now = Instant::now();
-        if now < self.ping_at {
+        if now < self.pings.next() {
             return Ok(());
         }
-        if self.pinged {
+        if self.pings.is_waiting() {
             return Err(lost("timeout"));
         }
-        self.plan.protocol.ping(&mut self.output)?;
+        self.protocol.ping(&mut self.output)?;
         self.unflushed = true;
-        self.pinged = true;
-        self.ping_at = now + self.plan.timeout;
+        self.pings.sent(now);
         Ok(())
     }
 
     async fn part(&mut self) -> io::Result<()> {
-        if self.plan.protocol.goodbye(&mut self.output).is_ok() {
+        if self.protocol.goodbye(&mut self.output).is_ok() {
             push(&mut self.writer, &mut self.output).await?;
         }
         self.writer.shutdown().await

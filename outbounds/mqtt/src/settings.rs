@@ -21,6 +21,9 @@ pub struct MqttSettings {
     pub client_id: String,
     /// 5, or 4 for MQTT 3.1.1.
     pub version: u8,
+    /// Whether 3.1.1 may be spoken in place of 5 with a broker that knows nothing else: not where messages say what only
+    /// MQTT 5 can carry.
+    pub fall_back: bool,
     /// 0, 1 or 2.
     pub qos: u8,
     /// Whether the broker keeps the last message of each topic for who subscribes later.
@@ -164,6 +167,7 @@ mod tests {
             password: None,
             client_id: "faceway-lobby".into(),
             version: 5,
+            fall_back: true,
             qos: 1,
             retain: false,
             payload_bytes_max: 256 * 1024,

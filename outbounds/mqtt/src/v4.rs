@@ -10,7 +10,7 @@ use rumqttc::mqttbytes::{Error, Protocol as Level, QoS};
 
 use crate::packet::{
     Hello, INCOMING_BYTES_MAX, Incoming, Malformed, Protocol, Publish, Reason, Refusal, TooLarge,
-    Welcome,
+    Welcome, Will,
 };
 use crate::refusal;
 
@@ -18,8 +18,13 @@ use crate::refusal;
 pub(crate) struct V4;
 
 impl Protocol for V4 {
-    fn hello(&self, hello: &Hello, out: &mut BytesMut) -> Result<(), Malformed> {
-        let will = hello.will.as_ref().map(|will| {
+    fn hello(
+        &self,
+        hello: &Hello,
+        will: Option<&Will>,
+        out: &mut BytesMut,
+    ) -> Result<(), Malformed> {
+        let will = will.map(|will| {
             let topic = will.topic.as_str();
             LastWill::new(topic, will.payload, qos(will.qos), true)
         });
@@ -99,7 +104,7 @@ fn meaning(packet: Packet) -> Incoming {
 fn refused(code: ConnectReturnCode) -> Option<Refusal> {
     match code {
         ConnectReturnCode::Success => None,
-        ConnectReturnCode::RefusedProtocolVersion => Some(refusal::VERSION),
+        ConnectReturnCode::RefusedProtocolVersion => Some(refusal::VERSION_4),
         ConnectReturnCode::BadClientId => Some(refusal::CLIENT_ID),
         ConnectReturnCode::ServiceUnavailable => Some(refusal::UNAVAILABLE),
         ConnectReturnCode::BadUserNamePassword => Some(refusal::CREDENTIALS),

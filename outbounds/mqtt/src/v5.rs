@@ -13,7 +13,7 @@ use rumqttc::v5::mqttbytes::{Error, QoS};
 
 use crate::packet::{
     Farewell, Hello, INCOMING_BYTES_MAX, Incoming, Malformed, Protocol, Publication, Publish,
-    Reason, Refusal, TooLarge, Welcome,
+    Reason, Refusal, TooLarge, Welcome, Will,
 };
 use crate::refusal;
 
@@ -22,10 +22,17 @@ pub(crate) struct V5;
 
 /// The first byte of `DISCONNECT`.
 const DISCONNECT: u8 = 0xE0;
+/// How `CONNACK` of MQTT 3.1.1 begins: two bytes follow. That of MQTT 5 has three at least.
+const OLD_CONNACK: [u8; 2] = [0x20, 2];
 
 impl Protocol for V5 {
-    fn hello(&self, hello: &Hello, out: &mut BytesMut) -> Result<(), Malformed> {
-        let will = hello.will.as_ref().map(|will| {
+    fn hello(
+        &self,
+        hello: &Hello,
+        will: Option<&Will>,
+        out: &mut BytesMut,
+    ) -> Result<(), Malformed> {
+        let will = will.map(|will| {
             let topic = will.topic.as_str();
             LastWill::new(topic, will.payload, qos(will.qos), true, None)
         });
@@ -82,6 +89,9 @@ impl Protocol for V5 {
         if input.first() == Some(&DISCONNECT) {
             return goodbye(input);
         }
+        if input.starts_with(&OLD_CONNACK) {
+            return Ok(old_welcome(input));
+        }
         let before = input.len();
         match Packet::read(input, Some(INCOMING_BYTES_MAX.into())) {
             Ok(packet) => Ok(Some(meaning(packet))),
@@ -90,6 +100,16 @@ impl Protocol for V5 {
             Err(_) => Err(Malformed),
         }
     }
+}
+
+/// A broker of MQTT 3.1.1 refuses a `CONNECT` of a level that it does not know in its own words (3.1.1, section 3.1.2.2).
+/// Whatever else it says in them, it does not speak MQTT 5.
+fn old_welcome(input: &mut BytesMut) -> Option<Incoming> {
+    if input.len() < 4 {
+        return None;
+    }
+    input.clear();
+    Some(Incoming::Refused(refusal::VERSION_5))
 }
 
 fn properties(publication: &Publication) -> PublishProperties {
@@ -140,7 +160,7 @@ fn welcome(properties: ConnAckProperties) -> Welcome {
 fn refused(code: Code) -> Option<Refusal> {
     match code {
         Code::Success => None,
-        Code::UnsupportedProtocolVersion | Code::RefusedProtocolVersion => Some(refusal::VERSION),
+        Code::UnsupportedProtocolVersion | Code::RefusedProtocolVersion => Some(refusal::VERSION_5),
         Code::ClientIdentifierNotValid | Code::BadClientId => Some(refusal::CLIENT_ID),
         Code::BadUserNamePassword | Code::BadAuthenticationMethod => Some(refusal::CREDENTIALS),
         Code::NotAuthorized => Some(refusal::NOT_AUTHORIZED),

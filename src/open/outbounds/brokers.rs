@@ -6,7 +6,7 @@ use std::time::Duration;
 use faceway_core::Outbound;
 use faceway_outbound_amqp::{Amqp, AmqpSettings, ExchangeType};
 use faceway_outbound_mqtt::{Mqtt, MqttSettings};
-use faceway_rules::{AmqpPlan, ExchangeKind, MqttPlan, MqttVersion, OutboundPlan, Qos};
+use faceway_rules::{AmqpPlan, ExchangeKind, Format, MqttPlan, MqttVersion, OutboundPlan, Qos};
 
 use super::client_tls;
 use crate::config::secrets;
@@ -32,6 +32,8 @@ pub(super) fn mqtt(
             MqttVersion::V4 => 4,
             MqttVersion::V5 => 5,
         },
+        // User properties are all that a receiver has of the attributes of a CloudEvent.
+        fall_back: mqtt.headers.is_empty() && plan.common.format != Format::CloudEventsBinary,
         qos: match mqtt.qos {
             Qos::AtMostOnce => 0,
             Qos::AtLeastOnce => 1,

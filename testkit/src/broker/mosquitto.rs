@@ -30,6 +30,8 @@ pub struct Options {
     pub persistence: bool,
     /// Its limit of a packet, which MQTT 5 tells to clients.
     pub packet_bytes_max: Option<u32>,
+    /// Whether it keeps no retained messages.
+    pub no_retain: bool,
     /// Names and passwords; when there are any, nobody else is let in.
     pub users: Vec<(String, String)>,
     /// Lines of an access control list.
@@ -173,6 +175,9 @@ impl Mosquitto {
         line("persistence_location", &self.path(""));
         if let Some(max) = options.packet_bytes_max {
             line("max_packet_size", &max.to_string());
+        }
+        if options.no_retain {
+            line("retain_available", "false");
         }
         line("listener", &format!("{} 127.0.0.1", self.open_port));
         line("allow_anonymous", "true");

@@ -34,6 +34,8 @@ pub struct Options {
     pub message_bytes_max: Option<usize>,
     /// TLS beside plain TCP: the server's certificate, and the authority (PEM) whose clients alone are let in.
     pub tls: Option<(Issued, String)>,
+    /// Its plugin for MQTT: every client is `guest`, and topics are routing keys of `amq.topic`, with `.` for `/`.
+    pub mqtt: bool,
 }
 
 /// A broker with the user `guest`. It is gone when dropped, also when the test panics.
@@ -41,6 +43,8 @@ pub struct RabbitMq {
     directory: TempDir,
     port: u16,
     tls_port: u16,
+    /// Only with the plugin.
+    mqtt_port: Option<u16>,
     distribution_port: u16,
     names_port: u16,
     /// Erlang's name server. Ours alone, or the broker would leave one behind.
@@ -68,8 +72,9 @@ impl RabbitMq {
             "install rabbitmq-server; ./run-tests does"
         );
         let directory = tempfile::tempdir().expect("a directory");
-        let [port, tls_port, distribution_port, names_port] = free_ports();
-        write_files(directory.path(), port, tls_port, &options);
+        let [port, tls_port, mqtt_port, distribution_port, names_port] = free_ports();
+        let mqtt_port = options.mqtt.then_some(mqtt_port);
+        write_files(directory.path(), [port, tls_port], mqtt_port, &options);
         let names = Command::new("epmd")
             .args(["-port", &names_port.to_string(), "-address", "127.0.0.1"])
             .stdin(Stdio::null())
@@ -81,6 +86,7 @@ impl RabbitMq {
             directory,
             port,
             tls_port,
+            mqtt_port,
             distribution_port,
             names_port,
             names,
@@ -106,6 +112,20 @@ impl RabbitMq {
         SocketAddr::from(([127, 0, 0, 1], self.tls_port))
     }
 
+    /// Where its plugin for MQTT listens.
+    ///
+    /// # Panics
+    /// Without the plugin.
+    pub fn mqtt_address(&self) -> SocketAddr {
+        let port = self.mqtt_port.expect("an option");
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn is_up(&self) -> bool {
+        let listens = |port| TcpStream::connect(("127.0.0.1", port)).is_ok();
+        greets(self.address()) && self.mqtt_port.is_none_or(listens)
+    }
+
     /// Starts it again where it was, with what it had on its disk.
     ///
     /// # Panics
@@ -122,7 +142,7 @@ impl RabbitMq {
             .expect("the server starts");
         *self.server() = Some(child);
         let deadline = Instant::now() + START_MAX;
-        while !greets(self.address()) {
+        while !self.is_up() {
             let ended = self
                 .server()
                 .as_mut()
@@ -256,7 +276,8 @@ impl Drop for RabbitMq {
     }
 }
 
-fn write_files(path: &Path, port: u16, tls_port: u16, options: &Options) {
+fn write_files(path: &Path, ports: [u16; 2], mqtt_port: Option<u16>, options: &Options) {
+    let [port, tls_port] = ports;
     let write = |name: &str, text: &str| fs::write(path.join(name), text).expect("a file");
     let mut conf = format!(
         "listeners.tcp.1 = 127.0.0.1:{port}\n\
@@ -284,20 +305,30 @@ fn write_files(path: &Path, port: u16, tls_port: u16, options: &Options) {
         set("ssl_options.verify", "verify_peer");
         set("ssl_options.fail_if_no_peer_cert", "true");
     }
+    if let Some(port) = mqtt_port {
+        set("mqtt.listeners.tcp.1", &format!("127.0.0.1:{port}"));
+    }
     write("rabbitmq.conf", &conf);
-    write("plugins", "[].");
+    write(
+        "plugins",
+        if mqtt_port.is_some() {
+            "[rabbitmq_mqtt]."
+        } else {
+            "[]."
+        },
+    );
     write(".erlang.cookie", "FACEWAYTESTS");
     let private = fs::Permissions::from_mode(0o400);
     fs::set_permissions(path.join(".erlang.cookie"), private).expect("a file of ours");
 }
 
 /// Ports that nobody listens on. Below those that the system hands out by itself, as they must stay free over restarts.
-fn free_ports() -> [u16; 4] {
+fn free_ports() -> [u16; 5] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 12_000 + u16::try_from(std::process::id() % 16_000).unwrap_or_default();
     let mut candidates =
         std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed) % 4_000);
-    [(); 4].map(|()| {
+    [(); 5].map(|()| {
         candidates
             .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
             .expect("a free port")

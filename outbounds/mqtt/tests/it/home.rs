@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::{VERSIONS, broker, delivered, mqtt, settings, until_delivered};
 
-const STATUS: &str = "faceway/status/test";
+pub(crate) const STATUS: &str = "faceway/status/test";
 
 fn announcing(broker: &Mosquitto, version: u8) -> MqttSettings {
     let mut settings = settings(broker.address());
@@ -25,7 +25,7 @@ fn announcing(broker: &Mosquitto, version: u8) -> MqttSettings {
     settings
 }
 
-fn seen(device: &str, at: usize) -> Message {
+pub(crate) fn seen(device: &str, at: usize) -> Message {
     let mut message = message(&format!("{device} {at}"));
     let id = message.id;
     message.device = DeviceKey::new("lobby", device);

@@ -4,13 +4,17 @@
 
 mod burst;
 mod home;
+mod lesser;
 mod library;
+mod lines;
 mod messages;
 mod peer;
+mod rabbit;
 mod refusals;
 mod status;
 mod suite;
 mod tls;
+mod unwanted;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,6 +35,7 @@ fn settings(address: SocketAddr) -> MqttSettings {
         password: None,
         client_id: "faceway-test".into(),
         version: 5,
+        fall_back: true,
         qos: 1,
         retain: false,
         payload_bytes_max: 1024 * 1024,

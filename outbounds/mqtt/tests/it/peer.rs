@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{PATIENT, buried, deliver, delivered, mqtt, outage, settings};
 
@@ -19,16 +20,60 @@ pub(crate) const PUBLISH: u8 = 3;
 pub(crate) const PUBREL: u8 = 6;
 pub(crate) const PING: u8 = 12;
 
+/// What the peer does about a packet.
+pub(crate) enum Answer {
+    /// It says this.
+    Say(Vec<u8>),
+    /// It says this and ends the connection.
+    HangUp(Vec<u8>),
+    /// It says this, and ends the connection a while later.
+    HangUpSoon(Vec<u8>),
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Say(bytes)
+    }
+}
+
 /// What came.
 pub(crate) struct Packet {
     pub(crate) kind: u8,
     /// Of a `PUBLISH` (not with QoS 0) or of an acknowledgement.
     pub(crate) id: [u8; 2],
+    /// The lower half of the first byte.
+    pub(crate) flags: u8,
     /// Everything after the length.
     pub(crate) body: Vec<u8>,
     /// The how-manieth connection it came on, from 1.
     pub(crate) connection: usize,
 }
+
+impl Packet {
+    /// Of a `CONNECT`.
+    pub(crate) fn version(&self) -> u8 {
+        self.body[6]
+    }
+
+    /// Of a `CONNECT`.
+    pub(crate) fn has_will(&self) -> bool {
+        self.body[7] & 4 > 0
+    }
+
+    /// Of a `PUBLISH`.
+    pub(crate) fn topic(&self) -> String {
+        let length = usize::from(u16::from_be_bytes([self.body[0], self.body[1]]));
+        String::from_utf8(self.body[2..2 + length].to_vec()).unwrap()
+    }
+
+    /// Of a `PUBLISH`.
+    pub(crate) fn qos(&self) -> u8 {
+        (self.flags >> 1) & 3
+    }
+}
+
+/// How long a peer takes that ends the connection soon.
+const A_WHILE: Duration = Duration::from_millis(300);
 
 /// Answers each packet with what `answer` returns. It is gone when dropped.
 pub(crate) struct Peer {
@@ -37,7 +82,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) async fn start(answer: impl Fn(&Packet) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start<A: Into<Answer>>(
+        answer: impl Fn(&Packet) -> A + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let answer = Arc::new(answer);
@@ -60,13 +107,17 @@ impl Drop for Peer {
     }
 }
 
-async fn speak(
+async fn speak<A: Into<Answer>>(
     mut stream: TcpStream,
     connection: usize,
-    answer: &(impl Fn(&Packet) -> Vec<u8> + Sync),
+    answer: &(impl Fn(&Packet) -> A + Sync),
 ) -> Option<()> {
+    let mut until = None;
     loop {
-        let first = stream.read_u8().await.ok()?;
+        let first = match until {
+            None => stream.read_u8().await.ok()?,
+            Some(until) => timeout_at(until, stream.read_u8()).await.ok()?.ok()?,
+        };
         let (mut length, mut shift) = (0usize, 0);
         loop {
             let byte = stream.read_u8().await.ok()?;
@@ -87,10 +138,19 @@ async fn speak(
         let packet = Packet {
             kind,
             id,
+            flags: first & 15,
             body,
             connection,
         };
-        stream.write_all(&answer(&packet)).await.ok()?;
+        let answer = answer(&packet).into();
+        match answer {
+            Answer::Say(bytes) => stream.write_all(&bytes).await.ok()?,
+            Answer::HangUp(bytes) => return stream.write_all(&bytes).await.ok(),
+            Answer::HangUpSoon(bytes) => {
+                stream.write_all(&bytes).await.ok()?;
+                until = Some(Instant::now() + A_WHILE);
+            }
+        }
     }
 }
 

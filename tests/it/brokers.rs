@@ -243,6 +243,37 @@ async fn a_broker_that_takes_events_alone_gets_them() {
     }
 }
 
+/// An access list that lacks the topic of events is mended some time: until then they wait, also of one door.
+#[tokio::test]
+async fn a_broker_that_allows_no_event_is_waited_for() {
+    let mut broker = Mosquitto::start(Options {
+        access: Some("topic write somewhere/else\n".into()),
+        persistence: true,
+        ..Options::default()
+    })
+    .await;
+    let more = "retry = { backoff_min = \"100ms\", backoff_max = \"200ms\", attempts_max = 2 }";
+    let site = plain(&broker.address().to_string(), more);
+    let gateway = site.start().await;
+    let mut device = Device::connect(gateway.devices).await;
+    for uuid in ["u-1", "u-2", "u-3"] {
+        let push = recognition_with("PSC1", uuid, PICTURE);
+        assert!(device.push(&push).await.unwrap().is_success());
+    }
+    let waiting = "faceway_lane_state{outbound=\"bus\",state=\"waiting\"}";
+    gateway.wait_for_metric(waiting, |here| here == 1.0).await;
+    let refused =
+        "faceway_attempts_total{outbound=\"bus\",result=\"retry\",code=\"not-authorized\"}";
+    gateway.wait_for_metric(refused, |count| count >= 6.0).await;
+    broker.stop().await;
+    broker.allow("topic write faceway/#\n").await;
+    broker.run().await;
+    gateway.delivered_all("bus").await;
+    let buried = gateway.metric("faceway_buried{outbound=\"bus\"}").await;
+    assert_eq!(buried, 0.0, "{}", gateway.log());
+    assert!(gateway.log().contains("takes none of the events"));
+}
+
 /// Debian 12's knows MQTT 3.1.1 alone, and confirms a message of QoS 2 as one of QoS 1.
 #[tokio::test]
 async fn rabbitmqs_plugin_gets_each_event_once() {

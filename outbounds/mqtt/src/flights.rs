@@ -322,7 +322,7 @@ mod tests {
         );
         flights.acknowledged(*third, Reason::NotAuthorized, now);
         assert_eq!(two.try_recv(), Ok(verdict::delivered("puback")));
-        assert_eq!(three.try_recv(), Ok(verdict::buried("not-authorized")));
+        assert_eq!(three.try_recv(), Ok(verdict::refused("not-authorized")));
         assert!(one.try_recv().is_err());
         flights.lose("reset", false);
         assert_eq!(one.try_recv(), Ok(verdict::outage("reset")));

@@ -15,7 +15,8 @@ pub(crate) fn of(reason: Reason, confirmed: &'static str) -> Verdict {
         Reason::PacketIdentifierInUse => outage("packet-id"),
         Reason::UnspecifiedError => failed("unspecified"),
         Reason::ImplementationSpecificError => failed("implementation"),
-        Reason::NotAuthorized => buried("not-authorized"),
+        // An ACL may refuse this topic, or all of them.
+        Reason::NotAuthorized => refused("not-authorized"),
         Reason::TopicNameInvalid => buried("topic"),
         Reason::PayloadFormatInvalid => buried("payload-format"),
     }
@@ -43,6 +44,11 @@ fn retry(scope: Scope, word: &'static str) -> Verdict {
     }
 }
 
+pub(crate) fn refused(word: &'static str) -> Verdict {
+    let code = Code::word(word);
+    Verdict::Refused { code }
+}
+
 pub(crate) fn buried(word: &'static str) -> Verdict {
     let code = Code::word(word);
     Verdict::Bury { code }
@@ -64,7 +70,7 @@ mod tests {
                 Reason::ImplementationSpecificError,
                 failed("implementation"),
             ),
-            (Reason::NotAuthorized, buried("not-authorized")),
+            (Reason::NotAuthorized, refused("not-authorized")),
             (Reason::TopicNameInvalid, buried("topic")),
             (Reason::PayloadFormatInvalid, buried("payload-format")),
         ];

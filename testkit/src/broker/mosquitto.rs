@@ -97,6 +97,12 @@ impl Mosquitto {
         }
     }
 
+    /// Another access list than that of the options counts from the next [`Mosquitto::run`].
+    pub async fn allow(&mut self, access: &str) {
+        self.options.access = Some(access.to_owned());
+        self.configure().await;
+    }
+
     /// As if the power had gone.
     pub async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

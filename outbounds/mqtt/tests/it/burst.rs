@@ -37,7 +37,7 @@ async fn hand(
                     // The lane's pause.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                Verdict::Bury { code } => unreachable!("buried: {code}"),
+                Verdict::Refused { code } | Verdict::Bury { code } => unreachable!("{code}"),
             }
         }
         delivered.send_modify(|count| *count += 1);

@@ -84,6 +84,11 @@ fn delivered(word: &'static str) -> Verdict {
     Verdict::Delivered { code }
 }
 
+fn refused(word: &'static str) -> Verdict {
+    let code = Code::word(word);
+    Verdict::Refused { code }
+}
+
 fn buried(word: &'static str) -> Verdict {
     let code = Code::word(word);
     Verdict::Bury { code }

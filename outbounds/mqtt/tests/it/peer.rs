@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{PATIENT, buried, deliver, delivered, mqtt, outage, settings};
+use crate::{PATIENT, buried, deliver, delivered, mqtt, outage, refused, settings};
 
 /// Kinds of packets, section 2.1.2.
 pub(crate) const CONNECT: u8 = 1;
@@ -199,7 +199,7 @@ async fn each_reason_has_its_verdict_and_takes_no_place() {
         (0x10, delivered("no-subscribers")),
         (0x80, failed("unspecified")),
         (0x83, failed("implementation")),
-        (0x87, buried("not-authorized")),
+        (0x87, refused("not-authorized")),
         (0x90, buried("topic")),
         (0x91, outage("packet-id")),
         (0x97, outage("quota")),
@@ -306,7 +306,7 @@ async fn confirmations_in_another_order_find_their_messages() {
     }
     for (refuse, verdict) in deliveries.join_all().await {
         let expected = match refuse {
-            true => buried("not-authorized"),
+            true => refused("not-authorized"),
             false => delivered("puback"),
         };
         assert_eq!(verdict, expected);

@@ -49,7 +49,7 @@ async fn rabbitmq_gets_each_event_once_whatever_it_speaks() {
                 match deliver(&mqtt, &format!("{version} {qos} {at}")).await {
                     Verdict::Delivered { .. } => break,
                     Verdict::Retry { scope, .. } => assert_eq!(scope, Scope::Destination),
-                    Verdict::Bury { code } => unreachable!("{code}"),
+                    Verdict::Refused { code } | Verdict::Bury { code } => unreachable!("{code}"),
                 }
                 tries += 1;
                 assert!(

@@ -10,7 +10,9 @@ use faceway_testkit::outbound::message;
 use faceway_testkit::receiver::{FaultProxy, Traffic};
 use tokio::task::JoinSet;
 
-use crate::{VERSIONS, broker, buried, deliver, delivered, mqtt, outage, settings, settled};
+use crate::{
+    VERSIONS, broker, buried, deliver, delivered, mqtt, outage, refused, settings, settled,
+};
 
 fn large(text: &str, bytes: usize) -> Message {
     let mut message = message(text);
@@ -121,7 +123,7 @@ async fn a_wrong_password_is_an_outage_that_says_so() {
 
 /// More refusals than the window has places. (This broker ends the connection after each.)
 #[tokio::test]
-async fn a_topic_that_is_not_allowed_is_buried_and_takes_no_place() {
+async fn a_topic_that_is_not_allowed_is_refused_and_takes_no_place() {
     let broker = Mosquitto::start(guarded()).await;
     let subscriber = Subscriber::start(&broker, 1).await;
     for qos in [1, 2] {
@@ -138,7 +140,7 @@ async fn a_topic_that_is_not_allowed_is_buried_and_takes_no_place() {
         };
         for at in 0..12 {
             let verdict = to("elsewhere/a", &format!("refused {at}")).await;
-            assert_eq!(verdict, buried("not-authorized"), "qos {qos}, {at}");
+            assert_eq!(verdict, refused("not-authorized"), "qos {qos}, {at}");
         }
         let allowed = to("allowed/a", "allowed").await;
         let word = if qos == 1 { "puback" } else { "pubcomp" };

@@ -77,7 +77,7 @@ async fn answered(connection: &mut Connection, greeted: &mut Greeted) -> Result<
     } = connection;
     let written = write(stream, output).await;
     loop {
-        hear(*protocol, input, greeted)?;
+        take_in(*protocol, input, greeted)?;
         if !greeted.pinged {
             return Ok(());
         }
@@ -95,7 +95,7 @@ async fn write(stream: &mut Box<dyn Stream>, output: &mut BytesMut) -> io::Resul
 }
 
 /// Takes in what has come.
-fn hear(
+fn take_in(
     protocol: &dyn Protocol,
     input: &mut BytesMut,
     greeted: &mut Greeted,

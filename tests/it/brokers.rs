@@ -236,8 +236,11 @@ async fn a_broker_that_takes_events_alone_gets_them() {
             assert_eq!(topics, ["faceway/lobby/PSC1/recognition"; 3], "{case}");
             let log = gateway.log();
             let lines = warnings(&log);
-            assert!((1..=3).contains(&lines.len()), "{case}");
-            assert!(lines.iter().any(|line| line.contains(told)), "{case}");
+            assert!(lines.len() <= 3, "{case}");
+            // With MQTT 3.1.1 a broker may drop what it does not allow, without a word.
+            let silent = version == 4 && lines.is_empty() && told == "status";
+            let named = lines.iter().any(|line| line.contains(told));
+            assert!(named || silent, "{case}");
             assert!(gateway.stop().await.success(), "{case}");
         }
     }
@@ -285,7 +288,9 @@ async fn rabbitmqs_plugin_gets_each_event_once() {
     let queue = json!({ "exchange": "amq.topic", "type": "topic", "queue": "q", "bind": "faceway.lobby.#" });
     rabbit.declare(&queue).await;
     for (more, key) in [("", "`version = 4`"), ("version = 4\nqos = 2", "`qos = 1`")] {
-        let site = plain(&rabbit.mqtt_address().to_string(), more);
+        let more = format!("{more}\n{LOGIN}");
+        let site = plain(&rabbit.mqtt_address().to_string(), &more);
+        let site = site.set("QUEUE_PASSWORD", "guest");
         let gateway = site.start().await;
         push_three(&gateway).await;
         let log = gateway.log();

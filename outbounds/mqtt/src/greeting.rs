@@ -5,13 +5,12 @@ use std::io;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Duration, timeout};
+use tokio::time::timeout;
 
 use crate::dial::{Connection, NoConnection, Stream, failed};
 use crate::packet::{Incoming, Protocol, Publication, Publish, Reason};
+use crate::pings::WAIT_MAX;
 
-/// How long events wait for the answer to the ping. A broker that is slower gets them all the same.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// The packet of the status, the first of a connection.
 pub(crate) const STATUS_ID: u16 = 1;
 
@@ -64,7 +63,7 @@ pub(crate) async fn greet(
     greeted.pinged = true;
     let answered = answered(connection, greeted);
     // What the socket has not taken by then is still in `output`, for the session to write.
-    timeout(ANSWER_MAX, answered).await.unwrap_or(Ok(()))
+    timeout(WAIT_MAX, answered).await.unwrap_or(Ok(()))
 }
 
 async fn answered(connection: &mut Connection, greeted: &mut Greeted) -> Result<(), NoConnection> {
@@ -77,7 +76,7 @@ async fn answered(connection: &mut Connection, greeted: &mut Greeted) -> Result<
     } = connection;
     let written = write(stream, output).await;
     loop {
-        hear(*protocol, input, greeted)?;
+        take_in(*protocol, input, greeted)?;
         if !greeted.pinged {
             return Ok(());
         }
@@ -95,7 +94,7 @@ async fn write(stream: &mut Box<dyn Stream>, output: &mut BytesMut) -> io::Resul
 }
 
 /// Takes in what has come.
-fn hear(
+fn take_in(
     protocol: &dyn Protocol,
     input: &mut BytesMut,
     greeted: &mut Greeted,

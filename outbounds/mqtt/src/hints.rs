@@ -9,15 +9,15 @@ const ENDS_MIN: u8 = 3;
 #[derive(Default)]
 pub(crate) struct Hints {
     ends: u8,
-    told_ends: bool,
-    told_qos: bool,
+    logged_ends: bool,
+    logged_qos: bool,
 }
 
 impl Hints {
     /// The broker hung up with messages of events on their way, none of which it had confirmed on that connection.
     pub(crate) fn hung_up(&mut self, plan: &Plan, version: u8) {
         self.ends = self.ends.saturating_add(1);
-        if self.ends < ENDS_MIN || std::mem::replace(&mut self.told_ends, true) {
+        if self.ends < ENDS_MIN || std::mem::replace(&mut self.logged_ends, true) {
             return;
         }
         let (host, port) = (&plan.address.host, plan.address.port);
@@ -31,12 +31,12 @@ impl Hints {
 
     /// It has confirmed a message.
     pub(crate) fn confirmed(&mut self) {
-        (self.ends, self.told_ends) = (0, false);
+        (self.ends, self.logged_ends) = (0, false);
     }
 
     /// It has confirmed a message of QoS 2 as if it were one of QoS 1.
     pub(crate) fn lowered(&mut self, plan: &Plan) {
-        if !std::mem::replace(&mut self.told_qos, true) {
+        if !std::mem::replace(&mut self.logged_qos, true) {
             let (host, port) = (&plan.address.host, plan.address.port);
             tracing::warn!(
                 host,

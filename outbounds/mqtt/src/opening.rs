@@ -47,6 +47,8 @@ pub(crate) struct Opening {
     tries: u32,
     /// It has welcomed us as we would like to be.
     speaks_newest: bool,
+    /// The operator has the hint, of this time without a welcome.
+    hinted: bool,
 }
 
 impl Opening {
@@ -55,6 +57,7 @@ impl Opening {
             plan,
             tries: 0,
             speaks_newest: false,
+            hinted: false,
         }
     }
 
@@ -97,7 +100,7 @@ impl Opening {
     }
 
     fn welcomed(&mut self, opened: Opened, offer: Offer, own: &mut OwnMessages) -> Opened {
-        self.tries = 0;
+        (self.tries, self.hinted) = (0, false);
         self.speaks_newest |= offer.version == self.plan.version;
         if opened.connection.welcome.no_retain {
             own.not_retained();
@@ -206,11 +209,12 @@ impl Opening {
     }
 
     /// Once for each time without a welcome.
-    fn hint(&self, offer: Offer, failed: &Failed) {
+    fn hint(&mut self, offer: Offer, failed: &Failed) {
         let word = failed.none.word;
         let wordless = matches!(word, "closed" | "reset" | "timeout");
-        let told = failed.stage == Stage::Hello && wordless && self.tries == TRIES_MIN;
-        if told && offer.version > OLD && !self.speaks_newest {
+        let due = failed.stage == Stage::Hello && wordless && self.tries >= TRIES_MIN;
+        let fits = offer.version > OLD && !self.speaks_newest;
+        if due && fits && !std::mem::replace(&mut self.hinted, true) {
             let (host, port) = (&self.plan.address.host, self.plan.address.port);
             tracing::warn!(
                 host,

@@ -2,6 +2,9 @@
 
 use tokio::time::{Duration, Instant};
 
+/// How long messages wait for the answer to a ping. A broker that is slower, or answers none, gets them all the same.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// Of one connection.
 pub(crate) struct Pings {
     every: Duration,
@@ -10,8 +13,8 @@ pub(crate) struct Pings {
     at: Instant,
     sent: u64,
     answered: u64,
-    /// The ping behind the last of our own messages.
-    fence: Option<u64>,
+    /// The ping behind the last of our own messages, and until when others wait for its answer.
+    fence: Option<(u64, Instant)>,
 }
 
 impl Pings {
@@ -47,12 +50,18 @@ impl Pings {
     /// A ping was written behind a message of our own.
     pub(crate) fn fenced(&mut self, now: Instant) {
         self.sent(now);
-        self.fence = Some(self.sent);
+        self.fence = Some((self.sent, now + WAIT_MAX));
     }
 
     /// Whether a message of our own was sent that the connection may not have outlived yet.
     pub(crate) fn is_fenced(&self) -> bool {
         self.fence.is_some()
+    }
+
+    /// Until when other messages are to wait for that.
+    pub(crate) fn waits_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.fence.map(|(_, until)| until);
+        until.filter(|until| *until > now)
     }
 
     /// `PINGRESP`. Whether the connection has outlived what was fenced.
@@ -63,7 +72,7 @@ impl Pings {
             true => now + self.answer_max,
             false => now + self.every,
         };
-        let outlived = self.fence.is_some_and(|fence| self.answered >= fence);
+        let outlived = self.fence.is_some_and(|(fence, _)| self.answered >= fence);
         if outlived {
             self.fence = None;
         }
@@ -85,6 +94,9 @@ mod tests {
         pings.sent(now);
         pings.fenced(now + second);
         assert!(pings.is_fenced() && pings.is_waiting());
+        let until = now + second + WAIT_MAX;
+        assert_eq!(pings.waits_until(now + second), Some(until));
+        assert_eq!(pings.waits_until(until), None, "and still it is fenced");
         assert_eq!(pings.next(), now + 10 * second, "the first is older");
         assert!(!pings.answered(now + second), "that is for the first");
         pings.fenced(now + second);

@@ -263,7 +263,13 @@ impl<'a> Session<'a> {
 
     fn next_tick(&self) -> Instant {
         let flights = &self.flights;
-        let checks = [flights.next_check(), flights.next_own(), self.lasts_at];
+        let waits_until = self.pings.waits_until(Instant::now());
+        let checks = [
+            flights.next_check(),
+            flights.next_own(),
+            self.lasts_at,
+            waits_until,
+        ];
         let checks = checks.into_iter().flatten();
         checks.fold(self.pings.next(), Instant::min)
     }

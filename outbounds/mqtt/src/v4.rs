@@ -17,6 +17,11 @@ use crate::refusal;
 /// The version.
 pub(crate) struct V4;
 
+/// The first byte of `CONNACK`.
+const CONNACK: u8 = 0x20;
+/// What follows its length. That of MQTT 5 is longer.
+const CONNACK_BYTES: u8 = 2;
+
 impl Protocol for V4 {
     fn hello(
         &self,
@@ -76,6 +81,12 @@ impl Protocol for V4 {
     }
 
     fn read(&self, input: &mut BytesMut) -> Result<Option<Incoming>, Malformed> {
+        if let [CONNACK, length, ..] = input[..]
+            && length > CONNACK_BYTES
+        {
+            input.clear();
+            return Ok(Some(Incoming::Refused(refusal::VERSION_4)));
+        }
         let before = input.len();
         match Packet::read(input, usize::from(INCOMING_BYTES_MAX)) {
             Ok(packet) => Ok(Some(meaning(packet))),

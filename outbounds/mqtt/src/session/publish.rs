@@ -1,14 +1,12 @@
 //! What goes out on a connection, and in which order.
 
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 use super::{Job, Lost, Session};
 use crate::flights::{Flight, Own, Purpose};
 use crate::packet::{Publication, Publish};
+use crate::pings::WAIT_MAX;
 use crate::verdict;
-
-/// How long a message of our own may take a place in the window without being confirmed.
-const OWN_MAX: Duration = Duration::from_secs(2);
 
 impl Session<'_> {
     /// What Home Assistant must know of a device goes before its first message.
@@ -39,7 +37,8 @@ impl Session<'_> {
     }
 
     fn is_held_back(&self) -> bool {
-        self.careful && (!self.own_queue.is_empty() || self.pings.is_fenced())
+        let waits = self.pings.waits_until(Instant::now()).is_some();
+        self.careful && (!self.own_queue.is_empty() || waits)
     }
 
     /// Announcements have a ping behind them, whose answer shows that the connection has outlived them.
@@ -92,7 +91,8 @@ impl Session<'_> {
 pub(super) fn own_flight(own: Own, now: Instant) -> Flight {
     Flight {
         purpose: Purpose::Own(own),
-        deadline: now + OWN_MAX,
+        // So long it may take a place in the window without being confirmed.
+        deadline: now + WAIT_MAX,
         sent: now,
     }
 }

@@ -77,6 +77,23 @@ async fn a_broker_of_3_1_1_is_named_where_it_cannot_be_given_in_to() {
     }
 }
 
+/// A broker of MQTT 5 alone says so in its own words too.
+#[tokio::test]
+async fn a_broker_of_mqtt_5_alone_is_named() {
+    for refusal in [&[0x20, 3, 0, 0x84, 0][..], &[0x20, 2, 0, 1]] {
+        let (lines, _listening) = Lines::listen();
+        let peer = Peer::start(|_| Answer::HangUp(refusal.to_vec())).await;
+        let mut settings = to(&peer, true);
+        settings.version = 4;
+        let mqtt = mqtt(settings);
+        for _ in 0..3 {
+            assert_eq!(deliver(&mqtt, "one").await, outage("version"));
+        }
+        assert_eq!(lines.with("write `version = 5`"), 1, "{:?}", lines.all());
+        assert_eq!(lines.all().len(), 1, "{:?}", lines.all());
+    }
+}
+
 /// It refuses both: the outage has its word, and the operator one line.
 #[tokio::test]
 async fn a_broker_that_takes_no_version_is_told_once() {

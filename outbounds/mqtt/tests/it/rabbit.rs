@@ -1,5 +1,4 @@
-//! RabbitMQ's plugin, which before 3.13 speaks only MQTT 3.1.1 and has no QoS 2. (Newer ones have both; these tests hold
-//! for them too.)
+//! RabbitMQ's plugin, which before 3.13 speaks only MQTT 3.1.1. It has no QoS 2.
 
 use std::collections::HashMap;
 
@@ -37,10 +36,12 @@ async fn arrived(rabbit: &RabbitMq) -> HashMap<String, usize> {
 #[tokio::test]
 async fn rabbitmq_gets_each_event_once_whatever_it_speaks() {
     let rabbit = rabbit().await;
-    for (version, qos) in [(5, 1), (4, 1), (4, 2), (5, 2), (4, 0)] {
+    for (version, qos) in [(5, 1), (4, 1), (4, 2), (4, 0)] {
         let (lines, _listening) = Lines::listen();
         let mut settings = settings(rabbit.mqtt_address());
         (settings.version, settings.qos) = (version, qos);
+        settings.username = Some("guest".into());
+        settings.password = Some("guest".to_owned().into());
         settings.status_topic = Some("faceway/status/test".into());
         let mqtt = mqtt(settings);
         let mut tries = 0;

@@ -250,6 +250,19 @@ async fn a_refusal_in_words_leaves_out_what_it_is_about() {
 /// Also with a window of one message, as a broker may tell.
 #[tokio::test]
 async fn ours_that_stay_unconfirmed_hold_nothing_back() {
+    unconfirmed(1, true).await;
+}
+
+/// Nor does it answer pings.
+#[tokio::test]
+async fn ours_that_are_not_answered_at_all_hold_nothing_back() {
+    for qos in [0, 1] {
+        unconfirmed(qos, false).await;
+    }
+}
+
+async fn unconfirmed(qos: u8, pongs: bool) {
+    let devices = if pongs { 20 } else { 2 };
     for version in VERSIONS {
         let came = Came::default();
         let noted = Arc::clone(&came);
@@ -258,15 +271,19 @@ async fn ours_that_stay_unconfirmed_hold_nothing_back() {
             match packet.kind {
                 CONNECT if version == 5 => vec![0x20, 6, 0, 0, 3, 33, 0, 1],
                 PUBLISH if ours(packet).is_some() => Vec::new(),
+                PING if !pongs => Vec::new(),
                 _ => takes(packet),
             }
         })
         .await;
-        let mqtt = mqtt(talkative(peer.address, version));
-        for at in 0..20 {
+        let mut settings = talkative(peer.address, version);
+        settings.qos = qos;
+        let mqtt = mqtt(settings);
+        let word = if qos == 0 { "sent" } else { "puback" };
+        for at in 0..devices {
             let message = seen(&format!("SN-{at}"), 0);
             let deliver = tokio::time::timeout(Duration::from_secs(20), mqtt.deliver(&message));
-            assert_eq!(deliver.await.unwrap(), delivered("puback"));
+            assert_eq!(deliver.await.unwrap(), delivered(word));
         }
         assert_eq!(count(&came, Ours::Will), 1, "one connection is enough");
     }

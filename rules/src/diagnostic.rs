@@ -10,6 +10,7 @@ mod source;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+pub use mask::masked;
 pub(crate) use mask::value_behind;
 pub(crate) use source::Source;
 pub use source::Span;
@@ -190,6 +191,12 @@ impl Reporter {
         };
         let position = source.position(span);
         format!("{}:{}:{}", source.name, position.line, position.column)
+    }
+
+    /// Line and column of a span, both from 1.
+    pub fn position(&self, span: Span) -> (usize, usize) {
+        let position = self.source(span).map(|source| source.position(span));
+        position.map_or((1, 1), |position| (position.line, position.column))
     }
 
     /// The text at a span.

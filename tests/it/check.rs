@@ -243,3 +243,52 @@ async fn what_cannot_be_opened_is_a_mistake_of_the_files() {
         assert!(!told.contains("not*base64"), "{command}: {told}");
     }
 }
+
+/// The operator who wonders why a value holds is told; a script gets the same as JSON, and nothing else.
+#[tokio::test]
+async fn each_value_of_the_gateway_says_where_it_comes_from() {
+    let site = Site::new("[inbound.nebula.lobby]\n").set("FACEWAY_SPOOL__HISTORY", "2d");
+    let gateway = "[spool]\nhistory = \"1d\"\nimages = \"1h\"\n\n[listen]\npublic_url = \"http://gateway/hunter2\"\n";
+    std::fs::write(site.path().join("gateway.toml"), gateway).unwrap();
+    let output = site.run(&["check", "--sources"]).await;
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let rows: Vec<Vec<&str>> = told
+        .lines()
+        .map(|line| line.split("  ").collect())
+        .collect();
+    let row = |key: &str| {
+        let mut rows = rows.iter();
+        let row = rows
+            .find(|row| row[0] == key)
+            .unwrap_or_else(|| panic!("{key}: {told}"));
+        let cells = row
+            .iter()
+            .map(|cell| cell.trim())
+            .filter(|cell| !cell.is_empty());
+        cells.skip(1).collect::<Vec<_>>().join(" | ")
+    };
+    assert_eq!(row("limits.connections_max"), "4096 | default");
+    assert_eq!(row("spool.images"), "\"1h\" | gateway.toml:3");
+    assert_eq!(
+        row("listen.public_url"),
+        "\"http://gateway/********\" | gateway.toml:6"
+    );
+    let over = "\"2d\" | environment variable FACEWAY_SPOOL__HISTORY, over gateway.toml:2";
+    assert_eq!(row("spool.history"), over);
+    let output = site.run(&["check", "--sources", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let history = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["key"] == "spool.history");
+    assert_eq!(history.unwrap()["variable"], "FACEWAY_SPOOL__HISTORY");
+    assert!(!json.to_string().contains("hunter2"));
+    // A file that is wrong gives no list of what does not hold.
+    std::fs::write(site.path().join("gateway.toml"), "[spool]\nhistroy = 1\n").unwrap();
+    let output = site.run(&["check", "--sources", "--json"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stdout), "");
+    assert!(text(&output.stderr).contains("gateway.toml:2:1"));
+}

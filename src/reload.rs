@@ -227,11 +227,14 @@ fn checked(
     loaded: Result<Loaded<Routes>, ConfigError>,
     config: &GatewayConfig,
 ) -> Result<Routes, Refused> {
-    let routes = loaded.map_err(|error| Refused(error.to_string()))?.value;
-    let warnings = config::together(config, &routes);
-    let warnings = warnings.map_err(|error| Refused(error.to_string()))?;
-    if !warnings.is_empty() {
-        tracing::warn!("routes.toml hardly means what it says:\n{warnings}");
+    let loaded = loaded.map_err(|error| Refused(error.to_string()))?;
+    let routes = loaded.value;
+    let together = config::together(config, &routes);
+    let together = together.map_err(|error| Refused(error.to_string()))?;
+    for warnings in [&loaded.warnings, &together] {
+        if !warnings.is_empty() {
+            tracing::warn!("routes.toml hardly means what it says:\n{warnings}");
+        }
     }
     let failures = routes.run_tests();
     if failures.is_empty() {

@@ -15,6 +15,8 @@ pub(crate) use mask::value_behind;
 pub(crate) use source::Source;
 pub use source::Span;
 
+use crate::read::Places;
+
 /// One finding, with everything that is needed to show it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Diagnostic {
@@ -98,6 +100,7 @@ impl std::error::Error for Diagnostics {}
 pub struct Reporter {
     sources: RefCell<Vec<Rc<Source>>>,
     found: RefCell<Found>,
+    places: RefCell<Places>,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +135,7 @@ impl Reporter {
         Self {
             sources: RefCell::new(vec![Rc::new(Source::new(file, text))]),
             found: RefCell::default(),
+            places: RefCell::default(),
         }
     }
 
@@ -139,6 +143,15 @@ impl Reporter {
         let mut sources = self.sources.borrow_mut();
         sources.push(Rc::new(Source::new(name, text)));
         sources.len() - 1
+    }
+
+    pub(crate) fn know(&self, places: Places) {
+        self.places.replace(places);
+    }
+
+    /// Where the keys of both files belong.
+    pub(crate) fn places(&self) -> std::cell::Ref<'_, Places> {
+        self.places.borrow()
     }
 
     fn source(&self, span: Span) -> Option<Rc<Source>> {

@@ -24,6 +24,7 @@
 //! assert!(errors.to_string().contains("did you mean `history`?"));
 //! ```
 
+mod elsewhere;
 mod key;
 mod scalar;
 mod syntax;
@@ -31,6 +32,8 @@ mod table;
 mod tree;
 mod unclosed;
 
+pub(crate) use elsewhere::Place;
+pub use elsewhere::{GATEWAY, Places};
 pub use key::{Key, Shape};
 pub use table::Table;
 pub use tree::{Entry, Node, Value};
@@ -69,6 +72,11 @@ impl Document {
     /// Reads these values in place of those that the file holds: what came of it and of other sources.
     pub fn replace(&mut self, root: Node) {
         self.root = root;
+    }
+
+    /// Says where the keys of both files belong, for those that stand elsewhere.
+    pub fn know(&self, places: Places) {
+        self.reporter.know(places);
     }
 
     /// Where findings go.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use faceway_rules::read::{Document, Key, Shape, Table, Value};
+use faceway_rules::read::{Document, Key, Places, Shape, Table, Value};
 use faceway_rules::{Diagnostics, Secret};
 
 use super::merge::{Origin, Origins, merge};
@@ -219,6 +219,7 @@ pub fn parse_with_settings(
     environment: &[(String, String)],
 ) -> Result<Parsed, Diagnostics> {
     let mut document = Document::parse(text, file);
+    document.know(Places::of_gateway(&super::grammar()));
     let origins = merge(&mut document, ROOT, environment);
     let root = Table::root(&document, ROOT);
     let listen = root.table("listen");
@@ -436,6 +437,46 @@ mod tests {
             assert!(told.contains(part), "{part} is missing in:\n{told}");
         }
         assert_eq!(errors.len(), 5);
+    }
+
+    /// Whoever writes a key of this file into the other one is told so by that list.
+    #[test]
+    fn the_rules_know_every_key() {
+        let known = |(section, keys): &(&'static str, &[&'static str])| (*section, keys.to_vec());
+        let known: Vec<_> = faceway_rules::read::GATEWAY.iter().map(known).collect();
+        let read = |key: &Key| match key.shape {
+            Shape::Table(keys) => (key.name, keys.iter().map(|key| key.name).collect()),
+            _ => (key.name, Vec::new()),
+        };
+        assert_eq!(known, ROOT.iter().map(read).collect::<Vec<_>>());
+        let told = |text: &str| parse(text, "gateway.toml", &[]).unwrap_err().to_string();
+        for (text, help) in [
+            ("history = \"7d\"\n", "it belongs below `[spool]`"),
+            (
+                "[spool]\nadmin_token = { env = \"X\" }\n",
+                "it belongs into [listen]",
+            ),
+            ("[listen]\ncert = \"c\"\n", "`tls = { cert = … }`"),
+            ("[listen]\nport = 1\n", "it is part of `devices`"),
+            (
+                "[limits]\nbatch_max = 1\n",
+                "[outbound.<protocol>.<name>] of routes.toml, the other file",
+            ),
+            (
+                "[limits]\nspool = 1\n",
+                "it is a table of its own of gateway.toml: `[spool]`",
+            ),
+            (
+                "[inbound.nebula.lobby]\n",
+                "it belongs into routes.toml, the other file",
+            ),
+            (
+                "[limits]\nconnections_max = \"7\"\n",
+                "write it without quotes: 7",
+            ),
+        ] {
+            assert!(told(text).contains(help), "{text}: {}", told(text));
+        }
     }
 
     #[test]

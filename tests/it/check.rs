@@ -1,6 +1,6 @@
 //! `faceway check`: every mistake at once, each with its place.
 
-use crate::harness::{Site, text};
+use crate::harness::{Site, replace, text, wait_for_log};
 
 #[tokio::test]
 async fn five_different_mistakes_are_told_at_once() {
@@ -291,4 +291,26 @@ async fn each_value_of_the_gateway_says_where_it_comes_from() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(text(&output.stdout), "");
     assert!(text(&output.stderr).contains("gateway.toml:2:1"));
+}
+
+/// Else a site in Tashkent gets its rule five hours late, and finds no error anywhere.
+#[tokio::test]
+async fn hours_without_a_zone_are_warned_of() {
+    let route = "[inbound.nebula.lobby]\n[outbound.stdout.screen]\n[[route]]\nname = \"a\"\nto = [\"screen\"]\n";
+    let hours = "when = { occurred_at = { hours = \"08:00-17:00\" } }\n";
+    let warning = "`hours` without `zone` are those of UTC";
+    let site = Site::new(&format!("{route}{hours}"));
+    let output = site.run(&["check"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains(warning) && told.contains("routes.toml:6:26"),
+        "{told}"
+    );
+    let gateway = site.start().await;
+    assert!(gateway.log().contains(warning), "{}", gateway.log());
+    // What is edited while it runs is told as well.
+    let days = hours.replace("hours = \"08:00-17:00\"", "days = [\"mon\"]");
+    replace(&site, &format!("{route}{days}"));
+    wait_for_log(&gateway, "`days` without `zone` are those of UTC").await;
 }

@@ -103,7 +103,7 @@ const LISTEN: &[Key] = &[
     Key::new(
         "tls",
         Shape::Table(TLS),
-        "For `devices`; plain HTTP without.",
+        "For `devices`; plain HTTP without. Read again on SIGHUP, on reload, and when the files change: new handshakes get the new certificate, connections go on.",
     ),
     Key::new(
         "admin_token",

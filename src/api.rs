@@ -184,7 +184,8 @@ pub struct Overview {
     pub lanes: Vec<Lane>,
 }
 
-/// A reading of `routes.toml` that was not taken over: what was in force before still is.
+/// A reading of `routes.toml`, or of the certificate of `listen.tls`, that was not taken over: what was in force before still
+/// is.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadFailed {
     /// When it was read.

@@ -99,7 +99,7 @@ impl Gateway {
                 site: Arc::clone(&site),
                 clock: Arc::clone(&clock),
             };
-            reload.watch(&routes)
+            reload.watch(&routes, listeners.certificate)
         });
         let (reloader, reload) = watched.unzip();
         let admin = Admin {

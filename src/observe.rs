@@ -162,7 +162,7 @@ fn describe_gauges() {
         ),
         (
             "faceway_reload_successful",
-            "1 when the last reload of routes.toml succeeded.",
+            "1 when the last reload of routes.toml, and of the certificate of listen.tls, succeeded.",
         ),
         (
             "faceway_reload_timestamp_seconds",

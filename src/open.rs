@@ -28,6 +28,7 @@ use crate::inbound::{
     Timing, Unpacking,
 };
 use crate::link::Links;
+use crate::reload::Certificate;
 
 /// Links to pictures live as long as pictures do, but no longer than this.
 const LINK_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -36,11 +37,14 @@ const LINK_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) struct Listeners {
     pub(crate) devices: Listener,
     pub(crate) admin: Listener,
+    /// That of devices, for whoever reads it again.
+    pub(crate) certificate: Option<Certificate>,
 }
 
 impl Listeners {
     pub(crate) async fn bind(listen: &Listen) -> anyhow::Result<Self> {
-        let tls = listen.tls.as_ref().map(tls::server).transpose()?;
+        let opened = listen.tls.as_ref().map(Certificate::open).transpose()?;
+        let (certificate, tls) = opened.unzip();
         let cannot =
             |address, key| format!("cannot listen on {address} (listen.{key} of gateway.toml)");
         let devices = Listener::bind("devices", listen.devices, tls).await;
@@ -48,6 +52,7 @@ impl Listeners {
         Ok(Self {
             devices: devices.with_context(|| cannot(listen.devices, "devices"))?,
             admin: admin.with_context(|| cannot(listen.admin, "admin"))?,
+            certificate,
         })
     }
 

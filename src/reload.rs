@@ -1,8 +1,11 @@
 //! Taking over a changed `routes.toml` while the gateway runs: as a whole, or not at all.
 //!
 //! The file is looked at when its directory changes, every few seconds in any case (in bind mounts and on network disks
-//! nobody tells), on SIGHUP and when the admin API asks. A file that is wrong changes nothing; it is told once.
+//! nobody tells), on SIGHUP and when the admin API asks. A file that is wrong changes nothing; it is told once. In the same
+//! rhythm the certificate of `listen.tls` is looked at.
 
+mod aside;
+mod certificate;
 mod look;
 mod watch;
 
@@ -19,6 +22,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{self, ConfigError, GatewayConfig, Loaded};
 pub use crate::site::Changes;
 use crate::site::Site;
+pub(crate) use certificate::Certificate;
+use certificate::Told;
 use look::{Looker, Print};
 use watch::Watch;
 
@@ -31,7 +36,7 @@ const QUIET_MAX: Duration = Duration::from_secs(3);
 /// Who asks for a reload waits behind so many others at the most.
 const ASKING_MAX: usize = 16;
 
-/// Why a reading of the file was not taken over: everything that is wrong, as `faceway check` prints it.
+/// Why a reading of a file was not taken over: everything that is wrong, as `faceway check` prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused(pub String);
 
@@ -55,7 +60,7 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads the file now and takes it over, also when it has not changed: a secret that it names may have. `None` when
+    /// Reads the file, and the certificate of `listen.tls`, now and takes them over, also when it has not changed: a secret that it names may have. `None` when
     /// the gateway stops.
     pub async fn reload(&self) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
@@ -79,7 +84,12 @@ pub(crate) struct Reload {
 
 impl Reload {
     /// Watches until what it gives is dropped. `routes` are in force, and were read from `path`.
-    pub(crate) fn watch(self, routes: &Routes) -> (Reloader, AbortOnDropHandle<()>) {
+    /// So is `certificate`.
+    pub(crate) fn watch(
+        self,
+        routes: &Routes,
+        certificate: Option<Certificate>,
+    ) -> (Reloader, AbortOnDropHandle<()>) {
         let (asking, asked) = mpsc::channel(ASKING_MAX);
         let beside = look::beside(routes, &self.path);
         let (failed, told) = tokio::sync::watch::channel(None);
@@ -88,10 +98,13 @@ impl Reload {
             // By its text: it may have changed since it was read.
             seen: Some(look::print_of(routes.text.as_bytes(), &beside)),
             beside,
+            wrong: None,
+            certificate,
             failed,
             reload: self,
         };
         at_work.reload.loaded();
+        at_work.publish();
         let task = tokio::spawn(at_work.run(asked));
         let reloader = Reloader {
             asking,
@@ -101,7 +114,6 @@ impl Reload {
     }
 
     fn loaded(&self) {
-        metrics::gauge!("faceway_reload_successful").set(1.0);
         metrics::gauge!("faceway_reload_timestamp_seconds").set(self.clock.now().as_seconds());
     }
 }
@@ -134,20 +146,25 @@ struct AtWork {
     seen: Print,
     /// Files beside it that are read with it: its templates.
     beside: Vec<PathBuf>,
-    /// For those who look.
+    /// Why the file is not in force as it is.
+    wrong: Option<Failed>,
+    certificate: Option<Certificate>,
+    /// Both, for those who look.
     failed: tokio::sync::watch::Sender<Option<Failed>>,
 }
 
 impl AtWork {
     async fn run(mut self, mut asked: mpsc::Receiver<oneshot::Sender<Answer>>) {
-        let mut watch = Watch::of(&self.reload.path);
+        let mut watched = vec![self.reload.path.clone()];
+        watched.extend(self.certificate.iter().flat_map(Certificate::files));
+        let mut watch = Watch::of(&watched);
         let mut poll = tokio::time::interval(POLL);
         let mut quiet = Quiet::default();
         loop {
             tokio::select! {
                 asking = asked.recv() => {
                     let Some(asking) = asking else { return };
-                    let answer = self.read_again().await;
+                    let answer = self.read_all().await;
                     let _ = asking.send(answer);
                 }
                 () = watch.changed() => quiet.disturbed(Instant::now()),
@@ -156,13 +173,9 @@ impl AtWork {
                     self.look().await;
                 }
                 // What is found by chance may be half written: it is taken when it stays as it is.
-                _ = poll.tick() => match self.is_new().await {
+                _ = poll.tick() => match self.is_new().await || self.is_certificate_new().await {
                     true => quiet.disturbed(Instant::now()),
-                    false => {
-                        let mut site = self.reload.site.lock().await;
-                        site.write_down().await;
-                        site.forget_left().await;
-                    }
+                    false => self.tidy().await,
                 },
             }
         }
@@ -172,11 +185,69 @@ impl AtWork {
         self.looker.print(&self.beside).await != self.seen
     }
 
-    /// Reads the file if it is not the one that was last seen.
+    async fn is_certificate_new(&self) -> bool {
+        match &self.certificate {
+            Some(certificate) => certificate.is_new().await,
+            None => false,
+        }
+    }
+
+    /// What is done from time to time while nothing changes.
+    async fn tidy(&mut self) {
+        if let Some(certificate) = &mut self.certificate
+            && certificate.is_overdue(Instant::now())
+        {
+            self.publish();
+        }
+        let mut site = self.reload.site.lock().await;
+        site.write_down().await;
+        site.forget_left().await;
+    }
+
+    /// Reads what is not as it was last seen. What comes of it is in the log.
     async fn look(&mut self) {
         if self.is_new().await {
-            // Told in the log.
             let _ = self.read_again().await;
+        }
+        if self.is_certificate_new().await {
+            let _ = self.read_certificate(Told::Later).await;
+        }
+        self.publish();
+    }
+
+    /// Reads everything, whether or not it has changed.
+    async fn read_all(&mut self) -> Answer {
+        let routes = self.read_again().await;
+        let certificate = self.read_certificate(Told::AtOnce).await;
+        self.publish();
+        match (routes, certificate) {
+            (Ok(mut changes), Ok(is_other)) => {
+                let changed = is_other.then(|| "listen.tls".to_owned());
+                changes.changed.extend(changed);
+                Ok(changes)
+            }
+            (Ok(_), Err(Refused(why))) => Err(Refused(format!(
+                "{why}note: routes.toml was read again and is in force\n"
+            ))),
+            (Err(Refused(errors)), Ok(is_other)) => {
+                let note = match is_other {
+                    true => "note: listen.tls was read again and is in force\n",
+                    false => "",
+                };
+                Err(Refused(errors + note))
+            }
+            (Err(Refused(errors)), Err(Refused(why))) => Err(Refused(errors + &why)),
+        }
+    }
+
+    /// Gives whether another certificate is in force now.
+    async fn read_certificate(&mut self, told: Told) -> Result<bool, Refused> {
+        match &mut self.certificate {
+            Some(certificate) => {
+                let at = self.reload.clock.now();
+                certificate.read(told, Instant::now(), at).await
+            }
+            None => Ok(false),
         }
     }
 
@@ -184,8 +255,8 @@ impl AtWork {
         let answer = self.take_over().await;
         match &answer {
             Ok(changes) => {
+                self.wrong = None;
                 self.reload.loaded();
-                self.failed.send_replace(None);
                 tracing::info!(
                     added = changes.added.join(", "),
                     changed = changes.changed.join(", "),
@@ -194,17 +265,30 @@ impl AtWork {
                 );
             }
             Err(Refused(errors)) => {
-                metrics::gauge!("faceway_reload_successful").set(0.0);
-                self.failed.send_replace(Some(Failed {
+                self.wrong = Some(Failed {
                     at: self.reload.clock.now(),
                     text: errors.clone(),
-                }));
+                });
                 tracing::error!(
                     "routes.toml is not taken over; what was in force stays:\n{errors}"
                 );
             }
         }
         answer
+    }
+
+    /// Says to those who look whether everything on disk is in force.
+    fn publish(&self) {
+        let certificate = self.certificate.as_ref().and_then(Certificate::failed);
+        let failed = match (self.wrong.clone(), certificate) {
+            (Some(wrong), Some(certificate)) => Some(Failed {
+                at: wrong.at.max(certificate.at),
+                text: format!("{}\n{}", wrong.text.trim_end(), certificate.text),
+            }),
+            (wrong, certificate) => wrong.or(certificate),
+        };
+        metrics::gauge!("faceway_reload_successful").set(f64::from(u8::from(failed.is_none())));
+        self.failed.send_replace(failed);
     }
 
     async fn take_over(&mut self) -> Answer {
@@ -227,11 +311,14 @@ fn checked(
     loaded: Result<Loaded<Routes>, ConfigError>,
     config: &GatewayConfig,
 ) -> Result<Routes, Refused> {
-    let routes = loaded.map_err(|error| Refused(error.to_string()))?.value;
-    let warnings = config::together(config, &routes);
-    let warnings = warnings.map_err(|error| Refused(error.to_string()))?;
-    if !warnings.is_empty() {
-        tracing::warn!("routes.toml hardly means what it says:\n{warnings}");
+    let loaded = loaded.map_err(|error| Refused(error.to_string()))?;
+    let routes = loaded.value;
+    let together = config::together(config, &routes);
+    let together = together.map_err(|error| Refused(error.to_string()))?;
+    for warnings in [&loaded.warnings, &together] {
+        if !warnings.is_empty() {
+            tracing::warn!("routes.toml hardly means what it says:\n{warnings}");
+        }
     }
     let failures = routes.run_tests();
     if failures.is_empty() {

@@ -10,9 +10,12 @@ mod source;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+pub use mask::masked;
 pub(crate) use mask::value_behind;
 pub(crate) use source::Source;
 pub use source::Span;
+
+use crate::read::Places;
 
 /// One finding, with everything that is needed to show it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -97,6 +100,7 @@ impl std::error::Error for Diagnostics {}
 pub struct Reporter {
     sources: RefCell<Vec<Rc<Source>>>,
     found: RefCell<Found>,
+    places: RefCell<Places>,
 }
 
 #[derive(Debug, Default)]
@@ -131,6 +135,7 @@ impl Reporter {
         Self {
             sources: RefCell::new(vec![Rc::new(Source::new(file, text))]),
             found: RefCell::default(),
+            places: RefCell::default(),
         }
     }
 
@@ -138,6 +143,15 @@ impl Reporter {
         let mut sources = self.sources.borrow_mut();
         sources.push(Rc::new(Source::new(name, text)));
         sources.len() - 1
+    }
+
+    pub(crate) fn know(&self, places: Places) {
+        self.places.replace(places);
+    }
+
+    /// Where the keys of both files belong.
+    pub(crate) fn places(&self) -> std::cell::Ref<'_, Places> {
+        self.places.borrow()
     }
 
     fn source(&self, span: Span) -> Option<Rc<Source>> {
@@ -190,6 +204,12 @@ impl Reporter {
         };
         let position = source.position(span);
         format!("{}:{}:{}", source.name, position.line, position.column)
+    }
+
+    /// Line and column of a span, both from 1.
+    pub fn position(&self, span: Span) -> (usize, usize) {
+        let position = self.source(span).map(|source| source.position(span));
+        position.map_or((1, 1), |position| (position.line, position.column))
     }
 
     /// The text at a span.

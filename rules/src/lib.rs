@@ -34,6 +34,7 @@ pub use explain::{Failed, RouteExplanation};
 pub use field::Field;
 pub use format::{Format, FormatError, TemplateFile, Written};
 pub use once::{Asked, KEYS_MAX, OnceState};
+pub(crate) use plan::NAME_HELP;
 pub use plan::{
     AdapterGrammar, AmqpPlan, Common, DialPlan, ExchangeKind, HeaderValue, Images, InboundPlan,
     MqttPlan, MqttVersion, OutboundPlan, Protocol, Qos, QueuePlan, ReadFile, Retry, RouteTest,

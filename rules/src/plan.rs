@@ -20,7 +20,7 @@ pub use outbound::{
 pub use test::{RouteTest, TestFailure};
 
 use crate::diagnostic::{Diagnostics, Reporter, Span};
-use crate::read::{Document, Entry, Node, Table, Value};
+use crate::read::{Document, Entry, Node, Place, Places, Table, Value};
 use crate::{RouteSet, Secret};
 
 /// What an adapter lets an inbound of it say.
@@ -116,16 +116,43 @@ pub fn parse_with(
     Ok(routes)
 }
 
+impl Places {
+    /// Those of whoever reads `gateway.toml`, beside a `routes.toml` with these adapters.
+    pub fn of_gateway(adapters: &[AdapterGrammar]) -> Self {
+        Self {
+            in_gateway: true,
+            ..Self::of_routes(adapters)
+        }
+    }
+
+    /// Those of whoever reads a `routes.toml` with these adapters.
+    fn of_routes(adapters: &[AdapterGrammar]) -> Self {
+        let inbounds = adapters
+            .iter()
+            .map(|adapter| Place::of("inbound", adapter.name, &inbound_keys(adapter)));
+        let outbounds = outbound_keys();
+        let outbounds = outbounds
+            .iter()
+            .map(|(protocol, keys)| Place::of("outbound", protocol, keys));
+        let routes = [Place::of("route", "", ROUTE), Place::of("test", "", TEST)];
+        Self {
+            in_gateway: false,
+            of_routes: inbounds.chain(outbounds).chain(routes).flatten().collect(),
+        }
+    }
+}
+
 fn read(
     document: &Document,
     adapters: &[AdapterGrammar],
     files: ReadFile<'_>,
 ) -> (Routes, Vec<test::Pending>) {
     let reporter = document.reporter();
+    document.know(Places::of_routes(adapters));
     let root = Table::root(document, ROOT);
     let mut names = Names::default();
     let inbounds = inbound::all(reporter, root.get("inbound"), adapters, &mut names);
-    let (outbounds, declared) = outbound::all(reporter, root.get("outbound"), files);
+    let (outbounds, declared) = outbound::all(reporter, root.get("outbound"), adapters, files);
     if names.0.is_empty() && declared.0.is_empty() && reporter.errors() == 0 {
         tell_empty(document, &root);
     }
@@ -196,10 +223,21 @@ impl Names {
         self.0.iter().map(|(name, _)| name.clone()).collect()
     }
 
+    /// Each once: those that are there twice are told as such.
     fn list(&self) -> Vec<&str> {
-        self.0.iter().map(|(name, _)| name.as_str()).collect()
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in &self.0 {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
     }
 }
+
+/// What a name may be whose writer has another script; only what people read may be in it.
+pub(crate) const NAME_HELP: &str = "ASCII letters, digits, `-` and `_`, at most 64, as it is part of paths and metrics; what people read is the device's \
+     own name (`device.name` in each event)";
 
 /// A name becomes part of paths, metrics and ids.
 fn check_name(reporter: &Reporter, what: &str, name: &str, span: Span) {
@@ -208,11 +246,7 @@ fn check_name(reporter: &Reporter, what: &str, name: &str, span: Span) {
         let message = format!("`{name}` cannot be the name of an {what}");
         let help = match name.is_ascii() {
             true => "letters, digits, `-` and `_`, at most 64",
-            // Only what people read may be in their own script.
-            false => {
-                "ASCII letters, digits, `-` and `_`, at most 64, as it is part of paths and metrics; what people read is the \
-                 device's own name (`device.name` in each event)"
-            }
+            false => NAME_HELP,
         };
         reporter.error(span, message, help);
     }

@@ -12,11 +12,10 @@
 //! ];
 //! const ROOT: &[Key] = &[Key::new("spool", Shape::Table(SPOOL), "Where events are kept.")];
 //!
-//! let mut document = Document::parse("spool.histroy = '7d'", "gateway.toml");
-//! document.set(&["spool", "dir"], "FACEWAY_SPOOL__DIR", "/var/lib/faceway");
+//! let document = Document::parse("spool.histroy = '7d'\nspool.dir = '/data'", "gateway.toml");
 //! let root = Table::root(&document, ROOT);
 //! if let Some(spool) = root.table("spool") {
-//!     assert_eq!(spool.text("dir"), Some("/var/lib/faceway"));
+//!     assert_eq!(spool.text("dir"), Some("/data"));
 //!     let _seven_days = spool.duration("history").unwrap_or(Duration::ZERO);
 //!     spool.finish();
 //! }
@@ -25,6 +24,7 @@
 //! assert!(errors.to_string().contains("did you mean `history`?"));
 //! ```
 
+mod elsewhere;
 mod key;
 mod scalar;
 mod syntax;
@@ -32,6 +32,8 @@ mod table;
 mod tree;
 mod unclosed;
 
+pub(crate) use elsewhere::Place;
+pub use elsewhere::{GATEWAY, Places};
 pub use key::{Key, Shape};
 pub use table::Table;
 pub use tree::{Entry, Node, Value};
@@ -57,12 +59,24 @@ impl Document {
         Self { reporter, root }
     }
 
-    /// Sets the value at `path` from elsewhere, such as an environment variable, whose name then stands in errors in
-    /// place of the file's. `text` is a TOML value, or else taken as text.
-    pub fn set(&mut self, path: &[&str], origin: &str, text: &str) {
-        let source = self.reporter.add_source(origin, text);
-        let value = tree::overlay(source, text);
-        tree::set(&mut self.root, path, value);
+    /// Takes a text from elsewhere, such as that of an environment variable, whose name then stands in errors in place of
+    /// the file's; gives the place of all of it.
+    pub fn add_source(&self, origin: &str, text: &str) -> Span {
+        Span {
+            source: self.reporter.add_source(origin, text),
+            start: 0,
+            end: text.len(),
+        }
+    }
+
+    /// Reads these values in place of those that the file holds: what came of it and of other sources.
+    pub fn replace(&mut self, root: Node) {
+        self.root = root;
+    }
+
+    /// Says where the keys of both files belong, for those that stand elsewhere.
+    pub fn know(&self, places: Places) {
+        self.reporter.know(places);
     }
 
     /// Where findings go.

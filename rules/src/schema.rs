@@ -44,7 +44,13 @@ pub fn schema_of(keys: &[Key]) -> Value {
         .iter()
         .map(|key| {
             let mut property = shape(&key.shape);
-            property["description"] = key.about.into();
+            property["description"] = match key.default {
+                Some(default) => format!("{} Default {default}.", key.about).into(),
+                None => key.about.into(),
+            };
+            if let Some(default) = key.default_value() {
+                property["default"] = default;
+            }
             (key.name.into(), property)
         })
         .collect();

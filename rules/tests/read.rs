@@ -1,9 +1,9 @@
-//! The reader that `gateway.toml` shares: sizes, durations, environment.
+//! The reader that `gateway.toml` shares: sizes, durations, values from elsewhere.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 use std::time::Duration;
 
-use faceway_rules::read::{Document, Key, Shape, Table};
+use faceway_rules::read::{Document, Entry, Key, Node, Shape, Table, Value};
 use faceway_rules::{Diagnostics, Secret};
 
 const SPOOL: &[Key] = &[
@@ -17,11 +17,11 @@ const ROOT: &[Key] = &[
 
 type Read = (Option<u64>, Option<Duration>, Option<Secret>);
 
-fn read(text: &str, environment: &[(&[&str], &str, &str)]) -> (Read, Diagnostics) {
-    let mut document = Document::parse(text, "gateway.toml");
-    for (path, name, value) in environment {
-        document.set(path, name, value);
-    }
+fn read(text: &str) -> (Read, Diagnostics) {
+    told(Document::parse(text, "gateway.toml"))
+}
+
+fn told(document: Document) -> (Read, Diagnostics) {
     let root = Table::root(&document, ROOT);
     let token = root.secret("token");
     let (mut bytes, mut history) = (None, None);
@@ -35,7 +35,7 @@ fn read(text: &str, environment: &[(&[&str], &str, &str)]) -> (Read, Diagnostics
 
 #[test]
 fn sizes_and_durations() {
-    let bytes = |text: &str| read(&format!("spool.bytes_max = \"{text}\""), &[]).0.0;
+    let bytes = |text: &str| read(&format!("spool.bytes_max = \"{text}\"")).0.0;
     assert_eq!(bytes("64MiB"), Some(64 << 20));
     assert_eq!(bytes("10GiB"), Some(10 << 30));
     assert_eq!(bytes("1 TiB"), Some(1 << 40));
@@ -52,7 +52,7 @@ fn sizes_and_durations() {
     ] {
         assert_eq!(bytes(bad), None, "{bad}");
     }
-    let history = |text: &str| read(&format!("spool.history = \"{text}\""), &[]).0.1;
+    let history = |text: &str| read(&format!("spool.history = \"{text}\"")).0.1;
     assert_eq!(history("250ms"), Some(Duration::from_millis(250)));
     assert_eq!(history("5m"), Some(Duration::from_secs(300)));
     assert_eq!(history("7d"), Some(Duration::from_secs(7 * 86_400)));
@@ -63,29 +63,33 @@ fn sizes_and_durations() {
 }
 
 #[test]
-fn the_environment_goes_before_the_file_and_is_named_in_errors() {
-    let set: &[(&[&str], &str, &str)] = &[(&["spool", "history"], "FACEWAY_SPOOL__HISTORY", "2d")];
-    let ((_, history, _), errors) = read("[spool]\nhistory = \"7d\"\n", set);
-    assert_eq!(history, Some(Duration::from_secs(2 * 86_400)));
-    assert!(errors.is_empty());
-    let bad: &[(&[&str], &str, &str)] = &[
-        (&["spool", "history"], "FACEWAY_SPOOL__HISTORY", "2 days"),
-        (&["spool", "bytse"], "FACEWAY_SPOOL__BYTSE", "1"),
-        (&["token"], "FACEWAY_TOKEN", "hunter2"),
-    ];
-    let (_, errors) = read("[spool]\nbytes_max = \"1MiB\"\n", bad);
-    let text = errors.to_string();
+fn values_from_elsewhere_are_told_by_their_origin() {
+    let mut document = Document::parse("[spool]\nbytes_max = \"1MiB\"\n", "gateway.toml");
+    let span = document.add_source("FACEWAY_SPOOL__HISTORY", "2 days");
+    let mut root = document.root().clone();
+    let Value::Table(tables) = &mut root.value else {
+        panic!("no table");
+    };
+    let Value::Table(spool) = &mut tables[0].node.value else {
+        panic!("no table");
+    };
+    let value = Value::Text("2 days".into());
+    spool.push(Entry {
+        key: "history".into(),
+        span,
+        node: Node { span, value },
+    });
+    document.replace(root);
+    let text = told(document).1.to_string();
     assert!(text.contains("--> FACEWAY_SPOOL__HISTORY:1:1"), "{text}");
-    assert!(text.contains("--> FACEWAY_SPOOL__BYTSE:1:1"), "{text}");
     assert!(text.contains("--> gateway.toml:2:13"), "{text}");
     assert!(text.contains("at least `64MiB`"), "{text}");
-    assert!(!text.contains("hunter2"), "{text}");
 }
 
 #[test]
 fn secrets_are_named() {
-    let named: &[(&[&str], &str, &str)] = &[(&["token"], "FACEWAY_TOKEN", "{ env = \"OTHER\" }")];
-    assert_eq!(read("", named).0.2, Some(Secret::Env("OTHER".into())));
-    let file = read("token = { file = \"/run/secrets/x\" }", &[]).0.2;
+    let named = read("token = { env = \"OTHER\" }").0.2;
+    assert_eq!(named, Some(Secret::Env("OTHER".into())));
+    let file = read("token = { file = \"/run/secrets/x\" }").0.2;
     assert_eq!(file, Some(Secret::File("/run/secrets/x".into())));
 }

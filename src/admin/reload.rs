@@ -9,7 +9,8 @@ use super::problem::{Body, Problem};
 use crate::api;
 use crate::reload::Refused;
 
-/// Reads `routes.toml` now. A file that is wrong changes nothing and answers 422, with everything that is wrong. The body
+/// Reads `routes.toml` and the files of `listen.tls` now. One that is wrong changes nothing and answers 422, with everything
+/// that is wrong, and what became of the other. The body
 /// is `{}`: what a page of another origin could send without asking is not JSON.
 pub(super) async fn reload(
     State(admin): Looking,

@@ -2,6 +2,7 @@
 
 mod absent;
 mod privacy;
+mod sources;
 
 use clap::Args;
 use faceway_rules::{Routes, TestFailure};
@@ -16,7 +17,7 @@ use super::{Ended, Failure, Streams};
 /// and secrets that are on this machine are tried; nothing is bound, dialled or sent.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  faceway check --routes routes.toml --gateway gateway.toml\n  faceway check --privacy"
+    after_help = "Examples:\n  faceway check --routes routes.toml --gateway gateway.toml\n  faceway check --privacy\n  faceway check --sources --gateway gateway.toml"
 )]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -26,17 +27,25 @@ pub(crate) struct Check {
     #[command(flatten)]
     stray: Stray,
     /// Print also which personal field reaches which outbound, and where in it
-    #[arg(long)]
+    #[arg(long, group = "listing")]
     privacy: bool,
-    /// With --privacy: as JSON, and nothing else
-    #[arg(long, requires = "privacy")]
+    /// Print also each value of gateway.toml and where it comes from: the default, a line of the file, an environment
+    /// variable
+    #[arg(long, group = "listing")]
+    sources: bool,
+    /// With --privacy or --sources: as JSON, and nothing else
+    #[arg(long, requires = "listing")]
     json: bool,
 }
 
 impl Check {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
         self.stray.refuse("check")?;
-        let config = settle(self.gateway.load(), streams);
+        let (config, settings) = self.gateway.load_settings().map_or_else(
+            |error| (Err(error), Vec::new()),
+            |(loaded, settings)| (Ok(loaded), settings),
+        );
+        let config = settle(config, streams);
         let routes = settle(self.routes.load(), streams);
         self.gateway.tell_unread(&self.routes, streams);
         if let Ok(routes) = &routes {
@@ -48,6 +57,9 @@ impl Check {
         let unusable = absent::tell_unusable(&config, &routes, streams);
         if unusable || !routes.run_tests().is_empty() {
             return Err(Failure::InputTold);
+        }
+        if self.json && self.sources {
+            return Ok(sources::json(&settings, streams.out)?);
         }
         if self.json {
             return Ok(privacy::json(&routes, streams.out)?);
@@ -62,6 +74,9 @@ impl Check {
         writeln!(streams.out, "{}: {}", self.routes.name(), summary(&routes))?;
         if self.privacy {
             privacy::table(&routes, streams.out)?;
+        }
+        if self.sources {
+            sources::table(&settings, streams.out)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use faceway::config::{self, ConfigError, GatewayConfig, Loaded};
+use faceway::config::{self, ConfigError, GatewayConfig, Loaded, Setting};
 use faceway::open::trial;
 use faceway_rules::{Diagnostics, Routes};
 
@@ -33,6 +33,13 @@ impl GatewayFile {
     /// The file with the environment laid over it.
     pub(crate) fn load(&self) -> Result<Loaded<GatewayConfig>, ConfigError> {
         config::load_gateway(self.gateway.as_deref())
+    }
+
+    /// The same, and where each value comes from.
+    pub(crate) fn load_settings(
+        &self,
+    ) -> Result<(Loaded<GatewayConfig>, Vec<Setting>), ConfigError> {
+        config::load_settings(self.gateway.as_deref())
     }
 
     /// Where the file is.

@@ -1,14 +1,18 @@
 //! `gateway.toml`: the process. Every field has a default and can be set from the environment, whose name is the path in
 //! capitals: `FACEWAY_LISTEN__DEVICES`.
 //!
-//! It is read with the same walker as `routes.toml`, because every error must name line and column, also beside others.
+//! Defaults, file and environment are merged first (`merge.rs`); what comes of it is read with the same walker as
+//! `routes.toml`, because every error must name line and column, also beside others.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use faceway_rules::read::{Document, Key, Node, Shape, Table};
+use faceway_rules::read::{Document, Key, Places, Shape, Table, Value};
 use faceway_rules::{Diagnostics, Secret};
+
+use super::merge::{Origin, Origins, merge};
+use super::settings::{Setting, settings};
 
 /// `gateway.toml` as meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +82,6 @@ pub struct Limits {
 }
 
 const MIB: u64 = 1024 * 1024;
-const HOUR: Duration = Duration::from_secs(3600);
 
 const TLS: &[Key] = &[
     Key::required(
@@ -90,16 +93,8 @@ const TLS: &[Key] = &[
 ];
 
 const LISTEN: &[Key] = &[
-    Key::new(
-        "devices",
-        Shape::Text,
-        "Devices and platforms push here. Default 0.0.0.0:8080.",
-    ),
-    Key::new(
-        "admin",
-        Shape::Text,
-        "Metrics, health, API, console. Default 127.0.0.1:9464.",
-    ),
+    Key::new("devices", Shape::Text, "Devices and platforms push here.").or("0.0.0.0:8080"),
+    Key::new("admin", Shape::Text, "Metrics, health, API, console.").or("127.0.0.1:9464"),
     Key::new(
         "public_url",
         Shape::Url(&["http", "https"]),
@@ -108,7 +103,7 @@ const LISTEN: &[Key] = &[
     Key::new(
         "tls",
         Shape::Table(TLS),
-        "For `devices`; plain HTTP without.",
+        "For `devices`; plain HTTP without. Read again on SIGHUP, on reload, and when the files change: new handshakes get the new certificate, connections go on.",
     ),
     Key::new(
         "admin_token",
@@ -125,60 +120,62 @@ const SPOOL: &[Key] = &[
             later: &["jetstream"],
         },
         "disk: embedded, one directory, no server.",
-    ),
-    Key::new("dir", Shape::Path, "Directory. Default data."),
+    )
+    .or("disk"),
+    Key::new("dir", Shape::Path, "Directory.").or("data"),
     Key::new(
         "bytes_max",
         Shape::Bytes { min: 64 * MIB },
         "Bytes that the spool may occupy. Delivered history gives way first; when that is gone, devices keep their \
-         records. Default 10GiB.",
-    ),
+         records.",
+    )
+    .or("10GiB"),
     Key::new(
         "free_min",
         Shape::Bytes { min: 0 },
-        "The same when the disk has less left. Default 512MiB.",
-    ),
+        "The same when the disk has less left.",
+    ).or("512MiB"),
     Key::new(
         "history",
         Shape::DURATION,
-        "Delivered events are kept this long. Default 7d.",
-    ),
+        "Delivered events are kept this long.",
+    ).or("7d"),
     Key::new(
         "images",
         Shape::DURATION,
-        "Pictures are kept this long after their event is delivered everywhere. Default 24h.",
-    ),
+        "Pictures are kept this long after their event is delivered everywhere.",
+    ).or("24h"),
     Key::new(
         "quarantine",
         Shape::DURATION,
-        "Unreadable bodies are kept this long, raw. Default 7d.",
-    ),
+        "Unreadable bodies are kept this long, raw.",
+    ).or("7d"),
 ];
 
 const LIMITS: &[Key] = &[
     Key::new(
         "body_bytes_max",
         Shape::Bytes { min: 1024 },
-        "Size of a body. Default 16MiB.",
-    ),
+        "Size of a body.",
+    ).or("16MiB"),
     Key::new(
         "connections_max",
         Shape::Whole {
             min: 1,
             max: 1_000_000,
         },
-        "Connections of devices at a time. When all places are taken, an idle connection gives way to a new one. Default 4096.",
-    ),
+        "Connections of devices at a time. When all places are taken, an idle connection gives way to a new one.",
+    ).or("4096"),
     Key::new(
         "header_timeout",
         Shape::TIMEOUT,
-        "How long a request's headers may take. Default 10s.",
-    ),
+        "How long a request's headers may take.",
+    ).or("10s"),
     Key::new(
         "body_timeout",
         Shape::TIMEOUT,
-        "How long its body may take. Default 60s.",
-    ),
+        "How long its body may take.",
+    ).or("60s"),
 ];
 
 /// Every key of `gateway.toml`.
@@ -187,6 +184,17 @@ pub const ROOT: &[Key] = &[
     Key::new("spool", Shape::Table(SPOOL), "Where events are kept."),
     Key::new("limits", Shape::Table(LIMITS), "What devices may send."),
 ];
+
+/// `gateway.toml` as meant, and how it came about.
+#[derive(Debug)]
+pub struct Parsed {
+    /// What it means.
+    pub config: GatewayConfig,
+    /// Each value, and where it comes from.
+    pub settings: Vec<Setting>,
+    /// What looks odd.
+    pub warnings: Diagnostics,
+}
 
 /// Reads the text of a `gateway.toml` with the environment laid over it; gives what looks odd as well.
 ///
@@ -197,82 +205,94 @@ pub fn parse(
     file: &str,
     environment: &[(String, String)],
 ) -> Result<(GatewayConfig, Diagnostics), Diagnostics> {
+    let parsed = parse_with_settings(text, file, environment)?;
+    Ok((parsed.config, parsed.warnings))
+}
+
+/// The same, and where each value comes from.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub fn parse_with_settings(
+    text: &str,
+    file: &str,
+    environment: &[(String, String)],
+) -> Result<Parsed, Diagnostics> {
     let mut document = Document::parse(text, file);
-    for (name, value) in environment {
-        if let Some(path) = path_of(name) {
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            document.set(&path, name, value);
-        }
-    }
+    document.know(Places::of_gateway(&super::grammar()));
+    let origins = merge(&mut document, ROOT, environment);
     let root = Table::root(&document, ROOT);
-    let config = GatewayConfig {
-        listen: listen(root.table("listen")),
-        spool: spool(root.table("spool")),
-        limits: limits(root.table("limits")),
-    };
+    let listen = root.table("listen");
+    let listen = listen.and_then(|table| read_listen(table, &origins));
+    let spool = root.table("spool").and_then(read_spool);
+    let limits = root.table("limits").and_then(read_limits);
     root.finish();
+    let config = listen.zip(spool).zip(limits);
+    let config = config.map(|((listen, spool), limits)| GatewayConfig {
+        listen,
+        spool,
+        limits,
+    });
+    let settings = config.as_ref().map(|config| {
+        let public_url = &config.listen.public_url;
+        settings(ROOT, document.root(), file, &origins, public_url)
+    });
     let (errors, warnings) = document.finish();
-    if errors.is_empty() {
-        Ok((config, warnings))
-    } else {
-        Err(errors)
+    match config.zip(settings) {
+        Some((config, settings)) if errors.is_empty() => Ok(Parsed {
+            config,
+            settings,
+            warnings,
+        }),
+        // A reader gives nothing only where it has told why: every key that must be there has a default.
+        _ => Err(errors),
     }
 }
 
-/// `FACEWAY_LISTEN__DEVICES` is `listen.devices`. Variables without `__` are not configuration (`FACEWAY_LOG`).
-fn path_of(name: &str) -> Option<Vec<String>> {
-    let path = name.strip_prefix("FACEWAY_")?;
-    path.contains("__")
-        .then(|| path.split("__").map(str::to_ascii_lowercase).collect())
-}
-
-fn listen(table: Option<Table<'_>>) -> Listen {
-    let read = |key, default: &str| match &table {
-        Some(table) => address(table, key, default),
-        None => default.parse().unwrap_or(FALLBACK),
-    };
-    let devices = read("devices", "0.0.0.0:8080");
-    let admin = read("admin", "127.0.0.1:9464");
-    let public_url = table.as_ref().and_then(|table| table.url("public_url"));
-    let tls = table
-        .as_ref()
-        .and_then(|table| table.table("tls"))
-        .and_then(server_tls);
-    let admin_token = table.as_ref().and_then(|table| table.secret("admin_token"));
-    if let Some(table) = table {
-        check_apart(&table, devices, admin);
-        if !admin.ip().is_loopback() && table.get("admin_token").is_none() {
-            let help = "set listen.admin_token = { env = \"FACEWAY_ADMIN_TOKEN\" }, or listen on 127.0.0.1";
-            let span = table
-                .entry("admin")
-                .map_or(table.span(), |entry| entry.node.span);
-            table.reporter().error(
-                span,
-                "admin is not a loopback address, so it needs a token",
-                help,
-            );
-        }
-        table.finish();
+fn read_listen(table: Table<'_>, origins: &Origins) -> Option<Listen> {
+    let devices = address(&table, "devices");
+    let admin = address(&table, "admin");
+    let public_url = table.url("public_url");
+    let tls = table.table("tls").and_then(server_tls);
+    let admin_token = table.secret("admin_token");
+    if let Some((devices, admin)) = devices.zip(admin) {
+        check_apart(&table, devices, admin, origins);
     }
+    if let Some(entry) = table.entry("admin")
+        && admin.is_some_and(|admin| !admin.ip().is_loopback())
+        && table.get("admin_token").is_none()
+    {
+        let help =
+            "set listen.admin_token = { env = \"FACEWAY_ADMIN_TOKEN\" }, or listen on 127.0.0.1";
+        table.reporter().error(
+            entry.node.span,
+            "admin is not a loopback address, so it needs a token",
+            help,
+        );
+    }
+    table.finish();
     let scheme = if tls.is_some() { "https" } else { "http" };
-    Listen {
+    let devices = devices?;
+    Some(Listen {
         devices,
-        admin,
+        admin: admin?,
         public_url_is_default: public_url.is_none(),
         public_url: public_url
             .unwrap_or_else(|| format!("{scheme}://localhost:{}", devices.port())),
         tls,
         admin_token,
-    }
+    })
 }
 
 /// Both can be taken only once. Port 0 is another one each time.
-fn check_apart(table: &Table<'_>, devices: SocketAddr, admin: SocketAddr) {
+fn check_apart(table: &Table<'_>, devices: SocketAddr, admin: SocketAddr, origins: &Origins) {
     let (one, other) = (devices.ip(), admin.ip());
     let takes_all = one.is_unspecified() || other.is_unspecified();
     let meets = one == other || (takes_all && one.is_ipv4() == other.is_ipv4());
     if devices.port() == admin.port() && devices.port() != 0 && meets {
-        let entry = table.entry("admin").or_else(|| table.entry("devices"));
+        // The caret belongs under what somebody has written.
+        let written = origins.get("listen.admin") != Some(&Origin::Default);
+        let entry = table.entry(if written { "admin" } else { "devices" });
         let span = entry.map_or(table.span(), |entry| entry.node.span);
         let message = format!("`devices` ({devices}) and `admin` ({admin}) are one address");
         let help = "give one of them another port: 8080 and 9464 when left out";
@@ -280,29 +300,46 @@ fn check_apart(table: &Table<'_>, devices: SocketAddr, admin: SocketAddr) {
     }
 }
 
-/// Stands in for a default that cannot fail to parse.
-const FALLBACK: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
-
-fn address(table: &Table<'_>, key: &'static str, default: &str) -> SocketAddr {
+fn address(table: &Table<'_>, key: &'static str) -> Option<SocketAddr> {
+    let node = table.get(key)?;
     // A port alone is a number, which is no text.
-    let node = table.get(key);
-    let text = match node.map_or(Some(default), Node::text) {
-        Some(_) => table.text(key).unwrap_or(default),
-        None => "",
+    let text = match &node.value {
+        Value::Number {
+            whole: Some(port), ..
+        } => port.to_string(),
+        _ => table.text(key)?.to_owned(),
     };
-    text.parse().unwrap_or_else(|_| {
-        if let Some(node) = node {
-            let message = format!("`{key}` is not an address with a port");
-            let port = default.rsplit(':').next().unwrap_or_default();
-            table.reporter().error(
-                node.span,
-                message,
-                format!("an IP address and a port, such as {default} or [::1]:{port}"),
-            );
-        }
-        default.parse().unwrap_or(FALLBACK)
-    })
+    if let (Ok(address), Some(_)) = (text.parse(), node.text()) {
+        return Some(address);
+    }
+    let message = format!("`{key}` is not an address with a port");
+    table
+        .reporter()
+        .error(node.span, message, address_help(key, &text));
+    None
+}
+
+/// What to write in place of `text`.
+fn address_help(key: &str, text: &str) -> String {
+    let keys = LISTEN.iter().find(|known| known.name == key);
+    let default = keys.and_then(|key| key.default).unwrap_or_default();
+    let (host, port) = default.split_once(':').unwrap_or((default, ""));
+    if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        let port = port.parse().unwrap_or_default();
+        return format!(
+            "write the port behind it: `{key} = \"{}\"`",
+            SocketAddr::new(ip, port)
+        );
+    }
+    let given = text.rsplit_once(':').unwrap_or(("", text));
+    if let Ok(port) = given.1.parse::<u16>() {
+        let host = match given.0 {
+            "localhost" => "127.0.0.1",
+            _ => host,
+        };
+        return format!("write the IP address and the port: `{key} = \"{host}:{port}\"`");
+    }
+    format!("an IP address and a port, such as {default} or [::1]:{port}")
 }
 
 fn server_tls(table: Table<'_>) -> Option<ServerTls> {
@@ -314,67 +351,41 @@ fn server_tls(table: Table<'_>) -> Option<ServerTls> {
     tls
 }
 
-fn spool(table: Option<Table<'_>>) -> SpoolConfig {
-    let bytes = |key, default| {
-        table
-            .as_ref()
-            .and_then(|table| table.bytes(key))
-            .unwrap_or(default)
-    };
-    let duration = |key, default| {
-        table
-            .as_ref()
-            .and_then(|table| table.duration(key))
-            .unwrap_or(default)
-    };
-    let config = SpoolConfig {
-        dir: table
-            .as_ref()
-            .and_then(|table| table.path("dir"))
-            .unwrap_or_else(|| "data".into()),
-        bytes_max: bytes("bytes_max", 10 * 1024 * MIB),
-        free_min: bytes("free_min", 512 * MIB),
-        history: duration("history", 7 * 24 * HOUR),
-        images: duration("images", 24 * HOUR),
-        quarantine: duration("quarantine", 7 * 24 * HOUR),
-    };
-    if let Some(table) = table {
-        let _disk_is_the_only_engine = table.word("engine");
-        table.finish();
-    }
-    config
+fn read_spool(table: Table<'_>) -> Option<SpoolConfig> {
+    let _disk_is_the_only_engine = table.word("engine");
+    let dir = table.path("dir");
+    let (bytes_max, free_min) = (table.bytes("bytes_max"), table.bytes("free_min"));
+    let (history, images) = (table.duration("history"), table.duration("images"));
+    let quarantine = table.duration("quarantine");
+    table.finish();
+    Some(SpoolConfig {
+        dir: dir?,
+        bytes_max: bytes_max?,
+        free_min: free_min?,
+        history: history?,
+        images: images?,
+        quarantine: quarantine?,
+    })
 }
 
-fn limits(table: Option<Table<'_>>) -> Limits {
-    let duration = |key, default| {
-        table
-            .as_ref()
-            .and_then(|table| table.duration(key))
-            .unwrap_or(default)
-    };
-    let connections = table
-        .as_ref()
-        .and_then(|table| table.whole("connections_max"));
-    let limits = Limits {
-        body_bytes_max: table
-            .as_ref()
-            .and_then(|table| table.bytes("body_bytes_max"))
-            .unwrap_or(16 * MIB),
-        connections_max: connections
-            .and_then(|count| usize::try_from(count).ok())
-            .unwrap_or(4096),
-        header_timeout: duration("header_timeout", Duration::from_secs(10)),
-        body_timeout: duration("body_timeout", Duration::from_secs(60)),
-    };
-    if let Some(table) = table {
-        table.finish();
-    }
-    limits
+fn read_limits(table: Table<'_>) -> Option<Limits> {
+    let body_bytes_max = table.bytes("body_bytes_max");
+    let connections_max = table.whole("connections_max");
+    let header_timeout = table.duration("header_timeout");
+    let body_timeout = table.duration("body_timeout");
+    table.finish();
+    Some(Limits {
+        body_bytes_max: body_bytes_max?,
+        connections_max: usize::try_from(connections_max?).ok()?,
+        header_timeout: header_timeout?,
+        body_timeout: body_timeout?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SetBy;
 
     fn set(name: &str, value: &str) -> (String, String) {
         (name.to_owned(), value.to_owned())
@@ -428,6 +439,46 @@ mod tests {
         assert_eq!(errors.len(), 5);
     }
 
+    /// Whoever writes a key of this file into the other one is told so by that list.
+    #[test]
+    fn the_rules_know_every_key() {
+        let known = |(section, keys): &(&'static str, &[&'static str])| (*section, keys.to_vec());
+        let known: Vec<_> = faceway_rules::read::GATEWAY.iter().map(known).collect();
+        let read = |key: &Key| match key.shape {
+            Shape::Table(keys) => (key.name, keys.iter().map(|key| key.name).collect()),
+            _ => (key.name, Vec::new()),
+        };
+        assert_eq!(known, ROOT.iter().map(read).collect::<Vec<_>>());
+        let told = |text: &str| parse(text, "gateway.toml", &[]).unwrap_err().to_string();
+        for (text, help) in [
+            ("history = \"7d\"\n", "it belongs below `[spool]`"),
+            (
+                "[spool]\nadmin_token = { env = \"X\" }\n",
+                "it belongs into [listen]",
+            ),
+            ("[listen]\ncert = \"c\"\n", "`tls = { cert = … }`"),
+            ("[listen]\nport = 1\n", "it is part of `devices`"),
+            (
+                "[limits]\nbatch_max = 1\n",
+                "[outbound.<protocol>.<name>] of routes.toml, the other file",
+            ),
+            (
+                "[limits]\nspool = 1\n",
+                "it is a table of its own of gateway.toml: `[spool]`",
+            ),
+            (
+                "[inbound.nebula.lobby]\n",
+                "it belongs into routes.toml, the other file",
+            ),
+            (
+                "[limits]\nconnections_max = \"7\"\n",
+                "write it without quotes: 7",
+            ),
+        ] {
+            assert!(told(text).contains(help), "{text}: {}", told(text));
+        }
+    }
+
     #[test]
     fn a_port_alone_is_told_what_is_missing() {
         let errors = parse("[listen]\ndevices = 8080\n", "gateway.toml", &[]).unwrap_err();
@@ -436,8 +487,184 @@ mod tests {
             told.contains("`devices` is not an address with a port"),
             "{told}"
         );
-        assert!(told.contains("such as 0.0.0.0:8080"), "{told}");
+        assert!(
+            told.contains("write the IP address and the port: `devices = \"0.0.0.0:8080\"`"),
+            "{told}"
+        );
         assert_eq!(errors.len(), 1);
+        for (wrong, right) in [
+            ("devices = \":8088\"", "`devices = \"0.0.0.0:8088\"`"),
+            ("devices = \"localhost:80\"", "`devices = \"127.0.0.1:80\"`"),
+            ("devices = \"10.0.0.7\"", "`devices = \"10.0.0.7:8080\"`"),
+            ("admin = 9000", "`admin = \"127.0.0.1:9000\"`"),
+            ("admin = \"::1\"", "`admin = \"[::1]:9464\"`"),
+            (
+                "admin = \"gateway\"",
+                "such as 127.0.0.1:9464 or [::1]:9464",
+            ),
+            ("admin = 99999", "such as 127.0.0.1:9464"),
+            ("admin = [1]", "must be text, not a list"),
+        ] {
+            let read = parse(&format!("[listen]\n{wrong}\n"), "gateway.toml", &[]);
+            let told = read.unwrap_err().to_string();
+            assert!(told.contains(right), "{wrong}: {told}");
+        }
+        let told = parse(
+            "",
+            "gateway.toml",
+            &[set("FACEWAY_LISTEN__DEVICES", "8080")],
+        );
+        let told = told.unwrap_err().to_string();
+        assert!(told.contains("--> FACEWAY_LISTEN__DEVICES:1:1"), "{told}");
+        assert!(told.contains("\"0.0.0.0:8080\""), "{told}");
+    }
+
+    /// Quoted or not, as a table or by its parts; what looks like a number is none where the key wants text.
+    #[test]
+    fn a_variable_says_what_a_line_would() {
+        let config = |name: &str, value: &str| {
+            let read = parse(
+                "[spool]\nhistory = \"1d\"",
+                "gateway.toml",
+                &[set(name, value)],
+            );
+            read.unwrap_or_else(|errors| panic!("{name}={value}: {errors}"))
+                .0
+        };
+        for (value, dir) in [
+            ("/var/lib/faceway", "/var/lib/faceway"),
+            ("\"/var lib\"", "/var lib"),
+            ("'/var lib'", "/var lib"),
+            ("/data,v2", "/data,v2"),
+            ("123", "123"),
+            ("007", "007"),
+            ("true", "true"),
+            ("1.50", "1.50"),
+            (" /data ", "/data"),
+        ] {
+            let read = config("FACEWAY_SPOOL__DIR", value).spool.dir;
+            assert_eq!(read, std::path::Path::new(dir), "{value}");
+        }
+        let named = Secret::Env("TOKEN".into());
+        for (name, value) in [
+            ("FACEWAY_LISTEN__ADMIN_TOKEN", "{ env = \"TOKEN\" }"),
+            ("FACEWAY_LISTEN__ADMIN_TOKEN", "{env=TOKEN}"),
+            ("FACEWAY_LISTEN__ADMIN_TOKEN__ENV", "TOKEN"),
+        ] {
+            let token = config(name, value).listen.admin_token;
+            assert_eq!(token.as_ref(), Some(&named), "{name}={value}");
+        }
+        assert_eq!(
+            config("FACEWAY_SPOOL__HISTORY", "2d")
+                .spool
+                .history
+                .as_secs(),
+            172_800
+        );
+        assert_eq!(
+            config("FACEWAY_LIMITS__CONNECTIONS_MAX", " 9 ")
+                .limits
+                .connections_max,
+            9
+        );
+        let written = "[listen]\nadmin_token = { file = \"a\" }\ntls.cert = \"c\"\n";
+        let key = [set("FACEWAY_LISTEN__TLS__KEY", "k")];
+        let (config, _) = parse(written, "gateway.toml", &key).unwrap();
+        let tls = config.listen.tls.unwrap();
+        assert_eq!((tls.cert, tls.key), ("c".into(), "k".into()));
+    }
+
+    #[test]
+    fn mistakes_of_variables_are_told_with_their_names() {
+        let wrong = [
+            set("FACEWAY_LISTEN__ADMIN_TOKEN", "hunter2"),
+            set("FACEWAY_LISTEN__DEVICES__PORT", "80"),
+            set("FACEWAY_LISTEN__TLS", "cert.pem"),
+            set("FACEWAY_SPOOL__BYTSE", "1"),
+            set("FACEWAY_SPOOL__HISTORY", "2 days"),
+            set("FACEWAY_SPOOL____DIR", "x"),
+            set("FACEWAY_LISTENN__DEVICES", "x"),
+            set("FACEWAY_LIMITS__CONNECTIONS_MAX", "many"),
+        ];
+        let errors = parse("[spool]\nfree_min = \"1\"\n", "gateway.toml", &wrong).unwrap_err();
+        let told = errors.to_string();
+        for (name, _) in &wrong {
+            assert!(told.contains(&format!("--> {name}:1:1")), "{name}: {told}");
+        }
+        assert!(told.contains("--> gateway.toml:2:12"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+        assert_eq!(errors.len(), wrong.len() + 1, "{told}");
+    }
+
+    /// Else its defaults would go with it, and errors would follow that nobody made.
+    #[test]
+    fn what_is_no_table_is_told_alone() {
+        let text = "listen = 5\nspool = \"data\"\n";
+        let errors = parse(
+            text,
+            "gateway.toml",
+            &[set("FACEWAY_LISTEN__ADMIN", "[::1]:1")],
+        );
+        let errors = errors.unwrap_err();
+        let told = errors.to_string();
+        assert!(
+            told.contains("[listen] must be a table, not a number"),
+            "{told}"
+        );
+        assert!(told.contains("gateway.toml:2:9"), "{told}");
+        assert_eq!(errors.len(), 2, "{told}");
+    }
+
+    #[test]
+    fn each_value_says_where_it_comes_from() {
+        let text = "\
+[listen]
+public_url = \"https://gateway.example/hunter2?token=hunter2\"
+admin_token = { env = \"A\" }
+
+[spool]
+dir = \"a\"
+history = \"1d\"
+";
+        let environment = [
+            set("FACEWAY_SPOOL__DIR", "/data"),
+            set("FACEWAY_LISTEN__TLS__CERT", "c.pem"),
+            set("FACEWAY_LISTEN__TLS__KEY", "k.pem"),
+        ];
+        let settings = parse_with_settings(text, "etc/gateway.toml", &environment);
+        let settings = settings.unwrap().settings;
+        let told: Vec<String> = settings
+            .iter()
+            .map(|setting| format!("{} {} {}", setting.key, setting.value, setting.from))
+            .collect();
+        assert_eq!(
+            told[..8],
+            [
+                "listen.devices \"0.0.0.0:8080\" default",
+                "listen.admin \"127.0.0.1:9464\" default",
+                "listen.public_url \"https://gateway.example/********\" etc/gateway.toml:2",
+                "listen.tls.cert \"c.pem\" environment variable FACEWAY_LISTEN__TLS__CERT",
+                "listen.tls.key \"k.pem\" environment variable FACEWAY_LISTEN__TLS__KEY",
+                "listen.admin_token {\"env\":\"A\"} etc/gateway.toml:3",
+                "spool.engine \"disk\" default",
+                "spool.dir \"/data\" environment variable FACEWAY_SPOOL__DIR, over etc/gateway.toml:6",
+            ]
+        );
+        let json = serde_json::to_value(&settings).unwrap();
+        assert_eq!(json[9]["key"], "spool.free_min");
+        assert_eq!(
+            json[10],
+            serde_json::json!({ "key": "spool.history", "value": "1d", "from": "file", "file": "etc/gateway.toml", "line": 7, "column": 1 })
+        );
+        assert!(!json.to_string().contains("hunter2"), "{json}");
+        // Every key of the file is there, and no other.
+        let nothing = parse_with_settings("", "gateway.toml", &[])
+            .unwrap()
+            .settings;
+        let absent: Vec<_> = nothing.iter().filter(|one| one.value.is_null()).collect();
+        let absent: Vec<_> = absent.iter().map(|one| one.key.as_str()).collect();
+        assert_eq!(absent, ["listen.tls", "listen.admin_token"]);
+        assert!(nothing.iter().all(|one| one.from == SetBy::Default));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 mod environment;
 pub mod gateway;
+mod merge;
 pub mod secrets;
+mod settings;
 mod small;
 pub mod tls;
 mod together;
@@ -14,6 +16,7 @@ use faceway_rules::{AdapterGrammar, Diagnostics, ReadFile, RouteSet, Routes};
 
 pub use environment::strangers;
 pub use gateway::GatewayConfig;
+pub use settings::{SetBy, Setting};
 pub use small::{is_usable, read_small_file, read_small_text, unusable};
 pub use together::together;
 
@@ -62,6 +65,16 @@ pub struct Loaded<T> {
 /// # Errors
 /// When the file is named and cannot be read, or anything in it or in the environment is wrong.
 pub fn load_gateway(file: Option<&Path>) -> Result<Loaded<GatewayConfig>, ConfigError> {
+    load_settings(file).map(|(loaded, _)| loaded)
+}
+
+/// The same, and where each value comes from.
+///
+/// # Errors
+/// Those of [`load_gateway`].
+pub fn load_settings(
+    file: Option<&Path>,
+) -> Result<(Loaded<GatewayConfig>, Vec<Setting>), ConfigError> {
     let (text, name) = match file {
         Some(path) => (read(path)?, path.display().to_string()),
         None => match read_text(Path::new(GATEWAY_FILE)) {
@@ -76,9 +89,10 @@ pub fn load_gateway(file: Option<&Path>) -> Result<Loaded<GatewayConfig>, Config
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     environment.sort();
-    let (value, warnings) =
-        gateway::parse(&text, &name, &environment).map_err(ConfigError::Wrong)?;
-    Ok(Loaded { value, warnings })
+    let parsed = gateway::parse_with_settings(&text, &name, &environment);
+    let parsed = parsed.map_err(ConfigError::Wrong)?;
+    let (value, warnings) = (parsed.config, parsed.warnings);
+    Ok((Loaded { value, warnings }, parsed.settings))
 }
 
 /// Loads `routes.toml`.

@@ -8,39 +8,70 @@ use faceway_rules::TlsPlan;
 use faceway_tls::{ClientTls, Trust};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest as _, Sha256};
 
 use super::gateway::ServerTls;
 
-/// TLS for a listener, 1.2 and 1.3: terminals speak 1.3, older boxes 1.2.
+/// Certificate and key of a listener, as their files say.
+pub struct Pair {
+    tls: ServerTls,
+    cert: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Pair {
+    /// Reads both.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn read(tls: &ServerTls) -> anyhow::Result<Self> {
+        Ok(Self {
+            tls: tls.clone(),
+            cert: pem(&tls.cert, "listen.tls.cert")?,
+            key: pem(&tls.key, "listen.tls.key")?,
+        })
+    }
+
+    /// What this pair is known by.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(Sha256::digest(&self.cert));
+        digest.update(Sha256::digest(&self.key));
+        digest.finalize().into()
+    }
+
+    /// TLS for a listener, 1.2 and 1.3: terminals speak 1.3, older boxes 1.2.
+    ///
+    /// # Errors
+    /// When there is no certificate or key in the files, or the two do not belong together.
+    pub fn config(&self) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+        let (cert, key) = (self.tls.cert.display(), self.tls.key.display());
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&self.cert)
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("cannot read the certificate {cert} (listen.tls.cert)"))?;
+        anyhow::ensure!(
+            !chain.is_empty(),
+            "{cert} holds no certificate (listen.tls.cert)"
+        );
+        let key = PrivateKeyDer::from_pem_slice(&self.key)
+            .with_context(|| format!("cannot read the key {key} (listen.tls.key)"))?;
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(
+            rustls::crypto::ring::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .context("listen.tls: the certificate and the key do not belong together")?;
+        Ok(Arc::new(config))
+    }
+}
+
+/// TLS for a listener with this certificate and key.
 ///
 /// # Errors
 /// When a file cannot be read, holds no certificate or key, or the two do not belong together.
 pub fn server(tls: &ServerTls) -> anyhow::Result<Arc<rustls::ServerConfig>> {
-    let cert = &tls.cert;
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(&pem(cert, "listen.tls.cert")?)
-            .collect::<Result<_, _>>()
-            .with_context(|| {
-                format!(
-                    "cannot read the certificate {} (listen.tls.cert)",
-                    cert.display()
-                )
-            })?;
-    anyhow::ensure!(
-        !chain.is_empty(),
-        "{} holds no certificate (listen.tls.cert)",
-        cert.display()
-    );
-    let key = PrivateKeyDer::from_pem_slice(&pem(&tls.key, "listen.tls.key")?)
-        .with_context(|| format!("cannot read the key {} (listen.tls.key)", tls.key.display()))?;
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()?
-    .with_no_client_auth()
-    .with_single_cert(chain, key)
-    .context("listen.tls: the certificate and the key do not belong together")?;
-    Ok(Arc::new(config))
+    Pair::read(tls)?.config()
 }
 
 /// TLS as a client, as `tls` of an inbound that dials or of an outbound says.

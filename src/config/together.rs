@@ -1,8 +1,10 @@
 //! What neither file can tell alone.
 
+use std::net::IpAddr;
+
 use faceway_core::{Adapter, Private, Step, Subscription};
 use faceway_rules::read::Document;
-use faceway_rules::{Diagnostics, Images, InboundPlan, Routes};
+use faceway_rules::{Diagnostics, Images, InboundPlan, OutboundPlan, Routes};
 
 use super::{ConfigError, GatewayConfig};
 use crate::inbound::address;
@@ -39,6 +41,17 @@ fn check_terminals(config: &GatewayConfig, routes: &Routes, document: &Document)
                 plan.adapter, plan.name
             );
             reporter.error(span, message, public_url(config));
+        } else if is_local(&config.listen.public_url)
+            && plan
+                .terminals
+                .iter()
+                .any(|terminal| !is_local(&terminal.url))
+        {
+            let message = format!(
+                "`terminals` of [inbound.{}.{}] are told to post to {}, which for each of them is itself",
+                plan.adapter, plan.name, config.listen.public_url
+            );
+            reporter.error(span, message, public_url(config));
         } else if let Some(message) = unfit(config, plan, &**adapter) {
             let help = "it is made from `public_url` below [listen] in gateway.toml, and the inbound's `path`";
             reporter.error(span, message, help);
@@ -46,11 +59,16 @@ fn check_terminals(config: &GatewayConfig, routes: &Routes, document: &Document)
     }
 }
 
-/// The default is good for this machine only: a receiver somewhere else gets links that lead to itself.
+/// An address of this machine is good on it only: a receiver somewhere else gets links that lead to itself.
 fn warn_of_links(config: &GatewayConfig, routes: &Routes, document: &Document) {
-    let linking = |images| images == Images::Url && config.listen.public_url_is_default;
-    let outbounds = routes.outbounds.iter();
-    for plan in outbounds.filter(|plan| linking(plan.common.images)) {
+    let listen = &config.listen;
+    let linking = |plan: &&OutboundPlan| {
+        // Whoever names such an address himself may mean a receiver beside it.
+        let leads_away = plan.address().is_some_and(|url| !is_local(url));
+        let is_odd = listen.public_url_is_default || is_local(&listen.public_url) && leads_away;
+        plan.common.images == Images::Url && is_odd
+    };
+    for plan in routes.outbounds.iter().filter(linking) {
         let key = ["outbound", plan.protocol.name(), &plan.name, "images"];
         let message = format!(
             "links to pictures begin with {}, which leads to this gateway on this machine only",
@@ -59,6 +77,15 @@ fn warn_of_links(config: &GatewayConfig, routes: &Routes, document: &Document) {
         let reporter = document.reporter();
         reporter.warning(document.place(&key), message, public_url(config));
     }
+}
+
+/// Whether a URL leads to the machine on which it is followed.
+fn is_local(url: &str) -> bool {
+    let host = url.parse::<http::Uri>().ok();
+    let host = host.as_ref().and_then(http::Uri::host).unwrap_or_default();
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let name = || host.eq_ignore_ascii_case("localhost");
+    ip.map_or_else(|_| name(), |ip| ip.is_loopback() || ip.is_unspecified())
 }
 
 /// What to write.
@@ -121,6 +148,38 @@ mod tests {
         let long = format!("[listen]\npublic_url = \"http://{}\"\n", "x".repeat(2000));
         let (errors, _) = told(TERMINALS, &long);
         assert!(errors.contains("conf/routes.toml:2:1"), "{errors}");
+    }
+
+    /// `localhost` is the terminal itself, as soon as a terminal asks for it.
+    #[test]
+    fn terminals_elsewhere_are_not_sent_to_themselves() {
+        for (public_url, beside) in [
+            ("http://localhost:8080", false),
+            ("http://127.0.0.1:8080", false),
+            ("http://[::1]:8080", false),
+            ("http://0.0.0.0:8080", false),
+            ("http://LOCALHOST", false),
+            ("http://10.1.0.2:8080", true),
+            ("http://localhost.example", true),
+        ] {
+            let listen = format!("[listen]\npublic_url = \"{public_url}\"\n");
+            let (errors, _) = told(TERMINALS, &listen);
+            assert_eq!(errors.is_empty(), beside, "{public_url}: {errors}");
+            if !beside {
+                let places = ["conf/routes.toml:2:1", "which for each of them is itself"];
+                let help = "write `public_url = \"http://<address of this machine>:8080\"`";
+                for part in places.into_iter().chain([help]) {
+                    assert!(errors.contains(part), "{part} is missing in:\n{errors}");
+                }
+            }
+            // One that is tried out on this machine, or comes through a tunnel.
+            let here = TERMINALS.replace("10.1.0.20", "127.0.0.1:8000");
+            assert_eq!(told(&here, &listen).0, "", "{public_url}");
+            let (_, warnings) = told(LINKS, &listen);
+            assert_eq!(warnings.is_empty(), beside, "{public_url}: {warnings}");
+            let here = LINKS.replace("erp.example", "localhost:9000");
+            assert_eq!(told(&here, &listen).1, "", "{public_url}");
+        }
     }
 
     #[test]

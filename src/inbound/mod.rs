@@ -35,7 +35,7 @@ pub use kept::Kept;
 pub use progress::RequestBody;
 pub use receive::Receiver;
 pub(crate) use refusals::Reason;
-pub use server::{Listener, ServerLimits, serve};
+pub use server::{Certificates, Listener, ServerLimits, serve};
 pub(crate) use terminals::{Terminal, TerminalState, Terminals, address};
 pub(crate) use turned_away::TurnedAway;
 pub use unpack::Unpacking;

@@ -13,6 +13,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +28,11 @@ use super::wire::Wire;
 pub struct Listener {
     name: &'static str,
     tcp: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificates>,
 }
+
+/// The certificate that is in force, with its key: another one may take its place at any time, for the handshakes after it.
+pub type Certificates = watch::Receiver<Arc<rustls::ServerConfig>>;
 
 /// What a listener allows.
 #[derive(Clone, Copy, Debug)]
@@ -60,12 +64,12 @@ impl Listener {
     pub async fn bind(
         name: &'static str,
         address: SocketAddr,
-        tls: Option<Arc<rustls::ServerConfig>>,
+        tls: Option<Certificates>,
     ) -> std::io::Result<Self> {
         Ok(Self {
             name,
             tcp: TcpListener::bind(address).await?,
-            tls: tls.map(TlsAcceptor::from),
+            tls,
         })
     }
 
@@ -105,7 +109,8 @@ where
             stop: stop.clone(),
             place,
         };
-        let work = connection.serve(stream, listener.tls.clone());
+        let certificate = |tls: &Certificates| TlsAcceptor::from(Arc::clone(&tls.borrow()));
+        let work = connection.serve(stream, listener.tls.as_ref().map(certificate));
         connections.spawn(cut_off.clone().run_until_cancelled_owned(work));
     }
     drop(listener);

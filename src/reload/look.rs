@@ -1,19 +1,13 @@
-//! Looking at the file and what is beside it, on a thread of its own: a network disk that hangs, or something that is no
-//! file, must hold up nobody else.
+//! Looking at the file and what is beside it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use faceway_rules::Routes;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::oneshot;
 
+use super::aside::{Aside, PATIENCE};
 use crate::config::{self, ConfigError, Loaded};
 
-/// A look that takes longer is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// A file that is larger is no `routes.toml`.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -34,8 +28,7 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Looker {
     path: PathBuf,
-    /// Whether a look is on its way, or hangs.
-    busy: Arc<AtomicBool>,
+    aside: Aside,
 }
 
 impl Looker {
@@ -43,20 +36,23 @@ impl Looker {
     pub(super) fn at(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            busy: Arc::default(),
+            aside: Aside::default(),
         }
     }
 
     /// What it and these files are known by now.
     pub(super) async fn print(&self, beside: &[PathBuf]) -> Print {
         let (path, beside) = (self.path.clone(), beside.to_vec());
-        self.aside(move || print(&path, &beside)).await.flatten()
+        self.aside
+            .run(move || print(&path, &beside))
+            .await
+            .flatten()
     }
 
     /// Reads it. `beside` is what was read with it the last time.
     pub(super) async fn read(&self, beside: &[PathBuf]) -> Found {
         let (path, before) = (self.path.clone(), beside.to_vec());
-        let found = self.aside(move || read(&path, before)).await;
+        let found = self.aside.run(move || read(&path, before)).await;
         found.unwrap_or_else(|| Found {
             print: None,
             loaded: Err(ConfigError::Unreadable(format!(
@@ -66,30 +62,6 @@ impl Looker {
             ))),
             beside: beside.to_vec(),
         })
-    }
-
-    /// `None` when it takes too long, or an earlier look still does.
-    async fn aside<T: Send + 'static>(
-        &self,
-        look: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        if self.busy.swap(true, Ordering::SeqCst) {
-            return None;
-        }
-        let busy = Arc::clone(&self.busy);
-        let (tell, told) = oneshot::channel();
-        // Not one of the runtime's threads: the gateway's end would wait for that.
-        let thread = std::thread::Builder::new().name("routes".into());
-        let begun = thread.spawn(move || {
-            let found = look();
-            busy.store(false, Ordering::SeqCst);
-            // Whoever asked may have given up.
-            let _ = tell.send(found);
-        });
-        if begun.is_err() {
-            self.busy.store(false, Ordering::SeqCst);
-        }
-        tokio::time::timeout(PATIENCE, told).await.ok()?.ok()
     }
 }
 
@@ -162,8 +134,6 @@ pub(super) fn print_of(text: &[u8], beside: &[PathBuf]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use super::Looker;
 
     #[tokio::test]
@@ -184,11 +154,11 @@ mod tests {
         std::fs::write(&path, "[inbound.nebula.lobby]\n").unwrap();
         let looker = Looker::at(&path);
         assert!(looker.print(&[]).await.is_some());
-        looker.busy.store(true, Ordering::SeqCst);
+        looker.aside.hang(true);
         assert_eq!(looker.print(&[]).await, None);
         let told = looker.read(&[]).await.loaded.unwrap_err().to_string();
         assert!(told.contains("cannot be read within"), "{told}");
-        looker.busy.store(false, Ordering::SeqCst);
+        looker.aside.hang(false);
         assert!(looker.read(&[]).await.loaded.is_ok());
     }
 }

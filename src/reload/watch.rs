@@ -1,11 +1,12 @@
 //! Being told that something in a directory has changed.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
-/// Tells when something in the directory of a file changes. The file itself is not watched: editors and ConfigMaps put
+/// Tells when something in the directories of some files changes. The files themselves are not watched: editors and ConfigMaps put
 /// another one in its place, and a watch would stay with the old one.
 pub(super) struct Watch {
     changes: mpsc::Receiver<()>,
@@ -15,7 +16,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Where the system cannot watch, nothing is ever told: the file is looked at from time to time anyway.
-    pub(super) fn of(path: &Path) -> Self {
+    pub(super) fn of(paths: &[PathBuf]) -> Self {
         // One is enough: many changes mean no more than one.
         let (told, changes) = mpsc::channel(1);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -23,16 +24,18 @@ impl Watch {
                 let _ = told.try_send(());
             }
         });
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let watching = watcher.and_then(|mut watcher| {
-            watcher.watch(folder, RecursiveMode::NonRecursive)?;
-            Ok(watcher)
+        let folders: BTreeSet<&Path> = paths.iter().map(|path| folder(path)).collect();
+        let watching = watcher.map(|mut watcher| {
+            for folder in folders {
+                if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                    let folder = folder.display();
+                    tracing::debug!(%error, %folder, "cannot watch a directory; it is looked at every few seconds");
+                }
+            }
+            watcher
         });
         if let Err(error) = &watching {
-            tracing::debug!(%error, "cannot watch the directory of routes.toml; it is looked at every few seconds");
+            tracing::debug!(%error, "cannot watch directories; they are looked at every few seconds");
         }
         Self {
             changes,
@@ -45,5 +48,12 @@ impl Watch {
         if self.changes.recv().await.is_none() {
             std::future::pending().await
         }
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }

@@ -1,6 +1,6 @@
 //! `faceway check`: every mistake at once, each with its place.
 
-use crate::harness::{Site, text};
+use crate::harness::{Site, replace, text, wait_for_log};
 
 #[tokio::test]
 async fn five_different_mistakes_are_told_at_once() {
@@ -242,4 +242,75 @@ async fn what_cannot_be_opened_is_a_mistake_of_the_files() {
         assert!(told.contains("listen.tls.cert"), "{command}: {told}");
         assert!(!told.contains("not*base64"), "{command}: {told}");
     }
+}
+
+/// The operator who wonders why a value holds is told; a script gets the same as JSON, and nothing else.
+#[tokio::test]
+async fn each_value_of_the_gateway_says_where_it_comes_from() {
+    let site = Site::new("[inbound.nebula.lobby]\n").set("FACEWAY_SPOOL__HISTORY", "2d");
+    let gateway = "[spool]\nhistory = \"1d\"\nimages = \"1h\"\n\n[listen]\npublic_url = \"http://gateway/hunter2\"\n";
+    std::fs::write(site.path().join("gateway.toml"), gateway).unwrap();
+    let output = site.run(&["check", "--sources"]).await;
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let rows: Vec<Vec<&str>> = told
+        .lines()
+        .map(|line| line.split("  ").collect())
+        .collect();
+    let row = |key: &str| {
+        let mut rows = rows.iter();
+        let row = rows
+            .find(|row| row[0] == key)
+            .unwrap_or_else(|| panic!("{key}: {told}"));
+        let cells = row
+            .iter()
+            .map(|cell| cell.trim())
+            .filter(|cell| !cell.is_empty());
+        cells.skip(1).collect::<Vec<_>>().join(" | ")
+    };
+    assert_eq!(row("limits.connections_max"), "4096 | default");
+    assert_eq!(row("spool.images"), "\"1h\" | gateway.toml:3");
+    assert_eq!(
+        row("listen.public_url"),
+        "\"http://gateway/********\" | gateway.toml:6"
+    );
+    let over = "\"2d\" | environment variable FACEWAY_SPOOL__HISTORY, over gateway.toml:2";
+    assert_eq!(row("spool.history"), over);
+    let output = site.run(&["check", "--sources", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let history = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["key"] == "spool.history");
+    assert_eq!(history.unwrap()["variable"], "FACEWAY_SPOOL__HISTORY");
+    assert!(!json.to_string().contains("hunter2"));
+    // A file that is wrong gives no list of what does not hold.
+    std::fs::write(site.path().join("gateway.toml"), "[spool]\nhistroy = 1\n").unwrap();
+    let output = site.run(&["check", "--sources", "--json"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stdout), "");
+    assert!(text(&output.stderr).contains("gateway.toml:2:1"));
+}
+
+/// Else a site in Tashkent gets its rule five hours late, and finds no error anywhere.
+#[tokio::test]
+async fn hours_without_a_zone_are_warned_of() {
+    let route = "[inbound.nebula.lobby]\n[outbound.stdout.screen]\n[[route]]\nname = \"a\"\nto = [\"screen\"]\n";
+    let hours = "when = { occurred_at = { hours = \"08:00-17:00\" } }\n";
+    let warning = "`hours` without `zone` are those of UTC";
+    let site = Site::new(&format!("{route}{hours}"));
+    let output = site.run(&["check"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains(warning) && told.contains("routes.toml:6:26"),
+        "{told}"
+    );
+    let gateway = site.start().await;
+    assert!(gateway.log().contains(warning), "{}", gateway.log());
+    // What is edited while it runs is told as well.
+    let days = hours.replace("hours = \"08:00-17:00\"", "days = [\"mon\"]");
+    replace(&site, &format!("{route}{days}"));
+    wait_for_log(&gateway, "`days` without `zone` are those of UTC").await;
 }

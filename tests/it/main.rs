@@ -11,6 +11,7 @@ mod admission;
 mod batches;
 mod brokers;
 mod bursts;
+mod certificates;
 mod check;
 mod connections;
 mod deploy;

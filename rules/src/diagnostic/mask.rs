@@ -64,6 +64,21 @@ pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// A text as it may be shown: what looks like a secret in it is masked, as in the lines of files.
+pub fn masked(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut at = 0;
+    for secret in secrets(text) {
+        if secret.start >= at && !secret.is_empty() {
+            shown.push_str(&text[at..secret.start]);
+            shown.push_str(MASK);
+            at = secret.end;
+        }
+    }
+    shown.push_str(&text[at..]);
+    shown
+}
+
 /// Whether a key is that of a secret, or a slip away from one.
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();

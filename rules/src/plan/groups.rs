@@ -16,6 +16,9 @@ const ALIASES: [(&str, &str); 8] = [
     ("console", "stdout"),
 ];
 
+/// Other ways in that somebody may look for.
+const WAYS: [&str; 6] = ["websocket", "ws", "wss", "tcp", "push", "api"];
+
 /// What such a section of the file is.
 pub(super) struct Section<'s> {
     /// `inbound` or `outbound`.
@@ -24,6 +27,8 @@ pub(super) struct Section<'s> {
     pub(super) group: &'static str,
     /// What that may be.
     pub(super) known: &'s [&'s str],
+    /// What stands there in the other section.
+    pub(super) others: &'s [&'s str],
     /// A name, to show how it is written.
     pub(super) example: &'static str,
 }
@@ -77,6 +82,10 @@ impl Section<'_> {
             return;
         }
         let list = suggest::help(name, &format!("{group}s"), self.known);
+        if let Some(help) = self.confused(name) {
+            let message = format!("there is no {group} `{name}`");
+            return reporter.error(entry.span, message, format!("{help}; {list}"));
+        }
         let is_near = suggest::nearest(name, self.known.iter().copied()).is_some();
         let help = match has_names || is_near {
             true => list,
@@ -85,6 +94,25 @@ impl Section<'_> {
             ),
         };
         reporter.error(entry.span, format!("there is no {group} `{name}`"), help);
+    }
+
+    /// `[inbound.http.gate]`: what comes in is named by its vendor, whichever way it comes. `[outbound.nebula.gate]`: a
+    /// vendor's device is no destination.
+    fn confused(&self, name: &str) -> Option<String> {
+        if self.key == "outbound" {
+            let is_adapter = self.others.contains(&name);
+            return is_adapter.then(|| {
+                format!("`{name}` is an adapter, and what comes in is `[inbound.{name}.<name>]`")
+            });
+        }
+        let is_protocol = self.others.contains(&name)
+            || WAYS.contains(&name)
+            || ALIASES.iter().any(|(alias, _)| *alias == name);
+        is_protocol.then(|| {
+            "an inbound is named by the vendor whose words come in, whichever way they come: \
+             `[inbound.<adapter>.<name>]`"
+                .to_owned()
+        })
     }
 
     /// `[inbound.nebula]` alone, which would be nothing.

@@ -13,7 +13,7 @@ use crate::diagnostic::{Reporter, Span};
 use crate::read::{Entry, Node, Table, Value};
 
 use super::groups::Section;
-use super::{AdapterGrammar, Names, TlsPlan, check_name, inbound_keys};
+use super::{AdapterGrammar, Names, TlsPlan, check_name, inbound_keys, outbound_keys};
 
 pub use dial::DialPlan;
 pub use terminal::{TerminalPlan, Trust};
@@ -77,10 +77,12 @@ pub(super) fn all(
     let mut inbounds = Vec::new();
     let mut seen = Seen::default();
     let known: Vec<_> = adapters.iter().map(|adapter| adapter.name).collect();
+    let protocols = outbound_keys().map(|(protocol, _)| protocol);
     let section = Section {
         key: "inbound",
         group: "adapter",
         known: &known,
+        others: &protocols,
         example: "lobby",
     };
     for (adapter, table) in section.read(reporter, node) {

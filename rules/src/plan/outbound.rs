@@ -25,6 +25,7 @@ pub use headers::HeaderValue;
 pub use mqtt::{MqttPlan, MqttVersion, Qos};
 pub use webhook::WebhookPlan;
 
+use super::AdapterGrammar;
 use super::groups::Section;
 use super::{Names, check_name, outbound_keys};
 
@@ -177,6 +178,16 @@ impl TlsPlan {
 }
 
 impl OutboundPlan {
+    /// Where its events go; none for standard output.
+    pub fn address(&self) -> Option<&str> {
+        match &self.protocol {
+            Protocol::Webhook(webhook) => Some(&webhook.url),
+            Protocol::Mqtt(mqtt) => Some(&mqtt.url),
+            Protocol::Amqp(amqp) => Some(&amqp.url),
+            Protocol::Stdout => None,
+        }
+    }
+
     /// The files that it names, other than secrets and its template, which is part of the plan.
     pub fn files(&self) -> Vec<&Path> {
         let tls = match &self.protocol {
@@ -207,8 +218,10 @@ impl OutboundPlan {
 pub(super) fn all(
     reporter: &Reporter,
     node: Option<&Node>,
+    adapters: &[AdapterGrammar],
     files: ReadFile<'_>,
 ) -> (Vec<OutboundPlan>, Names) {
+    let adapters: Vec<_> = adapters.iter().map(|adapter| adapter.name).collect();
     let mut outbounds = Vec::new();
     let mut names = Names::default();
     let protocols = outbound_keys();
@@ -217,6 +230,7 @@ pub(super) fn all(
         key: "outbound",
         group: "protocol",
         known: &known,
+        others: &adapters,
         example: "erp",
     };
     for (protocol, table) in section.read(reporter, node) {

@@ -83,22 +83,29 @@ pub(super) fn outbounds(
     let known = |(name, span): (&str, Span)| {
         let index = context.outbounds.position(name);
         if index.is_none() {
-            let outbounds = context.outbounds.list();
-            // As the header has it: `stdout.screen`, or the whole of it.
-            let last = name
-                .rsplit('.')
-                .next()
-                .filter(|last| outbounds.contains(last));
-            let help = match last {
-                Some(last) => format!("outbounds are named without their protocol: \"{last}\""),
-                None => suggest::help(name, "outbounds of this file", &outbounds),
-            };
+            let help = no_outbound(context, name);
             let message = format!("there is no outbound `{name}`");
             context.reporter.absent(span, message, help);
         }
         index
     };
     texts.into_iter().filter_map(known).collect()
+}
+
+/// What to write in place of a name that no outbound has.
+fn no_outbound(context: &Context<'_>, name: &str) -> String {
+    let outbounds = context.outbounds.list();
+    // As the header has it: `stdout.screen`, or the whole of it.
+    let last = name.rsplit('.').next().filter(|last| *last != name);
+    let last = last.and_then(|last| suggest::nearest(last, outbounds.iter().copied()));
+    if let Some(last) = last {
+        return format!("outbounds are named without their protocol: \"{last}\"");
+    }
+    let listed = suggest::help(name, "outbounds of this file", &outbounds);
+    match context.inbounds.position(name) {
+        Some(_) => format!("`{name}` is an inbound; {listed}"),
+        None => listed,
+    }
 }
 
 fn once(table: &Table<'_>) -> Option<OnceRule> {

@@ -13,6 +13,9 @@ pub struct Key {
     pub about: &'static str,
     /// Whether it must be there.
     pub required: bool,
+    /// What counts where it is left out, as the file would say it; the schema and the pages tell it. `None` where the
+    /// reader of the key knows.
+    pub default: Option<&'static str>,
 }
 
 impl Key {
@@ -23,7 +26,25 @@ impl Key {
             shape,
             about,
             required: false,
+            default: None,
         }
+    }
+
+    /// What counts where the key is left out.
+    pub const fn or(self, default: &'static str) -> Self {
+        Self {
+            default: Some(default),
+            ..self
+        }
+    }
+
+    /// The default as a value of the key's kind.
+    pub fn default_value(&self) -> Option<Value> {
+        let text = self.default?;
+        Some(match (self.shape, text.parse::<i64>()) {
+            (Shape::Whole { .. } | Shape::Numbers(_), Ok(number)) => number.into(),
+            _ => text.into(),
+        })
     }
 
     /// A key that must be there.

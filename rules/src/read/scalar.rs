@@ -159,7 +159,14 @@ pub(super) fn whole(
             Value::Number { .. } => {
                 reporter.error(node.span, format!("`{key}` must be a whole number"), "");
             }
-            _ => wrong(reporter, key, node, "a whole number"),
+            _ => match node.text().map(|text| (text, text.trim().parse::<i64>())) {
+                Some((_, Ok(number))) => {
+                    let message = format!("`{key}` must be a whole number, not text");
+                    let help = format!("write it without quotes: {number}");
+                    reporter.error(node.span, message, help);
+                }
+                _ => wrong(reporter, key, node, "a whole number"),
+            },
         }
         return None;
     };

@@ -2,6 +2,7 @@
 
 use toml::de::{DeTable, Error};
 
+use crate::NAME_HELP;
 use crate::diagnostic::{Reporter, Span, Syntax, value_behind};
 
 use super::Node;
@@ -88,6 +89,13 @@ fn parsed(reporter: &Reporter, text: &str, root: &Node, errors: Vec<Error>, clos
                 let help = "write the text in single quotes, or `/` in place of each `\\`";
                 reporter.syntax(span(backslash), message, help, Syntax::Broken);
             }
+        } else if let Some((wide, message, help)) = wide(text, at.start) {
+            if !told_lines.contains(&wide.start) {
+                told_lines.push(wide.start);
+                reporter.syntax(span(wide), &message, &help, Syntax::Broken);
+            }
+        } else if let Some((letter, message, help)) = foreign(text, at.start, said) {
+            reporter.syntax(span(letter), &message, help, Syntax::Broken);
         } else {
             let (message, help) = words(said, text.get(at.clone()).unwrap_or_default());
             let help = typographic(text, at.start).map_or(help, str::to_owned);
@@ -155,6 +163,80 @@ fn unseen(text: &str, at: usize) -> Option<(std::ops::Range<usize>, String, &'st
     };
     let message = format!("the character U+{code:04X}{name} {message}");
     Some((place..place + char.len_utf8(), message, help))
+}
+
+/// A sign of the width of an ideograph, as a Chinese or Japanese keyboard writes it, where TOML has a narrow one: `，` `＝`.
+fn wide(text: &str, at: usize) -> Option<(std::ops::Range<usize>, String, String)> {
+    let narrow = |char: char| match char {
+        '\u{3001}' => Some(','),
+        // There is no colon between key and value.
+        '\u{FF1A}' => Some('='),
+        '\u{3002}' => Some('.'),
+        '\u{300C}'..='\u{300F}' => Some('"'),
+        '\u{3010}' => Some('['),
+        '\u{3011}' => Some(']'),
+        '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(char) - 0xFEE0),
+        _ => None,
+    };
+    let line = line(text, at);
+    let (mut quote, mut escaped) = (None, false);
+    let outside = |(_, char): &(usize, char)| {
+        match (quote, *char) {
+            (Some('"'), '\\') => escaped = !escaped,
+            (Some(open), char) if open == char && !escaped => quote = None,
+            (None, '"' | '\'') => quote = Some(*char),
+            _ => escaped = false,
+        }
+        quote.is_none() && narrow(*char).is_some_and(|narrow| !narrow.is_ascii_alphanumeric())
+    };
+    // The parser may stumble before it or behind it; outside of a text it is wrong wherever it stands.
+    let code = text[line.clone()].split('#').next().unwrap_or_default();
+    let place = line.start + code.char_indices().find(outside)?.0;
+    let char = text[place..].chars().next()?;
+    let narrow = narrow(char)?;
+    let message = format!(
+        "the sign `{char}` (U+{:04X}) is not `{narrow}`",
+        u32::from(char)
+    );
+    let help = format!("write `{narrow}`, with the keyboard switched to Latin letters");
+    Some((place..place + char.len_utf8(), message, help))
+}
+
+/// A letter of another script in a key without quotes: a name in the operator's language, or a Cyrillic `о` that looks like
+/// the Latin one.
+fn foreign(
+    text: &str,
+    at: usize,
+    said: &str,
+) -> Option<(std::ops::Range<usize>, String, &'static str)> {
+    if !said.starts_with("invalid unquoted key") {
+        return None;
+    }
+    let line = line(text, at);
+    let char = text
+        .get(at..line.end)?
+        .chars()
+        .next()
+        .filter(|char| !char.is_ascii())?;
+    let message = format!(
+        "the letter `{char}` (U+{:04X}) cannot stand in a key",
+        u32::from(char)
+    );
+    let header = text[line.clone()].trim_start().trim_start_matches('[');
+    let is_name = ["inbound.", "outbound."]
+        .iter()
+        .any(|section| header.starts_with(section));
+    let help = match is_name {
+        true => NAME_HELP,
+        false => {
+            "keys are Latin letters, digits, `-` and `_`; some look like letters of other scripts"
+        }
+    };
+    let letters = text[at..line.end]
+        .chars()
+        .take_while(|char| char.is_alphanumeric() && !char.is_ascii());
+    let length: usize = letters.map(char::len_utf8).sum();
+    Some((at..at + length.max(char.len_utf8()), message, help))
 }
 
 /// The backslash before this place, when the parser stumbled over what follows it in double quotes.

@@ -7,23 +7,7 @@ use std::time::Duration;
 use crate::diagnostic::{Reporter, Span};
 use crate::{Secret, secret, suggest};
 
-use super::{Document, Entry, Key, Node, Shape, Value, scalar};
-
-/// Keys that are written where they do not belong, and where that is.
-const ELSEWHERE: [(&[&str], &str); 3] = [
-    (
-        &["listen", "spool", "limits", "console"],
-        "it belongs into gateway.toml, the other file",
-    ),
-    (
-        &["inbound", "outbound", "route", "test"],
-        "it belongs into routes.toml, the other file",
-    ),
-    (
-        &["hours", "days"],
-        "write it as a test of a time: `when = { occurred_at = { hours = \"08:00-17:00\", zone = \"Europe/Berlin\" } }`",
-    ),
-];
+use super::{Document, Entry, Key, Node, Shape, Value, elsewhere, scalar};
 
 /// A table of the file that is being read. Each reader returns `None` when the key is absent, and also when its value
 /// is wrong: then the error has been told, and the caller goes on with its default to find further ones.
@@ -133,7 +117,14 @@ impl<'d> Table<'d> {
         if let Value::Bool(bool) = node.value {
             return Some(bool);
         }
-        scalar::wrong(self.reporter, key, node, "true or false");
+        match node.text() {
+            Some(text @ ("true" | "false")) => {
+                let message = format!("`{key}` must be true or false, not text");
+                let help = format!("write it without quotes: {text}");
+                self.reporter.error(node.span, message, help);
+            }
+            _ => scalar::wrong(self.reporter, key, node, "true or false"),
+        }
         None
     }
 
@@ -264,15 +255,13 @@ impl<'d> Table<'d> {
         if self.keys.iter().any(|key| key.name == entry.key) {
             return;
         }
-        self.mask_texts(&entry.node);
+        if !elsewhere::is_harmless(&self.title, entry) {
+            self.mask_texts(&entry.node);
+        }
         let allowed: Vec<_> = self.keys.iter().map(|key| key.name).collect();
-        let elsewhere = ELSEWHERE
-            .iter()
-            .find(|(keys, _)| keys.contains(&entry.key.as_str()));
-        let help = match elsewhere {
-            Some((_, place)) => (*place).to_owned(),
-            None => suggest::help(&entry.key, "allowed here", &allowed),
-        };
+        let places = self.reporter.places();
+        let help = elsewhere::help(&self.title, &self.keys, entry, &places)
+            .unwrap_or_else(|| suggest::help(&entry.key, "allowed here", &allowed));
         let message = format!("unknown key `{}` in {}", entry.key, self.title);
         self.reporter.error(entry.span, message, help);
     }

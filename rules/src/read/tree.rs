@@ -112,56 +112,6 @@ pub(super) fn root(source: usize, table: &DeTable<'_>) -> Node {
     }
 }
 
-/// What stands in an environment variable.
-pub(super) fn overlay(source: usize, text: &str) -> Node {
-    let whole = Span {
-        source,
-        start: 0,
-        end: text.len(),
-    };
-    match DeValue::parse(text) {
-        Ok(value) => Node {
-            span: whole,
-            ..node(source, &value)
-        },
-        Err(_) => Node {
-            span: whole,
-            value: Value::Text(text.into()),
-        },
-    }
-}
-
-/// Puts a value at a path. Tables on the way come into being; what is no table gives way.
-pub(super) fn set(root: &mut Node, path: &[&str], value: Node) {
-    let Some((first, rest)) = path.split_first() else {
-        *root = value;
-        return;
-    };
-    if root.entries().is_none() {
-        root.value = Value::Table(Vec::new());
-    }
-    let Value::Table(entries) = &mut root.value else {
-        return;
-    };
-    let at = entries.iter().position(|entry| entry.key == *first);
-    let at = at.unwrap_or_else(|| {
-        let node = Node {
-            span: value.span,
-            value: Value::Table(Vec::new()),
-        };
-        entries.push(Entry {
-            key: (*first).into(),
-            span: value.span,
-            node,
-        });
-        entries.len() - 1
-    });
-    if rest.is_empty() {
-        entries[at].span = value.span;
-    }
-    set(&mut entries[at].node, rest, value);
-}
-
 fn entries(source: usize, table: &DeTable<'_>) -> Vec<Entry> {
     let mut entries: Vec<_> = table
         .iter()

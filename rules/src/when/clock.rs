@@ -4,6 +4,8 @@ use faceway_core::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
+use crate::suggest;
+
 /// A window of hours on days of the week, in a time zone.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
@@ -77,9 +79,104 @@ impl Clock {
     }
 }
 
+/// What to write in place of a name that no time zone has.
+pub(crate) fn zone_help(text: &str) -> String {
+    const CITY: &str = "write the zone of a city, such as \"Asia/Shanghai\" or \"Europe/Berlin\"";
+    if let Some(offset) = offset(text) {
+        // Etc counts from Greenwich the other way round.
+        let sign = if offset < 0 { '+' } else { '-' };
+        return format!(
+            "{CITY}; for a fixed offset, `Etc/GMT{sign}{}`",
+            offset.abs()
+        );
+    }
+    let names: Vec<_> = jiff::tz::db()
+        .available()
+        .map(|name| name.to_string())
+        .collect();
+    let city = |name: &&str| name.contains('/') && !name.starts_with("Etc/");
+    let cities = || names.iter().map(String::as_str).filter(city);
+    let last = |name: &'_ str| name.rsplit('/').next().unwrap_or_default().to_lowercase();
+    let wanted = text.trim().to_lowercase().replace([' ', '-'], "_");
+    let same = cities().find(|name| last(name) == last(&wanted));
+    // An abbreviation is near to another one, of another continent.
+    let near = || match wanted.chars().count() {
+        0..=4 => None,
+        _ => nearest_city(&wanted, cities()),
+    };
+    match same.or_else(near) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => CITY.to_owned(),
+    }
+}
+
+/// The zone whose name, or the city in it, is nearest.
+fn nearest_city<'a>(wanted: &str, names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    if let Some(near) = suggest::nearest(wanted, names.clone()) {
+        return Some(near);
+    }
+    let city = |name: &'a str| (name.rsplit('/').next().unwrap_or_default(), name);
+    let cities: Vec<_> = names.map(city).collect();
+    let near = suggest::nearest(wanted, cities.iter().map(|(city, _)| *city))?;
+    let found = cities.iter().find(|(city, _)| *city == near);
+    found.map(|(_, name)| *name)
+}
+
+/// The hours of `+05:00`, `UTC+5`, `GMT-3`; nothing where there are minutes, which no zone of Etc has.
+fn offset(text: &str) -> Option<i32> {
+    let text = text.trim().to_ascii_uppercase();
+    let rest = text
+        .strip_prefix("UTC")
+        .or_else(|| text.strip_prefix("GMT"));
+    let rest = rest.unwrap_or(&text).trim();
+    let rest = rest.strip_suffix(":00").unwrap_or(rest);
+    if !rest.starts_with(['+', '-']) {
+        return None;
+    }
+    let hours = rest.parse::<i32>().ok()?;
+    (-12..=14).contains(&hours).then_some(hours)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_that_is_none_is_told_which_is_meant() {
+        for (text, help) in [
+            ("Moscow", "did you mean `Europe/Moscow`?"),
+            ("moscow", "did you mean `Europe/Moscow`?"),
+            ("Moskow", "did you mean `Europe/Moscow`?"),
+            ("New York", "did you mean `America/New_York`?"),
+            ("Asia/Moscow", "did you mean `Europe/Moscow`?"),
+            ("Asia/Tashkant", "did you mean `Asia/Tashkent`?"),
+            ("Asia/Shangai", "did you mean `Asia/Shanghai`?"),
+            ("Ho-Chi-Minh", "did you mean `Asia/Ho_Chi_Minh`?"),
+            ("+05:00", "`Etc/GMT-5`"),
+            ("UTC+5", "`Etc/GMT-5`"),
+            ("GMT -3", "write the zone of a city"),
+            ("gmt-3", "`Etc/GMT+3`"),
+            ("+05:30", "write the zone of a city"),
+            // Four letters from `MST`, which is ten hours away.
+            ("MSK", "write the zone of a city"),
+            ("local", "write the zone of a city"),
+            ("Москва", "write the zone of a city"),
+        ] {
+            assert!(TimeZone::get(text).is_err(), "{text}");
+            assert!(
+                zone_help(text).contains(help),
+                "{text}: {}",
+                zone_help(text)
+            );
+        }
+        for hours in -12..=14 {
+            let name = zone_help(&format!("UTC{hours:+}"));
+            let name = name.rsplit('`').nth(1).unwrap();
+            let zone = TimeZone::get(name).unwrap();
+            let there = zone.to_offset(jiff::Timestamp::UNIX_EPOCH);
+            assert_eq!(there.seconds(), hours * 3600, "{name}");
+        }
+    }
 
     fn clock(hours: &str, days: &[&str], zone: &str) -> Clock {
         let day = |name: &&str| DAYS.iter().find(|(known, _)| known == name).unwrap().1;

@@ -41,13 +41,23 @@ const DEPTH_MAX: usize = 16;
 const HOURS: &str =
     "write it like `occurred_at = { hours = \"08:00-17:00\", zone = \"Europe/Berlin\" }`";
 
+const FIELDS: &str =
+    "write it like `\"match.score\" = { min = 0.8 }` or `\"device.name\" = { like = \"Lobby*\" }`";
+
 impl Compiler<'_> {
     fn all(&mut self, node: &Node, what: &str) -> Condition {
         let mut conditions = Vec::new();
         let Some(entries) = node.entries() else {
             let message = format!("{what} must be a table of tests, not {}", node.value.kind());
-            let help =
-                "write it like `{ kind = \"recognition\", \"match.score\" = { min = 0.8 } }`";
+            let is_any = |items: &Vec<Node>| {
+                !items.is_empty() && items.iter().all(|item| item.entries().is_some())
+            };
+            let help = match &node.value {
+                Value::List(items) if is_any(items) => {
+                    "where one of them is enough, write `{ any = [{ … }, { … }] }`; where all must hold, write all in one `{ … }`"
+                }
+                _ => "write it like `{ kind = \"recognition\", \"match.score\" = { min = 0.8 } }`",
+            };
             self.reporter.error(node.span, message, help);
             return Condition::All(conditions);
         };
@@ -164,10 +174,10 @@ impl Compiler<'_> {
             _ => std::slice::from_ref(node),
         };
         for item in items {
-            self.warn_of_glob(&field, item);
-            let equal = item
-                .text()
-                .map(|text| (field.path.clone(), text.into(), item.span));
+            let instead = |text: &str| format!("`{{ like = \"{text}\" }}`");
+            let is_glob = warn_of_glob(self.reporter, &field, item, instead);
+            let text = item.text().filter(|_| !is_glob);
+            let equal = text.map(|text| (field.path.clone(), text.into(), item.span));
             self.seen.equals.extend(equal);
         }
         Some(Condition::Test(Box::new(Test {
@@ -177,18 +187,6 @@ impl Compiler<'_> {
             checks: vec![super::Check::Equals(literals)],
             not: None,
         })))
-    }
-
-    /// A value means equal, and hardly any is written with a star.
-    fn warn_of_glob(&self, field: &Field, item: &Node) {
-        if let Some(text) = item.text().filter(|text| text.contains('*')) {
-            let message = format!(
-                "`*` is itself here: `{}` has to be this very text",
-                field.path
-            );
-            let help = format!("for any text in its place, write `{{ like = \"{text}\" }}`");
-            self.reporter.warning(item.span, message, help);
-        }
     }
 
     /// `field = { min = 0.8, … }`.
@@ -225,6 +223,16 @@ impl Compiler<'_> {
                 format!("`{path}` is a test of a time, and needs one to ask about"),
                 HOURS.to_owned(),
             ),
+            _ if OPERATORS.contains(&path) => (
+                format!("`{path}` is a test, and needs a field to ask about"),
+                FIELDS.to_owned(),
+            ),
+            // `[route.when]` takes every line up to the next header.
+            _ if crate::plan::ROUTE.iter().any(|key| key.name == path) => (
+                format!("the event has no field `{path}`"),
+                "it is a key of [[route]]: write it outside of `when`, so above a header `[route.when]`"
+                    .to_owned(),
+            ),
             _ => (
                 format!("the event has no field `{path}`"),
                 Field::help(path),
@@ -249,6 +257,25 @@ impl Compiler<'_> {
         let parts: Vec<_> = tests.iter().map(part).collect();
         format!("{{ {} }}", parts.join(", "))
     }
+}
+
+/// A value means equal, and hardly any is written with a star. Gives whether this one is.
+fn warn_of_glob(
+    reporter: &Reporter,
+    field: &Field,
+    item: &Node,
+    instead: impl Fn(&str) -> String,
+) -> bool {
+    let Some(text) = item.text().filter(|text| text.contains('*')) else {
+        return false;
+    };
+    let message = format!(
+        "`*` is itself here: `{}` has to be this very text",
+        field.path
+    );
+    let help = format!("for any text in its place, write {}", instead(text));
+    reporter.warning(item.span, message, help);
+    true
 }
 
 /// A member of the event goes before a test of the same name (`counter.proximity_m.min`); below an open path, where any

@@ -6,7 +6,7 @@ use regex::RegexBuilder;
 
 use crate::diagnostic::Reporter;
 use crate::read::{Entry, Node, Value};
-use crate::when::clock::{DAYS, Hours};
+use crate::when::clock::{DAYS, Hours, zone_help};
 use crate::when::{Check, Clock, Glob, Test, kind_name};
 use crate::{Field, suggest};
 
@@ -33,9 +33,10 @@ pub(super) fn operators(
     };
     let present = reader.present();
     let checks = reader.checks();
-    let not = reader
-        .get("not")
-        .and_then(|not| values::literals(reporter, &field, &not.node));
+    let not = reader.get("not").and_then(|not| {
+        reader.warn_of_globs(&not.node);
+        values::literals(reporter, &field, &not.node)
+    });
     (reporter.errors() == errors).then_some(Test {
         field,
         text,
@@ -176,6 +177,7 @@ impl<'a> Reader<'a> {
             let message = "`zone` alone tests nothing";
             self.error(&test.node, message, "add `hours` or `days`");
         }
+        self.warn_of_zone();
         (hours.is_some() || days.is_some()).then(|| Clock {
             hours,
             days,
@@ -222,18 +224,38 @@ impl<'a> Reader<'a> {
         let (test, text) = self.text("zone")?;
         let zone = TimeZone::get(text);
         if zone.is_err() {
-            let names: Vec<_> = jiff::tz::db()
-                .available()
-                .map(|name| name.to_string())
-                .collect();
-            let near = suggest::nearest(text, names.iter().map(String::as_str));
-            let help = match near {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "write it like \"Asia/Shanghai\" or \"Europe/Berlin\"".into(),
-            };
-            self.error(&test.node, &format!("`{text}` is no time zone"), &help);
+            self.error(
+                &test.node,
+                &format!("`{text}` is no time zone"),
+                &zone_help(text),
+            );
         }
         Some((test, zone.ok()?))
+    }
+
+    fn warn_of_globs(&self, not: &Node) {
+        let items = match &not.value {
+            Value::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(not),
+        };
+        let path = &self.field.path;
+        for item in items {
+            let instead =
+                |text: &str| format!("`none = [{{ \"{path}\" = {{ like = \"{text}\" }} }}]`");
+            super::warn_of_glob(self.reporter, self.field, item, instead);
+        }
+    }
+
+    /// UTC counts where no zone is named, and hardly any site lives by it: the rule would hold at other hours than its writer
+    /// means, without an error anywhere.
+    fn warn_of_zone(&self) {
+        let tests = |name: &str| self.tests.iter().find(|test| test.key == name);
+        let (Some(test), None) = (tests("hours").or_else(|| tests("days")), tests("zone")) else {
+            return;
+        };
+        let message = format!("`{}` without `zone` are those of UTC", test.key);
+        let help = "add the zone of the place, such as `zone = \"Asia/Tashkent\"`; where UTC is meant, `zone = \"UTC\"`";
+        self.reporter.warning(test.span, message, help);
     }
 
     fn error(&self, node: &Node, message: &str, help: &str) {

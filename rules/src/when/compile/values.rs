@@ -108,7 +108,11 @@ pub(crate) fn word(
     }
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let message = format!("`{}` is never `{text}`", field.path);
-    reporter.error(node.span, message, suggest::help(text, "one of", &words));
+    let mut help = suggest::help(text, "one of", &words);
+    if text.contains('*') {
+        help = format!("for any text in place of the `*`, write `{{ like = \"{text}\" }}`; {help}");
+    }
+    reporter.error(node.span, message, help);
     None
 }
 

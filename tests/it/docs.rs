@@ -8,7 +8,7 @@ use crate::harness::{FACEWAY, text};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// README and everything in docs/, by name.
-fn pages() -> Vec<(PathBuf, String)> {
+pub(crate) fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = vec![Path::new(ROOT).join("README.md")];
     for entry in std::fs::read_dir(Path::new(ROOT).join("docs")).unwrap() {
         let path = entry.unwrap().path();
@@ -25,7 +25,7 @@ fn pages() -> Vec<(PathBuf, String)> {
 }
 
 /// The blocks of a page between fences: the words behind the fence, and what stands between.
-fn blocks(page: &str) -> Vec<(&str, String)> {
+pub(crate) fn blocks(page: &str) -> Vec<(&str, String)> {
     let mut blocks = Vec::new();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {

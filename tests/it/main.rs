@@ -29,6 +29,7 @@ mod identity;
 mod notify;
 mod privacy;
 mod prometheus;
+mod receivers;
 mod refusals;
 mod reload;
 mod repair;

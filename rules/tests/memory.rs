@@ -22,7 +22,7 @@ fn template(text: &str) -> Result<String, Diagnostics> {
     let written = routes.outbounds[0]
         .common
         .format
-        .write(event.to_string().as_bytes());
+        .write(event.to_string().as_bytes(), None);
     Ok(String::from_utf8(written.unwrap().body.unwrap()).unwrap())
 }
 

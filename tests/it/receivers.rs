@@ -251,3 +251,36 @@ async fn receivers_made_from_the_schema_read_the_events_of_every_vendor() {
     }
     all_read(&events).await;
 }
+
+/// What makes receivers today makes the same ones tomorrow, and from whichever registry a machine uses.
+#[test]
+fn what_receivers_are_made_with_is_pinned() {
+    let read = |file: &str| {
+        let path = Path::new(ROOT).join("tests/it/receivers").join(file);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let is_version = |text: &str| {
+        text.chars()
+            .all(|char| char.is_ascii_digit() || char == '.')
+    };
+    let wanted: Value = serde_json::from_str(&read("package.json")).unwrap();
+    for (name, version) in wanted["dependencies"].as_object().unwrap() {
+        assert!(is_version(version.as_str().unwrap()), "{name} {version}");
+    }
+    let lock: Value = serde_json::from_str(&read("package-lock.json")).unwrap();
+    let packages = lock["packages"].as_object().unwrap();
+    assert!(packages.len() > 20);
+    for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
+        assert!(package["integrity"].is_string(), "{name} has no digest");
+        assert!(
+            package.get("resolved").is_none(),
+            "{name} names a registry: npm install --package-lock-only in tests/it/receivers leaves it out"
+        );
+    }
+    let requirements = read("requirements.txt");
+    let lines = requirements.lines().filter(|line| !line.starts_with('#'));
+    for line in lines {
+        let (_, version) = line.split_once("==").expect(line);
+        assert!(is_version(version), "{line}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod filter;
 mod logs;
+mod process;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use crate::inbound::{Kept, Reason};
 
 pub use logs::{LogFormat, install_logs};
+pub(crate) use process::exposition as process_exposition;
 
 /// Seconds; from a tenth of a millisecond, which a good disk needs, to the longest timeout that anybody sets.
 const BUCKETS: [f64; 16] = [

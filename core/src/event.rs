@@ -15,13 +15,13 @@ use crate::{EventId, Members, Private, Sha256, Timestamp, codec};
 pub type Text<'a> = Cow<'a, str>;
 
 /// One recognition, alarm or other record of a device, in the same words whatever the vendor.
-///
-/// `Serialize` is the spool's codec: only [`crate::encode`] and tests call it.
+// `Serialize` is the spool's codec: only `crate::encode` and tests call it. Documents of a type are its schema's
+// descriptions, which receivers read, so they say nothing of our code.
 #[derive(JsonSchema)]
 #[schemars(title = "Faceway event, version 1")]
 pub struct Event<'a> {
     /// The same for the same record of the same inbound, however often it is sent and whichever gateway takes it: a
-    /// name-based UUID (version 5).
+    /// UUID of version 8.
     pub id: EventId,
     /// When the gateway had it.
     pub received_at: Timestamp,
@@ -107,6 +107,7 @@ impl std::fmt::Debug for Facts<'_> {
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "EventKind")]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Somebody or something was seen.
@@ -271,6 +272,7 @@ impl Person<'_> {
 
 /// What a person is to the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "PersonCategory")]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     /// Works here.
@@ -331,6 +333,7 @@ pub struct Candidate<'a> {
 
 /// What was seen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "SeenObject")]
 pub struct Object<'a> {
     /// What it is.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -394,7 +397,7 @@ pub struct Bounds {
     pub bottom: f64,
 }
 
-/// What an object looks like.
+/// What an object looks like. A name that is not listed is the vendor's own; its value is text, a number or a boolean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Attributes<'a> {
     /// Age in years.
@@ -494,8 +497,9 @@ impl Attributes<'_> {
 
 /// One thing that an object looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Attribute")]
 pub struct Attribute<T> {
-    /// What.
+    /// What it is.
     pub value: T,
     /// How sure the device is.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Code, DeviceKey, EventId, Picture, Private, Sha256, Timestamp};
+use crate::{Code, DeviceKey, EventId, Picture, Private, Sha256, Timestamp, TraceContext};
 
 /// What one arrival gives to keep. All of it or nothing.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub struct NewEvent {
     pub received_at: Timestamp,
     /// Digests of the kept pictures that it names.
     pub images: Vec<Sha256>,
+    /// The trace that the device's request belongs to. It is no part of the event, and comes back with its [`Lease`].
+    pub trace_context: Option<TraceContext>,
     /// The event as [`crate::encode`] wrote it.
     pub body: Private<Bytes>,
 }
@@ -114,6 +116,8 @@ pub struct Lease {
     pub failures: u32,
     /// Whether the rules have let it through before (it was parked or revived), so that they are not asked again.
     pub routed: bool,
+    /// As it was kept with the event.
+    pub trace_context: Option<TraceContext>,
     /// The event as [`crate::encode`] wrote it.
     pub body: Private<Bytes>,
 }

@@ -32,6 +32,7 @@ mod split;
 mod spool;
 mod text;
 mod time;
+mod trace_context;
 
 pub use adapter::{
     Adapter, Answer, Arrival, Element, Outcome, Reach, Reading, Reject, Setting, SettingKind,
@@ -53,6 +54,7 @@ pub use split::split;
 pub use spool::*;
 pub use text::{is_hidden, visible, visible_bytes, visible_line};
 pub use time::{Clock, SystemClock, Timestamp, TimestampError};
+pub use trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// A boxed future, so that contracts can be trait objects.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,11 +1,19 @@
-//! The event's JSON Schema, generated from the types, and the table of its fields that rules are checked against.
+//! The event's JSON Schema, generated from the types: as receivers get it, and as we use it ourselves, with the table of
+//! fields that rules are checked against.
+
+mod published;
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use crate::Event;
+pub use published::{ID, published};
 
-/// JSON Schema (2020-12) of the canonical event.
+/// What no setting takes out of an event: without them a receiver can neither read it nor drop what it has seen.
+pub const ALWAYS: [&str; 3] = ["schema", "id", "kind"];
+
+/// JSON Schema (2020-12) of the canonical event as it is kept, before any outbound's settings: everything in one piece,
+/// with `x-personal` at what tells of a person. Receivers get [`published`].
 pub fn event() -> Value {
     let mut settings = SchemaSettings::draft2020_12().for_serialize();
     settings.inline_subschemas = true;
@@ -14,14 +22,23 @@ pub fn event() -> Value {
         .into_root_schema_for::<Event<'static>>()
         .into();
     strip_null(&mut schema);
+    add_version(&mut schema);
+    schema
+}
+
+/// The codec writes `schema` before the fields of the type.
+fn add_version(schema: &mut Value) {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        let tag = serde_json::json!({ "const": crate::codec::SCHEMA, "description": "Version of this schema." });
-        properties.insert("schema".into(), tag);
+        let tag = serde_json::json!({
+            "type": "string",
+            "const": crate::codec::SCHEMA,
+            "description": "Version of this schema.",
+        });
+        properties.shift_insert(0, "schema".into(), tag);
     }
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
         required.insert(0, "schema".into());
     }
-    schema
 }
 
 /// An absent field is absent: no type of the schema allows null.

@@ -5,6 +5,8 @@ mod json;
 pub(crate) mod sample;
 mod template;
 
+use faceway_core::TraceContext;
+
 pub use template::TemplateFile;
 
 /// How an event is written.
@@ -52,19 +54,23 @@ impl Format {
         }
     }
 
-    /// Writes an event that an outbound may see as it is here.
+    /// Writes an event that an outbound may see as it is here, and that belongs to this trace.
     ///
     /// # Errors
     /// When it is no event, or the template fails for it.
-    pub fn write(&self, event: &[u8]) -> Result<Written, FormatError> {
+    pub fn write(
+        &self,
+        event: &[u8],
+        trace: Option<&TraceContext>,
+    ) -> Result<Written, FormatError> {
         match self {
             Self::Canonical => Ok(Written {
                 body: None,
                 content_type: JSON,
                 attributes: Vec::new(),
             }),
-            Self::CloudEvents => cloudevents::structured(event),
-            Self::CloudEventsBinary => cloudevents::binary(event),
+            Self::CloudEvents => cloudevents::structured(event, trace),
+            Self::CloudEventsBinary => cloudevents::binary(event, trace),
             Self::Template(template) => {
                 let body = template
                     .render(event)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use faceway_core::schema::ALWAYS;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -22,9 +23,6 @@ enum Choice {
     Omit(Trie),
     Only(Trie),
 }
-
-/// What always stays.
-pub(crate) const KEPT: [&str; 3] = ["schema", "id", "kind"];
 
 /// The text is not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,12 +74,12 @@ impl Projection {
             Self::check(path, false)?;
             trie.add(path.split('.'));
         }
-        KEPT.iter().for_each(|name| trie.add([*name]));
+        ALWAYS.iter().for_each(|name| trie.add([*name]));
         Ok(Self(Choice::Only(trie)))
     }
 
     pub(crate) fn check(path: &str, omit: bool) -> Result<(), ProjectionError> {
-        if omit && KEPT.contains(&path) {
+        if omit && ALWAYS.contains(&path) {
             return Err(ProjectionError::Kept(path.into()));
         }
         if Field::find(path).is_some() {

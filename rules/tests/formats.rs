@@ -17,7 +17,7 @@ fn template(name: &str, text: &str) -> Result<Format, Diagnostics> {
 
 fn write(name: &str, text: &str, event: &Value) -> Result<Written, FormatError> {
     let format = template(name, text).unwrap_or_else(|errors| panic!("{errors}"));
-    format.write(event.to_string().as_bytes())
+    format.write(event.to_string().as_bytes(), None)
 }
 
 fn made(name: &str, text: &str, event: &Value) -> String {

@@ -26,7 +26,7 @@ fn template_for(event: &serde_json::Value, text: &str) -> Result<String, Diagnos
     let written = routes.outbounds[0]
         .common
         .format
-        .write(event.to_string().as_bytes());
+        .write(event.to_string().as_bytes(), None);
     Ok(String::from_utf8(written.unwrap().body.unwrap()).unwrap())
 }
 

@@ -5,6 +5,7 @@ use axum::response::Html;
 const PAGE: &str = concat!(
     include_str!("../console/head.html"),
     "<style>\n",
+    include_str!("../console/colours.css"),
     include_str!("../console/style.css"),
     "</style>\n",
     include_str!("../console/body.html"),
@@ -27,7 +28,12 @@ mod tests {
         for once in ["<style>", "</style>", "<script>", "</script>", "</html>"] {
             assert_eq!(PAGE.matches(once).count(), 1, "{once}");
         }
-        for loads in ["src=", "href=", "url(", "@import", "http://", "https://"] {
+        // A link loads nothing by itself, and leads to what this listener serves.
+        let links = PAGE.split("href=\"").skip(1);
+        assert!(
+            links.clone().count() > 0 && links.into_iter().all(|link| link.starts_with("/docs"))
+        );
+        for loads in ["src=", "url(", "@import", "http://", "https://", "<link"] {
             assert!(!PAGE.contains(loads), "{loads}");
         }
     }

@@ -1,8 +1,10 @@
-//! The admin listener: metrics, health, the API, the console.
+//! The admin listener: metrics, health, the API, the console, the documents.
 
 mod auth;
 mod console;
+mod docs;
 mod events;
+mod exposition;
 mod inbounds;
 mod lanes;
 mod openapi;
@@ -101,6 +103,9 @@ pub fn router(admin: Arc<Admin>) -> Router {
         ));
     Router::new()
         .route("/", get(console::page))
+        .route("/docs", get(docs::overview))
+        .route("/docs/", get(docs::overview))
+        .route("/docs/{*name}", get(docs::document))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(scrape::ready))
         .route("/metrics", get(scrape::metrics))
@@ -108,7 +113,9 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .nest("/api/v1", api)
         .method_not_allowed_fallback(wrong_method)
         .fallback(async || {
-            Problem::not_found("no such page; the API is described by /api/v1/openapi.json")
+            Problem::not_found(
+                "no such page; the API is described by /api/v1/openapi.json, all else at /docs",
+            )
         })
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&admin),

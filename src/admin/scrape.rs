@@ -1,16 +1,17 @@
 //! `/metrics` and `/readyz`.
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use faceway_core::{Lane, Room};
 use metrics::gauge;
 
+use super::exposition::Exposition;
 use super::lanes::REMOVED;
 use super::present::Present;
 use super::{Admin, Looking};
 use crate::dispatch::LaneState;
-use crate::observe::as_float;
+use crate::observe::{as_float, process_exposition};
 use crate::site::View;
 
 /// `GET /readyz`: whether events can be kept.
@@ -26,17 +27,20 @@ pub(super) async fn ready(State(admin): Looking) -> Response {
 }
 
 /// `GET /metrics`: gauges are read at the scrape, so they are never stale, and only of what is there.
-pub(super) async fn metrics(State(admin): Looking) -> Response {
+pub(super) async fn metrics(State(admin): Looking, headers: HeaderMap) -> Response {
     let view = admin.look();
     room(&admin.spool.room());
     super::terminals::gauges(&view);
     lanes(&admin, &view).await;
+    let asked = Exposition::asked(&headers);
+    let text = Present::of(&view).only(&admin.metrics.render()) + &process_exposition();
     (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        Present::of(&view).only(&admin.metrics.render()),
+        [
+            (header::CONTENT_TYPE, asked.content_type()),
+            // A cache between must not give one scraper the other's form.
+            (header::VARY, "accept"),
+        ],
+        asked.write(&text),
     )
         .into_response()
 }

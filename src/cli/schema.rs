@@ -35,7 +35,7 @@ enum What {
 impl What {
     fn schema(self) -> Value {
         match self {
-            Self::Event => faceway_core::schema::event(),
+            Self::Event => faceway_core::schema::published(),
             Self::Routes => faceway_rules::schema(&config::grammar()),
             Self::Gateway => gateway(),
         }
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn each_schema_names_what_it_is_of() {
         for (what, path) in [
-            ("event", "/properties/person/properties/category"),
+            ("event", "/$defs/Person/properties/category"),
             ("routes", "/properties/inbound/properties/nebula"),
             ("gateway", "/properties/listen/properties/devices"),
         ] {

@@ -102,6 +102,7 @@ mod tests {
             received_at: Timestamp::from_millis(0).unwrap(),
             failures,
             routed: false,
+            trace_context: None,
             body: Private::new(Bytes::from_static(b"{}")),
         }
     }

@@ -248,6 +248,7 @@ mod tests {
             received_at: Timestamp::from_millis(0).unwrap(),
             failures: 0,
             routed: false,
+            trace_context: None,
             body: Private::new(Bytes::from_static(b"{}")),
         }
     }

@@ -367,6 +367,7 @@ mod tests {
             received_at: at(0),
             failures,
             routed: false,
+            trace_context: None,
             body: Private::default(),
         }
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use faceway_core::{
     Arrival, Batch, DeviceKey, Element, Kind, NewEvent, NewUnreadable, Private, Reading, RecordId,
-    Sha256, Stamp, Timestamp, encode, stamp,
+    Sha256, Stamp, Timestamp, TraceContext, encode, stamp,
 };
 use faceway_decode::{Limits, Scratch, Undecoded, plain_headers};
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
@@ -88,6 +88,12 @@ impl Inbound {
                 _ => *arrival,
             };
             self.add(&mut heard, element, &part, received_at, earlier);
+        }
+        // All that one request brings belongs to its trace.
+        if let Some(context) = TraceContext::of(arrival.headers) {
+            for event in &mut heard.batch.events {
+                event.trace_context = Some(context.clone());
+            }
         }
         Ok(heard)
     }
@@ -178,6 +184,7 @@ impl Inbound {
                 .iter()
                 .filter_map(|image| image.sha256)
                 .collect(),
+            trace_context: None,
             body: encode(&event).map(Bytes::from),
         }
     }

@@ -55,6 +55,7 @@ pub async fn all(open: &Open) -> anyhow::Result<()> {
         keep::duplicates_at_the_same_time_are_kept_once,
         keep::another_content_of_a_record_is_a_conflict,
         keep::the_newest_of_a_record_is_known,
+        keep::a_trace_context_comes_back_with_its_event,
         keep::unreadable_is_kept,
         keep::pictures_are_kept,
         keep::changes_are_told,
@@ -117,6 +118,7 @@ pub fn event(n: u64, device: u64) -> NewEvent {
         device: DeviceKey(device),
         received_at: time(n),
         images: Vec::new(),
+        trace_context: None,
         body: Private::new(body(n).into()),
     }
 }

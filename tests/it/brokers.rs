@@ -14,6 +14,9 @@ use crate::harness::{Device, Gateway, PATIENCE, Site, recognition_with, text};
 /// The smallest JPEG that has its magic bytes, in base64.
 const PICTURE: &str = "/9j/4AAQSkZJRgABAQEASABIAAD/2Q==";
 
+/// The trace of another system that a push belongs to.
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 /// How the gateway shows RabbitMQ who it is; the site sets `QUEUE_PASSWORD` to `guest`.
 pub(crate) const LOGIN: &str = "username = \"guest\"\npassword = { env = \"QUEUE_PASSWORD\" }";
 
@@ -120,7 +123,9 @@ to = ["bus", "hub", "queue"]
     let hub = Hub::subscribe(&mosquitto).await;
     let gateway = site.start().await;
     let push = recognition_with("PSC/1.a", "u-1", PICTURE);
-    let answer = Device::connect(gateway.devices).await.push(&push).await;
+    let trace = [("traceparent", TRACEPARENT), ("tracestate", "gate=1")];
+    let mut terminal = Device::connect(gateway.devices).await;
+    let answer = terminal.send("POST", "/in/lobby", &trace, &push).await;
     assert!(answer.unwrap().is_success());
     gateway.delivered_all("bus").await;
     gateway.delivered_all("queue").await;
@@ -164,6 +169,9 @@ to = ["bus", "hub", "queue"]
         ("time", json!("2025-11-24T16:00:00.000Z")),
         ("kind", json!("recognition")),
         ("x-site", json!("lobby")),
+        ("dataschema", json!("urn:faceway:event:1")),
+        ("traceparent", json!(TRACEPARENT)),
+        ("tracestate", json!("gate=1")),
     ] {
         assert_eq!(attribute(name), Some(value), "{name} of {binary}");
     }
@@ -177,9 +185,13 @@ to = ["bus", "hub", "queue"]
     assert_eq!(message["routing_key"], "recognition.PSC/1_a");
     assert_eq!(message["content_type"], "application/cloudevents+json");
     assert_eq!(message["headers"]["x-category"], "employee");
+    assert_eq!(message["headers"]["traceparent"], TRACEPARENT);
+    assert_eq!(message["headers"]["tracestate"], "gate=1");
     let envelope: Value = serde_json::from_str(message["body"].as_str().unwrap()).unwrap();
     assert_eq!(envelope["id"], payload["id"]);
     assert_eq!(envelope["subject"], json!("PSC/1.a"));
+    assert_eq!(envelope["dataschema"], "urn:faceway:event:1");
+    assert_eq!(envelope["traceparent"], TRACEPARENT);
     assert_eq!(envelope["data"]["person"]["name"], "Wanda Probst");
     assert!(gateway.stop().await.success());
 }

@@ -37,6 +37,28 @@ fn the_image_is_built_with_the_same_rust() {
     );
 }
 
+/// The documents are built in, so the image cannot be built without them.
+#[test]
+fn the_image_s_context_has_what_is_built_in() {
+    let ignored = text_of(".dockerignore");
+    let source = text_of("src/admin/docs.rs");
+    let list = source.split("documents![").nth(1).unwrap();
+    let list = list.split("];").next().unwrap();
+    let files: Vec<_> = list.split('"').skip(1).step_by(2).collect();
+    assert!(files.len() > 20, "the test looks at the wrong place");
+    for file in files {
+        assert!(shipped(file).exists(), "{file}");
+        for line in ignored.lines().filter(|line| !line.starts_with('#')) {
+            let ending = line.strip_prefix('*');
+            let whole = file == line || file.starts_with(&format!("{line}/"));
+            assert!(
+                !whole && ending.is_none_or(|ending| !file.ends_with(ending)),
+                ".dockerignore keeps {file} out of the image's build by `{line}`"
+            );
+        }
+    }
+}
+
 /// Two periods of grace of ten seconds each, and a bit: who kills earlier makes deliveries happen twice.
 #[test]
 fn whoever_stops_the_gateway_waits_for_its_grace() {

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{FACEWAY, text};
+use crate::harness::{Device, FACEWAY, Site, routes_to, text};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// README and everything in docs/, by name.
-fn pages() -> Vec<(PathBuf, String)> {
+pub(crate) fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = vec![Path::new(ROOT).join("README.md")];
     for entry in std::fs::read_dir(Path::new(ROOT).join("docs")).unwrap() {
         let path = entry.unwrap().path();
@@ -25,7 +25,7 @@ fn pages() -> Vec<(PathBuf, String)> {
 }
 
 /// The blocks of a page between fences: the words behind the fence, and what stands between.
-fn blocks(page: &str) -> Vec<(&str, String)> {
+pub(crate) fn blocks(page: &str) -> Vec<(&str, String)> {
     let mut blocks = Vec::new();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
@@ -95,6 +95,54 @@ fn links_lead_somewhere() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The gateway serves them, without a token, as they hold nothing of a site; and all that they link to among themselves.
+#[tokio::test]
+async fn the_gateway_serves_its_documents() {
+    let site = Site::new(&routes_to("http://127.0.0.1:1/", ""))
+        .set("FACEWAY_LISTEN__ADMIN_TOKEN", "{ env = \"TOKEN\" }")
+        .set("TOKEN", "T0ken-of-the-admin");
+    let gateway = site.start().await;
+    assert_eq!(gateway.get("/api/v1/lanes").await.0, 401);
+    let mut found = vec!["/docs".to_owned()];
+    let mut at = 0;
+    while let Some(url) = found.get(at).cloned() {
+        let (status, body) = gateway.get(&url).await;
+        assert_eq!(status, 200, "{url}");
+        for rest in body.split("href=\"/docs").skip(1) {
+            let link = rest.split(['"', '#']).next().unwrap();
+            let link = format!("/docs{link}");
+            if !found.contains(&link) {
+                found.push(link);
+            }
+        }
+        at += 1;
+    }
+    for (path, _) in pages() {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let url = format!("/docs/{name}");
+        assert!(
+            name == "README" || found.contains(&url),
+            "{url} of {found:?}"
+        );
+    }
+    assert_eq!(gateway.get("/docs/operating.md").await.0, 200);
+    assert_eq!(gateway.get("/docs/nowhere").await.0, 404);
+    let (_, console) = gateway.get("/").await;
+    assert!(console.contains("href=\"/docs\""));
+}
+
+/// Without a token no page of another site may read them through a browser on this machine, as with all else there.
+#[tokio::test]
+async fn documents_are_not_for_other_names_than_localhost() {
+    let gateway = Site::new(&routes_to("http://127.0.0.1:1/", ""))
+        .start()
+        .await;
+    let mut browser = Device::connect(gateway.admin).await;
+    let request = b"GET /docs HTTP/1.1\r\nhost: evil.example\r\n\r\n";
+    browser.write(request).await.unwrap();
+    assert_eq!(browser.answer().await.unwrap().status, 403);
+}
+
 /// Each alert points to its section; a section without its alert is of no use to anybody.
 #[test]
 fn every_alert_has_a_section_that_says_what_to_do() {
@@ -129,12 +177,15 @@ fn every_alert_has_a_section_that_says_what_to_do() {
 #[test]
 fn every_metric_is_explained() {
     let page = std::fs::read_to_string(Path::new(ROOT).join("docs/operating.md")).unwrap();
-    let source = std::fs::read_to_string(Path::new(ROOT).join("src/observe.rs")).unwrap();
+    let source = ["src/observe.rs", "src/observe/process.rs"]
+        .map(|file| std::fs::read_to_string(Path::new(ROOT).join(file)).unwrap())
+        .concat();
     let names: Vec<_> = source
         .split('"')
-        .filter(|word| word.starts_with("faceway_"))
+        .filter(|word| word.starts_with("faceway_") || word.starts_with("process_"))
+        .filter(|word| !word.contains(' '))
         .collect();
-    assert!(names.len() > 20);
+    assert!(names.len() > 30);
     for name in names {
         assert!(
             page.contains(name),

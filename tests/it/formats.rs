@@ -8,6 +8,10 @@ use crate::harness::{Device, Site, recognition, recognition_with, routes_to, tex
 /// The smallest JPEG that has its magic bytes, in base64.
 const PICTURE: &str = "/9j/4AAQSkZJRgABAQEASABIAAD/2Q==";
 
+/// The trace of another system that a push belongs to.
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const TRACESTATE: &str = "gate@site=t61rcWkgMzE";
+
 const TEMPLATE: &str = r#"{
   "text": "{{ person.name | default("somebody") }} at {{ device.id | default("a door") }}",
   "score": {{ match.score | default(none) }},
@@ -50,7 +54,9 @@ async fn received(device: &str) -> impl Fn(&str) -> Received {
     assert!(checked.status.success(), "{}", text(&checked.stderr));
     let gateway = site.start().await;
     let push = recognition_with(device, "u-1", PICTURE);
-    let answer = Device::connect(gateway.devices).await.push(&push).await;
+    let trace = [("traceparent", TRACEPARENT), ("tracestate", TRACESTATE)];
+    let mut terminal = Device::connect(gateway.devices).await;
+    let answer = terminal.send("POST", "/in/lobby", &trace, &push).await;
     assert!(answer.unwrap().is_success());
     let received = receiver.wait_for(4).await;
     assert!(gateway.stop().await.success());
@@ -91,6 +97,7 @@ async fn every_format_says_the_same_event() {
         json!({
             "specversion": "1.0", "id": id, "source": "/faceway/lobby", "type": "faceway.recognition.v1",
             "subject": "PSC \"1\"", "time": "2025-11-24T16:00:00.000Z", "datacontenttype": "application/json",
+            "dataschema": "urn:faceway:event:1", "traceparent": TRACEPARENT, "tracestate": TRACESTATE,
         })
     );
     assert_eq!((&data["id"], data.get("person")), (&json!(id), None));
@@ -103,6 +110,9 @@ async fn every_format_says_the_same_event() {
         ("ce-type", "faceway.recognition.v1"),
         ("ce-subject", "PSC%20%221%22"),
         ("ce-time", "2025-11-24T16:00:00.000Z"),
+        ("ce-dataschema", "urn:faceway:event:1"),
+        ("ce-traceparent", TRACEPARENT),
+        ("ce-tracestate", TRACESTATE),
         ("content-type", "application/json"),
     ] {
         assert_eq!(binary.header(name), value, "{name}");
@@ -114,6 +124,12 @@ async fn every_format_says_the_same_event() {
     assert_eq!(json_of(&binary)["person"]["name"], "Wanda Probst");
     let picture = &json_of(&binary)["images"][0]["url"];
     assert_eq!(*picture, format!("data:image/jpeg;base64,{PICTURE}"));
+
+    for name in ["plain", "structured", "binary", "chat"] {
+        let received = received(name);
+        assert_eq!(received.header("traceparent"), TRACEPARENT, "{name}");
+        assert_eq!(received.header("tracestate"), TRACESTATE, "{name}");
+    }
 
     let chat = received("chat");
     assert_eq!(chat.header("content-type"), "application/json");
@@ -166,4 +182,56 @@ async fn a_content_type_of_ones_own_is_sent() {
     let received = receiver.wait_for(1).await;
     let sent: Vec<_> = received[0].headers.get_all("content-type").iter().collect();
     assert_eq!(sent, ["application/vnd.api+json"]);
+}
+
+/// A trace is kept with its event: over a kill and for as long as the receiver is down. One that breaks the grammar, and no
+/// trace at all, are nothing; an outbound's own `traceparent` stays.
+#[tokio::test]
+async fn a_trace_outlives_an_outage_and_a_kill() {
+    let receiver = Receiver::start().await;
+    receiver.refuse().await;
+    let webhook = |name: &str, more: &str| {
+        let url = receiver.url();
+        format!(
+            "[outbound.webhook.{name}]\nurl = \"{url}?{name}\"\nretry.backoff_max = \"100ms\"\nretry.backoff_min = \"50ms\"\n{more}\n"
+        )
+    };
+    let site = Site::new(&format!(
+        "[inbound.nebula.lobby]\n{}{}[[route]]\nname = \"all\"\nto = [\"erp\", \"own\"]\n",
+        webhook("erp", ""),
+        webhook("own", "headers = { traceparent = \"ours\" }"),
+    ));
+    let gateway = site.start().await;
+    let mut terminal = Device::connect(gateway.devices).await;
+    let broken = TRACEPARENT.to_uppercase();
+    for (uuid, trace) in [
+        ("u-1", &[("traceparent", TRACEPARENT)][..]),
+        ("u-2", &[]),
+        (
+            "u-3",
+            &[("traceparent", &broken), ("tracestate", TRACESTATE)],
+        ),
+    ] {
+        let push = recognition("PSC1", uuid);
+        let answer = terminal.send("POST", "/in/lobby", trace, &push).await;
+        assert!(answer.unwrap().is_success());
+    }
+    gateway.kill().await;
+    let gateway = site.start().await;
+    receiver.listen().await;
+    let received = receiver.wait_for(6).await;
+    let told = |name: &str| {
+        let own = received.iter().filter(|one| one.target.ends_with(name));
+        let headers = own.map(|one| one.headers.get("traceparent"));
+        let texts = headers.map(|value| value.map(|value| value.to_str().unwrap().to_owned()));
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(told("?erp"), [Some(TRACEPARENT.to_owned()), None, None]);
+    assert_eq!(told("?own"), vec![Some("ours".to_owned()); 3]);
+    assert!(
+        received
+            .iter()
+            .all(|one| one.headers.get("tracestate").is_none())
+    );
+    assert!(gateway.stop().await.success());
 }

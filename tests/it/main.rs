@@ -30,6 +30,7 @@ mod identity;
 mod notify;
 mod privacy;
 mod prometheus;
+mod receivers;
 mod refusals;
 mod reload;
 mod repair;

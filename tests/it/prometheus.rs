@@ -141,6 +141,7 @@ async fn prometheus_knows_every_metric_and_answers_every_query() {
     );
     histograms_can_be_added_up(&later);
     promtool_has_nothing_to_say(&later).await;
+    python_reads_openmetrics(gateway, &later).await;
 
     let exposed = METRICS
         .iter()
@@ -155,16 +156,18 @@ async fn prometheus_knows_every_metric_and_answers_every_query() {
 }
 
 async fn every_metric_is_described(prometheus: &Prometheus) {
+    // Prometheus asks for OpenMetrics, in which a family of counters is called without their `_total`.
+    let family = |name: &str| name.strip_suffix("_total").unwrap_or(name).to_owned();
     let expected: BTreeMap<String, String> = METRICS
         .iter()
-        .map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned()))
+        .map(|(name, kind)| (family(name), (*kind).to_owned()))
         .collect();
     let told = server::until("metadata", async || {
         let told = prometheus.get("/api/v1/metadata").await;
         // The last to appear, in whichever order: a scrape may come in the middle of the first event.
         let last = [
             "faceway_append_seconds",
-            "faceway_attempts_total",
+            "faceway_attempts",
             "faceway_delivery_seconds",
         ];
         let all = last.iter().all(|name| told.get(*name).is_some());
@@ -284,6 +287,67 @@ async fn promtool_has_nothing_to_say(exposition: &str) {
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
+/// The parser of Prometheus' own client for Python, which is strict: it gives each family and each series as a line.
+const PARSER: &str = r#"
+import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as families
+for family in families(sys.stdin.read()):
+    print("family", family.name, family.type, family.unit, family.documentation)
+    for sample in family.samples:
+        labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+        print("series", sample.name + ("{" + labels + "}" if labels else ""))
+"#;
+
+/// OpenMetrics has the same series as the text, and what the text has not: units and an end.
+async fn python_reads_openmetrics(gateway: &Gateway, plain: &str) {
+    let accept = [("accept", "application/openmetrics-text;version=1.0.0")];
+    let mut scraper = Device::connect(gateway.admin).await;
+    let answer = scraper.send("GET", "/metrics", &accept, b"").await.unwrap();
+    assert_eq!(
+        answer.headers["content-type"],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    let mut child = Command::new("/usr/bin/python3")
+        .args(["-c", PARSER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&answer.body).await.unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().await.unwrap();
+    let (read, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success() && said.is_empty(),
+        "python3-prometheus-client (./run-tests installs it) says: {said}\n{}",
+        text(&answer.body)
+    );
+    let words = |word: &str| {
+        let lines = read.lines().filter_map(|line| line.strip_prefix(word));
+        lines.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(words("series "), series(plain));
+    let families = words("family ");
+    assert_eq!(families.len(), METRICS.len(), "{families:#?}");
+    for family in families {
+        let parts: Vec<_> = family.splitn(4, ' ').collect();
+        let [name, kind, unit, about] = parts.as_slice() else {
+            panic!("{family}")
+        };
+        assert!(
+            ["counter", "gauge", "histogram"].contains(kind) && !about.is_empty(),
+            "{family}"
+        );
+        for known in ["seconds", "bytes"] {
+            let ends = name.ends_with(&format!("_{known}"));
+            assert_eq!(ends, *unit == known, "{family}");
+        }
+    }
+}
+
 async fn rules_ask_for_what_is_there(prometheus: &Prometheus, exposed: &BTreeSet<&str>) {
     let rules = prometheus.rules().await;
     assert!(rules.len() >= 15, "{}", rules.len());
@@ -309,7 +373,7 @@ fn assert_names_exist(query: &str, exposed: &BTreeSet<&str>) {
 async fn the_dashboard_has_data(prometheus: &Prometheus, exposed: &BTreeSet<&str>) {
     let queries = dashboard_queries(|_| true);
     assert!(queries.len() >= 15, "{}", queries.len());
-    for variable in ["inbound", "outbound", "instance"] {
+    for variable in ["job", "inbound", "outbound", "instance"] {
         let query = format!("group by ({variable}) ({})", variable_metric(variable));
         assert_names_exist(&query, exposed);
         assert!(!prometheus.query(&query).await.is_empty(), "{query}");
@@ -356,10 +420,86 @@ fn variable_metric(name: &str) -> String {
     let (metric, label) = query
         .strip_prefix("label_values(")
         .unwrap()
-        .split_once(", ")
+        .rsplit_once(", ")
         .unwrap();
     assert_eq!(label, format!("{name})"));
-    metric.to_owned()
+    written(metric)
+}
+
+/// What Grafana writes for the dashboard's variables.
+fn written(query: &str) -> String {
+    let query = query
+        .replace("$__rate_interval", "5m")
+        .replace("$__range", "5m")
+        .replace("$job", "faceway");
+    let query = ["$inbound", "$outbound", "$instance"]
+        .iter()
+        .fold(query, |query, variable| query.replace(variable, ".*"));
+    assert!(!query.contains('$'), "an unknown variable: {query}");
+    query
+}
+
+/// A Grafana has many data sources, and a Prometheus many jobs: everything that is asked is asked of the chosen ones.
+#[test]
+fn the_dashboard_asks_the_chosen_source_of_the_chosen_job() {
+    fn sources<'d>(value: &'d Value, found: &mut Vec<&'d Value>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("datasource"));
+                members.values().for_each(|member| sources(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| sources(item, found)),
+            _ => {}
+        }
+    }
+    let dashboard: Value = serde_json::from_str(&read("grafana/dashboards/faceway.json")).unwrap();
+    let mut found = Vec::new();
+    sources(&dashboard, &mut found);
+    assert!(found.len() > 40, "{}", found.len());
+    for source in found {
+        let uid = &source["uid"];
+        assert!(uid == "${datasource}" || uid == "-- Grafana --", "{source}");
+    }
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let names: Vec<_> = variables
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "datasource",
+            "job",
+            "instance",
+            "inbound",
+            "outbound",
+            "console"
+        ]
+    );
+    // `.*` would be every job of that Prometheus.
+    assert_eq!(
+        (&variables[0]["type"], variables[1].get("allValue")),
+        (&"datasource".into(), None)
+    );
+    let of_variables = variables
+        .iter()
+        .filter_map(|one| one["definition"].as_str());
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels
+        .filter_map(|panel| panel["targets"].as_array())
+        .flatten();
+    let of_panels = targets.map(|target| target["expr"].as_str().unwrap());
+    for query in of_variables.chain(of_panels) {
+        let selectors: Vec<_> = query.split('{').skip(1).collect();
+        let of_jobs = query == "label_values(faceway_build_info, job)";
+        assert!(of_jobs || !selectors.is_empty(), "{query}");
+        for selector in selectors {
+            assert!(selector.starts_with("job=~\"$job\""), "{query}");
+        }
+        // No metric without a selector.
+        let metrics = query.matches("faceway_").count() + query.matches("up{").count();
+        assert!(of_jobs || metrics == query.matches('{').count(), "{query}");
+    }
 }
 
 /// The dashboard's queries that are `wanted`, with what Grafana writes for its variables.
@@ -376,18 +516,8 @@ fn dashboard_queries(wanted: impl Fn(&Value) -> bool) -> Vec<String> {
         .filter_map(|panel| panel["targets"].as_array())
         .flatten();
     let wanted = targets.filter(|target| wanted(target));
-    let written = wanted.map(|target| target["expr"].as_str().unwrap());
-    written
-        .map(|query| {
-            let query = query
-                .replace("$__rate_interval", "5m")
-                .replace("$__range", "5m");
-            let query = ["$inbound", "$outbound", "$instance"]
-                .iter()
-                .fold(query, |query, variable| query.replace(variable, ".*"));
-            assert!(!query.contains('$'), "an unknown variable: {query}");
-            query
-        })
+    wanted
+        .map(|target| written(target["expr"].as_str().unwrap()))
         .collect()
 }
 
@@ -419,6 +549,7 @@ async fn an_alert_fires_while_a_destination_is_down_and_ends_with_it() {
         summary.starts_with("Destination erp has been down"),
         "{summary}"
     );
+    runbooks_lead_to_their_sections(&gateway, &alert).await;
     // Nothing is delivered, but of an outage one alert is enough.
     let stalled = "faceway_lane_backlog > 0 unless on (outbound) increase(faceway_delivery_seconds_count[10s]) > 0";
     assert!(!prometheus.query(stalled).await.is_empty());
@@ -432,6 +563,24 @@ async fn an_alert_fires_while_a_destination_is_down_and_ends_with_it() {
     prometheus.wait_for_alert("FacewayDown", false).await;
     gateway.kill().await;
     prometheus.wait_for_alert("FacewayDown", true).await;
+}
+
+/// The link of an alert that fires leads to the gateway, and the links of all the others there would lead to a heading too;
+/// so do those of the dashboard.
+async fn runbooks_lead_to_their_sections(gateway: &Gateway, alert: &Value) {
+    let url = alert["annotations"]["runbook_url"].as_str().unwrap();
+    let page = format!("http://{}/docs/operating", gateway.admin);
+    assert_eq!(url, format!("{page}#alert-facewaylanewaiting"));
+    let (status, page) = gateway.get("/docs/operating").await;
+    assert_eq!(status, 200);
+    let files = read("prometheus/faceway.rules.yml") + &read("grafana/dashboards/faceway.json");
+    let links: Vec<_> = files.split("docs/operating#").skip(1).collect();
+    assert!(links.len() >= 25, "{}", links.len());
+    for link in links {
+        let end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+        let anchor = link.split(end).next().unwrap();
+        assert!(page.contains(&format!("id=\"{anchor}\"")), "{anchor}");
+    }
 }
 
 #[tokio::test]
@@ -469,10 +618,19 @@ fn every_alert_says_what_to_do_and_is_tested_both_ways() {
         for needed in ["severity: ", "summary: ", "description: "] {
             assert!(alert.contains(needed), "{name} has no {needed}");
         }
-        let anchor = format!("docs/operating.md#alert-{}", name.to_lowercase());
+        // One that is down cannot serve it, so that alert goes to another.
+        let from = match name {
+            "FacewayDown" => "localhost:9464{{ end }}{{ end }}",
+            _ => "http://{{ $labels.instance }}",
+        };
+        let url = format!("{from}/docs/operating#alert-{}", name.to_lowercase());
         assert!(
-            alert.contains(&format!("runbook_url: {anchor}")),
-            "{name} needs {anchor}"
+            alert.contains("runbook_url: ") && alert.contains(&url),
+            "{name} needs {url}"
+        );
+        assert!(
+            !alert.contains("by (") || alert.contains("by (job, instance"),
+            "{name} loses its instance"
         );
         let asked = tests
             .split("- expr: ")

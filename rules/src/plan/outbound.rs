@@ -158,6 +158,16 @@ impl Protocol {
         }
     }
 
+    /// Whether `headers` sets this one, by its lower-case name.
+    pub fn sets_header(&self, name: &str) -> bool {
+        match self {
+            Self::Webhook(webhook) => webhook.headers.iter().any(|(known, _)| known == name),
+            Self::Mqtt(_) | Self::Amqp(_) | Self::Stdout => {
+                self.headers().iter().any(|(known, _)| *known == name)
+            }
+        }
+    }
+
     /// What goes beside each event, by lower-case name, and is not the same for all.
     pub fn headers(&self) -> Vec<(&str, &Template)> {
         match self {

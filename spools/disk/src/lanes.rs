@@ -234,8 +234,8 @@ fn write_bury(conn: &Connection, lane: u32, bury: &BuryRow) -> Result<u64, Troub
     let seq = bury.seq.cast_signed();
     let delete = "DELETE FROM buried WHERE lane = ? AND seq = ?";
     let before = conn.prepare_cached(delete)?.execute((lane, seq))?;
-    let sql = "INSERT INTO buried (lane, seq, buried, code, failures, at, id, device, images, crc, body) \
-               SELECT ?, seq, ?, ?, ?, at, id, device, images, crc, body FROM event WHERE seq = ?";
+    let sql = "INSERT INTO buried (lane, seq, buried, code, failures, at, id, device, images, crc, body, trace) \
+               SELECT ?, seq, ?, ?, ?, at, id, device, images, crc, body, trace FROM event WHERE seq = ?";
     let code = bury.code.as_str();
     let now = conn
         .prepare_cached(sql)?

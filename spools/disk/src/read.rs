@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use faceway_core::{EventId, Private, SpoolError};
+use faceway_core::{EventId, Private, SpoolError, TraceContext};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::lane::{Chunk, Need, READ_AHEAD_BYTES, READ_AHEAD_ROWS, RangeNeed, Stock};
@@ -93,7 +93,7 @@ impl Readers {
 
     /// One event; `None` when it is not there or damaged.
     pub(crate) fn event(&self, conn: &Connection, seq: u64) -> rusqlite::Result<Option<Row>> {
-        let sql = "SELECT seq, at, id, device, images, crc, body FROM event WHERE seq = ?";
+        let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM event WHERE seq = ?";
         let row = (conn.prepare_cached(sql)?)
             .query_row([seq.cast_signed()], |row| Ok(checked(row)))
             .optional();
@@ -114,7 +114,7 @@ impl Readers {
 
     /// Events from `from` to `last`, as many as a lane reads ahead.
     fn chunk(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
-        let sql = "SELECT seq, at, id, device, images, crc, body FROM event \
+        let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM event \
                    WHERE seq >= ? AND seq <= ? ORDER BY seq LIMIT ?";
         let mut select = conn.prepare_cached(sql)?;
         let limit = READ_AHEAD_ROWS as i64;
@@ -127,7 +127,7 @@ impl Readers {
 
     /// Events of a range that the lane does not hold already.
     fn range(&self, conn: &Connection, lane: u32, need: RangeNeed) -> rusqlite::Result<Chunk> {
-        let sql = "SELECT seq, at, id, device, images, crc, body FROM event \
+        let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM event \
                    WHERE seq >= ? AND seq < ? AND at >= ? AND at < ? AND NOT EXISTS \
                    (SELECT 1 FROM held WHERE held.seq = event.seq AND held.lane = ?) ORDER BY seq LIMIT ?";
         let mut select = conn.prepare_cached(sql)?;
@@ -274,11 +274,15 @@ fn checked(row: &rusqlite::Row<'_>) -> Result<Row, Damaged> {
         if i64::from(event_crc(seq, at, &id, device, images, body)) != row.get::<_, i64>(5)? {
             return Ok(None);
         }
+        // A damaged one is as none: it is no reason to lose the event.
+        let trace_context = row.get_ref(7)?.as_str_or_null().unwrap_or_default();
+        let trace_context = trace_context.and_then(TraceContext::stored);
         Ok(Some(Row {
             seq,
             at,
             id: EventId::from_bytes(id),
             device,
+            trace_context,
             body: Private::new(Bytes::copy_from_slice(body)),
         }))
     };

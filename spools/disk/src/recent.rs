@@ -89,6 +89,7 @@ mod tests {
             at: 1,
             id: EventId::from_bytes([1; 16]),
             device: 1,
+            trace_context: None,
             body: Private::new(vec![0; bytes].into()),
         }
     }

@@ -105,8 +105,8 @@ fn revive(
     lane: Arc<LaneCell>,
     entry: &BuriedEntry,
 ) -> Result<(), Trouble> {
-    let sql = "INSERT OR IGNORE INTO event (seq, at, id, device, images, crc, body) \
-               SELECT seq, at, id, device, images, crc, body FROM buried WHERE number = ?";
+    let sql = "INSERT OR IGNORE INTO event (seq, at, id, device, images, crc, body, trace) \
+               SELECT seq, at, id, device, images, crc, body, trace FROM buried WHERE number = ?";
     conn.prepare_cached(sql)?.execute([entry.number])?;
     let row = HeldRow {
         device: entry.device,

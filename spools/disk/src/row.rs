@@ -1,7 +1,7 @@
 //! An event as it is stored, its checksum, and small numbers as bytes.
 
 use bytes::Bytes;
-use faceway_core::{DeviceKey, EventId, Lease, Private, Timestamp};
+use faceway_core::{DeviceKey, EventId, Lease, Private, Timestamp, TraceContext};
 
 /// A stored event.
 #[derive(Clone, Debug)]
@@ -10,6 +10,7 @@ pub(crate) struct Row {
     pub(crate) at: i64,
     pub(crate) id: EventId,
     pub(crate) device: u64,
+    pub(crate) trace_context: Option<TraceContext>,
     pub(crate) body: Private<Bytes>,
 }
 
@@ -22,13 +23,16 @@ impl Row {
             received_at: moment(self.at),
             failures,
             routed,
+            trace_context: self.trace_context,
             body: self.body,
         }
     }
 
     /// Bytes that it holds in memory, near enough.
     pub(crate) fn weight(&self) -> usize {
-        self.body.reveal().len() + size_of::<Self>() // only its length
+        let trace = self.trace_context.as_ref();
+        let trace = trace.map_or(0, |context| context.as_stored().len());
+        self.body.reveal().len() + trace + size_of::<Self>() // only its length
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use faceway_core::{AppendError, Batch, Lane, NewEvent, NewUnreadable, Receipt, Sha256, Start};
+use faceway_core::{
+    AppendError, Batch, Lane, NewEvent, NewUnreadable, Receipt, Sha256, Start, TraceContext,
+};
 use rusqlite::Connection;
 
 use crate::budget::Wanted;
@@ -255,7 +257,9 @@ impl Writer {
 fn batch_wanted(batch: &Batch) -> Wanted {
     let mut wanted = Wanted::default();
     for event in &batch.events {
-        wanted.add_row(event.body.reveal().len() + event.images.len() * 32);
+        let trace = event.trace_context.as_ref();
+        let trace = trace.map_or(0, |context| context.as_stored().len());
+        wanted.add_row(event.body.reveal().len() + event.images.len() * 32 + trace);
     }
     for entry in &batch.unreadable {
         wanted.add_row(entry.body.reveal().len() + entry.headers.reveal().len());
@@ -268,8 +272,7 @@ fn batch_wanted(batch: &Batch) -> Wanted {
 }
 
 fn insert_event(conn: &Connection, seq: u64, event: &NewEvent) -> Result<(), Trouble> {
-    let sql =
-        "INSERT INTO event (seq, at, id, device, images, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO event (seq, at, id, device, images, crc, body, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     // The fence is open for the disk only.
     let body: &[u8] = event.body.reveal();
     let at = event.received_at.as_millis();
@@ -285,6 +288,7 @@ fn insert_event(conn: &Connection, seq: u64, event: &NewEvent) -> Result<(), Tro
         &images,
         crc,
         body,
+        event.trace_context.as_ref().map(TraceContext::as_stored),
     ))?;
     Ok(())
 }
@@ -295,6 +299,7 @@ fn row(seq: u64, event: &NewEvent) -> Row {
         at: event.received_at.as_millis(),
         id: event.id,
         device: event.device.0,
+        trace_context: event.trace_context.clone(),
         body: event.body.clone(),
     }
 }

@@ -139,10 +139,24 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
             found,
             known: VERSION,
         }),
-        _ => conn
-            .execute_batch(include_str!("added.sql"))
-            .map_err(failed),
+        _ => {
+            conn.execute_batch(include_str!("added.sql"))
+                .map_err(failed)?;
+            add_columns(conn).map_err(failed)
+        }
     }
+}
+
+/// Columns that came after the first ones. An earlier program does not look at them, and leaves them empty.
+fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
+    for table in ["event", "buried"] {
+        // The trace that the device's request belongs to: no part of the event, so no part of its checksum, which an earlier
+        // program would then find wrong. What breaks its grammar is as none.
+        if !conn.column_exists(None, table, "trace")? {
+            conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN trace TEXT"))?;
+        }
+    }
+    Ok(())
 }
 
 /// What SQLite said, for the operator.

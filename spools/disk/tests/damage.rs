@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{HandClock, batch, open, settings};
-use faceway_core::{Receipt, Spool as _, Start};
+use faceway_core::{NewEvent, Receipt, Spool as _, Start, TraceContext};
 use faceway_spool_disk::{DiskSpool, OpenError};
 use faceway_testkit::spool::{body, event, numbers, time};
 
@@ -290,4 +290,53 @@ async fn newest_counts_what_has_left() {
     let before = spool.newest();
     spool.append(batch(vec![event(77, 1)])).await.unwrap();
     assert!(spool.newest() > before);
+}
+
+/// A directory that an earlier program made has no place for traces: it gets one, and its events are as they were. The
+/// earlier program goes on with the directory afterwards.
+#[tokio::test]
+async fn a_directory_of_an_earlier_program_gets_a_place_for_traces() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = filled(dir.path(), 100).await;
+    let earlier = "ALTER TABLE event DROP COLUMN trace; ALTER TABLE buried DROP COLUMN trace;";
+    let conn = rusqlite::Connection::open(&database).unwrap();
+    conn.execute_batch(earlier).unwrap();
+    drop(conn);
+    for _ in 0..2 {
+        let spool = open(dir.path()).await.unwrap();
+        assert_eq!(all(&spool).await, (0..100).collect::<Vec<_>>());
+        assert_eq!(spool.damage().rows, 0);
+        spool.close().await;
+    }
+    let conn = rusqlite::Connection::open(&database).unwrap();
+    let insert = "INSERT INTO event (seq, at, id, device, images, crc, body) \
+                  SELECT seq + 1000, at, id, device, images, crc, body FROM event WHERE seq = 1";
+    assert_eq!(conn.execute(insert, []).unwrap(), 1);
+}
+
+/// A trace is no reason to lose an event.
+#[tokio::test]
+async fn a_damaged_trace_costs_itself() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(dir.path()).await.unwrap();
+    spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let traced = NewEvent {
+        trace_context: TraceContext::stored(PARENT),
+        ..event(1, 1)
+    };
+    spool
+        .append(batch(vec![traced, event(2, 1)]))
+        .await
+        .unwrap();
+    spool.close().await;
+    let database = dir.path().join("spool.db");
+    flip(&database, find(&database, PARENT.as_bytes()) + 2);
+    let spool = open(dir.path()).await.unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let leases = spool.lease(lane, 9, time(0)).await.unwrap();
+    assert_eq!(numbers(&leases), [1, 2]);
+    assert!(leases.iter().all(|lease| lease.trace_context.is_none()));
+    assert_eq!(spool.damage().rows, 0);
+    spool.close().await;
 }

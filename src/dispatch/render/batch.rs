@@ -54,7 +54,14 @@ impl Array {
         body.put_u8(b']');
         let several = self.messages.len() > 1;
         let id = EventId::of_several(self.messages.iter().map(|message| message.id));
-        let first = self.messages.into_iter().next()?;
+        let mut messages = self.messages.into_iter();
+        let mut first = messages.next()?;
+        // What is not so of each of them, as the trace of one, would be wrong of the others.
+        for message in messages {
+            first
+                .headers
+                .retain(|header| message.headers.contains(header));
+        }
         Some(Message {
             id: if several { id } else { first.id },
             content_type: self.content_type,
@@ -121,5 +128,29 @@ mod tests {
         assert_eq!(array(more).0, 2, "what does not fit waits");
         let large = message("d", "x".repeat(2 * BATCH_BYTES_MAX));
         assert_eq!(array(vec![large, message("e", "{}".into())]).0, 1);
+    }
+
+    #[test]
+    fn an_array_has_the_headers_that_all_of_it_have() {
+        let with = |name: &str, trace: &str| {
+            let mut message = message(name, "{}".into());
+            for (name, value) in [("x-site", "north"), ("traceparent", trace)] {
+                message
+                    .headers
+                    .push((name.into(), Private::new(value.into())));
+            }
+            message
+        };
+        let names = |messages: Vec<Message>| {
+            let (_, message) = array(messages);
+            let names = message
+                .headers
+                .into_iter()
+                .map(|(name, _)| name.into_owned());
+            names.collect::<Vec<_>>()
+        };
+        let [a, b, c] = [with("a", "1"), with("b", "1"), with("c", "2")];
+        assert_eq!(names(vec![a.clone(), b.clone()]), ["x-site", "traceparent"]);
+        assert_eq!(names(vec![a, b, c]), ["x-site"]);
     }
 }

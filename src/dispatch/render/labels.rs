@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use faceway_core::Private;
+use faceway_core::{Private, TRACEPARENT, TRACESTATE, TraceContext};
 use faceway_rules::{Protocol, Template, View};
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub(super) struct Labels {
     medium: Medium,
     address: Option<Template>,
     headers: Vec<(Cow<'static, str>, Template)>,
+    /// Whether `headers` of the outbound speaks of a trace of its own.
+    own_trace: bool,
     view: View,
 }
 
@@ -57,6 +59,7 @@ impl Labels {
             },
             address: protocol.address().cloned(),
             headers: headers.iter().map(owned).collect(),
+            own_trace: protocol.sets_header(TRACEPARENT) || protocol.sets_header(TRACESTATE),
             view,
         }
     }
@@ -94,6 +97,21 @@ impl Labels {
             (Cow::Owned(format!("ce-{name}")), Private::new(encoded))
         };
         attributes.into_iter().map(attribute).collect()
+    }
+}
+
+impl Labels {
+    /// The trace that the device's push belongs to, as W3C's headers, user properties or headers of AMQP. What is there
+    /// already by that name, by `headers` or as an attribute of CloudEvents, stays.
+    pub(super) fn add_trace(&self, headers: &mut Headers, trace: Option<&TraceContext>) {
+        if self.own_trace {
+            return;
+        }
+        for (name, value) in trace.into_iter().flat_map(TraceContext::fields) {
+            if !headers.iter().any(|(known, _)| known == name) {
+                headers.push((Cow::Borrowed(name), Private::new(value.to_owned())));
+            }
+        }
     }
 }
 
@@ -211,5 +229,38 @@ mod tests {
             (&*mqtt.0, mqtt.1.reveal().as_str()),
             ("subject", "Tür \"1\" 5%")
         );
+    }
+
+    #[test]
+    fn a_trace_goes_on_unless_something_of_that_name_is_there() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = TraceContext::stored(&format!("{parent}\nvendor=1"));
+        let added = |outbound: &str, mut headers: Headers| {
+            labels(outbound).add_trace(&mut headers, trace.as_ref());
+            let headers = headers.into_iter();
+            let pairs = headers.map(|(name, value)| (name.into_owned(), value.into_revealed()));
+            pairs.collect::<Vec<_>>()
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let both = [pair("traceparent", parent), pair("tracestate", "vendor=1")];
+        let http = "[outbound.webhook.w]\nurl = \"http://h\"\n";
+        for outbound in [http, MQTT, AMQP] {
+            assert_eq!(added(outbound, Vec::new()), both);
+        }
+        // An attribute of CloudEvents has the same name in MQTT.
+        let attribute = || (Cow::Borrowed("traceparent"), Private::new("x".to_owned()));
+        assert_eq!(
+            added(MQTT, vec![attribute()]),
+            [pair("traceparent", "x"), pair("tracestate", "vendor=1")]
+        );
+        for own in ["traceparent = \"x\"", "TraceState = \"{kind}\""] {
+            for outbound in [http, MQTT, AMQP] {
+                let outbound = format!("{outbound}headers = {{ {own} }}");
+                assert_eq!(added(&outbound, Vec::new()), []);
+            }
+        }
+        let mut none = Vec::new();
+        labels(MQTT).add_trace(&mut none, None);
+        assert!(none.is_empty());
     }
 }

@@ -111,8 +111,10 @@ impl Renderer {
             mut headers,
         } = self.labels.label(stored)?;
         let event = self.event(stored).await?;
-        let written = self.format.write(&event)?;
+        let trace = lease.trace_context.as_ref();
+        let written = self.format.write(&event, trace)?;
         headers.extend(self.labels.attributes(written.attributes));
+        self.labels.add_trace(&mut headers, trace);
         let body = written.body.map_or(event, Bytes::from);
         Ok(Message {
             id: lease.id,

@@ -210,6 +210,7 @@ mod tests {
             device: DeviceKey::new("a", "b"),
             received_at: Timestamp::from_seconds(1).unwrap(),
             images: pictures.iter().map(|picture| picture.sha256).collect(),
+            trace_context: None,
             body: Private::new(body.clone()),
         };
         let batch = Batch {

@@ -1,16 +1,17 @@
 //! Reading again from quarantine: of a batch that was kept whole, by a version that took none apart, what can be read now
 //! is kept, and what still cannot goes back by itself. And the memory that packed bodies take.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faceway_core::{Clock, Outcome, Settings, SystemClock};
+use faceway_core::{Arrival, Batch, Clock, Outcome, Settings, SystemClock, TraceContext};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
-use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 
-use super::{Inbound, Intake};
+use super::{Earlier, Inbound, Intake};
 use crate::inbound::{BodyMemory, Unpacking};
 
 async fn inbound(dir: &std::path::Path, memory: BodyMemory) -> Inbound {
@@ -60,6 +61,52 @@ async fn a_batch_is_read_in_part() {
         .await
         .unwrap_err();
     assert!(reason.starts_with("not JSON"), "{reason}");
+}
+
+/// Every event of a push has its trace, also when it is read again from quarantine, by the headers that are kept there.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_a_push_brings_has_its_trace() {
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let dir = tempfile::tempdir().unwrap();
+    let inbound = inbound(dir.path(), BodyMemory::new(1 << 20, 2 << 20)).await;
+    let hear = |headers: &HeaderMap| {
+        let arrival = Arrival {
+            headers,
+            peer: None,
+            body: br#"[{"webhook_type":"face_events","id":"1"},{"webhook_type":"face_events","id":"2"},{"id":'3'}]"#,
+        };
+        let heard = inbound.hear(&arrival, SystemClock.now(), &mut Earlier::default());
+        heard.unwrap_or_else(|_| panic!("it can be read")).batch
+    };
+    let traces = |batch: &Batch| {
+        let events = batch.events.iter();
+        let contexts =
+            events.map(|event| event.trace_context.as_ref().map(TraceContext::as_stored));
+        contexts
+            .map(|text| text.map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let headers = HeaderMap::from_iter([
+        (
+            HeaderName::from_static("traceparent"),
+            HeaderValue::from_static(parent),
+        ),
+        (
+            HeaderName::from_static("tracestate"),
+            HeaderValue::from_static("gate=1"),
+        ),
+    ]);
+    let batch = hear(&headers);
+    let expected = vec![Some(format!("{parent}\ngate=1")); 2];
+    assert_eq!(traces(&batch), expected);
+    let kept: BTreeMap<String, String> =
+        serde_json::from_str(batch.unreadable[0].headers.reveal()).unwrap();
+    let kept = kept.iter().map(|(name, value)| {
+        let name: HeaderName = name.parse().unwrap();
+        (name, HeaderValue::from_str(value).unwrap())
+    });
+    assert_eq!(traces(&hear(&kept.collect())), expected);
+    assert_eq!(traces(&hear(&HeaderMap::new())), [None, None]);
 }
 
 /// A body as `Content-Encoding: gzip` has it.

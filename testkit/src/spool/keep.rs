@@ -5,9 +5,12 @@ use std::task::Poll;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use faceway_core::{Batch, NewEvent, NewUnreadable, Picture, Private, Receipt, Sha256, Start};
+use faceway_core::{
+    Batch, BuriedChoice, NewEvent, NewUnreadable, Picture, Private, Receipt, Sha256, Start,
+    TraceContext,
+};
 
-use super::{Bench, another_id, event, id, time};
+use super::{Bench, another_id, bury, event, id, time};
 
 /// One receipt for each event, in their order, with rising numbers.
 pub async fn receipts_ascend(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -147,6 +150,39 @@ pub async fn the_newest_of_a_record_is_known(bench: &mut Bench<'_>) -> anyhow::R
         );
         bench.reopen().await?;
     }
+    Ok(())
+}
+
+/// A trace context comes back with its event and with no other: at once, after opening again, and when the event was buried
+/// and revived.
+pub async fn a_trace_context_comes_back_with_its_event(
+    bench: &mut Bench<'_>,
+) -> anyhow::Result<()> {
+    let context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nvendor=1";
+    let context = TraceContext::stored(context);
+    let traced = NewEvent {
+        trace_context: context.clone(),
+        ..event(2, 2)
+    };
+    let lane = bench.lane("erp").await?;
+    bench.append(vec![event(1, 1), traced, event(3, 3)]).await?;
+    for _ in 0..2 {
+        let leases = bench.lease(lane, 10, time(9)).await?;
+        let kept = leases.iter().map(|lease| lease.trace_context.clone());
+        let kept: Vec<_> = kept.collect();
+        ensure!(kept == [None, context.clone(), None], "{kept:?}");
+        bench.reopen().await?;
+        bench.lane("erp").await?;
+    }
+    for lease in bench.lease(lane, 10, time(9)).await? {
+        bench.settle(lane, &lease, bury("400"))?;
+    }
+    bench.reopen().await?;
+    let lane = bench.lane("erp").await?;
+    bench.spool()?.revive(BuriedChoice::default()).await?;
+    let leases = bench.lease(lane, 10, time(9)).await?;
+    let revived = leases.iter().find(|lease| lease.id == id(2));
+    ensure!(revived.context("it comes again")?.trace_context == context);
     Ok(())
 }
 

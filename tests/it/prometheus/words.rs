@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Every metric of a gateway, with its type. Alerts and dashboards out there depend on these names.
-pub(super) const METRICS: [(&str, &str); 28] = [
+pub(super) const METRICS: [(&str, &str); 35] = [
     ("faceway_append_seconds", "histogram"),
     ("faceway_attempt_seconds", "histogram"),
     ("faceway_attempts_total", "counter"),
@@ -32,6 +32,13 @@ pub(super) const METRICS: [(&str, &str); 28] = [
     ("faceway_spool_max_bytes", "gauge"),
     ("faceway_terminals", "gauge"),
     ("faceway_unrouted_total", "counter"),
+    ("process_cpu_seconds_total", "counter"),
+    ("process_max_fds", "gauge"),
+    ("process_open_fds", "gauge"),
+    ("process_resident_memory_bytes", "gauge"),
+    ("process_start_time_seconds", "gauge"),
+    ("process_threads", "gauge"),
+    ("process_virtual_memory_bytes", "gauge"),
 ];
 /// Prometheus' own, for each gateway that it scrapes.
 pub(super) const ITS_OWN: [&str; 1] = ["up"];

@@ -29,6 +29,7 @@ impl Log {
             at: seq as i64 * 10,
             id: EventId::from_bytes([seq as u8; 16]),
             device,
+            trace_context: None,
             body: Private::new(bytes::Bytes::new()),
         };
         self.rows.insert(seq, row);

@@ -35,6 +35,7 @@ mod repair;
 mod restart;
 mod retry;
 mod review;
+mod scripts;
 mod simulators;
 mod terminal;
 mod terminals;

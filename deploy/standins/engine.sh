@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What check-stack and check-deb have in common: an engine of their own, a stand-in of Debian, steps. Sourced by them.
 
 dir=${FACEWAY_CHECK_DIR:-/var/tmp/faceway-check}

@@ -37,6 +37,7 @@ mod repair;
 mod restart;
 mod retry;
 mod review;
+mod scripts;
 mod simulators;
 mod terminal;
 mod terminals;

@@ -121,7 +121,7 @@ async fn until_delivered(amqp: &faceway_outbound_amqp::Amqp, message: &Message) 
         match amqp.deliver(message).await {
             Verdict::Delivered { .. } => return,
             Verdict::Retry { .. } => tokio::time::sleep(Duration::from_millis(100)).await,
-            Verdict::Bury { code } => panic!("{code}"),
+            Verdict::Refused { code } | Verdict::Bury { code } => panic!("{code}"),
         }
     }
 }

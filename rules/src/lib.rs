@@ -37,8 +37,9 @@ pub use once::{Asked, KEYS_MAX, OnceState};
 pub(crate) use plan::NAME_HELP;
 pub use plan::{
     AdapterGrammar, AmqpPlan, Common, DialPlan, ExchangeKind, HeaderValue, Images, InboundPlan,
-    MqttPlan, MqttVersion, OutboundPlan, Protocol, Qos, QueuePlan, ReadFile, Retry, RouteTest,
-    Routes, Since, TerminalPlan, TestFailure, TlsPlan, Trust, WebhookPlan, parse, parse_with,
+    MqttPlan, MqttVersion, OutboundPlan, Protocol, ProxyPlan, Qos, QueuePlan, ReadFile, Retry,
+    RouteTest, Routes, Since, TerminalPlan, TestFailure, TlsPlan, Trust, WebhookPlan, parse,
+    parse_with,
 };
 pub use privacy::{Privacy, Reaching};
 pub use projection::{NotAnEvent, Projection, ProjectionError};

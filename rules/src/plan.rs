@@ -15,7 +15,7 @@ pub use inbound::{DialPlan, InboundPlan, TerminalPlan, Trust};
 pub(crate) use keys::{ROOT, ROUTE, TERMINAL, TEST, inbound_keys, outbound_keys};
 pub use outbound::{
     AmqpPlan, Common, ExchangeKind, HeaderValue, Images, MqttPlan, MqttVersion, OutboundPlan,
-    Protocol, Qos, QueuePlan, Retry, Since, TlsPlan, WebhookPlan,
+    Protocol, ProxyPlan, Qos, QueuePlan, Retry, Since, TlsPlan, WebhookPlan,
 };
 pub use test::{RouteTest, TestFailure};
 

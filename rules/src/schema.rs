@@ -78,6 +78,12 @@ fn shape(shape: &Shape) -> Value {
             "pattern": format!("^({})://", schemes.join("|")),
             "title": format!("URL with {}://", schemes.join(":// or ")),
         }),
+        Shape::UrlOrTable(schemes, keys) => {
+            let mut schema = schema_of(keys);
+            schema["type"] = json!(["string", "object"]);
+            schema["pattern"] = json!(format!("^({})://", schemes.join("|")));
+            schema
+        }
         Shape::Bool => json!({ "type": "boolean" }),
         Shape::Whole { min, max: i64::MAX } => json!({ "type": "integer", "minimum": min }),
         Shape::Whole { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),

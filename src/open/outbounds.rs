@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use faceway_core::{Clock, Outbound};
-use faceway_outbound_webhook::{Webhook, WebhookSettings};
-use faceway_rules::{OutboundPlan, Protocol, TlsPlan, WebhookPlan};
+use faceway_outbound_webhook::{ProxySettings, Webhook, WebhookSettings};
+use faceway_rules::{OutboundPlan, Protocol, ProxyPlan, TlsPlan, WebhookPlan};
 use faceway_tls::ClientTls;
 use http::{HeaderName, HeaderValue};
 
@@ -48,10 +48,19 @@ fn webhook(
             .collect::<anyhow::Result<_>>()?,
         timeout: plan.common.timeout,
         tls: client_tls(webhook.tls.as_ref())?,
-        proxy: webhook.proxy.clone(),
+        proxy: webhook.proxy.as_ref().map(proxy).transpose()?,
         connections_max: plan.common.concurrency_max as usize,
     };
     Ok(Arc::new(Webhook::new(settings, Arc::clone(clock))?))
+}
+
+fn proxy(plan: &ProxyPlan) -> anyhow::Result<ProxySettings> {
+    let password = plan.password.as_ref().map(secrets::resolve);
+    Ok(ProxySettings {
+        url: plan.url.clone(),
+        username: plan.username.clone(),
+        password: password.transpose().context("the proxy's password")?,
+    })
 }
 
 /// A header that is the same for every event; none where rendering makes it anew for each.

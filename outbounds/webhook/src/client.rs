@@ -34,9 +34,15 @@ pub(crate) fn build(
     let tls = tls(settings.tls.as_ref(), encrypted)?;
     let client = |idle_max| {
         let mut builder = common(settings.timeout, tls.clone()).pool_max_idle_per_host(idle_max);
-        if let Some(proxy) = proxy.clone() {
-            let proxy = Proxy::all(proxy)
+        if let (Some(url), Some(asks)) = (proxy.clone(), &settings.proxy) {
+            let mut proxy = Proxy::all(url)
                 .map_err(|_| SettingsError::new("proxy", "cannot be used as a proxy"))?;
+            if let Some(username) = &asks.username {
+                let password = asks.password.as_ref();
+                // Revealed to be sent to the proxy, and only to it.
+                let password = password.map_or("", |password| password.reveal());
+                proxy = proxy.basic_auth(username, password);
+            }
             builder = builder.proxy(proxy);
         }
         builder

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::sign::Signer;
 
-pub use crate::settings::WebhookSettings;
+pub use crate::settings::{ProxySettings, WebhookSettings};
 
 /// An HTTP endpoint.
 pub struct Webhook {

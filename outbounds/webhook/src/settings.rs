@@ -23,12 +23,32 @@ pub struct WebhookSettings {
     pub timeout: Duration,
     /// For `https://` with a CA of one's own, or with a client certificate.
     pub tls: Option<ClientTls>,
-    /// `http://` or `https://` address of a proxy. The environment's proxies are never used.
-    pub proxy: Option<String>,
+    /// A proxy to go through. The environment's proxies are never used.
+    pub proxy: Option<ProxySettings>,
     /// Whether bodies of more than a kilobyte are compressed.
     pub gzip: bool,
     /// Idle connections that are kept: as many as deliveries run at once.
     pub connections_max: usize,
+}
+
+/// How to reach a proxy.
+pub struct ProxySettings {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// Who we are to it, by HTTP's basic authentication.
+    pub username: Option<String>,
+    /// The password of `username`.
+    pub password: Option<Private<String>>,
+}
+
+impl From<String> for ProxySettings {
+    fn from(url: String) -> Self {
+        Self {
+            url,
+            username: None,
+            password: None,
+        }
+    }
 }
 
 impl WebhookSettings {
@@ -37,10 +57,8 @@ impl WebhookSettings {
     }
 
     pub(crate) fn parsed_proxy(&self) -> Result<Option<Url>, SettingsError> {
-        self.proxy
-            .as_deref()
-            .map(|proxy| http_url("proxy", proxy))
-            .transpose()
+        let proxy = self.proxy.as_ref();
+        proxy.map(|proxy| http_url("proxy", &proxy.url)).transpose()
     }
 
     pub(crate) fn checked_headers(&self) -> Result<HeaderMap, SettingsError> {

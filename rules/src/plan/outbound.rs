@@ -23,7 +23,7 @@ pub use amqp::{AmqpPlan, ExchangeKind, QueuePlan};
 pub(super) use common::tls_files;
 pub use headers::HeaderValue;
 pub use mqtt::{MqttPlan, MqttVersion, Qos};
-pub use webhook::WebhookPlan;
+pub use webhook::{ProxyPlan, WebhookPlan};
 
 use super::AdapterGrammar;
 use super::groups::Section;

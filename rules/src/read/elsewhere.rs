@@ -105,7 +105,10 @@ const MEANT: [(&str, &[&str], &str); 4] = [
 pub(super) fn help(title: &str, keys: &[Key], entry: &Entry, places: &Places) -> Option<String> {
     let key = entry.key.as_str();
     let mut meant = MEANT.iter();
-    let meant = meant.find(|(begin, names, _)| title.starts_with(begin) && names.contains(&key));
+    let meant = meant.find(|(begin, names, _)| {
+        // A table within, such as that of a proxy, has its own keys.
+        title.starts_with(begin) && !title.ends_with(".proxy]") && names.contains(&key)
+    });
     if let Some((_, _, help)) = meant {
         return Some((*help).to_owned());
     }

@@ -65,6 +65,8 @@ pub enum Shape {
     Path,
     /// A URL with one of these schemes.
     Url(&'static [&'static str]),
+    /// A URL with one of these schemes, or a table with these keys, which has more to say.
+    UrlOrTable(&'static [&'static str], &'static [Key]),
     /// `true` or `false`.
     Bool,
     /// A whole number.

@@ -196,6 +196,9 @@ pub(super) fn url(reporter: &Reporter, key: &str, node: &Node, schemes: &[&str])
     if authority(text).contains('@') {
         reporter.mask(node.span);
         let help = match broker {
+            false if key == "proxy" => {
+                "a secret is named, never written: leave both out of the URL, and write `proxy = { url = \"…\", username = \"…\", password = { env = \"NAME\" } }`"
+            }
             false => "a secret is named, never written: leave user and password out of the URL",
             true => {
                 "a secret is named, never written: leave both out of the URL, and write `username = \"…\"` and `password = { env = \"NAME\" }`"

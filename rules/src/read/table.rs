@@ -103,9 +103,9 @@ impl<'d> Table<'d> {
         self.text(key).map(PathBuf::from)
     }
 
-    /// A URL ([`Shape::Url`]).
+    /// A URL ([`Shape::Url`], [`Shape::UrlOrTable`]).
     pub fn url(&self, key: &'static str) -> Option<String> {
-        let Shape::Url(schemes) = self.shape(key) else {
+        let (Shape::Url(schemes) | Shape::UrlOrTable(schemes, _)) = self.shape(key) else {
             return None;
         };
         scalar::url(self.reporter, key, self.get(key)?, schemes)
@@ -228,9 +228,9 @@ impl<'d> Table<'d> {
             .collect()
     }
 
-    /// A table within ([`Shape::Table`]).
+    /// A table within ([`Shape::Table`], [`Shape::UrlOrTable`]).
     pub fn table(&self, key: &'static str) -> Option<Table<'d>> {
-        let Shape::Table(keys) = self.shape(key) else {
+        let (Shape::Table(keys) | Shape::UrlOrTable(_, keys)) = self.shape(key) else {
             return None;
         };
         let above = self.title.trim_start_matches('[').trim_end_matches(']');

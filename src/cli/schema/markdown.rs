@@ -86,6 +86,14 @@ pub(super) fn kind(schema: &Value) -> String {
             return one_of(choices.iter().map(kind).collect());
         }
     }
+    if let Some(types) = schema["type"].as_array() {
+        let kinds = types.iter().map(|one| {
+            let mut schema = schema.clone();
+            schema["type"] = one.clone();
+            kind(&schema)
+        });
+        return one_of(kinds.collect());
+    }
     match schema["type"].as_str() {
         Some("string") if schema["format"] == "date-time" => "time".into(),
         Some("string") => "text".to_owned() + &such_as(schema),

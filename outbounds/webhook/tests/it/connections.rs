@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use faceway_outbound_webhook::ProxySettings;
 use faceway_testkit::receiver::{Behaviour, FaultProxy, Receiver, Reply, Traffic};
 
 use crate::{deliver, delivered, outage, settings, to, webhook};
@@ -106,7 +107,7 @@ async fn a_bad_network_is_an_outage_that_ends() {
 async fn a_configured_proxy_is_used() {
     let proxy = Receiver::start().await;
     let mut settings = settings("http://erp.example/faces");
-    settings.proxy = Some(format!("http://{}", proxy.address()));
+    settings.proxy = Some(format!("http://{}", proxy.address()).into());
     let webhook = webhook(settings);
     assert_eq!(deliver(&webhook, "one").await, delivered(200));
     assert_eq!(proxy.received()[0].target, "http://erp.example/faces");
@@ -116,6 +117,40 @@ async fn a_configured_proxy_is_used() {
         let code = faceway_core::Code::status(407);
         faceway_core::Verdict::Retry { scope, code, after }
     });
+}
+
+/// For a plain endpoint beside the request, for an encrypted one when the tunnel is asked for.
+#[tokio::test]
+async fn a_proxy_gets_its_password() {
+    for (url, target) in [
+        ("http://erp.example/faces", "http://erp.example/faces"),
+        ("https://erp.example/faces", "erp.example:443"),
+    ] {
+        let proxy = Receiver::start().await;
+        proxy.script(Behaviour::status(407));
+        let mut settings = settings(url);
+        settings.proxy = Some(ProxySettings {
+            username: Some("faceway".into()),
+            password: Some("s3cret: 密".to_owned().into()),
+            ..format!("http://{}", proxy.address()).into()
+        });
+        let verdict = deliver(&webhook(settings), "one").await;
+        assert!(
+            matches!(
+                verdict,
+                faceway_core::Verdict::Retry {
+                    scope: faceway_core::Scope::Destination,
+                    ..
+                }
+            ),
+            "{verdict:?}"
+        );
+        let asked = proxy.received().remove(0);
+        assert_eq!(asked.target, target);
+        // The standard alphabet, of UTF-8 (RFC 7617).
+        let expected = "Basic ZmFjZXdheTpzM2NyZXQ6IOWvhg==";
+        assert_eq!(asked.headers["proxy-authorization"], expected, "{url}");
+    }
 }
 
 /// The environment belongs to the process, so the delivery runs in a process of its own: this test once more.

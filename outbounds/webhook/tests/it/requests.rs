@@ -197,7 +197,7 @@ async fn what_is_wrong_is_named_without_secrets() {
         ("url: ", refused(|to| to.url = "//s3cret".into())),
         (
             "proxy: ",
-            refused(|to| to.proxy = Some("socks5://s3cret".into())),
+            refused(|to| to.proxy = Some("socks5://s3cret".to_owned().into())),
         ),
         (
             "sign: secret 1: ",

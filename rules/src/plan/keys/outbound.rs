@@ -41,9 +41,19 @@ const WEBHOOK: &[Key] = &[
     ),
     Key::new(
         "proxy",
-        Shape::Url(&["http", "https"]),
-        "Proxy to go through; none when left out.",
+        Shape::UrlOrTable(&["http", "https"], PROXY),
+        "Proxy to go through, as its URL, or as a table where it asks for a password; none when left out.",
     ),
+];
+
+pub(in crate::plan) const PROXY: &[Key] = &[
+    Key::required(
+        "url",
+        Shape::Url(&["http", "https"]),
+        "where it listens, such as \"http://proxy.example:3128\"",
+    ),
+    Key::new("username", Shape::Text, "Who Faceway is to the proxy."),
+    PASSWORD,
 ];
 
 const MQTT: &[Key] = &[

@@ -22,7 +22,18 @@ pub struct WebhookPlan {
     /// Own authorities, client certificate.
     pub tls: Option<TlsPlan>,
     /// Proxy to go through.
-    pub proxy: Option<String>,
+    pub proxy: Option<ProxyPlan>,
+}
+
+/// An HTTP proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyPlan {
+    /// Where it listens.
+    pub url: String,
+    /// Who Faceway is to it.
+    pub username: Option<String>,
+    /// The password of `username`.
+    pub password: Option<Secret>,
 }
 
 impl WebhookPlan {
@@ -33,7 +44,12 @@ impl WebhookPlan {
             HeaderValue::Secret(secret) => Some((key(&format!("headers.{name}")), secret)),
             HeaderValue::Text(_) | HeaderValue::Template(_) => None,
         });
-        sign.chain(headers).collect()
+        let password = self
+            .proxy
+            .as_ref()
+            .and_then(|proxy| proxy.password.as_ref());
+        let password = password.map(|secret| (key("proxy.password"), secret));
+        sign.chain(headers).chain(password).collect()
     }
 
     pub(super) fn templates(&self) -> Vec<(&str, &Template)> {
@@ -66,8 +82,38 @@ pub(super) fn read(table: &Table<'_>, projection: &Projection) -> WebhookPlan {
         sign,
         headers: headers::of_webhook(table, projection),
         gzip: table.bool("gzip").unwrap_or(false),
-        proxy: table.url("proxy"),
+        proxy: proxy(table),
     }
+}
+
+fn proxy(table: &Table<'_>) -> Option<ProxyPlan> {
+    let node = table.get("proxy")?;
+    if node.text().is_none() && node.entries().is_none() {
+        let message = "`proxy` is neither a URL nor a table";
+        let help = "write `proxy = \"http://host:port\"`, or `proxy = { url = \"…\", username = \"…\", password = { env = \"NAME\" } }`";
+        table.reporter().error(node.span, message, help);
+        return None;
+    }
+    if node.entries().is_none() {
+        return table.url("proxy").map(|url| ProxyPlan {
+            url,
+            username: None,
+            password: None,
+        });
+    }
+    let proxy = table.table("proxy")?;
+    let plan = ProxyPlan {
+        url: proxy.url("url").unwrap_or_default(),
+        username: proxy.text("username").map(str::to_owned),
+        password: proxy.secret("password"),
+    };
+    if let (None, Some(password)) = (&plan.username, proxy.get("password")) {
+        let message = "a password of a proxy without the `username` that it is of";
+        let help = "write `username = \"…\"` beside it";
+        table.reporter().error(password.span, message, help);
+    }
+    proxy.finish();
+    Some(plan)
 }
 
 fn warn_of_secret(reporter: &Reporter, node: &Node, url: &str) {

@@ -42,4 +42,5 @@ mod terminals;
 mod tidy;
 mod tls;
 mod top;
+mod untrusted;
 mod way_in;

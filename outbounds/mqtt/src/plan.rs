@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use faceway_tls::Keys;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
@@ -18,6 +19,8 @@ use faceway_core::SettingsError;
 pub(crate) struct Plan {
     pub(crate) address: Address,
     pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// What a reason why there was no TLS calls things.
+    pub(crate) tls_keys: Keys,
     pub(crate) protocol: &'static dyn Protocol,
     pub(crate) hello: Hello,
     pub(crate) qos: u8,
@@ -36,6 +39,7 @@ impl Plan {
         settings.check()?;
         let address = settings.address()?;
         let tls = encryption(&settings, &address)?;
+        let tls_keys = settings.tls.clone().unwrap_or_default().keys();
         // Our own messages have no more to lose than the operator's.
         let own_qos = settings.qos.min(1);
         let will = settings.status_topic.clone().map(|topic| Will {
@@ -51,6 +55,7 @@ impl Plan {
         Ok(Self {
             address,
             tls,
+            tls_keys,
             protocol,
             hello: Hello {
                 client_id: settings.client_id,

@@ -144,10 +144,11 @@ impl LaneWork {
 
     fn log_outage(&mut self) {
         self.outage_told = true;
-        let code = self.judge.outage().map(|outage| outage.code.to_string());
+        let code = self.judge.outage().map(|outage| &outage.code);
         tracing::warn!(
             outbound = self.tools.metrics.outbound(),
-            code,
+            code = code.map(Code::as_str),
+            reason = code.and_then(Code::reason),
             "the destination is down: the lane waits"
         );
     }

@@ -69,6 +69,18 @@ pub struct Failure {
     pub at: Timestamp,
     /// The protocol's word: `503`, `timeout`, `refused` …
     pub code: String,
+    /// The same in words, where the code alone does not say what is to be put right: `its certificate expired on
+    /// 2021-01-01`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Failure {
+    /// The code, when that was as `ago` says, and the reason.
+    pub fn told(&self, ago: &str) -> String {
+        let reason = self.reason.as_deref().map(|reason| format!(": {reason}"));
+        format!("{}, {ago}{}", self.code, reason.unwrap_or_default())
+    }
 }
 
 /// One inbound. `GET /api/v1/inbounds` gives a list of them.

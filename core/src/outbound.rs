@@ -1,11 +1,12 @@
 //! The third contract: one message out, one verdict back.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{BoxFuture, DeviceKey, EventId, Private, Timestamp};
+use crate::{BoxFuture, DeviceKey, EventId, Private, Timestamp, visible_line};
 
 /// A destination's protocol. No retry, no buffer, no queue inside: only the lane decides about time and counts.
 pub trait Outbound: Send + Sync + 'static {
@@ -99,35 +100,93 @@ pub enum Scope {
 }
 
 /// A short word for a result, fit for a metric's label: `200`, `timeout`, `refused`, `unroutable`. Never text that the
-/// far side chose, never anything of the message.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Code(Cow<'static, str>);
+/// far side chose, never anything of the message. Two codes are one when their words are.
+#[derive(Clone, Debug)]
+pub struct Code {
+    word: Cow<'static, str>,
+    reason: Option<Arc<str>>,
+}
+
+/// Characters of a reason that are kept.
+const REASON_CHARS_MAX: usize = 300;
 
 impl Code {
     /// A fixed word.
     pub const fn word(word: &'static str) -> Self {
-        Self(Cow::Borrowed(word))
+        Self {
+            word: Cow::Borrowed(word),
+            reason: None,
+        }
     }
 
     /// An HTTP status.
     pub fn status(status: u16) -> Self {
-        Self(Cow::Owned(status.to_string()))
+        Self::stored(status.to_string())
     }
 
     /// A word that a spool has stored.
     pub fn stored(word: String) -> Self {
-        Self(Cow::Owned(word))
+        Self {
+            word: Cow::Owned(word),
+            reason: None,
+        }
+    }
+
+    /// With the reason in words, for the operator: for the log and for who looks at the lane, never for a metric or a
+    /// spool. It may name hosts, keys of the configuration, dates; nothing of a message, no secret. What cannot be seen is
+    /// written out, as a part of it may come from elsewhere.
+    #[must_use]
+    pub fn because(self, reason: &str) -> Self {
+        let reason: String = visible_line(reason)
+            .chars()
+            .take(REASON_CHARS_MAX)
+            .collect();
+        Self {
+            reason: (!reason.is_empty()).then(|| reason.into()),
+            ..self
+        }
     }
 
     /// The word.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.word
+    }
+
+    /// The reason in words, where the word alone does not say what is to be put right.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Self) -> bool {
+        self.word == other.word
+    }
+}
+
+impl Eq for Code {}
+
+impl std::hash::Hash for Code {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.word.hash(state);
+    }
+}
+
+impl PartialOrd for Code {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Code {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.word.cmp(&other.word)
     }
 }
 
 impl std::fmt::Display for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.word)
     }
 }
 
@@ -156,4 +215,21 @@ impl SettingsError {
 pub fn is_unsendable(char: char) -> bool {
     let code = u32::from(char);
     char.is_control() || (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, REASON_CHARS_MAX};
+
+    #[test]
+    fn a_reason_is_beside_the_word_and_no_part_of_it() {
+        let (bare, told) = (Code::word("tls"), Code::word("tls").because("it expired"));
+        assert_eq!(bare, told);
+        assert_eq!(told.to_string(), "tls");
+        assert_eq!((bare.reason(), told.reason()), (None, Some("it expired")));
+        let hostile = bare.clone().because("a\n\u{1b}[31m");
+        assert_eq!(hostile.reason(), Some("a\\u000a\\u001b[31m"));
+        let long = bare.because(&"x".repeat(9999));
+        assert_eq!(long.reason().map(str::len), Some(REASON_CHARS_MAX));
+    }
 }

@@ -166,6 +166,7 @@ fn shown(lane: &LaneHandle, survey: &Survey) -> api::Lane {
         buried: survey.buried,
         last_failure: failure.map(|failure| api::Failure {
             at: failure.at,
+            reason: failure.code.reason().map(str::to_owned),
             code: failure.code.to_string(),
         }),
     }

@@ -150,9 +150,9 @@ fn show(lanes: &[api::Lane], now: Timestamp) -> Table {
                 .map_or("-".into(), |oldest| span(now.since(oldest))),
             grouped(lane.parked),
             grouped(lane.buried),
-            lane.last_failure.as_ref().map_or("-".into(), |last| {
-                format!("{}, {}", last.code, ago(last.at, now))
-            }),
+            lane.last_failure
+                .as_ref()
+                .map_or("-".into(), |last| last.told(&ago(last.at, now))),
         ]);
     }
     table
@@ -217,15 +217,26 @@ mod tests {
             last_failure: Some(Failure {
                 at: now.plus_millis(-20_000),
                 code: "refused".into(),
+                reason: None,
             }),
         };
+        let untrusted = Lane {
+            name: "hr".into(),
+            last_failure: Some(Failure {
+                at: now.plus_millis(-2_000),
+                code: "tls".into(),
+                reason: Some("its certificate expired on 2021-01-01".into()),
+            }),
+            ..down.clone()
+        };
         let mut out = Vec::new();
-        show(&[idle, down], now).write(&mut out).unwrap();
+        show(&[idle, down, untrusted], now).write(&mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "OUTBOUND  PROTOCOL  STATE                        BACKLOG  OLDEST  PARKED  BURIED  LAST FAILURE\n\
              screen    stdout    idle                               0       -       0       0  -\n\
-             erp       webhook   waiting for 3m, tries in 4s    1,204      4m       1       2  refused, 20s ago\n"
+             erp       webhook   waiting for 3m, tries in 4s    1,204      4m       1       2  refused, 20s ago\n\
+             hr        webhook   waiting for 3m, tries in 4s    1,204      4m       1       2  tls, 2s ago: its certificate expired on 2021-01-01\n"
         );
     }
 }

@@ -574,6 +574,31 @@ mod tests {
         assert_eq!((tls.cert, tls.key), ("c".into(), "k".into()));
     }
 
+    /// A secret has one source, and the file's gives way to the variable's.
+    #[test]
+    fn a_variable_names_another_source_of_a_secret() {
+        let text = "[listen]\nadmin_token = { env = \"A\" }\n";
+        let file = [set("FACEWAY_LISTEN__ADMIN_TOKEN__FILE", "/run/secrets/t")];
+        let parsed = parse_with_settings(text, "gateway.toml", &file).unwrap();
+        let token = Secret::File("/run/secrets/t".into());
+        assert_eq!(parsed.config.listen.admin_token, Some(token));
+        let setting = parsed
+            .settings
+            .iter()
+            .find(|one| one.key == "listen.admin_token");
+        assert_eq!(
+            setting.unwrap().from.to_string(),
+            "environment variable FACEWAY_LISTEN__ADMIN_TOKEN__FILE, over gateway.toml:2"
+        );
+        let both = "[listen]\nadmin_token = { env = \"A\", file = \"b\" }\n";
+        assert!(parse(both, "gateway.toml", &[]).is_err());
+        let two = [
+            set("FACEWAY_LISTEN__ADMIN_TOKEN__FILE", "/run/secrets/t"),
+            set("FACEWAY_LISTEN__ADMIN_TOKEN__ENV", "B"),
+        ];
+        assert!(parse(text, "gateway.toml", &two).is_err());
+    }
+
     #[test]
     fn mistakes_of_variables_are_told_with_their_names() {
         let wrong = [

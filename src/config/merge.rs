@@ -240,7 +240,10 @@ impl Back<'_> {
                 _ => &[],
             };
             let node = written.map(|entry| &entry.node);
-            let entries = self.table(merged, node, span, &format!("{path}."), keys);
+            let mut entries = self.table(merged, node, span, &format!("{path}."), keys);
+            if matches!(key.map(|key| key.shape), Some(Shape::Secret)) {
+                self.keep_one_source(&path, &mut entries);
+            }
             return Entry {
                 key: name.to_owned(),
                 span: key_span,
@@ -270,6 +273,39 @@ impl Back<'_> {
         };
         self.origins.insert(path, origin);
         entry
+    }
+
+    /// A secret has one source. Where the file names one and a variable another, figment keeps both, and the variable's
+    /// counts, as everywhere.
+    fn keep_one_source(&mut self, path: &str, entries: &mut Vec<Entry>) {
+        let is_set = |key: &str, origins: &Origins| {
+            let origin = origins.get(&format!("{path}.{key}"));
+            matches!(origin, Some(Origin::Variable { .. }))
+        };
+        if !entries
+            .iter()
+            .any(|entry| is_set(&entry.key, &self.origins))
+        {
+            return;
+        }
+        let mut written = None;
+        entries.retain(|entry| {
+            let keep = is_set(&entry.key, &self.origins);
+            if !keep
+                && let Some(Origin::File { line, .. }) =
+                    self.origins.remove(&format!("{path}.{}", entry.key))
+            {
+                written = Some(line);
+            }
+            keep
+        });
+        for entry in entries {
+            if let Some(Origin::Variable { over, .. }) =
+                self.origins.get_mut(&format!("{path}.{}", entry.key))
+            {
+                *over = over.or(written);
+            }
+        }
     }
 
     fn is_file(&self, tag: Tag) -> bool {

@@ -99,7 +99,7 @@ function lane(lane) {
   return make("tr", [
     make("th", lane.name, { scope: "row" }), make("td", lane.protocol || "–"), make("td", state), number(lane.backlog),
     make("td", late ? mark(age(lane.oldest), "wait") : age(lane.oldest)), alarm(lane.parked, "wait"), alarm(lane.buried, "bad"),
-    make("td", last ? [make("code", last.code), ", ", ago(last.at)] : "–"),
+    make("td", last ? [make("code", last.code), ", ", ago(last.at), last.reason ? ": " + last.reason : ""] : "–"),
     make("td", lane.state === "waiting" ? probe(lane) : "–"),
   ]);
 }

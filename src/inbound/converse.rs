@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use faceway_core::{ApiAnswer, ApiRequest, Dialogue, Step};
-use faceway_tls::{ClientTls, Untrusted};
+use faceway_tls::{ClientTls, Keys, Untrusted};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, Request, Response, Url};
 
@@ -13,6 +13,8 @@ use reqwest::{Client, Method, Request, Response, Url};
 pub(crate) struct Api {
     client: Client,
     base: Url,
+    /// What a reason why there was no TLS calls things.
+    keys: Keys,
 }
 
 /// How a dialogue ended.
@@ -59,14 +61,15 @@ impl Api {
     /// # Errors
     /// When the URL or a certificate cannot be used.
     pub(crate) fn new(url: &str, tls: &ClientTls) -> anyhow::Result<Self> {
-        Self::with(url, tls.config(url.starts_with("https://"))?)
+        let config = tls.config(url.starts_with("https://"))?;
+        Self::with(url, config, tls.keys().at("api_url"))
     }
 
     /// The same with what many devices may share.
     ///
     /// # Errors
     /// When the URL cannot be used.
-    pub(crate) fn with(url: &str, tls: rustls::ClientConfig) -> anyhow::Result<Self> {
+    pub(crate) fn with(url: &str, tls: rustls::ClientConfig, keys: Keys) -> anyhow::Result<Self> {
         let base: Url = url.parse().context("the URL of the API cannot be used")?;
         let client = Client::builder()
             .user_agent(concat!("faceway/", env!("CARGO_PKG_VERSION")))
@@ -81,13 +84,20 @@ impl Api {
             .pool_max_idle_per_host(0)
             .tls_backend_preconfigured(tls)
             .build()?;
-        Ok(Self { client, base })
+        Ok(Self { client, base, keys })
     }
 
     /// Leads a dialogue to its end; why it failed is told in words that name neither secret nor answer.
     pub(crate) async fn lead<T>(&self, dialogue: &mut dyn Dialogue<T>) -> Result<Led<T>, String> {
         let led = self.converse(dialogue).await;
-        led.map_err(|lost| lost.to_string())
+        led.map_err(|lost| match lost {
+            Lost::Untrusted(untrusted) => format!(
+                "no TLS with the device's API: {}; its SHA-256 is {}",
+                untrusted.distrust.reason(self.keys),
+                untrusted.fingerprint()
+            ),
+            lost => lost.to_string(),
+        })
     }
 
     /// The same, with what is to be done when it failed.
@@ -124,12 +134,33 @@ impl Api {
                     Some(untrusted) => Lost::Untrusted(untrusted.clone()),
                     None => Lost::Unreachable(format!(
                         "the device's API cannot be asked: {}",
-                        why(&error)
+                        why(&error, self.keys)
                     )),
                 })?;
         let status = response.status().as_u16();
-        let body = body(response).await.map_err(Lost::Unreachable)?;
+        let body = self.body(response).await.map_err(Lost::Unreachable)?;
         Ok((status, body))
+    }
+
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, String> {
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => {
+                    return Err(format!(
+                        "the device's API answers with more than {ANSWER_BYTES_MAX} bytes"
+                    ));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body),
+                Err(error) => {
+                    return Err(format!(
+                        "the answer of the device's API broke off: {}",
+                        why(&error, self.keys)
+                    ));
+                }
+            }
+        }
     }
 
     fn request(&self, asked: ApiRequest) -> Result<Request, String> {
@@ -157,31 +188,10 @@ impl Api {
     }
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, String> {
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => {
-                return Err(format!(
-                    "the device's API answers with more than {ANSWER_BYTES_MAX} bytes"
-                ));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            Err(error) => {
-                return Err(format!(
-                    "the answer of the device's API broke off: {}",
-                    why(&error)
-                ));
-            }
-        }
-    }
-}
-
-/// The innermost cause, which says it shortest, and names no address.
-pub(super) fn why(error: &(dyn Error + 'static)) -> String {
-    if let Some(untrusted) = Untrusted::among(error) {
-        return untrusted.to_string();
+/// Why there was no TLS; else the innermost cause, which says it shortest, and names no address.
+pub(super) fn why(error: &(dyn Error + 'static), keys: Keys) -> String {
+    if let Some(reason) = faceway_tls::why(error, keys) {
+        return format!("no TLS with it: {reason}");
     }
     let mut innermost = error;
     while let Some(cause) = innermost.source() {

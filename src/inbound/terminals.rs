@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use faceway_core::{Adapter, Clock, Subscribed, Subscription, Timestamp};
 use faceway_rules::{TerminalPlan, Trust};
-use faceway_tls::Untrusted;
+use faceway_tls::{Keys, Untrusted};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -210,7 +210,7 @@ impl Terminal {
 
     fn distrust(&self, untrusted: &Untrusted) -> String {
         let key = format!("fingerprint = \"{}\"", untrusted.fingerprint());
-        let reason = &untrusted.reason;
+        let reason = untrusted.distrust.cause(Keys::TERMINAL);
         match &self.trust {
             Trust::System => format!(
                 "its certificate is not trusted, so it was told nothing: {reason}. If the SHA-256 is the one of the \

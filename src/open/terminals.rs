@@ -74,6 +74,6 @@ impl TlsConfigs {
                 config
             }
         };
-        Api::with(&terminal.url, config)
+        Api::with(&terminal.url, config, faceway_tls::Keys::TERMINAL)
     }
 }

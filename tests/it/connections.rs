@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{Device, Gateway, LOBBY, PATIENCE, Site, recognition, text};
+use crate::harness::{Device, Gateway, LOBBY, PATIENCE, Site, recognition, text, wait_for_log};
 use crate::tls;
 
 /// Long enough that no deadline of a head ends what a test holds open.
@@ -166,6 +166,8 @@ async fn handshakes_that_fail_are_logged_with_what_to_do() {
         gateway
             .wait_for_metric(&series, |count| count == before + 1.0)
             .await;
+        // The line comes by a pipe, and may be behind the count.
+        wait_for_log(&gateway, why).await;
         let lines = lines(&gateway, why);
         assert_eq!(lines.len(), 1, "{why}\n{}", gateway.log());
         assert!(lines[0].contains("127.0.0.1"), "{}", lines[0]);
@@ -182,6 +184,7 @@ async fn handshakes_that_fail_are_logged_with_what_to_do() {
     gateway
         .wait_for_metric(&series, |count| count == before + 2.0)
         .await;
+    wait_for_log(&gateway, "does not trust the certificate").await;
     let lines = lines(&gateway, "does not trust the certificate");
     assert_eq!(lines.len(), 1, "{}", gateway.log());
 }

@@ -45,4 +45,5 @@ mod tidy;
 mod times;
 mod tls;
 mod top;
+mod untrusted;
 mod way_in;

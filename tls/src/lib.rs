@@ -1,6 +1,7 @@
 //! TLS as a client, for everything that is dialled: whom to trust, and who we are. Made from the contents of PEM files;
 //! nothing is read or dialled here.
 
+mod reason;
 mod untrusted;
 mod verify;
 
@@ -12,7 +13,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-pub use untrusted::Untrusted;
+pub use reason::{Keys, why};
+pub use untrusted::{Distrust, Untrusted};
 
 /// Whom to trust, and who we are.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +74,11 @@ impl TlsError {
 }
 
 impl ClientTls {
+    /// What a reason why there was no TLS calls things, for an outbound or a dialled source.
+    pub const fn keys(&self) -> Keys {
+        Keys::usual(self.identity.is_some())
+    }
+
     /// What rustls needs to know, with TLS 1.2 and 1.3: older boxes speak 1.2. Where nothing will be `encrypted`, no
     /// authorities are loaded.
     ///

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 
-use crate::{TlsError, Untrusted};
+use crate::{Distrust, TlsError, Untrusted};
 
 /// Trusts the certificates that it knows, whatever name or age they have, and beside them those that `others` trusts.
 /// That the other side holds the certificate's key is proven in the handshake either way. What it does not trust it
@@ -18,6 +18,8 @@ use crate::{TlsError, Untrusted};
 #[derive(Debug)]
 pub(crate) struct Known {
     fingerprints: Vec<[u8; 32]>,
+    /// Whether the authorities are the operator's own.
+    own: bool,
     others: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }
@@ -25,6 +27,7 @@ pub(crate) struct Known {
 pub(crate) fn fingerprint(sha256: [u8; 32], provider: Arc<CryptoProvider>) -> Known {
     Known {
         fingerprints: vec![sha256],
+        own: true,
         others: None,
         provider,
     }
@@ -41,6 +44,7 @@ pub(crate) fn usual(
             .map_err(|error| TlsError::new("ca", error.to_string()))?;
     Ok(Known {
         fingerprints: Vec::new(),
+        own: false,
         others: Some(others),
         provider,
     })
@@ -60,6 +64,7 @@ pub(crate) fn authorities(
     }
     Ok(Known {
         fingerprints,
+        own: true,
         ..usual(roots, provider)?
     })
 }
@@ -70,25 +75,6 @@ fn digest(certificate: &[u8]) -> [u8; 32] {
 
 fn told(untrusted: Untrusted) -> Error {
     CertificateError::Other(OtherError(Arc::new(untrusted))).into()
-}
-
-fn reason(why: &CertificateError) -> String {
-    match why {
-        // A signature is bad also when another authority of the same name has made it.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "no authority that is trusted has signed it".into()
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired".into()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet".into()
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another name or address".into()
-        }
-        other => format!("{other}"),
-    }
 }
 
 impl ServerCertVerifier for Known {
@@ -105,15 +91,15 @@ impl ServerCertVerifier for Known {
             return Ok(ServerCertVerified::assertion());
         }
         let Some(others) = &self.others else {
-            let reason = "it is not the one that was named".to_owned();
-            return Err(told(Untrusted { sha256, reason }));
+            let distrust = Distrust::NotNamed;
+            return Err(told(Untrusted { sha256, distrust }));
         };
         others
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
             .map_err(|error| match error {
                 Error::InvalidCertificate(why) => told(Untrusted {
                     sha256,
-                    reason: reason(&why),
+                    distrust: Distrust::of(&why, self.own),
                 }),
                 other => other,
             })

@@ -130,16 +130,16 @@ async fn what_is_not_trusted_is_described() {
     let issued = Authority::new().issue("terminal.example");
     let pem = |authority: Authority| Trust::Authorities(authority.pem().into_bytes());
     for (trust, reason) in [
-        (Trust::System, "no authority that is trusted"),
-        (pem(Authority::new()), "no authority that is trusted"),
-        (Trust::Fingerprint([7; 32]), "not the one that was named"),
+        (Trust::System, "no authority that this machine trusts"),
+        (pem(Authority::new()), "nobody in `tls.ca` vouches for it"),
+        (Trust::Fingerprint([7; 32]), "another certificate than"),
     ] {
         let error = shakes(trust, &issued).await.unwrap_err();
         // As it lies in the errors of clients for HTTP and websockets.
         let error = std::io::Error::other(std::io::Error::other(error));
         let untrusted = Untrusted::among(&error).expect("it is described");
         assert_eq!(untrusted.sha256, fingerprint(&issued));
-        assert!(untrusted.reason.contains(reason), "{untrusted}");
+        assert!(untrusted.to_string().contains(reason), "{untrusted}");
     }
     assert_eq!(Untrusted::among(&std::io::Error::other("else")), None);
 }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use faceway_core::{Code, Scope, Verdict};
+use faceway_tls::Keys;
 use lapin::ErrorKind;
 
 /// Why a connection ended or could not be opened.
@@ -12,7 +13,7 @@ use lapin::ErrorKind;
 pub(crate) struct Failure {
     /// The code of the verdicts that it leads to.
     pub(crate) word: &'static str,
-    /// What the broker says of exchanges, queues and users. It holds nothing of a message.
+    /// What the broker says of exchanges, queues and users, or why TLS was not agreed. It holds nothing of a message.
     pub(crate) text: String,
     /// The broker's limit, where a message was larger.
     pub(crate) bytes_max: Option<usize>,
@@ -24,6 +25,25 @@ impl Failure {
             word,
             text: String::new(),
             bytes_max: None,
+        }
+    }
+
+    /// A connection that could not be opened: TLS may not have been agreed.
+    pub(crate) fn of_opening(error: &lapin::Error, keys: Keys) -> Self {
+        match error.kind() {
+            ErrorKind::IOError(io) => Self::of_io_with(io, keys),
+            _ => Self::of(error),
+        }
+    }
+
+    /// The same of the socket, or of TLS on it.
+    pub(crate) fn of_io_with(error: &io::Error, keys: Keys) -> Self {
+        match faceway_tls::why(error, keys) {
+            Some(text) => Self {
+                text,
+                ..Self::word("tls")
+            },
+            None => Self::of_io(error),
         }
     }
 
@@ -61,19 +81,24 @@ impl Failure {
 
     /// Trouble with the connection is the destination's: later messages fail too.
     pub(crate) fn verdict(&self) -> Verdict {
-        outage(match self.word {
+        because(match self.word {
             // Another message was; this one only shared its channel.
-            "too-large" => "closed",
-            word => word,
+            "too-large" => Code::word("closed"),
+            "tls" => Code::word("tls").because(&self.text),
+            word => Code::word(word),
         })
     }
 }
 
 /// The destination is to blame, and says so with this word.
 pub(crate) fn outage(word: &'static str) -> Verdict {
+    because(Code::word(word))
+}
+
+fn because(code: Code) -> Verdict {
     Verdict::Retry {
         scope: Scope::Destination,
-        code: Code::word(word),
+        code,
         after: None,
     }
 }
@@ -169,9 +194,6 @@ fn advice(word: &str) -> Option<&'static str> {
         }
         "blocked" => {
             "the broker takes no messages (its memory or disk alarm): events wait until it does"
-        }
-        "tls" => {
-            "no TLS with the broker: check `tls.ca`, `tls.cert` and the name in `url`; events wait until then"
         }
         _ => return None,
     })

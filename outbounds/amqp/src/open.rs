@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use faceway_core::{Private, SettingsError};
+use faceway_tls::Keys;
 use lapin::options::{
     ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
@@ -28,7 +29,7 @@ const OPEN_MAX: Duration = Duration::from_secs(10);
 /// The settings, checked: everything that opening takes.
 pub(crate) struct Plan {
     broker: Broker,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<(Arc<ClientConfig>, Keys)>,
     user: AMQPUserInfo,
     heartbeat: u16,
     topology: Topology,
@@ -54,9 +55,10 @@ impl Plan {
         let broker = settings.broker()?;
         settings.check()?;
         let tls = match broker.encrypted {
-            true => Some(Arc::new(
-                settings.tls.clone().unwrap_or_default().config(true)?,
-            )),
+            true => {
+                let tls = settings.tls.clone().unwrap_or_default();
+                Some((Arc::new(tls.config(true)?), tls.keys()))
+            }
             false => None,
         };
         let short = |key, text: &str| {
@@ -104,7 +106,11 @@ impl Plan {
     }
 
     async fn steps(&self, cut: Cut) -> Result<Opened, Failure> {
-        let failure = |error: lapin::Error| Failure::of(&error);
+        // A server of TLS 1.3 refuses a client's certificate only after its own handshake.
+        let failure = |error: lapin::Error| match &self.tls {
+            Some((_, keys)) => Failure::of_opening(&error, *keys),
+            None => Failure::of(&error),
+        };
         let wire = wire::dial(&self.broker, self.tls.as_ref(), cut.clone()).await?;
         let connection = self.handshake(wire).await.map_err(failure)?;
         let channel = connection.create_channel().await.map_err(failure)?;

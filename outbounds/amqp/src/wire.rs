@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_rs::traits::{Executor, Reactor, RuntimeKit};
 use async_rs::util::{DummyIO, Task};
 use async_rs::{Runtime, Tokio};
+use faceway_tls::Keys;
 use futures_core::Stream;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -83,7 +84,7 @@ impl Cut {
 /// Looks the name up, connects, and agrees on TLS where there is any.
 pub(crate) async fn dial(
     broker: &Broker,
-    tls: Option<&Arc<ClientConfig>>,
+    tls: Option<&(Arc<ClientConfig>, Keys)>,
     cut: Cut,
 ) -> Result<Wire, Failure> {
     let socket = connect(broker).await?;
@@ -93,12 +94,12 @@ pub(crate) async fn dial(
     socket.set_zero_linger().map_err(io)?;
     let stream: Box<dyn Bytes> = match tls {
         None => Box::new(socket),
-        Some(config) => {
+        Some((config, keys)) => {
             let name =
                 ServerName::try_from(broker.host.clone()).map_err(|_| Failure::word("tls"))?;
             let connector = TlsConnector::from(Arc::clone(config));
             let encrypted = connector.connect(name, socket).await;
-            Box::new(encrypted.map_err(|_| Failure::word("tls"))?)
+            Box::new(encrypted.map_err(|error| Failure::of_io_with(&error, *keys))?)
         }
     };
     let stream = Some(stream);

@@ -53,11 +53,23 @@ pub(crate) struct Connection {
 pub(crate) struct NoConnection {
     pub(crate) word: &'static str,
     pub(crate) advice: Option<&'static str>,
+    pub(crate) error: Option<io::Error>,
+}
+
+impl NoConnection {
+    /// Why TLS was not agreed, in words, where that was the matter.
+    pub(crate) fn no_tls(&self, plan: &Plan) -> Option<String> {
+        faceway_tls::why(self.error.as_ref()?, plan.tls_keys)
+    }
 }
 
 impl From<io::Error> for NoConnection {
     fn from(error: io::Error) -> Self {
-        failed(failure::word(&error))
+        let word = failure::word(&error);
+        Self {
+            error: Some(error),
+            ..failed(word)
+        }
     }
 }
 
@@ -66,15 +78,17 @@ impl From<Refusal> for NoConnection {
         Self {
             word: refusal.word,
             advice: Some(refusal.advice),
+            error: None,
         }
     }
 }
 
 pub(crate) fn failed(word: &'static str) -> NoConnection {
-    let advice = (word == "tls").then_some(
-        "no TLS with it: it must show a certificate of `tls.ca` for the host in `url`, and may want ours (`tls.cert`, `tls.key`)",
-    );
-    NoConnection { word, advice }
+    NoConnection {
+        word,
+        advice: None,
+        error: None,
+    }
 }
 
 /// Dials the broker and introduces us. Whoever calls bounds the time, and reads in `stage` how far it came.

@@ -65,9 +65,15 @@ pub(crate) async fn keep(
                 }
             }
             Err(none) => {
+                let no_tls = none.no_tls(&plan);
                 warn_once(&plan, &none, &mut warned);
+                // Whoever asks is told with the verdict, and tells it with the outage.
+                if let (Some(reason), true) = (&no_tls, asking.is_empty()) {
+                    warn_of(&plan, none.word, reason, &mut warned);
+                }
                 for job in asking.drain(..) {
-                    job.reply.send(verdict::outage(none.word));
+                    job.reply
+                        .send(verdict::outage_because(none.word, no_tls.as_deref()));
                 }
                 (none.word, false)
             }
@@ -90,17 +96,23 @@ fn broken_off(word: &'static str) -> NoConnection {
     let advice = (word == "taken-over").then_some(
         "another client came with our client id: write another under `client_id` for one of them",
     );
-    NoConnection { word, advice }
+    NoConnection {
+        advice,
+        ..failed(word)
+    }
 }
 
 /// What an operator can put right is told, once for each change.
 fn warn_once(plan: &Plan, none: &NoConnection, warned: &mut Option<&'static str>) {
-    let Some(advice) = none.advice else {
-        return;
-    };
-    if warned.replace(none.word) != Some(none.word) {
+    if let Some(advice) = none.advice {
+        warn_of(plan, none.word, advice, warned);
+    }
+}
+
+fn warn_of(plan: &Plan, word: &'static str, advice: &str, warned: &mut Option<&'static str>) {
+    if warned.replace(word) != Some(word) {
         let (host, port) = (&plan.address.host, plan.address.port);
-        tracing::warn!(host, port, code = none.word, "the MQTT broker: {advice}");
+        tracing::warn!(host, port, code = word, "the MQTT broker: {advice}");
     }
 }
 

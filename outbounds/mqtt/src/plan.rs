@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use faceway_tls::Keys;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
@@ -21,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) version: u8,
     /// Whether 3.1.1 may be spoken in place of 5.
     pub(crate) fall_back: bool,
+    /// What a reason why there was no TLS calls things.
+    pub(crate) tls_keys: Keys,
     pub(crate) hello: Hello,
     pub(crate) will: Option<Will>,
     pub(crate) qos: u8,
@@ -39,6 +42,7 @@ impl Plan {
         settings.check()?;
         let address = settings.address()?;
         let tls = encryption(&settings, &address)?;
+        let tls_keys = settings.tls.clone().unwrap_or_default().keys();
         // Our own messages have no more to lose than the operator's.
         let own_qos = settings.qos.min(1);
         let will = settings.status_topic.clone().map(|topic| Will {
@@ -52,6 +56,7 @@ impl Plan {
             tls,
             version: settings.version,
             fall_back: settings.fall_back && settings.version == 5 && settings.expiry.is_none(),
+            tls_keys,
             hello: Hello {
                 client_id: settings.client_id,
                 username: settings.username,

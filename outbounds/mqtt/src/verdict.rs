@@ -32,6 +32,19 @@ pub(crate) fn outage(word: &'static str) -> Verdict {
     retry(Scope::Destination, word)
 }
 
+/// The same, with the reason in words.
+pub(crate) fn outage_because(word: &'static str, reason: Option<&str>) -> Verdict {
+    let code = Code::word(word);
+    Verdict::Retry {
+        scope: Scope::Destination,
+        code: match reason {
+            Some(reason) => code.because(reason),
+            None => code,
+        },
+        after: None,
+    }
+}
+
 fn failed(word: &'static str) -> Verdict {
     retry(Scope::Message, word)
 }

@@ -4,25 +4,51 @@ use std::error::Error;
 use std::io;
 
 use faceway_core::{Code, Scope, Verdict};
+use faceway_tls::Keys;
+
+/// Who is dialled, for reasons in words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialled {
+    pub(crate) keys: Keys,
+    /// Whether the URL itself begins with https://.
+    pub(crate) encrypted: bool,
+    pub(crate) proxied: bool,
+}
 
 /// Every failure to get an answer says something about the destination, not about the message.
-pub(crate) fn verdict(error: &reqwest::Error) -> Verdict {
+pub(crate) fn verdict(error: &reqwest::Error, dialled: Dialled) -> Verdict {
     let word = word(error);
     tracing::debug!(code = word, reason = %reason(error), "no answer");
-    unreachable(word)
+    let code = Code::word(word);
+    unreachable(match (word, no_tls(error, dialled)) {
+        ("tls", Some(reason)) => code.because(&reason),
+        _ => code,
+    })
 }
 
 /// The whole time was used up.
 pub(crate) fn timeout() -> Verdict {
-    unreachable("timeout")
+    unreachable(Code::word("timeout"))
 }
 
-fn unreachable(word: &'static str) -> Verdict {
+fn unreachable(code: Code) -> Verdict {
     Verdict::Retry {
         scope: Scope::Destination,
-        code: Code::word(word),
+        code,
         after: None,
     }
+}
+
+/// Why TLS was not agreed, with the endpoint or with the proxy before it.
+fn no_tls(error: &reqwest::Error, dialled: Dialled) -> Option<String> {
+    // reqwest opens a tunnel through a proxy, in which TLS with the endpoint begins; only before that is it the proxy's.
+    let opens_tunnel = |cause: &(dyn Error + 'static)| cause.to_string().contains("tunnel error");
+    let is_proxys = !dialled.encrypted || causes(error).any(opens_tunnel);
+    if dialled.proxied && is_proxys {
+        let reason = faceway_tls::why(error, dialled.keys.at("proxy"))?;
+        return Some(format!("of the proxy: {reason}"));
+    }
+    faceway_tls::why(error, dialled.keys)
 }
 
 /// Whether the connection ended before a byte of an answer came.

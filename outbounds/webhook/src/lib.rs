@@ -21,6 +21,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use reqwest::{Body, Client, Method, Request, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
+use crate::failure::Dialled;
 use crate::sign::Signer;
 
 pub use crate::settings::{ProxySettings, WebhookSettings};
@@ -34,7 +35,7 @@ pub struct Webhook {
     pooled: Client,
     /// Opens a connection for every request.
     unpooled: Client,
-    proxied: bool,
+    dialled: Dialled,
     gzip: bool,
     timeout: Duration,
     clock: Arc<dyn Clock>,
@@ -47,6 +48,12 @@ impl Webhook {
     /// When a setting cannot mean anything: the error names its key and what to write instead.
     pub fn new(settings: WebhookSettings, clock: Arc<dyn Clock>) -> Result<Self, SettingsError> {
         let url = settings.parsed_url()?;
+        let tls = settings.tls.clone().unwrap_or_default();
+        let dialled = Dialled {
+            keys: tls.keys(),
+            encrypted: url.scheme() == "https",
+            proxied: settings.proxy.is_some(),
+        };
         let (pooled, unpooled) = client::build(&settings, &url)?;
         let (url, headers) = client::addressed(&pooled, url, settings.checked_headers()?)?;
         Ok(Self {
@@ -55,7 +62,7 @@ impl Webhook {
             signer: Signer::new(&settings.sign)?,
             pooled,
             unpooled,
-            proxied: settings.proxy.is_some(),
+            dialled,
             gzip: settings.gzip,
             timeout: settings.timeout,
             clock,
@@ -66,11 +73,11 @@ impl Webhook {
         let deadline = Instant::now() + self.timeout;
         match timeout_at(deadline, self.answer(message)).await {
             Ok(Ok(response)) => {
-                let verdict = verdict::of(&response, self.proxied, self.clock.now());
+                let verdict = verdict::of(&response, self.dialled.proxied, self.clock.now());
                 drain(response, deadline).await;
                 verdict
             }
-            Ok(Err(error)) => failure::verdict(&error),
+            Ok(Err(error)) => failure::verdict(&error, self.dialled),
             Err(_) => failure::timeout(),
         }
     }

@@ -3,7 +3,7 @@
 mod detail;
 mod rows;
 
-use faceway::api::Overview;
+use faceway::api::{Lane, Overview};
 use faceway_core::is_hidden;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -65,7 +65,8 @@ p               hold still    Tab                           other table
 
 faceway why ID tells one event's story; docs/operating.md, what to do.";
 
-/// The picture as plain text, with every row.
+/// The picture as plain text, with every row, and below it why lanes fail, where there are words for it: on a terminal
+/// that stands beside the chosen one.
 pub(super) fn plain(view: &View, width: u16) -> String {
     let rows = view.inbounds().len() + view.lanes().len();
     let rows = u16::try_from(rows).unwrap_or(u16::MAX);
@@ -77,7 +78,31 @@ pub(super) fn plain(view: &View, width: u16) -> String {
         live: false,
     };
     draw(view, look, buffer.area, &mut buffer);
-    text(&buffer)
+    text(&buffer) + &reasons(view)
+}
+
+fn reasons(view: &View) -> String {
+    let told = |lane: &Lane| {
+        let last = lane.last_failure.as_ref()?;
+        last.reason.as_ref()?;
+        Some(format!(
+            "{}: {}\n",
+            lane.name,
+            last.told(&ago(last.at, view.now))
+        ))
+    };
+    let lines: String = view.lanes().iter().filter_map(told).collect();
+    let seen = |char: char| {
+        if is_hidden(char) && char != '\n' {
+            '\u{FFFD}'
+        } else {
+            char
+        }
+    };
+    match lines.is_empty() {
+        true => lines,
+        false => format!("\n{}", lines.chars().map(seen).collect::<String>()),
+    }
 }
 
 /// The letters of a picture.

@@ -160,13 +160,18 @@ impl LaneWork {
     pub(super) fn log_outage(&mut self) {
         self.outage_told = true;
         let outage = self.judge.outage();
-        let code = outage.map(|outage| outage.code.to_string());
+        let code = outage.map(|outage| &outage.code);
         let said = if outage.is_some_and(Outage::refuses) {
             "the destination takes none of the events: the lane waits"
         } else {
             "the destination is down: the lane waits"
         };
-        tracing::warn!(outbound = self.tools.metrics.outbound(), code, "{said}");
+        tracing::warn!(
+            outbound = self.tools.metrics.outbound(),
+            code = code.map(Code::as_str),
+            reason = code.and_then(Code::reason),
+            "{said}"
+        );
     }
 
     pub(super) fn release(&mut self, seqs: Vec<u64>) {

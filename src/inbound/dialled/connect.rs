@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use faceway_core::Private;
-use faceway_tls::ClientTls;
+use faceway_tls::{ClientTls, Keys};
 use futures_util::SinkExt as _;
 use http::Uri;
 use rustls::pki_types::ServerName;
@@ -35,6 +35,7 @@ pub(crate) struct Target {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    keys: Keys,
     config: WebSocketConfig,
 }
 
@@ -86,6 +87,7 @@ impl Target {
             port: plain.port_u16().unwrap_or(if encrypted { 443 } else { 80 }),
             host,
             tls: connector.transpose()?,
+            keys: tls.keys(),
             config: WebSocketConfig::default()
                 .read_buffer_size(READ_BUFFER_BYTES)
                 .write_buffer_size(0)
@@ -100,14 +102,17 @@ impl Target {
         let wire = self.wire().await?;
         // Revealed to be sent to the source that its parameters are for.
         let request = self.uri.reveal().clone().into_client_request();
-        let request = request.map_err(|error| why(&error))?;
+        let request = request.map_err(|error| why(&error, self.keys))?;
         let shaken = tokio_tungstenite::client_async_with_config(request, wire, Some(self.config));
-        let (mut socket, _) = shaken.await.map_err(|error| refused(&error))?;
+        let (mut socket, _) = shaken.await.map_err(|error| refused(&error, self.keys))?;
         for message in greeting {
             let sent = socket.feed(Message::text(message.as_str())).await;
-            sent.map_err(|error| why(&error))?;
+            sent.map_err(|error| why(&error, self.keys))?;
         }
-        socket.flush().await.map_err(|error| why(&error))?;
+        socket
+            .flush()
+            .await
+            .map_err(|error| why(&error, self.keys))?;
         Ok(socket)
     }
 
@@ -122,12 +127,10 @@ impl Target {
             None => Box::new(tcp),
             Some((connector, name)) => match connector.connect(name.clone(), tcp).await {
                 Ok(encrypted) => Box::new(encrypted),
-                Err(error) => {
-                    return Err(format!(
-                        "no TLS with it: {error}; an own authority, or the source's own certificate, is named by `tls = {{ ca \
-                         = … }}`"
-                    ));
+                Err(error) if faceway_tls::why(&error, self.keys).is_some() => {
+                    return Err(why(&error, self.keys));
                 }
+                Err(error) => return Err(format!("no TLS with it: {error}")),
             },
         };
         Ok(Wire {
@@ -162,7 +165,7 @@ fn with_query(url: &str, query: &[(String, Private<String>)]) -> anyhow::Result<
 }
 
 /// Why the source does not want to speak websocket with us.
-fn refused(error: &Error) -> String {
+fn refused(error: &Error, keys: Keys) -> String {
     match error {
         Error::Http(response) => {
             let status = response.status().as_u16();
@@ -173,7 +176,9 @@ fn refused(error: &Error) -> String {
             };
             format!("it answers {status}: {hint}")
         }
-        error => format!("no websocket with it: {}", why(error)),
+        // A server of TLS 1.3 refuses a client's certificate only here.
+        error if faceway_tls::why(error, keys).is_some() => why(error, keys),
+        error => format!("no websocket with it: {}", why(error, keys)),
     }
 }
 

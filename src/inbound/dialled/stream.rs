@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use faceway_tls::Keys;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -194,6 +195,6 @@ fn ended(error: &Error) -> Ended {
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             Ended::Broken("it ended without a word".into())
         }
-        error => Ended::Broken(crate::inbound::converse::why(error)),
+        error => Ended::Broken(crate::inbound::converse::why(error, Keys::usual(false))),
     }
 }

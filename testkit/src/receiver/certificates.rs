@@ -44,9 +44,33 @@ impl Authority {
         self.0.pem()
     }
 
+    /// A certificate that has signed itself, as an authority, which `openssl req -x509` makes.
+    pub fn self_signed(name: &str) -> Issued {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Issued {
+            certificate: params.self_signed(&key).expect("a certificate").pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
     /// A certificate for `name`: a host name or an address.
     pub fn issue(&self, name: &str) -> Issued {
+        self.issue_with(name, |_| {})
+    }
+
+    /// The same, valid from one day to another: year, month, day.
+    pub fn issue_between(&self, name: &str, from: (i32, u8, u8), until: (i32, u8, u8)) -> Issued {
+        self.issue_with(name, |params| {
+            params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
+            params.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
+        })
+    }
+
+    fn issue_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        change(&mut params);
         // Without a subject of its own it has its issuer's, and Erlang takes it for one that has signed itself.
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key");

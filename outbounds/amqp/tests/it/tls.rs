@@ -41,7 +41,10 @@ async fn an_own_ca_and_a_client_certificate() {
     assert_eq!(broker.drain("tls").await.len(), 2);
 
     let stranger = amqp(&secured(&broker, &Authority::new(), Some(&identity)));
-    assert_eq!(deliver(&stranger, "three").await, outage("tls"));
+    let verdict = deliver(&stranger, "three").await;
+    assert_eq!(verdict, outage("tls"));
+    let told = "nobody in `tls.ca` vouches for its certificate";
+    assert_eq!(reason(&verdict), told);
     let nobody = amqp(&secured(&broker, &authority, None));
     let verdict = deliver(&nobody, "four").await;
     // In TLS 1.3 the client hears of it only with the first answer that it reads.
@@ -55,10 +58,22 @@ async fn an_own_ca_and_a_client_certificate() {
         .contains(&verdict),
         "{verdict:?}"
     );
+    let asked = "it asks for a client certificate, and `tls.cert` is not configured";
+    if verdict == outage("tls") {
+        assert!(reason(&verdict).contains(asked), "{verdict:?}");
+    }
     let mut plain = secured(&broker, &authority, Some(&identity));
     plain.url = format!("amqps://{}/%2f", broker.address());
     assert_eq!(deliver(&amqp(&plain), "five").await, outage("tls"));
     assert_eq!(broker.drain("tls").await.len(), 0);
+}
+
+/// Why there was no TLS, as the operator is told.
+fn reason(verdict: &faceway_core::Verdict) -> &str {
+    match verdict {
+        faceway_core::Verdict::Retry { code, .. } => code.reason().unwrap_or_default(),
+        _ => "",
+    }
 }
 
 #[test]

@@ -55,7 +55,18 @@ async fn a_certificate_for_another_name_is_not_trusted() {
     };
     let broker = Mosquitto::start(options).await;
     let mqtt = mqtt(secured(&broker, &authority, None));
-    assert_eq!(deliver(&mqtt, "one").await, outage("tls"));
+    let verdict = deliver(&mqtt, "one").await;
+    assert_eq!(verdict, outage("tls"));
+    let told = "it is for broker.example, and `url` says 127.0.0.1";
+    assert!(reason(&verdict).contains(told), "{verdict:?}");
+}
+
+/// Why there was no TLS, as the operator is told.
+fn reason(verdict: &faceway_core::Verdict) -> &str {
+    match verdict {
+        faceway_core::Verdict::Retry { code, .. } => code.reason().unwrap_or_default(),
+        _ => "",
+    }
 }
 
 #[tokio::test]
@@ -73,7 +84,13 @@ async fn a_client_certificate_is_shown() {
     let stranger = Authority::new().issue("gateway.example");
     for identity in [None, Some(&stranger)] {
         let unknown = mqtt(secured(&broker, &authority, identity));
-        assert_eq!(deliver(&unknown, "one").await, outage("tls"));
+        let verdict = deliver(&unknown, "one").await;
+        assert_eq!(verdict, outage("tls"));
+        let told = match identity {
+            None => "it asks for a client certificate, and `tls.cert` is not configured",
+            Some(_) => "it does not accept the client certificate in `tls.cert`",
+        };
+        assert!(reason(&verdict).starts_with(told), "{verdict:?}");
     }
 }
 

@@ -47,7 +47,34 @@ async fn a_certificate_for_another_name_is_not_trusted() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(&authority.issue("erp.example"), None).await;
     let webhook = webhook(secured(&receiver, Some(&authority), None));
-    assert_eq!(deliver(&webhook, "one").await, outage("tls"));
+    let verdict = deliver(&webhook, "one").await;
+    assert_eq!(verdict, outage("tls"));
+    let told = "it is for erp.example, and `url` says 127.0.0.1";
+    assert!(reason(&verdict).contains(told), "{verdict:?}");
+}
+
+/// A proxy and the endpoint behind it are two others, and only one of them is to be put right.
+#[tokio::test]
+async fn a_proxy_that_is_not_trusted_is_told_from_the_endpoint() {
+    let authority = Authority::new();
+    let receiver = Receiver::start_tls(&authority.issue("proxy.example"), None).await;
+    for url in ["https://erp.example/faces", "http://erp.example/faces"] {
+        let mut settings = secured(&receiver, Some(&authority), None);
+        settings.proxy = Some(receiver.url().replace("/faces", ""));
+        settings.url = url.to_owned();
+        let verdict = deliver(&webhook(settings), "one").await;
+        assert_eq!(verdict, outage("tls"), "{url}");
+        let told = "of the proxy: its certificate is not for this name: it is for proxy.example, and `proxy` says 127.0.0.1";
+        assert_eq!(reason(&verdict), told, "{url}");
+    }
+}
+
+/// Why there was no TLS, as the operator is told.
+fn reason(verdict: &faceway_core::Verdict) -> &str {
+    match verdict {
+        faceway_core::Verdict::Retry { code, .. } => code.reason().unwrap_or_default(),
+        _ => "",
+    }
 }
 
 #[tokio::test]
@@ -58,17 +85,20 @@ async fn a_client_certificate_is_shown() {
     let known = webhook(secured(&receiver, Some(&authority), Some(&identity)));
     assert_eq!(deliver(&known, "one").await, delivered(200));
     let unknown = webhook(secured(&receiver, Some(&authority), None));
-    assert_eq!(deliver(&unknown, "one").await, outage("tls"));
+    let verdict = deliver(&unknown, "one").await;
+    assert_eq!(verdict, outage("tls"));
+    let told = "it asks for a client certificate, and `tls.cert` is not configured";
+    assert_eq!(reason(&verdict), told);
 }
 
 #[tokio::test]
 async fn plain_http_behind_https_is_named_so() {
     let receiver = Receiver::start().await;
     let url = receiver.url().replace("http:", "https:");
-    assert_eq!(
-        deliver(&webhook(settings(&url)), "one").await,
-        outage("tls")
-    );
+    let verdict = deliver(&webhook(settings(&url)), "one").await;
+    assert_eq!(verdict, outage("tls"));
+    let told = "what answers there is not TLS: check the port in `url`";
+    assert_eq!(reason(&verdict), told);
 }
 
 #[test]

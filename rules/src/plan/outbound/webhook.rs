@@ -76,13 +76,17 @@ pub(super) fn read(table: &Table<'_>, projection: &Projection) -> WebhookPlan {
     if let Some(node) = table.get("url") {
         warn_of_secret(table.reporter(), node, &url);
     }
+    let proxy = proxy(table);
+    // What is between us and an encrypted proxy is TLS as well.
+    let dialled = proxy.as_ref().map(|proxy| &proxy.url);
+    let dialled = dialled.filter(|proxy| proxy.starts_with("https://"));
     WebhookPlan {
-        tls: common::tls(table, &url, ("http", "https")),
+        tls: common::tls(table, dialled.unwrap_or(&url), ("http", "https")),
         url,
         sign,
         headers: headers::of_webhook(table, projection),
         gzip: table.bool("gzip").unwrap_or(false),
-        proxy: proxy(table),
+        proxy,
     }
 }
 

@@ -60,7 +60,18 @@ fn of_lane(view: &View, lane: &api::Lane) -> [String; 4] {
         Some(last) => format!("last failure: {}, {}", last.code, ago(last.at, now)),
         None => "no failure since the start".into(),
     };
-    [first, second, failed, given_up]
+    let reason = lane.last_failure.as_ref();
+    match reason.and_then(|last| last.reason.clone()) {
+        // It has a line of its own, as it is long.
+        Some(reason) => {
+            let rest = [second, given_up]
+                .into_iter()
+                .filter(|text| !text.is_empty());
+            let rest: Vec<_> = rest.collect();
+            [first, rest.join("; "), failed, reason]
+        }
+        None => [first, second, failed, given_up],
+    }
 }
 
 fn of_inbound(view: &View, inbound: &api::Inbound) -> [String; 4] {

@@ -94,6 +94,7 @@ fn erp() -> Lane {
         last_failure: Some(Failure {
             at: before(20),
             code: "refused".into(),
+            reason: None,
         }),
         ..lane("erp", "waiting")
     }
@@ -222,6 +223,30 @@ fn plain_text_has_every_row_and_no_keys() {
     let shown = plain(&busy(), 110);
     golden("plain", &shown);
     assert!(shown.contains("old-erp") && !shown.contains("quit"));
+}
+
+#[test]
+fn why_there_is_no_tls_stands_beside_the_code() {
+    let mut untrusted = sample(4);
+    let reason = "its certificate expired on 2021-01-01\u{1b}";
+    for lane in &mut untrusted.overview.lanes {
+        if let Some(last) = &mut lane.last_failure {
+            (last.code, last.reason) = ("tls".into(), Some(reason.into()));
+        }
+    }
+    let mut view = busy();
+    view.heard(Ok(untrusted), now());
+    let shown = plain(&view, 110);
+    let told = "\nerp: tls, 20s ago: its certificate expired on 2021-01-01\u{FFFD}\n";
+    assert!(shown.contains(told), "{shown}");
+    // The chosen one.
+    view.press(ratatui::crossterm::event::KeyCode::Tab.into());
+    let shown = picture(&view, 80, 24);
+    assert!(
+        shown.contains("\nits certificate expired on 2021-01-01"),
+        "{shown}"
+    );
+    assert!(shown.contains("12 events given up"), "{shown}");
 }
 
 #[test]

@@ -223,7 +223,8 @@ async fn pictures_that_are_needed_stay_until_the_spool_is_full() {
 
 /// Appends small events until something holds. Age is looked after once a second.
 async fn until(spool: &DiskSpool, lane: Lane, first: u64, holds: impl AsyncFn() -> bool) -> u64 {
-    let patience = Duration::from_secs(30);
+    // Each turn waits for the disk, and some of what is waited for comes with its thousandth.
+    let patience = Duration::from_secs(180);
     let mut n = first;
     let tried = tokio::time::timeout(patience, async {
         while !holds().await {

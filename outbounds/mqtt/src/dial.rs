@@ -49,7 +49,7 @@ pub(crate) struct Connection {
 }
 
 /// Why there is none: a word, and what the operator can do, where he can.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct NoConnection {
     pub(crate) word: &'static str,
     pub(crate) advice: Option<&'static str>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use crate::dial::NoConnection;
+use crate::dial::{NoConnection, failed};
 use crate::hints::Hints;
 use crate::opening::Opening;
 use crate::own::OwnMessages;

@@ -60,7 +60,7 @@ async fn a_proxy_that_is_not_trusted_is_told_from_the_endpoint() {
     let receiver = Receiver::start_tls(&authority.issue("proxy.example"), None).await;
     for url in ["https://erp.example/faces", "http://erp.example/faces"] {
         let mut settings = secured(&receiver, Some(&authority), None);
-        settings.proxy = Some(receiver.url().replace("/faces", ""));
+        settings.proxy = Some(receiver.url().replace("/faces", "").into());
         settings.url = url.to_owned();
         let verdict = deliver(&webhook(settings), "one").await;
         assert_eq!(verdict, outage("tls"), "{url}");

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use faceway_core::{Adapter, Private, Step, Subscription};
 use faceway_rules::read::Document;
-use faceway_rules::{Diagnostics, Images, InboundPlan, OutboundPlan, Routes};
+use faceway_rules::{Diagnostics, Images, InboundPlan, OutboundPlan, Protocol, Routes};
 
 use super::{ConfigError, GatewayConfig};
 use crate::inbound::address;
@@ -18,6 +18,7 @@ pub fn together(config: &GatewayConfig, routes: &Routes) -> Result<Diagnostics, 
     let document = routes.document();
     check_terminals(config, routes, &document);
     warn_of_links(config, routes, &document);
+    warn_of_loops(config, routes, &document);
     let (errors, warnings) = document.finish();
     if errors.is_empty() {
         Ok(warnings)
@@ -79,6 +80,53 @@ fn warn_of_links(config: &GatewayConfig, routes: &Routes, document: &Document) {
     }
 }
 
+/// A webhook that posts to an inbound of the same gateway: each event would come back as something that cannot be read, or
+/// as another event, which is posted again.
+fn warn_of_loops(config: &GatewayConfig, routes: &Routes, document: &Document) {
+    let paths: Vec<_> = routes
+        .inbounds
+        .iter()
+        .filter_map(|plan| plan.path.as_deref())
+        .collect();
+    for plan in &routes.outbounds {
+        let url = match &plan.protocol {
+            Protocol::Webhook(webhook) => &webhook.url,
+            _ => continue,
+        };
+        if leads_here(config, url).is_some_and(|path| paths.contains(&&*path)) {
+            let key = ["outbound", plan.protocol.name(), &plan.name, "url"];
+            let message =
+                "events that are posted there come in again: it is an inbound of this gateway";
+            let help = "write the address of the program that is to get them";
+            let reporter = document.reporter();
+            reporter.warning(document.place(&key), message, help);
+        }
+    }
+}
+
+/// The path of a URL that leads to this gateway, as far as the files can tell.
+fn leads_here(config: &GatewayConfig, url: &str) -> Option<String> {
+    let of = |url: &str| {
+        let uri = url.parse::<http::Uri>().ok()?;
+        let port = uri.port_u16();
+        let port = port.unwrap_or(if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        });
+        Some((
+            uri.host()?.to_ascii_lowercase(),
+            port,
+            uri.path().to_owned(),
+        ))
+    };
+    let (host, port, path) = of(url)?;
+    let here = of(&config.listen.public_url).map(|(host, port, _)| (host, port));
+    let is_here = is_local(url) && port == config.listen.devices.port()
+        || here.is_some_and(|here| here == (host, port));
+    is_here.then_some(path)
+}
+
 /// Whether a URL leads to the machine on which it is followed.
 fn is_local(url: &str) -> bool {
     let host = url.parse::<http::Uri>().ok();
@@ -126,6 +174,34 @@ mod tests {
         match together(&config, &routes) {
             Ok(warnings) => (String::new(), warnings.to_string()),
             Err(errors) => (errors.to_string(), String::new()),
+        }
+    }
+
+    #[test]
+    fn a_webhook_to_an_inbound_of_this_gateway_is_warned_of() {
+        let to = |url: &str| {
+            let routes = format!(
+                "[inbound.nebula.lobby]\n[outbound.webhook.erp]\nurl = \"{url}\"\n[[route]]\nname = \"all\"\nto = [\"erp\"]\n"
+            );
+            told(
+                &routes,
+                "[listen]\ndevices = \"0.0.0.0:8088\"\npublic_url = \"http://gateway:8080\"\n",
+            )
+            .1
+        };
+        for url in [
+            "http://127.0.0.1:8088/in/lobby",
+            "http://localhost:8088/in/lobby?token=t",
+            "http://Gateway:8080/in/lobby",
+        ] {
+            assert!(to(url).contains("routes.toml:3:1"), "{url}: {}", to(url));
+        }
+        for url in [
+            "http://127.0.0.1:8089/in/lobby",
+            "http://127.0.0.1:8088/in/gate",
+            "http://erp:8088/in/lobby",
+        ] {
+            assert_eq!(to(url), "", "{url}");
         }
     }
 

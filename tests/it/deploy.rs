@@ -108,3 +108,20 @@ fn what_is_shipped_is_built_for_that_and_says_of_what() {
     let assets = manifest["package"]["metadata"]["deb"]["assets"].to_string();
     assert!(assets.contains("target/package/faceway.cdx.json"));
 }
+
+/// Cargo reads every member of the workspace, whatever is built.
+#[test]
+fn the_build_of_the_image_has_every_crate() {
+    let manifest: toml::Table = text_of("Cargo.toml").parse().unwrap();
+    let ignored = text_of(".dockerignore");
+    for member in manifest["workspace"]["members"].as_array().unwrap() {
+        let member = member.as_str().unwrap();
+        let room = member.split('/').next().unwrap();
+        let has = |line: String| ignored.lines().any(|ignored| ignored == line);
+        let partly = has(format!("{room}/*")) && !has(format!("!{member}"));
+        assert!(
+            !has(room.into()) && !partly,
+            "write `!{member}` into .dockerignore"
+        );
+    }
+}

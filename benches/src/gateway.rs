@@ -193,7 +193,8 @@ pub(crate) fn binary(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         let mut build = Command::new(cargo);
         build.args([
             "build",
-            "--release",
+            "--profile",
+            "dist",
             "--locked",
             "--package",
             "faceway",
@@ -202,8 +203,11 @@ pub(crate) fn binary(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         ]);
         ensure!(build.status()?.success(), "the gateway could not be built");
     }
-    // A debug build of this program measures the release build of the gateway all the same.
-    let built = [dir.join("faceway"), dir.join("../release/faceway")];
-    let release = built.into_iter().rev().find(|path| path.exists());
-    release.context("there is no target/release/faceway; name one with --faceway")
+    // Whatever this program is built for, it measures the gateway as it is shipped.
+    let shipped = dir.join("../dist/faceway");
+    ensure!(
+        shipped.exists(),
+        "there is no target/dist/faceway; name one with --faceway"
+    );
+    Ok(shipped)
 }

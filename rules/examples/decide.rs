@@ -1,4 +1,4 @@
-//! How long ten routes take for one event: `cargo run --release -p faceway-rules --example decide`.
+//! How long ten routes take for one event: `cargo run --profile dist -p faceway-rules --example decide`.
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
 use std::hint::black_box;

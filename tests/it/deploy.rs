@@ -80,3 +80,70 @@ fn every_secret_of_the_stack_is_in_the_example() {
     }
     assert!(found > 5, "the test looks at the wrong place");
 }
+
+/// A label of the image, with the defaults of its arguments put in.
+fn label(name: &str) -> String {
+    let dockerfile = text_of("Dockerfile");
+    let line = format!("org.opencontainers.image.{name}=\"");
+    let value = dockerfile.split(&line).nth(1).expect(name);
+    let value = value.split('"').next().unwrap();
+    match value.strip_prefix('$') {
+        Some(argument) => {
+            let line = format!("\nARG {argument}=");
+            let default = dockerfile.split(&line).nth(1).expect(argument);
+            default.lines().next().unwrap().to_owned()
+        }
+        None => value.to_owned(),
+    }
+}
+
+#[test]
+fn the_image_says_what_it_is() {
+    assert_eq!(label("title"), "Faceway");
+    assert_eq!(label("description"), env!("CARGO_PKG_DESCRIPTION"));
+    assert_eq!(label("licenses"), "Apache-2.0");
+    assert_eq!(label("version"), env!("CARGO_PKG_VERSION"));
+    let base = label("base.name");
+    let (_, base) = base.rsplit_once('/').unwrap();
+    assert!(text_of("Dockerfile").contains(&format!("\nFROM {base}\n")));
+    // Who builds it for others knows them.
+    assert_eq!(
+        (label("revision"), label("source")),
+        (String::new(), String::new())
+    );
+}
+
+#[test]
+fn what_is_shipped_is_built_for_that_and_says_of_what() {
+    let manifest: toml::Table = text_of("Cargo.toml").parse().unwrap();
+    let dist = &manifest["profile"]["dist"];
+    assert_eq!(dist["lto"].as_str(), Some("thin"));
+    assert_eq!(dist["strip"].as_bool(), Some(true));
+    let (image, package) = (text_of("Dockerfile"), text_of("deploy/build-deb"));
+    assert!(image.contains("\nARG PROFILE=dist\n"));
+    assert!(package.contains("cargo build --profile dist --locked"));
+    assert!(package.contains("cargo deb --profile dist "));
+    for script in [&image, &package] {
+        assert!(script.contains("-p faceway-sbom >"));
+        assert!(script.contains("faceway.cdx.json"));
+    }
+    let assets = manifest["package"]["metadata"]["deb"]["assets"].to_string();
+    assert!(assets.contains("target/package/faceway.cdx.json"));
+}
+
+/// Cargo reads every member of the workspace, whatever is built.
+#[test]
+fn the_build_of_the_image_has_every_crate() {
+    let manifest: toml::Table = text_of("Cargo.toml").parse().unwrap();
+    let ignored = text_of(".dockerignore");
+    for member in manifest["workspace"]["members"].as_array().unwrap() {
+        let member = member.as_str().unwrap();
+        let room = member.split('/').next().unwrap();
+        let has = |line: String| ignored.lines().any(|ignored| ignored == line);
+        let partly = has(format!("{room}/*")) && !has(format!("!{member}"));
+        assert!(
+            !has(room.into()) && !partly,
+            "write `!{member}` into .dockerignore"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! How fast events are kept, beside a bare log that appends a group and syncs it.
 //!
-//! `cargo run --release -p faceway-spool-disk --example ingest -- [SECONDS] [BYTES] [PRODUCERS] [DIR] [LANES] [PICTURE_BYTES]`
+//! `cargo run --profile dist -p faceway-spool-disk --example ingest -- [SECONDS] [BYTES] [PRODUCERS] [DIR] [LANES] [PICTURE_BYTES]`
 //!
 //! Both run in alternation in the same directory; read the ratio. A producer waits for its answer before it sends
 //! again. CPU is that of the whole process, producers included.

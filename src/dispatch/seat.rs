@@ -82,10 +82,13 @@ impl Seat {
                 Ended::Stopped => break,
                 Ended::Changed(target) => self.deliver_to(target).await,
                 Ended::Broken => self.begin_anew().await,
-                Ended::Left => match self.asked_back().await {
-                    Some(target) => self.deliver_to(target).await,
-                    None => break,
-                },
+                Ended::Left => {
+                    self.target.outbound.retire().await;
+                    match self.asked_back().await {
+                        Some(target) => self.deliver_to(target).await,
+                        None => break,
+                    }
+                }
             }
         }
         self.target.outbound.close().await;

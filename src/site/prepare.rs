@@ -131,7 +131,9 @@ impl Site {
         if self.outbounds.iter().any(same) {
             return Ok(Change::Stays);
         }
-        let outbound = open::outbound(plan, &self.base.gateway_id, &self.base.clock)?;
+        let base = &self.base;
+        let public_url = &base.config.listen.public_url;
+        let outbound = open::outbound(plan, &base.gateway_id, public_url, &base.clock)?;
         Ok(match self.dispatch.has(&plan.name) {
             true => Change::Delivers(outbound),
             false => Change::Begins(outbound, None),

@@ -41,8 +41,6 @@ pub(crate) enum Purpose {
 pub(crate) enum Own {
     /// `online` or `offline`.
     Status,
-    /// To Home Assistant.
-    Announcement,
 }
 
 impl Purpose {

@@ -12,9 +12,9 @@
 //! and a new connection begins with nothing, in a clean session.
 
 mod dial;
-mod discovery;
 mod failure;
 mod flights;
+mod home;
 mod keeper;
 mod own;
 mod packet;
@@ -36,6 +36,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::flights::Reply;
+use crate::home::{Frame, Home};
 use crate::packet::Publication;
 use crate::plan::Plan;
 use crate::session::Job;
@@ -52,6 +53,7 @@ pub struct Mqtt {
     /// A place for each message that is handed over and not settled.
     places: Arc<Semaphore>,
     keeper: OnceLock<Keeper>,
+    home: Home,
     closing: watch::Sender<bool>,
 }
 
@@ -68,8 +70,14 @@ impl Mqtt {
     /// # Errors
     /// When a setting cannot mean anything: the error names its key and what to write instead.
     pub fn new(settings: MqttSettings) -> Result<Self, SettingsError> {
+        let no_picture = settings.no_picture.clone();
         let plan = Arc::new(Plan::new(settings)?);
+        let frame = Frame {
+            mark: plan.hello.client_id.clone(),
+            availability: plan.status_topic.clone(),
+        };
         Ok(Self {
+            home: Home::new(&plan, plan.home_assistant, frame, no_picture),
             places: Arc::new(Semaphore::new(plan.window)),
             plan,
             keeper: OnceLock::new(),
@@ -81,6 +89,7 @@ impl Mqtt {
     /// does the same. Call it inside a tokio runtime.
     pub fn start(&self) {
         self.keeper();
+        self.home.start();
     }
 
     fn keeper(&self) -> &Keeper {
@@ -102,7 +111,9 @@ impl Mqtt {
         match self.publication(message) {
             Err(word) => verdict::buried(word),
             Ok(publication) => {
-                let handed = self.hand_over(publication, message, deadline);
+                let device = message.device;
+                self.home.introduce(device, &publication, deadline).await;
+                let handed = self.hand_over(publication, deadline);
                 match timeout_at(deadline, handed).await {
                     Ok(verdict) => verdict,
                     Err(_) => verdict::outage("timeout"),
@@ -114,7 +125,6 @@ impl Mqtt {
     async fn hand_over(
         &self,
         publication: Publication,
-        message: &Message,
         deadline: Instant,
     ) -> Verdict {
         let closed = || verdict::outage("closed");
@@ -124,7 +134,6 @@ impl Mqtt {
         let (sender, verdict) = oneshot::channel();
         let job = Job {
             publication,
-            device: message.device,
             reply: Reply {
                 sender,
                 _place: place,
@@ -182,16 +191,23 @@ fn sendable(text: &str) -> String {
 impl Outbound for Mqtt {
     fn open(&self) {
         self.start();
+        self.home.tidy();
     }
 
     fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict> {
         Box::pin(self.attempt(message))
     }
 
+    /// Takes back what was announced to Home Assistant.
+    fn retire(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.home.retire())
+    }
+
     /// Publishes `offline`, says goodbye to the broker, and ends what is still on its way.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.closing.send_replace(true);
+            self.home.close().await;
             if let Some(keeper) = self.keeper.get() {
                 let mut task = keeper.task.lock().await;
                 if !task.is_finished() {

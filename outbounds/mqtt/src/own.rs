@@ -1,11 +1,9 @@
-//! What we publish besides the messages: the status, and announcements to Home Assistant.
+//! What we publish besides the messages on their connection: the status.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faceway_core::DeviceKey;
 
-use crate::discovery::Discovery;
 use crate::flights::Own;
 use crate::packet::Publication;
 use crate::plan::Plan;
@@ -20,26 +18,15 @@ pub(crate) const OFFLINE: &str = "offline";
 pub(crate) struct OwnMessages {
     plan: Arc<Plan>,
     status: bool,
-    discovery: Option<Discovery>,
 }
 
 impl OwnMessages {
     pub(crate) fn new(plan: Arc<Plan>) -> Self {
-        let discovery = plan
-            .home_assistant
-            .then(|| Discovery::new(plan.status_topic.clone()));
-        Self {
-            status: true,
-            discovery,
-            plan,
-        }
+        Self { status: true, plan }
     }
 
     /// What a new connection begins with.
-    pub(crate) fn greeting(&mut self) -> Option<(Own, Publication)> {
-        if let Some(discovery) = &mut self.discovery {
-            discovery.forget();
-        }
+    pub(crate) fn greeting(&self) -> Option<(Own, Publication)> {
         self.state(ONLINE)
     }
 
@@ -48,41 +35,18 @@ impl OwnMessages {
         self.state(OFFLINE)
     }
 
-    /// What goes before a message of `device`.
-    pub(crate) fn announce(
-        &mut self,
-        device: DeviceKey,
-        publication: &Publication,
-    ) -> Vec<(Own, Publication)> {
-        let Some(discovery) = &mut self.discovery else {
-            return Vec::new();
-        };
-        let announcements = discovery.announce(device, publication).into_iter();
-        announcements.map(|one| (Own::Announcement, one)).collect()
-    }
-
     /// The broker does not take such messages.
     pub(crate) fn refused(&mut self, own: Own) {
-        let (host, first) = (&self.plan.address.host, self.is_tried(own));
         match own {
-            Own::Status => self.status = false,
-            Own::Announcement => self.discovery = None,
-        }
-        if first {
-            let advice = match own {
-                Own::Status => "the status: allow the user to publish to `status_topic`",
-                Own::Announcement => {
-                    "announcements to Home Assistant: allow the user to publish to homeassistant/#"
-                }
-            };
-            tracing::warn!(host, "the MQTT broker does not take {advice}, and restart");
-        }
-    }
-
-    fn is_tried(&self, own: Own) -> bool {
-        match own {
-            Own::Status => self.status,
-            Own::Announcement => self.discovery.is_some(),
+            Own::Status if self.status => {
+                let host = &self.plan.address.host;
+                tracing::warn!(
+                    host,
+                    "the MQTT broker does not take the status: allow the user to publish to `status_topic`, and restart"
+                );
+                self.status = false;
+            }
+            Own::Status => {}
         }
     }
 

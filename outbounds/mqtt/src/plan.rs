@@ -73,6 +73,31 @@ impl Plan {
         })
     }
 
+    /// Of another connection of the same outbound, on which nothing but messages of our own is said.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        Self {
+            address: self.address.clone(),
+            tls: self.tls.clone(),
+            protocol: self.protocol,
+            hello: Hello {
+                client_id: format!("{}-{name}", self.hello.client_id),
+                username: self.hello.username.clone(),
+                password: self.hello.password.clone(),
+                keep_alive_s: self.hello.keep_alive_s,
+                will: None,
+            },
+            qos: self.own_qos(),
+            retain: false,
+            payload_bytes_max: self.payload_bytes_max,
+            expiry_s: None,
+            keep_alive: self.keep_alive,
+            timeout: self.timeout,
+            window: self.window,
+            status_topic: None,
+            home_assistant: false,
+        }
+    }
+
     /// The QoS of messages of our own.
     pub(crate) fn own_qos(&self) -> u8 {
         self.qos.min(1)

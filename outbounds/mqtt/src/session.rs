@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io;
 
 use bytes::BytesMut;
-use faceway_core::DeviceKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
@@ -20,7 +19,6 @@ use crate::verdict;
 /// A delivery on its way to the broker.
 pub(crate) struct Job {
     pub(crate) publication: Publication,
-    pub(crate) device: DeviceKey,
     pub(crate) reply: Reply,
     /// When it ends by itself.
     pub(crate) deadline: Instant,
@@ -193,10 +191,7 @@ impl<'a> Session<'a> {
         overdue.map_or(self.ping_at, |overdue| overdue.min(self.ping_at))
     }
 
-    /// What Home Assistant must know of a device goes before its first message.
     fn enqueue(&mut self, job: Job) {
-        let announcements = self.own.announce(job.device, &job.publication);
-        self.queue.extend(announcements.into_iter().map(Next::Own));
         self.queue.push_back(Next::Job(job));
     }
 
@@ -293,7 +288,10 @@ impl<'a> Session<'a> {
                 return Err(Lost { word, blame });
             }
             Incoming::Welcome(_) | Incoming::Refused(_) => return Err(lost("malformed")),
-            Incoming::Other => Confirmed::Nothing,
+            // Nothing is subscribed to here.
+            Incoming::Subscribed(_) | Incoming::Published(..) | Incoming::Other => {
+                Confirmed::Nothing
+            }
         };
         match confirmed {
             Confirmed::Delivery => self.delivered = true,

@@ -41,6 +41,9 @@ pub struct MqttSettings {
     pub status_topic: Option<String>,
     /// Whether devices are announced to Home Assistant.
     pub home_assistant: bool,
+    /// A link to a picture that stands for none. Home Assistant shows it beside a person without a picture; without this
+    /// link the last picture stays.
+    pub no_picture: Option<String>,
 }
 
 /// Where the broker is.
@@ -174,6 +177,7 @@ mod tests {
             window: 4,
             status_topic: None,
             home_assistant: false,
+            no_picture: None,
         }
     }
 

@@ -1,0 +1,129 @@
+//! Keeps the connection, and notices a broker that does not want it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::dial::{Connection, NoConnection, dial, failed};
+use crate::plan::Plan;
+
+use super::link::{End, Link};
+use super::{Order, Phase, Shared};
+
+/// The first pause before the broker is dialled again.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The longest after a failure that may pass.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// After the broker has refused.
+const PAUSE_REFUSED: Duration = Duration::from_secs(600);
+/// A connection that ended sooner was ended by what we said on it.
+const SHORT: Duration = Duration::from_secs(10);
+/// So many such connections in a row are no coincidence. Where a broker lets each user in only once, two connections throw
+/// each other out, and deliveries would suffer for ever.
+const SHORT_MAX: u32 = 3;
+
+/// Why there is no connection now, and whether that is the broker's decision.
+struct Failure {
+    word: &'static str,
+    refused: bool,
+}
+
+/// Until `stop` is true.
+pub(super) async fn keep(
+    plan: Arc<Plan>,
+    shared: Arc<Shared>,
+    mut orders: mpsc::Receiver<Order>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let (mut pause, mut short, mut warned) = (PAUSE_MIN, 0, None);
+    let mut subscribes = true;
+    loop {
+        shared.phase.send_replace(Phase::Coming);
+        let attempt = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            attempt = attempt(&plan) => attempt,
+        };
+        let failure = match attempt {
+            Err(failure) => failure,
+            Ok(connection) => {
+                let began = Instant::now();
+                let link = Link::new(&plan, &shared, connection, subscribes);
+                let end = link.run(&mut orders, &mut stop).await;
+                let is_short = began.elapsed() < SHORT;
+                short = if is_short { short + 1 } else { 0 };
+                pause = if is_short { pause } else { PAUSE_MIN };
+                match end {
+                    End::Stopped => return,
+                    End::Refused(word) => Failure { word, refused: true },
+                    End::Lost { word, subscribing } => {
+                        // Some brokers end the connection at a subscription that they do not allow.
+                        subscribes &= !(subscribing && is_short);
+                        let refused = short >= SHORT_MAX;
+                        Failure { word, refused }
+                    }
+                }
+            }
+        };
+        // Nobody waits for them on another connection: what is true then is made anew.
+        while let Ok(order) = orders.try_recv() {
+            drop(order);
+        }
+        let refused = failure.refused;
+        if refused && warned.replace(failure.word) != Some(failure.word) {
+            tell(&plan, failure.word);
+        }
+        shared.phase.send_replace(match refused {
+            true => Phase::Refused,
+            false => Phase::Down,
+        });
+        let length = if refused { PAUSE_REFUSED } else { pause };
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            () = shared.wanted.notified(), if !refused => {}
+            () = sleep(jittered(length)) => pause = (pause * 2).min(PAUSE_MAX),
+        }
+    }
+}
+
+async fn attempt(plan: &Plan) -> Result<Connection, Failure> {
+    let dialled = match timeout(plan.timeout, dial(plan)).await {
+        Ok(dialled) => dialled,
+        Err(_) => Err(failed("timeout")),
+    };
+    let connection = dialled.map_err(|none: NoConnection| Failure {
+        word: none.word,
+        // The deliveries' own connection fails in the same way when the network is to blame.
+        refused: none.advice.is_some(),
+    })?;
+    if connection.welcome.no_retain {
+        return Err(Failure {
+            word: "retain",
+            refused: true,
+        });
+    }
+    Ok(connection)
+}
+
+fn tell(plan: &Plan, word: &'static str) {
+    let (host, client_id) = (&plan.address.host, &plan.hello.client_id);
+    tracing::warn!(
+        host,
+        client_id,
+        code = word,
+        "Home Assistant is told of no device, as the MQTT broker does not take it; events leave as before. Let this client id publish retained messages to homeassistant/# beside the one that delivers, or write `home_assistant = false`"
+    );
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error would say that nobody is there who could ask.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Half of it by chance, so that many gateways do not come back to a broker in step.
+fn jittered(pause: Duration) -> Duration {
+    pause / 2 + (pause / 2).mul_f64(rand::random::<f64>())
+}

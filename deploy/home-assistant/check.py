@@ -13,6 +13,7 @@ from parts import Broker, Gateway, Home, http, until
 HERE = Path(__file__).parent
 PLACEHOLDER = "0123456789abcdef0123456789abcdef"
 DEVICE = "SN-FRONT"
+OTHER = "SN-BACK"
 # Home Assistant has subscribed by then; Faceway waits 2 s.
 SOON = 10
 # Long enough for a false alarm to come.
@@ -55,21 +56,21 @@ class Check:
         self.gateway = Gateway(directory, program, self.broker)
         self.home = Home(directory, root)
 
-    def entity(self, kind):
+    def entity(self, kind, serial=DEVICE):
         """By the device, as the name of an entity is the user's."""
-        device = self.home.device(DEVICE)
+        device = self.home.device(serial)
         for one in self.home.ask("config/entity_registry/list"):
             if device and one["device_id"] == device["id"] and one["unique_id"].endswith(kind):
                 return one["entity_id"]
         return None
 
-    def attributes(self, kind):
-        entity = self.entity(kind)
+    def attributes(self, kind, serial=DEVICE):
+        entity = self.entity(kind, serial)
         state = entity and self.home.state(entity)
         return state["attributes"] if state and state["state"] not in ("unknown", "unavailable") else {}
 
-    def sees(self, name):
-        return lambda: self.attributes("_person").get("person") == name
+    def sees(self, name, serial=DEVICE):
+        return lambda: self.attributes("_person", serial).get("person") == name
 
     def shows(self, raw):
         return lambda: self.home.picture(self.entity("_picture")) == raw
@@ -91,7 +92,7 @@ class Check:
         self.gateway.face(DEVICE, "One", "blocklisted", picture(1))
         check("the first person at a new door is seen", self.sees("One"))
         check("... with the picture", self.shows(picture(1)))
-        self.gateway.face("SN-BACK", "Two")
+        self.gateway.face(OTHER, "Two")
         began = time.monotonic()
         self.gateway.face(DEVICE, "Three")
         check("a door that is known does not wait for a new one", self.sees("Three"))
@@ -167,11 +168,12 @@ class Check:
         check("... less than two seconds", time.monotonic() - pushed < 2)
 
     def deleted(self):
-        self.home.delete(self.home.device(DEVICE))
-        until("the device is deleted", lambda: self.home.device(DEVICE) is None)
+        # One without an automation: 2026.11 cannot delete a device with a trigger that an automation used when it started.
+        self.home.delete(self.home.device(OTHER))
+        until("the device is deleted", lambda: self.home.device(OTHER) is None)
         check("a deleted device is gone from the broker", lambda: len(self.broker.configurations()) == 1)
-        self.gateway.face(DEVICE, "Again", "blocklisted")
-        check("it comes back with its next person", self.sees("Again"))
+        self.gateway.face(OTHER, "Again")
+        check("it comes back with its next person", self.sees("Again", OTHER))
 
     def withdrawn(self):
         self.gateway.home_assistant = False

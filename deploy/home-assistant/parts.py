@@ -264,7 +264,12 @@ logger:
         until("Home Assistant has started", self.is_up, 900)
 
     def ask(self, command, **arguments):
-        """One command of the websocket API."""
+        """One command of the websocket API, which must be a success."""
+        said = self.asks(command, **arguments)
+        assert said["success"], said
+        return said["result"]
+
+    def asks(self, command, **arguments):
         line = websocket.create_connection(f"ws://127.0.0.1:{self.port}/api/websocket", timeout=60)
         try:
             line.recv()
@@ -272,11 +277,7 @@ logger:
             said = json.loads(line.recv())
             assert said["type"] == "auth_ok", said
             line.send(json.dumps({"id": 1, "type": command, **arguments}))
-            said = json.loads(line.recv())
-            if said.get("type") == "result" and said.get("result") is None:
-                return None
-            assert said.get("success"), said
-            return said["result"]
+            return json.loads(line.recv())
         finally:
             line.close()
 
@@ -306,6 +307,9 @@ logger:
 
     def delete(self, device):
         """As the button of the device's page does."""
+        if self.asks("config/device_registry/remove", device_id=device["id"])["success"]:
+            return
+        # Before 2026.10.
         entry = next(one["entry_id"] for one in self.ask("config_entries/get") if one["domain"] == "mqtt")
         self.ask("config/device_registry/remove_config_entry", device_id=device["id"], config_entry_id=entry)
 

@@ -122,11 +122,7 @@ impl Mqtt {
         }
     }
 
-    async fn hand_over(
-        &self,
-        publication: Publication,
-        deadline: Instant,
-    ) -> Verdict {
+    async fn hand_over(&self, publication: Publication, deadline: Instant) -> Verdict {
         let closed = || verdict::outage("closed");
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             return closed();

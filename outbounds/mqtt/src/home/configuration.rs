@@ -176,9 +176,7 @@ fn alarm(node: &str, facts: &Facts) -> Value {
 /// Several devices may share a topic, so the event says whose it is. What gives no text, Home Assistant passes over.
 fn is_ours(facts: &Facts, kind: &str) -> String {
     let id = Value::from(facts.id.as_str());
-    format!(
-        "value_json.kind == '{kind}' and value_json.get('device', {{}}).get('id') == {id}"
-    )
+    format!("value_json.kind == '{kind}' and value_json.get('device', {{}}).get('id') == {id}")
 }
 
 /// An alarm that is over must not be taken for a new one of its type.
@@ -299,7 +297,10 @@ mod tests {
     fn every_word_of_the_schema_is_announced() {
         let schema = faceway_core::schema::event();
         let words = |path: &str| -> Vec<String> {
-            let words = schema.pointer(path).and_then(enumerated).unwrap_or_default();
+            let words = schema
+                .pointer(path)
+                .and_then(enumerated)
+                .unwrap_or_default();
             assert!(!words.is_empty(), "{path}");
             words
         };

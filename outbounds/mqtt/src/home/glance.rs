@@ -39,8 +39,8 @@ impl<'a> Glance<'a> {
     /// Of a recognition or an alarm by a device; anything else has nothing to announce.
     pub(super) fn at(publication: &'a Publication) -> Option<Self> {
         let glance: Self = serde_json::from_slice(&publication.payload).ok()?;
-        let fits = glance.schema == "faceway.event/1"
-            && matches!(&*glance.kind, "recognition" | "alarm");
+        let fits =
+            glance.schema == "faceway.event/1" && matches!(&*glance.kind, "recognition" | "alarm");
         fits.then_some(glance)
     }
 

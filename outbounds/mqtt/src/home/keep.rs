@@ -57,7 +57,10 @@ pub(super) async fn keep(
                 pause = if is_short { pause } else { PAUSE_MIN };
                 match end {
                     End::Stopped => return,
-                    End::Refused(word) => Failure { word, refused: true },
+                    End::Refused(word) => Failure {
+                        word,
+                        refused: true,
+                    },
                     End::Lost { word, subscribing } => {
                         // Some brokers end the connection at a subscription that they do not allow.
                         subscribes &= !(subscribing && is_short);

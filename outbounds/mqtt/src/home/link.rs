@@ -243,8 +243,13 @@ impl<'a> Link<'a> {
 
     fn next_tick(&self) -> Instant {
         let read = self.reading.as_ref().map(|reading| reading.until);
-        let late = self.waiting.values().map(|one| one.sent + self.plan.timeout);
-        read.into_iter().chain(late).fold(self.ping_at, Instant::min)
+        let late = self
+            .waiting
+            .values()
+            .map(|one| one.sent + self.plan.timeout);
+        read.into_iter()
+            .chain(late)
+            .fold(self.ping_at, Instant::min)
     }
 
     fn tick(&mut self) -> Result<(), End> {
@@ -253,7 +258,11 @@ impl<'a> Link<'a> {
         if self.waiting.values().any(late) || (self.pinged && now >= self.ping_at) {
             return Err(self.broken("timeout"));
         }
-        if self.reading.as_ref().is_some_and(|reading| now >= reading.until) {
+        if self
+            .reading
+            .as_ref()
+            .is_some_and(|reading| now >= reading.until)
+        {
             // What the broker has stays unknown: devices are announced once more.
             self.is_ready();
         }
@@ -265,7 +274,9 @@ impl<'a> Link<'a> {
 
     fn ping(&mut self) -> Result<(), End> {
         let protocol = self.plan.protocol;
-        protocol.ping(&mut self.output).map_err(|_| lost("malformed"))?;
+        protocol
+            .ping(&mut self.output)
+            .map_err(|_| lost("malformed"))?;
         self.unflushed = true;
         self.pinged = true;
         self.ping_at = Instant::now() + self.plan.timeout;
@@ -307,7 +318,11 @@ impl<'a> Link<'a> {
             Incoming::Pong => {
                 self.pinged = false;
                 self.ping_at = Instant::now() + self.keep_alive;
-                if self.reading.as_ref().is_some_and(|reading| reading.subscribed) {
+                if self
+                    .reading
+                    .as_ref()
+                    .is_some_and(|reading| reading.subscribed)
+                {
                     self.is_ready();
                 }
             }
@@ -350,7 +365,11 @@ fn oversized(input: &BytesMut) -> usize {
         length |= usize::from(byte & 0x7F) << (7 * at);
         if byte & 0x80 == 0 {
             let whole = 2 + at + length;
-            return if length > usize::from(INCOMING_BYTES_MAX) { whole } else { 0 };
+            return if length > usize::from(INCOMING_BYTES_MAX) {
+                whole
+            } else {
+                0
+            };
         }
     }
     0

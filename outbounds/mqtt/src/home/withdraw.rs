@@ -49,10 +49,7 @@ pub(super) async fn withdraw(plan: &Plan, mark: &str) -> Option<()> {
     let count = ours.len();
     for key in ours {
         // The entity first: Home Assistant logs an empty picture as an error.
-        for topic in [
-            configuration::topic(key),
-            configuration::picture_topic(key),
-        ] {
+        for topic in [configuration::topic(key), configuration::picture_topic(key)] {
             let publish = Publish {
                 publication: configuration::retained(topic, ""),
                 qos: 0,

@@ -17,6 +17,7 @@ use crate::{PATIENT, buried, deliver, delivered, mqtt, outage, settings};
 pub(crate) const CONNECT: u8 = 1;
 pub(crate) const PUBLISH: u8 = 3;
 pub(crate) const PUBREL: u8 = 6;
+pub(crate) const SUBSCRIBE: u8 = 8;
 pub(crate) const PING: u8 = 12;
 
 /// What came.
@@ -95,7 +96,7 @@ async fn speak(
 }
 
 /// `CONNACK` with success and these properties.
-fn welcome(properties: &[u8]) -> Vec<u8> {
+pub(crate) fn welcome(properties: &[u8]) -> Vec<u8> {
     let length = u8::try_from(properties.len()).unwrap();
     [&[0x20, length + 3, 0, 0, length], properties].concat()
 }

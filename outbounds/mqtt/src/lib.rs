@@ -54,6 +54,7 @@ pub struct Mqtt {
     places: Arc<Semaphore>,
     keeper: OnceLock<Keeper>,
     home: Home,
+    withdraw: bool,
     closing: watch::Sender<bool>,
 }
 
@@ -70,13 +71,14 @@ impl Mqtt {
     /// # Errors
     /// When a setting cannot mean anything: the error names its key and what to write instead.
     pub fn new(settings: MqttSettings) -> Result<Self, SettingsError> {
-        let no_picture = settings.no_picture.clone();
+        let (withdraw, no_picture) = (settings.withdraw, settings.no_picture.clone());
         let plan = Arc::new(Plan::new(settings)?);
         let frame = Frame {
             mark: plan.hello.client_id.clone(),
             availability: plan.status_topic.clone(),
         };
         Ok(Self {
+            withdraw,
             home: Home::new(&plan, plan.home_assistant, frame, no_picture),
             places: Arc::new(Semaphore::new(plan.window)),
             plan,
@@ -187,7 +189,9 @@ fn sendable(text: &str) -> String {
 impl Outbound for Mqtt {
     fn open(&self) {
         self.start();
-        self.home.tidy();
+        if self.withdraw {
+            self.home.tidy();
+        }
     }
 
     fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict> {

@@ -47,7 +47,8 @@ pub(super) fn mqtt(
         timeout: plan.common.timeout,
         window: plan.common.concurrency_max as usize,
         status_topic: Some(status_topic),
-        home_assistant: mqtt.home_assistant,
+        home_assistant: mqtt.home_assistant == Some(true),
+        withdraw: mqtt.home_assistant == Some(false),
         no_picture: Some(link::no_picture(public_url)),
     };
     Ok(Arc::new(Mqtt::new(settings)?))

@@ -82,7 +82,7 @@ async fn what_was_announced_is_taken_back_where_nothing_is_announced_any_more() 
             .await;
         assert_eq!(kept(&broker).await.len(), 4);
         let mut settings = announcing(&broker, version);
-        settings.home_assistant = false;
+        (settings.home_assistant, settings.withdraw) = (false, true);
         let after = mqtt(settings);
         let subscriber = Subscriber::start(&broker, 1).await;
         after.open();

@@ -67,7 +67,7 @@ enum Phase {
     Ready,
     /// There is none. It comes when it is wanted.
     Down,
-    /// There is none, and wanting it does not help: the broker does not let us.
+    /// There is none, and no event waits for it: the broker does not let us, or says nothing.
     Refused,
 }
 

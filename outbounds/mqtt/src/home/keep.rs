@@ -23,11 +23,33 @@ const SHORT: Duration = Duration::from_secs(10);
 /// So many such connections in a row are no coincidence. Where a broker lets each user in only once, two connections throw
 /// each other out, and deliveries would suffer for ever.
 const SHORT_MAX: u32 = 3;
+/// So many connections in a row on which nothing was confirmed in time are enough: events wait for each.
+const SILENT_MAX: u32 = 2;
 
 /// Why there is no connection now, and whether that is the broker's decision.
 struct Failure {
     word: &'static str,
     refused: bool,
+}
+
+/// Connections that were good for nothing, one after another.
+#[derive(Default)]
+struct InVain {
+    short: u32,
+    silent: u32,
+}
+
+impl InVain {
+    /// Whether the broker does not want us, now that a connection has ended after `lasted`.
+    fn is_refused(&mut self, lasted: Duration, word: &str, useful: bool) -> bool {
+        self.short = if lasted < SHORT { self.short + 1 } else { 0 };
+        self.silent = match (useful, word) {
+            (true, _) => 0,
+            (false, "timeout") => self.silent + 1,
+            (false, _) => self.silent,
+        };
+        self.short >= SHORT_MAX || self.silent >= SILENT_MAX
+    }
 }
 
 /// Until `stop` is true.
@@ -37,10 +59,14 @@ pub(super) async fn keep(
     mut orders: mpsc::Receiver<Order>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let (mut pause, mut short, mut warned) = (PAUSE_MIN, 0, None);
-    let mut subscribes = true;
+    let (mut pause, mut warned) = (PAUSE_MIN, None);
+    let (mut subscribes, mut in_vain) = (true, InVain::default());
+    // Whether an event may wait for the next attempt: not where the last one took all its time.
+    let mut hopeful = true;
     loop {
-        shared.phase.send_replace(Phase::Coming);
+        if hopeful {
+            shared.phase.send_replace(Phase::Coming);
+        }
         let attempt = tokio::select! {
             biased;
             () = stopped(&mut stop) => return,
@@ -52,19 +78,22 @@ pub(super) async fn keep(
                 let began = Instant::now();
                 let link = Link::new(&plan, &shared, connection, subscribes);
                 let end = link.run(&mut orders, &mut stop).await;
-                let is_short = began.elapsed() < SHORT;
-                short = if is_short { short + 1 } else { 0 };
-                pause = if is_short { pause } else { PAUSE_MIN };
+                let lasted = began.elapsed();
+                pause = if lasted < SHORT { pause } else { PAUSE_MIN };
                 match end {
                     End::Stopped => return,
                     End::Refused(word) => Failure {
                         word,
                         refused: true,
                     },
-                    End::Lost { word, subscribing } => {
+                    End::Lost {
+                        word,
+                        subscribing,
+                        useful,
+                    } => {
                         // Some brokers end the connection at a subscription that they do not allow.
-                        subscribes &= !(subscribing && is_short);
-                        let refused = short >= SHORT_MAX;
+                        subscribes &= !(subscribing && lasted < SHORT);
+                        let refused = in_vain.is_refused(lasted, word, useful);
                         Failure { word, refused }
                     }
                 }
@@ -78,15 +107,16 @@ pub(super) async fn keep(
         if refused && warned.replace(failure.word) != Some(failure.word) {
             tell(&plan, failure.word);
         }
-        shared.phase.send_replace(match refused {
-            true => Phase::Refused,
-            false => Phase::Down,
+        hopeful = !refused && failure.word != "timeout";
+        shared.phase.send_replace(match hopeful {
+            true => Phase::Down,
+            false => Phase::Refused,
         });
         let length = if refused { PAUSE_REFUSED } else { pause };
         tokio::select! {
             biased;
             () = stopped(&mut stop) => return,
-            () = shared.wanted.notified(), if !refused => {}
+            () = shared.wanted.notified(), if hopeful => {}
             () = sleep(jittered(length)) => pause = (pause * 2).min(PAUSE_MAX),
         }
     }

@@ -38,6 +38,8 @@ pub(super) enum End {
         word: &'static str,
         /// Before the broker had said anything to our subscription.
         subscribing: bool,
+        /// It has confirmed something.
+        useful: bool,
     },
 }
 
@@ -58,6 +60,7 @@ pub(super) struct Link<'a> {
     /// To be announced again, the next one last.
     again: Vec<DeviceKey>,
     reading: Option<Reading>,
+    useful: bool,
     keep_alive: Duration,
     ping_at: Instant,
     pinged: bool,
@@ -104,6 +107,7 @@ impl<'a> Link<'a> {
                 until: now + READ_MAX,
                 subscribed: false,
             }),
+            useful: false,
             keep_alive,
             ping_at: now + keep_alive,
             pinged: false,
@@ -166,7 +170,7 @@ impl<'a> Link<'a> {
                 },
                 written = push(&mut self.writer, &mut self.output), if self.unflushed => {
                     match written {
-                        Ok(()) => self.written(),
+                        Ok(()) => self.unflushed = false,
                         Err(error) => return self.broken(failure::word(&error)),
                     }
                 }
@@ -185,7 +189,11 @@ impl<'a> Link<'a> {
     fn broken(&self, word: &'static str) -> End {
         let reading = self.reading.as_ref();
         let subscribing = reading.is_some_and(|reading| !reading.subscribed);
-        End::Lost { word, subscribing }
+        End::Lost {
+            word,
+            subscribing,
+            useful: self.useful,
+        }
     }
 
     fn publish(&mut self, publication: Publication, done: Option<oneshot::Sender<bool>>) {
@@ -235,10 +243,6 @@ impl<'a> Link<'a> {
                 self.publish(publication, None);
             }
         }
-    }
-
-    fn written(&mut self) {
-        self.unflushed = false;
     }
 
     fn next_tick(&self) -> Instant {
@@ -330,6 +334,7 @@ impl<'a> Link<'a> {
                 let Some(waiting) = self.waiting.remove(&id) else {
                     return Ok(());
                 };
+                self.useful = true;
                 let has = matches!(reason, Reason::Success | Reason::NoMatchingSubscribers);
                 let _ = waiting.done.map(|done| done.send(has));
                 if reason == Reason::NotAuthorized {
@@ -382,6 +387,9 @@ async fn push(writer: &mut WriteHalf<Box<dyn Stream>>, output: &mut BytesMut) ->
 }
 
 fn lost(word: &'static str) -> End {
-    let subscribing = false;
-    End::Lost { word, subscribing }
+    End::Lost {
+        word,
+        subscribing: false,
+        useful: false,
+    }
 }

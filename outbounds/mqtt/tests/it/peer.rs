@@ -96,7 +96,7 @@ async fn speak(
 }
 
 /// `CONNACK` with success and these properties.
-pub(crate) fn welcome(properties: &[u8]) -> Vec<u8> {
+fn welcome(properties: &[u8]) -> Vec<u8> {
     let length = u8::try_from(properties.len()).unwrap();
     [&[0x20, length + 3, 0, 0, length], properties].concat()
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::peer::{self, CONNECT, PING, PUBLISH, Packet, Peer, SUBSCRIBE, welcome};
+use crate::peer::{self, CONNECT, PING, PUBLISH, Packet, Peer, SUBSCRIBE};
 
 /// More devices at once than the window has places, and none of the announcements is allowed. This broker ends the
 /// connection when it has refused a message.
@@ -60,10 +60,14 @@ async fn peer(home: impl Fn(&Packet) -> Option<Vec<u8>> + Send + Sync + 'static)
     .await
 }
 
-fn to(peer: &Peer) -> Mqtt {
+fn to_settings(peer: &Peer) -> MqttSettings {
     let mut settings = settings(peer.address);
     settings.home_assistant = true;
-    mqtt(settings)
+    settings
+}
+
+fn to(peer: &Peer) -> Mqtt {
+    mqtt(to_settings(peer))
 }
 
 /// `DISCONNECT` for no reason that is told.
@@ -133,17 +137,28 @@ async fn a_broker_that_ends_every_such_connection_is_left_alone() {
     }
 }
 
-/// It is there, takes what is announced, and never confirms it.
+/// It never welcomes such a connection, or never confirms what is said on it. Only the first events wait for that.
 #[tokio::test]
-async fn a_broker_that_confirms_no_announcement_holds_no_event_for_ever() {
-    let peer = peer(|packet| match packet.kind {
-        SUBSCRIBE => subscribed(packet, 0),
-        PUBLISH => Some(Vec::new()),
-        CONNECT => Some(welcome(&[])),
-        _ => None,
-    })
-    .await;
-    deliver(&to(&peer), &seen("SN-1", 0)).await;
+async fn a_broker_that_says_nothing_on_such_a_connection_holds_no_event_for_ever() {
+    for kind in [CONNECT, PUBLISH] {
+        let tried = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&tried);
+        let peer = peer(move |packet| {
+            let silent = packet.kind == kind;
+            *count.lock().unwrap() += usize::from(silent);
+            let silent = silent.then(Vec::new);
+            silent.or_else(|| subscribed(packet, 0))
+        })
+        .await;
+        let mut settings = to_settings(&peer);
+        settings.timeout = Duration::from_secs(2);
+        let mqtt = mqtt(settings);
+        for at in 0..200 {
+            deliver(&mqtt, &seen("SN-1", at)).await;
+        }
+        let tried = *tried.lock().unwrap();
+        assert!(tried <= 6, "{tried} times");
+    }
 }
 
 /// Anybody may publish where we listen.

@@ -8,8 +8,6 @@ const BIRTH: &str = "homeassistant/status";
 async fn everything_is_announced_again_when_home_assistant_has_started() {
     for version in VERSIONS {
         let broker = broker().await;
-        // One that the broker has kept is about a start before ours.
-        broker.publish(BIRTH, "online", true).await;
         let mqtt = mqtt(announcing(&broker, version));
         for device in ["SN-1", "SN-2"] {
             until_delivered(&mqtt, &unpictured(device, 0)).await;

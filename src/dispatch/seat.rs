@@ -83,7 +83,7 @@ impl Seat {
                 Ended::Changed(target) => self.deliver_to(target).await,
                 Ended::Broken => self.begin_anew().await,
                 Ended::Left => {
-                    self.target.outbound.retire().await;
+                    self.retire().await;
                     match self.asked_back().await {
                         Some(target) => self.deliver_to(target).await,
                         None => break,
@@ -92,6 +92,14 @@ impl Seat {
             }
         }
         self.target.outbound.close().await;
+    }
+
+    /// A destination that does not answer must not hold up a stop.
+    async fn retire(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.target.outbound.retire() => {}
+        }
     }
 
     /// What `once` let pass before the gateway started.

@@ -160,3 +160,35 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 fn jittered(pause: Duration) -> Duration {
     pause / 2 + (pause / 2).mul_f64(rand::random::<f64>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const BRIEF: Duration = Duration::from_secs(1);
+
+    fn refused(ends: &[(Duration, &str, bool)]) -> Vec<bool> {
+        let mut in_vain = InVain::default();
+        let ended =
+            |(lasted, word, useful): &(_, &str, bool)| in_vain.is_refused(*lasted, word, *useful);
+        ends.iter().map(ended).collect()
+    }
+
+    #[test]
+    fn a_broker_that_ends_one_after_another_soon_does_not_want_them() {
+        let taken_over = (BRIEF, "taken-over", true);
+        assert_eq!(refused(&[taken_over; 3]), [false, false, true]);
+        let lasted = (LONG, "closed", true);
+        let between = [taken_over, taken_over, lasted, taken_over, taken_over];
+        assert_eq!(refused(&between), [false; 5]);
+    }
+
+    #[test]
+    fn a_broker_that_confirms_nothing_in_time_does_not_want_them() {
+        let silent = (LONG, "timeout", false);
+        assert_eq!(refused(&[silent; 2]), [false, true]);
+        let froze = (LONG, "timeout", true);
+        assert_eq!(refused(&[silent, froze, silent]), [false; 3]);
+    }
+}

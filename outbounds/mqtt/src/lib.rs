@@ -76,6 +76,7 @@ impl Mqtt {
         let frame = Frame {
             mark: plan.hello.client_id.clone(),
             availability: plan.status_topic.clone(),
+            no_status: Arc::clone(&plan.no_status),
         };
         Ok(Self {
             withdraw,

@@ -1,6 +1,7 @@
 //! What we publish besides the messages on their connection: the status.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -45,6 +46,8 @@ impl OwnMessages {
                     "the MQTT broker does not take the status: allow the user to publish to `status_topic`, and restart"
                 );
                 self.status = false;
+                // Else devices would be unavailable in Home Assistant for ever.
+                self.plan.no_status.store(true, Ordering::Relaxed);
             }
             Own::Status => {}
         }

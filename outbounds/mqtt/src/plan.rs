@@ -1,6 +1,7 @@
 //! The settings as meant.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -28,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
     pub(crate) window: usize,
     pub(crate) status_topic: Option<String>,
+    /// Nothing is at the status topic, as the broker does not take it.
+    pub(crate) no_status: Arc<AtomicBool>,
     pub(crate) home_assistant: bool,
 }
 
@@ -69,6 +72,7 @@ impl Plan {
             timeout: settings.timeout,
             window: settings.window,
             status_topic: settings.status_topic,
+            no_status: Arc::default(),
             home_assistant: settings.home_assistant,
         })
     }
@@ -94,6 +98,7 @@ impl Plan {
             timeout: self.timeout,
             window: self.window,
             status_topic: None,
+            no_status: Arc::clone(&self.no_status),
             home_assistant: false,
         }
     }

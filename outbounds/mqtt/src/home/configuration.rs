@@ -1,6 +1,9 @@
 //! What Home Assistant is told of a device, and what is read of it again after a restart. The shapes are in the crate's
 //! README.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use faceway_core::DeviceKey;
 use serde::Deserialize;
@@ -41,6 +44,16 @@ pub(crate) struct Frame {
     pub(crate) mark: String,
     /// Where `online` and `offline` stand, where they do.
     pub(crate) availability: Option<String>,
+    /// Nothing stands there.
+    pub(crate) no_status: Arc<AtomicBool>,
+}
+
+impl Frame {
+    /// Not where nothing stands: Home Assistant would wait there for `online` for ever.
+    fn availability(&self) -> Option<&str> {
+        let is_there = !self.no_status.load(Ordering::Relaxed);
+        self.availability.as_deref().filter(|_| is_there)
+    }
 }
 
 /// What is announced of one device.
@@ -122,8 +135,8 @@ pub(super) fn configuration(key: DeviceKey, facts: &Facts, frame: &Frame) -> Pub
         "origin": { "name": "Faceway", "sw_version": env!("CARGO_PKG_VERSION") },
         "components": components,
     });
-    if let Some(topic) = &frame.availability {
-        device["availability_topic"] = topic.as_str().into();
+    if let Some(topic) = frame.availability() {
+        device["availability_topic"] = topic.into();
     }
     let mut publication = retained(topic(key), device.to_string());
     publication.content_type = Some("application/json");
@@ -265,6 +278,7 @@ mod tests {
         Frame {
             mark: "faceway-test".into(),
             availability: Some("faceway/status".into()),
+            no_status: Arc::default(),
         }
     }
 

@@ -37,6 +37,26 @@ async fn announcements_that_are_refused_break_no_delivery() {
     }
 }
 
+/// Else Home Assistant would wait for `online` for ever.
+#[tokio::test]
+async fn a_status_that_is_refused_is_not_what_devices_depend_on() {
+    let options = Options {
+        access: Some("topic write faceway/lobby/#\ntopic homeassistant/#\n".into()),
+        ..Options::default()
+    };
+    let broker = Mosquitto::start(options).await;
+    let subscriber = Subscriber::start(&broker, 1).await;
+    let mqtt = mqtt(announcing(&broker, 5));
+    // Whether it was refused before the first is announced or after: with the second it is known.
+    for at in 0..2 {
+        until_delivered(&mqtt, &unpictured("SN-1", at)).await;
+    }
+    subscriber.catch_up().await;
+    let said = payloads(&subscriber, &config("SN-1"));
+    let last: Value = serde_json::from_str(said.last().unwrap()).unwrap();
+    assert_eq!(last["availability_topic"], Value::Null);
+}
+
 /// Whether a packet is of the connection that announces.
 fn is_home(packet: &Packet) -> bool {
     packet

@@ -257,7 +257,10 @@ logger:
             answer = {"next_step_id": "broker"}
             if said["type"] == "form":
                 assert not said.get("errors"), said
-                answer = {"broker": "127.0.0.1", "port": broker.port, "other_settings": {"set_client_cert": False, "set_ca_cert": "off"}}
+                answer = {"broker": "127.0.0.1", "port": broker.port}
+                # Since 2026.3.
+                if any(field["name"] == "other_settings" for field in said["data_schema"]):
+                    answer["other_settings"] = {"set_client_cert": False, "set_ca_cert": "off"}
             status, said = http("POST", f"{flows}/{said['flow_id']}", answer, self.token)
         assert status == 200 and said["type"] == "create_entry", said
         # Automations wait for it.

@@ -114,8 +114,11 @@ impl Mqtt {
         match self.publication(message) {
             Err(word) => verdict::buried(word),
             Ok(publication) => {
-                let device = message.device;
-                self.home.introduce(device, &publication, deadline).await;
+                // One that is closed must not connect again.
+                if !*self.closing.borrow() {
+                    let device = message.device;
+                    self.home.introduce(device, &publication, deadline).await;
+                }
                 let handed = self.hand_over(publication, deadline);
                 match timeout_at(deadline, handed).await {
                     Ok(verdict) => verdict,

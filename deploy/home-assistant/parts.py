@@ -16,6 +16,8 @@ from pathlib import Path
 import websocket
 
 PATIENCE_S = 60
+# The first Home Assistant of a root is busy installing.
+SLOW_S = 600
 
 
 def free_port():
@@ -49,7 +51,7 @@ def http(method, url, body=None, token=None, form=False, headers=()):
         headers["Content-Type"] = "application/json"
     request = urllib.request.Request(url, data=data, method=method, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=SLOW_S) as answer:
             status, raw = answer.status, answer.read()
     except urllib.error.HTTPError as error:
         status, raw = error.code, error.read()
@@ -228,7 +230,7 @@ logger:
     def start(self):
         self.spawn(["chroot", str(self.root), "/opt/home-assistant/bin/hass", "--config", str(self.config)])
         # The first of a root installs what its integrations need.
-        until("Home Assistant answers", lambda: self.runs() and self.is_up(), 900)
+        until("Home Assistant answers", lambda: self.runs() and self.is_up(), SLOW_S)
 
     def is_up(self):
         try:
@@ -264,7 +266,7 @@ logger:
             status, said = http("POST", f"{flows}/{said['flow_id']}", answer, self.token)
         assert status == 200 and said["type"] == "create_entry", said
         # Automations wait for it.
-        until("Home Assistant has started", self.is_up, 900)
+        until("Home Assistant has started", self.is_up, SLOW_S)
 
     def ask(self, command, **arguments):
         """One command of the websocket API, which must be a success."""
@@ -273,7 +275,7 @@ logger:
         return said["result"]
 
     def asks(self, command, **arguments):
-        line = websocket.create_connection(f"ws://127.0.0.1:{self.port}/api/websocket", timeout=60)
+        line = websocket.create_connection(f"ws://127.0.0.1:{self.port}/api/websocket", timeout=SLOW_S)
         try:
             line.recv()
             line.send(json.dumps({"type": "auth", "access_token": self.token}))

@@ -6,6 +6,14 @@ use std::time::Duration;
 use faceway_core::{Clock, Sha256, Timestamp};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
+/// The path of a picture that stands for none.
+pub(crate) const NO_PICTURE: &str = "/images/none";
+
+/// A link to a picture that stands for none. It is not signed, as it shows nobody, and does not expire.
+pub(crate) fn no_picture(public_url: &str) -> String {
+    format!("{}{NO_PICTURE}", public_url.trim_end_matches('/'))
+}
+
 /// Signs links and checks them.
 pub struct Links {
     public_url: String,

@@ -18,6 +18,12 @@ pub trait Outbound: Send + Sync + 'static {
     /// again when the lane's work begins anew.
     fn open(&self) {}
 
+    /// It was taken out of the routes, and everything is delivered: takes back what it has left at the far side. It may be
+    /// opened again afterwards.
+    fn retire(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
     /// Lets go of connections. Nothing is delivered afterwards.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})

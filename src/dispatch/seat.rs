@@ -82,13 +82,24 @@ impl Seat {
                 Ended::Stopped => break,
                 Ended::Changed(target) => self.deliver_to(target).await,
                 Ended::Broken => self.begin_anew().await,
-                Ended::Left => match self.asked_back().await {
-                    Some(target) => self.deliver_to(target).await,
-                    None => break,
-                },
+                Ended::Left => {
+                    self.retire().await;
+                    match self.asked_back().await {
+                        Some(target) => self.deliver_to(target).await,
+                        None => break,
+                    }
+                }
             }
         }
         self.target.outbound.close().await;
+    }
+
+    /// A destination that does not answer must not hold up a stop.
+    async fn retire(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.target.outbound.retire() => {}
+        }
     }
 
     /// What `once` let pass before the gateway started.

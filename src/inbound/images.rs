@@ -7,7 +7,10 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
 use super::receive::{plain, wrong_method};
-use crate::link::{LinkError, Links};
+use crate::link::{LinkError, Links, NO_PICTURE};
+
+/// Shown where a person has no picture.
+const NONE: &[u8] = include_bytes!("no-picture.png");
 
 /// Serves a picture.
 pub(super) async fn serve<B>(
@@ -17,6 +20,9 @@ pub(super) async fn serve<B>(
 ) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return wrong_method("GET, HEAD", "GET pictures here\n");
+    }
+    if request.uri().path() == NO_PICTURE {
+        return picture_response(Bytes::from_static(NONE));
     }
     let Some((sha256, expires, signature)) = parts(request.uri()) else {
         return plain(StatusCode::FORBIDDEN, "not a link to a picture\n");

@@ -13,15 +13,17 @@ use http::{HeaderName, HeaderValue};
 
 use crate::config::{secrets, tls};
 
-/// Opens one outbound; nothing is dialled yet. `gateway` tells this gateway from others at the same broker.
+/// Opens one outbound; nothing is dialled yet. `gateway` tells this gateway from others at the same broker, `public_url` is
+/// how its pictures are reached.
 pub(crate) fn outbound(
     plan: &OutboundPlan,
     gateway: &str,
+    public_url: &str,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Outbound>> {
     let opened: anyhow::Result<Arc<dyn Outbound>> = match &plan.protocol {
         Protocol::Webhook(settings) => webhook(plan, settings, clock),
-        Protocol::Mqtt(settings) => brokers::mqtt(plan, settings, gateway),
+        Protocol::Mqtt(settings) => brokers::mqtt(plan, settings, gateway, public_url),
         Protocol::Amqp(settings) => brokers::amqp(plan, settings),
         Protocol::Stdout => Ok(Arc::new(faceway_outbound_stdout::Stdout::standard())),
     };

@@ -41,7 +41,7 @@ pub fn trial(config: &GatewayConfig, routes: &Routes) -> Result<(), ConfigError>
 
 fn opened(plan: &OutboundPlan, clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
     // An outbound on standard output has nothing to find out.
-    outbound(plan, "check", clock).map(drop)
+    outbound(plan, "check", "http://gateway", clock).map(drop)
 }
 
 fn inbound(plan: &InboundPlan, config: &GatewayConfig) -> anyhow::Result<()> {

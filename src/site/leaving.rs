@@ -40,7 +40,9 @@ impl Site {
         let Some(plan) = self.plan_of(name, &rules.text)? else {
             return Ok(());
         };
-        let outbound = open::outbound(&plan, &self.base.gateway_id, &self.base.clock)?;
+        let base = &self.base;
+        let public_url = &base.config.listen.public_url;
+        let outbound = open::outbound(&plan, &base.gateway_id, public_url, &base.clock)?;
         let lane = self.common.spool.open_lane(name, Start::Now).await?;
         self.dispatch.add(plan, outbound, lane);
         self.dispatch.leave(name, gone.upto);

@@ -147,3 +147,18 @@ fn the_build_of_the_image_has_every_crate() {
         );
     }
 }
+
+/// `deploy/check-home-assistant` runs them; here they keep what makes them right.
+#[test]
+fn the_automations_of_the_cookbook_ring_for_nobody_after_a_restart() {
+    let cookbook = text_of("docs/cookbook.md");
+    let blocks = cookbook.split("```yaml home-assistant\n").skip(1);
+    let blocks: Vec<_> = blocks
+        .filter_map(|block| block.split("```").next())
+        .collect();
+    let [device, state] = blocks.as_slice() else {
+        panic!("{} automations", blocks.len())
+    };
+    assert!(device.contains("trigger: device") && device.contains("domain: mqtt"));
+    assert!(state.contains("trigger: state") && state.contains("not_from: unavailable"));
+}

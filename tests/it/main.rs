@@ -26,6 +26,7 @@ mod formats;
 mod full;
 mod harm;
 mod harness;
+mod home_assistant;
 mod identity;
 mod notify;
 mod privacy;

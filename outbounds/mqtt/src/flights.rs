@@ -32,17 +32,8 @@ impl Reply {
 pub(crate) enum Purpose {
     /// Somebody waits for its verdict.
     Delivery(Reply),
-    /// A message of our own.
-    Own(Own),
-}
-
-/// Messages that nobody waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Own {
-    /// `online` or `offline`.
+    /// `online` or `offline`, which nobody waits for.
     Status,
-    /// To Home Assistant.
-    Announcement,
 }
 
 impl Purpose {
@@ -186,8 +177,8 @@ impl Flights {
             return Confirmed::Nothing;
         };
         match flight.purpose {
-            Purpose::Own(own) if !delivered => Confirmed::Refused(own),
-            Purpose::Own(_) => Confirmed::Nothing,
+            Purpose::Status if !delivered => Confirmed::StatusRefused,
+            Purpose::Status => Confirmed::Nothing,
             Purpose::Delivery(reply) => {
                 reply.send(verdict);
                 match delivered {
@@ -203,7 +194,7 @@ impl Flights {
         self.next_check().is_some_and(|check| now >= check)
     }
 
-    /// When [`Flights::is_overdue`] is to be asked again. Our own messages make no connection useless.
+    /// When [`Flights::is_overdue`] is to be asked again. The status makes no connection useless.
     pub(crate) fn next_check(&self) -> Option<Instant> {
         let deliveries = self.all().filter(|flight| flight.is_delivery());
         deliveries.map(|flight| self.overdue_at(flight)).min()
@@ -215,7 +206,7 @@ impl Flights {
         own.map(|flight| flight.deadline).min()
     }
 
-    /// Gives places back that messages of our own take without ever being confirmed. Whether there were any.
+    /// Gives places back that the status takes without ever being confirmed. Whether there were any.
     pub(crate) fn forget_own(&mut self, now: Instant) -> bool {
         let before = self.waiting.len();
         let stays = |flight: &Flight| flight.is_delivery() || flight.deadline > now;
@@ -269,8 +260,8 @@ pub(crate) enum Confirmed {
     Lowered,
     /// A delivery, which it refused.
     Rejected,
-    /// A message of our own, which it refused.
-    Refused(Own),
+    /// The status, which it refused.
+    StatusRefused,
     /// Nothing that anybody needs to know.
     Nothing,
 }
@@ -378,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn own_messages_that_stay_unconfirmed_give_their_places_back() {
+    fn a_status_that_stays_unconfirmed_gives_its_place_back() {
         let now = Instant::now();
         let mut flights = Flights::new(TIMEOUT, now);
         let deadline = now + Duration::from_secs(2);
@@ -387,8 +378,8 @@ mod tests {
             deadline,
             sent: now,
         };
-        flights.begin(1, 1, own(Purpose::Own(Own::Status)));
-        flights.begin(2, 1, own(Purpose::Own(Own::Announcement)));
+        flights.begin(1, 1, own(Purpose::Status));
+        flights.begin(2, 1, own(Purpose::Status));
         assert!(!flights.is_overdue(now + TIMEOUT * 10) && !flights.has_deliveries());
         assert_eq!(flights.next_own(), Some(deadline));
         assert!(!flights.forget_own(now));

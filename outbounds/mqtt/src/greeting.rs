@@ -5,12 +5,13 @@ use std::io;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{Duration, timeout};
 
 use crate::dial::{Connection, NoConnection, Stream, failed};
 use crate::packet::{Incoming, Protocol, Publication, Publish, Reason};
-use crate::pings::WAIT_MAX;
 
+/// How long events wait for the answer to the ping. A broker that is slower, or answers none, gets them all the same.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(2);
 /// The packet of the status, the first of a connection.
 pub(crate) const STATUS_ID: u16 = 1;
 

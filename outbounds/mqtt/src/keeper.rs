@@ -50,16 +50,8 @@ pub(crate) async fn keep(
                 match session.run(first, &mut jobs, &mut closing).await {
                     End::Closed => return,
                     End::Again => continue,
-                    End::Lost {
-                        word,
-                        useful,
-                        unsent,
-                    } => {
+                    End::Lost { word, useful } => {
                         warn_once(&plan, &broken_off(word), &mut warned);
-                        if !unsent.is_empty() {
-                            asking = unsent;
-                            continue;
-                        }
                         (word, useful)
                     }
                 }

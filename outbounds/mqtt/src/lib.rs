@@ -12,12 +12,12 @@
 //! and a new connection begins with nothing, in a clean session.
 
 mod dial;
-mod discovery;
 mod endings;
 mod failure;
 mod flights;
 mod greeting;
 mod hints;
+mod home;
 mod keeper;
 mod opening;
 mod own;
@@ -41,6 +41,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::flights::Reply;
+use crate::home::{Frame, Home};
 use crate::packet::Publication;
 use crate::plan::Plan;
 use crate::session::Job;
@@ -57,6 +58,8 @@ pub struct Mqtt {
     /// A place for each message that is handed over and not settled.
     places: Arc<Semaphore>,
     keeper: OnceLock<Keeper>,
+    home: Home,
+    withdraw: bool,
     closing: watch::Sender<bool>,
 }
 
@@ -73,8 +76,16 @@ impl Mqtt {
     /// # Errors
     /// When a setting cannot mean anything: the error names its key and what to write instead.
     pub fn new(settings: MqttSettings) -> Result<Self, SettingsError> {
+        let (withdraw, no_picture) = (settings.withdraw, settings.no_picture.clone());
         let plan = Arc::new(Plan::new(settings)?);
+        let frame = Frame {
+            mark: plan.hello.client_id.clone(),
+            availability: plan.status_topic.clone(),
+            no_status: Arc::clone(&plan.no_status),
+        };
         Ok(Self {
+            withdraw,
+            home: Home::new(&plan, plan.home_assistant, frame, no_picture),
             places: Arc::new(Semaphore::new(plan.window)),
             plan,
             keeper: OnceLock::new(),
@@ -86,6 +97,7 @@ impl Mqtt {
     /// does the same. Call it inside a tokio runtime.
     pub fn start(&self) {
         self.keeper();
+        self.home.start();
     }
 
     fn keeper(&self) -> &Keeper {
@@ -107,7 +119,12 @@ impl Mqtt {
         match self.publication(message) {
             Err(word) => verdict::buried(word),
             Ok(publication) => {
-                let handed = self.hand_over(publication, message, deadline);
+                // One that is closed must not connect again.
+                if !*self.closing.borrow() {
+                    let device = message.device;
+                    self.home.introduce(device, &publication, deadline).await;
+                }
+                let handed = self.hand_over(publication, deadline);
                 match timeout_at(deadline, handed).await {
                     Ok(verdict) => verdict,
                     Err(_) => verdict::outage("timeout"),
@@ -116,12 +133,7 @@ impl Mqtt {
         }
     }
 
-    async fn hand_over(
-        &self,
-        publication: Publication,
-        message: &Message,
-        deadline: Instant,
-    ) -> Verdict {
+    async fn hand_over(&self, publication: Publication, deadline: Instant) -> Verdict {
         let closed = || verdict::outage("closed");
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             return closed();
@@ -129,7 +141,6 @@ impl Mqtt {
         let (sender, verdict) = oneshot::channel();
         let job = Job {
             publication,
-            device: message.device,
             reply: Reply {
                 sender,
                 _place: place,
@@ -195,16 +206,25 @@ fn sendable(text: &str) -> String {
 impl Outbound for Mqtt {
     fn open(&self) {
         self.start();
+        if self.withdraw {
+            self.home.tidy();
+        }
     }
 
     fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict> {
         Box::pin(self.attempt(message))
     }
 
+    /// Takes back what was announced to Home Assistant.
+    fn retire(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.home.retire())
+    }
+
     /// Publishes `offline`, says goodbye to the broker, and ends what is still on its way.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.closing.send_replace(true);
+            self.home.close().await;
             if let Some(keeper) = self.keeper.get() {
                 let mut task = keeper.task.lock().await;
                 if !task.is_finished() {

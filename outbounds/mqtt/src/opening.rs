@@ -11,14 +11,11 @@ use tokio::time::{Duration, timeout};
 
 use crate::dial::{Connection, NoConnection, Offer, Stage, dial, failed};
 use crate::failure;
-use crate::flights::Own;
 use crate::greeting::{Greeted, StatusAnswer, greet};
 use crate::own::OwnMessages;
-use crate::plan::Plan;
+use crate::plan::{OLD, Plan};
 use crate::refusal;
 
-/// The version that may be spoken in place of a newer one.
-const OLD: u8 = 4;
 /// From so many attempts in a row without a welcome on, the version is a suspect too, and the operator is told.
 const TRIES_MIN: u32 = 3;
 /// A refusal in words is looked into at each so manieth attempt: a wrong password twice as often may get us banned.
@@ -70,7 +67,7 @@ impl Opening {
                 Err(failed) => failed,
             };
             if failed.refused {
-                own.refused(Own::Status);
+                own.refused();
                 continue;
             }
             self.tries += u32::from(failed.stage == Stage::Hello);
@@ -106,7 +103,7 @@ impl Opening {
             own.not_retained();
         }
         if opened.greeted.status == StatusAnswer::Refused {
-            own.refused(Own::Status);
+            own.refused();
         }
         opened
     }

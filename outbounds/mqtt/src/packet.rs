@@ -18,6 +18,9 @@ pub(crate) trait Protocol: Send + Sync {
     /// `PUBLISH`. Nothing is written if it does not fit.
     fn publish(&self, publish: Publish, out: &mut BytesMut) -> Result<(), TooLarge>;
 
+    /// `SUBSCRIBE` to `filters`, with QoS 0.
+    fn subscribe(&self, id: u16, filters: &[&str], out: &mut BytesMut) -> Result<(), Malformed>;
+
     /// `PUBREL`, the third of the four steps of QoS 2.
     fn release(&self, id: u16, out: &mut BytesMut) -> Result<(), Malformed>;
 
@@ -39,7 +42,7 @@ pub(crate) struct Malformed;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
-/// A broker's packets are small, as nothing is subscribed to: greetings and acknowledgements.
+/// A broker's packets are small: greetings, acknowledgements, and what we have announced ourselves.
 pub(crate) const INCOMING_BYTES_MAX: u16 = 32 * 1024;
 
 /// Who we are.
@@ -94,6 +97,10 @@ pub(crate) enum Incoming {
     Completed(u16, bool),
     /// `PINGRESP`.
     Pong,
+    /// `SUBACK`: whether every filter was granted.
+    Subscribed(bool),
+    /// `PUBLISH` to what is subscribed to: topic, payload, and whether the broker had kept it.
+    Published(String, Bytes, bool),
     /// `DISCONNECT`, which only MQTT 5 lets a broker say.
     Goodbye(Farewell),
     /// Something that was not asked for and changes nothing.

@@ -1,6 +1,7 @@
 //! The settings as meant.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use faceway_tls::Keys;
@@ -15,11 +16,16 @@ use crate::v4::V4;
 use crate::v5::V5;
 use faceway_core::SettingsError;
 
+/// The version of the protocol that may be spoken in place of a newer one.
+pub(crate) const OLD: u8 = 4;
+
 /// Everything that a connection needs to know. A value that exists is valid.
 pub(crate) struct Plan {
     pub(crate) address: Address,
     pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
     pub(crate) version: u8,
+    /// The version that this broker speaks, as far as one of our connections has found out.
+    pub(crate) spoken: Arc<AtomicU8>,
     /// Whether 3.1.1 may be spoken in place of 5.
     pub(crate) fall_back: bool,
     /// What a reason why there was no TLS calls things.
@@ -34,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
     pub(crate) window: usize,
     pub(crate) status_topic: Option<String>,
+    /// Nothing is at the status topic, as the broker does not take it.
+    pub(crate) no_status: Arc<AtomicBool>,
     pub(crate) home_assistant: bool,
 }
 
@@ -55,6 +63,7 @@ impl Plan {
             address,
             tls,
             version: settings.version,
+            spoken: Arc::new(AtomicU8::new(settings.version)),
             fall_back: settings.fall_back && settings.version == 5 && settings.expiry.is_none(),
             tls_keys,
             hello: Hello {
@@ -74,8 +83,48 @@ impl Plan {
             timeout: settings.timeout,
             window: settings.window,
             status_topic: settings.status_topic,
+            no_status: Arc::default(),
             home_assistant: settings.home_assistant,
         })
+    }
+
+    /// Of another connection of the same outbound, on which nothing but messages of our own is said.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        Self {
+            address: self.address.clone(),
+            tls: self.tls.clone(),
+            version: self.version,
+            spoken: Arc::clone(&self.spoken),
+            fall_back: self.fall_back,
+            tls_keys: self.tls_keys,
+            hello: Hello {
+                client_id: format!("{}-{name}", self.hello.client_id),
+                username: self.hello.username.clone(),
+                password: self.hello.password.clone(),
+                keep_alive_s: self.hello.keep_alive_s,
+            },
+            will: None,
+            qos: self.own_qos(),
+            retain: false,
+            payload_bytes_max: self.payload_bytes_max,
+            expiry_s: None,
+            keep_alive: self.keep_alive,
+            timeout: self.timeout,
+            window: self.window,
+            status_topic: None,
+            no_status: Arc::clone(&self.no_status),
+            home_assistant: false,
+        }
+    }
+
+    /// The version that this broker speaks, as far as it is known.
+    pub(crate) fn spoken(&self) -> u8 {
+        self.spoken.load(Ordering::Relaxed)
+    }
+
+    /// From now on the connections beside the one of the events are opened with this version.
+    pub(crate) fn speak(&self, version: u8) {
+        self.spoken.store(version, Ordering::Relaxed);
     }
 
     /// The QoS of messages of our own.

@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::io;
 
 use bytes::BytesMut;
-use faceway_core::DeviceKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
@@ -14,7 +13,7 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 use crate::dial::Stream;
 use crate::endings::SOON;
 use crate::failure;
-use crate::flights::{Confirmed, Flights, Own, Reply};
+use crate::flights::{Confirmed, Flights, Reply};
 use crate::greeting::{STATUS_ID, StatusAnswer};
 use crate::hints::Hints;
 use crate::opening::Opened;
@@ -27,7 +26,6 @@ use crate::verdict;
 /// A delivery on its way to the broker.
 pub(crate) struct Job {
     pub(crate) publication: Publication,
-    pub(crate) device: DeviceKey,
     pub(crate) reply: Reply,
     /// When it ends by itself.
     pub(crate) deadline: Instant,
@@ -44,8 +42,6 @@ pub(crate) enum End {
         word: &'static str,
         /// Whether it was good for something while it lasted.
         useful: bool,
-        /// Announcements alone were on it: these have not been published, and are to go out on the next one at once.
-        unsent: Vec<Job>,
     },
 }
 
@@ -77,10 +73,8 @@ pub(crate) struct Session<'a> {
     unflushed: bool,
     /// Taken, and to be published as soon as the window has room; no more than the window holds.
     queue: VecDeque<Job>,
-    /// Messages of our own, which go before.
-    own_queue: VecDeque<(Own, Publication)>,
-    /// Announcements go when nothing else is on its way, and messages wait until the connection has outlived them.
-    careful: bool,
+    /// What the status says from the end of this connection on; it goes after everything else.
+    farewell: Option<Publication>,
     flights: Flights,
     window: usize,
     packet_bytes_max: Option<u32>,
@@ -117,14 +111,12 @@ impl<'a> Session<'a> {
         }
         let mut flights = Flights::new(plan.timeout, now);
         if greeted.status == StatusAnswer::Open {
-            flights.begin(STATUS_ID, own.qos(), publish::own_flight(Own::Status, now));
+            flights.begin(STATUS_ID, own.qos(), publish::status_flight(now));
         }
-        own.begin();
         let window_max = welcome.window_max.map_or(usize::MAX, usize::from);
         Self {
             plan,
             protocol: connection.protocol,
-            careful: own.is_careful(),
             own,
             hints,
             reader,
@@ -133,7 +125,7 @@ impl<'a> Session<'a> {
             unflushed: greeted.pinged,
             output: connection.output,
             queue: VecDeque::new(),
-            own_queue: VecDeque::new(),
+            farewell: None,
             flights,
             window: plan.window.min(window_max).max(1),
             packet_bytes_max: welcome.packet_bytes_max,
@@ -154,9 +146,7 @@ impl<'a> Session<'a> {
         jobs: &mut mpsc::Receiver<Job>,
         closing: &mut watch::Receiver<bool>,
     ) -> End {
-        for job in first {
-            self.enqueue(job);
-        }
+        self.queue.extend(first);
         match self.serve(jobs, closing).await {
             Ok(()) => {
                 let _ = timeout(GOODBYE_MAX, self.part()).await;
@@ -174,31 +164,18 @@ impl<'a> Session<'a> {
     fn lose(mut self, lost: &Lost) -> End {
         let (word, hung_up) = (lost.word, matches!(lost.word, "closed" | "reset"));
         let under_way = self.flights.lose(word, lost.blame);
-        let suspect = self.pings.is_fenced() && failure::may_be_about_a_message(word);
-        let alone = suspect && !under_way;
-        match suspect {
-            true => self.own.ended(alone),
-            false => self.own.trust(),
-        }
         let soon = self.lasts_at.is_some() && failure::may_be_about_a_message(word);
-        if soon && !suspect {
+        if soon {
             self.own.ended_soon();
         }
         if hung_up && under_way && !self.answered {
             self.hints.hung_up(self.plan, self.own.offer().version);
         }
-        let mut unsent: Vec<_> = self.queue.drain(..).collect();
-        if !alone {
-            for job in unsent.drain(..) {
-                job.reply.send(verdict::outage(word));
-            }
+        for job in self.queue.drain(..) {
+            job.reply.send(verdict::outage(word));
         }
         let useful = self.delivered || self.began.elapsed() >= USEFUL_MIN;
-        End::Lost {
-            word,
-            useful,
-            unsent,
-        }
+        End::Lost { word, useful }
     }
 
     async fn serve(
@@ -216,7 +193,7 @@ impl<'a> Session<'a> {
             if self.flights.forget_own(Instant::now()) {
                 self.own.unconfirmed();
             }
-            self.publish()?;
+            self.publish();
             if self.lasts_at.is_some_and(|at| at <= Instant::now()) {
                 self.lasts_at = None;
                 self.again = self.own.lasted();
@@ -225,8 +202,7 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
             let tick = self.next_tick();
-            let idle = self.queue.is_empty() && self.own_queue.is_empty();
-            let room = !leaving && idle && self.flights.len() < self.window;
+            let room = !leaving && self.queue.is_empty() && self.flights.len() < self.window;
             self.input.reserve(4 * 1024);
             tokio::select! {
                 biased;
@@ -246,10 +222,10 @@ impl<'a> Session<'a> {
                 () = sleep_until(tick) => self.keep_alive()?,
                 () = asked_to_close(closing), if !leaving => {
                     leaving = true;
-                    self.own_queue.extend(self.own.farewell());
+                    self.farewell = self.own.farewell();
                 }
                 job = jobs.recv(), if room => match job {
-                    Some(job) => self.enqueue(job),
+                    Some(job) => self.queue.push_back(job),
                     None => leaving = true,
                 },
             }
@@ -257,19 +233,13 @@ impl<'a> Session<'a> {
     }
 
     fn is_idle(&self) -> bool {
-        let nothing_waits = self.queue.is_empty() && self.own_queue.is_empty();
+        let nothing_waits = self.queue.is_empty() && self.farewell.is_none();
         nothing_waits && self.flights.len() == 0 && !self.unflushed
     }
 
     fn next_tick(&self) -> Instant {
         let flights = &self.flights;
-        let waits_until = self.pings.waits_until(Instant::now());
-        let checks = [
-            flights.next_check(),
-            flights.next_own(),
-            self.lasts_at,
-            waits_until,
-        ];
+        let checks = [flights.next_check(), flights.next_own(), self.lasts_at];
         let checks = checks.into_iter().flatten();
         checks.fold(self.pings.next(), Instant::min)
     }
@@ -316,9 +286,7 @@ impl<'a> Session<'a> {
             }
             Incoming::Completed(id, known) => self.flights.completed(id, known, now),
             Incoming::Pong => {
-                if self.pings.answered(now) {
-                    self.own.outlived();
-                }
+                self.pings.answered(now);
                 Confirmed::Nothing
             }
             Incoming::Goodbye(farewell) => {
@@ -326,7 +294,10 @@ impl<'a> Session<'a> {
                 return Err(Lost { word, blame });
             }
             Incoming::Welcome(_) | Incoming::Refused(_) => return Err(lost("malformed")),
-            Incoming::Other => Confirmed::Nothing,
+            // Nothing is subscribed to here.
+            Incoming::Subscribed(_) | Incoming::Published(..) | Incoming::Other => {
+                Confirmed::Nothing
+            }
         };
         match confirmed {
             Confirmed::Delivery => self.confirmed(true),
@@ -335,7 +306,7 @@ impl<'a> Session<'a> {
                 self.confirmed(true);
             }
             Confirmed::Rejected => self.confirmed(false),
-            Confirmed::Refused(own) => self.refused(own),
+            Confirmed::StatusRefused => self.own.refused(),
             Confirmed::Nothing => {}
         }
         Ok(())

@@ -44,6 +44,11 @@ pub struct MqttSettings {
     pub status_topic: Option<String>,
     /// Whether devices are announced to Home Assistant.
     pub home_assistant: bool,
+    /// Where devices are not announced: whether those that were announced before are taken back.
+    pub withdraw: bool,
+    /// A link to a picture that stands for none. Home Assistant shows it beside a person without a picture; without this
+    /// link the last picture stays.
+    pub no_picture: Option<String>,
 }
 
 /// Where the broker is.
@@ -178,6 +183,8 @@ mod tests {
             window: 4,
             status_topic: None,
             home_assistant: false,
+            withdraw: false,
+            no_picture: None,
         }
     }
 

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use faceway_core::Private;
 use rumqttc::mqttbytes::v4::{
     Connect, ConnectReturnCode, Disconnect, LastWill, Login, Packet, PingReq, PubRel,
-    Publish as Wire,
+    Publish as Wire, Subscribe, SubscribeFilter, SubscribeReasonCode,
 };
 use rumqttc::mqttbytes::{Error, Protocol as Level, QoS};
 
@@ -68,6 +68,13 @@ impl Protocol for V4 {
         wire.write(out).map(drop).map_err(|_| TooLarge)
     }
 
+    fn subscribe(&self, id: u16, filters: &[&str], out: &mut BytesMut) -> Result<(), Malformed> {
+        let filter = |filter: &&str| SubscribeFilter::new((*filter).to_owned(), QoS::AtMostOnce);
+        let mut subscribe = Subscribe::new_many(filters.iter().map(filter));
+        subscribe.pkid = id;
+        written(subscribe.write(out))
+    }
+
     fn release(&self, id: u16, out: &mut BytesMut) -> Result<(), Malformed> {
         written(PubRel::new(id).write(out))
     }
@@ -107,6 +114,11 @@ fn meaning(packet: Packet) -> Incoming {
         Packet::PubRec(ack) => Incoming::Received(ack.pkid, Reason::Success),
         Packet::PubComp(ack) => Incoming::Completed(ack.pkid, true),
         Packet::PingResp => Incoming::Pong,
+        Packet::SubAck(ack) => {
+            let granted = |code: &_| matches!(code, SubscribeReasonCode::Success(_));
+            Incoming::Subscribed(ack.return_codes.iter().all(granted))
+        }
+        Packet::Publish(wire) => Incoming::Published(wire.topic, wire.payload, wire.retain),
         _ => Incoming::Other,
     }
 }

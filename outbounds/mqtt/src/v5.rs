@@ -6,8 +6,9 @@ use bytes::{Bytes, BytesMut};
 use faceway_core::Private;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnAckProperties, Connect, ConnectProperties, ConnectReturnCode as Code, Disconnect,
-    DisconnectReasonCode as Bye, LastWill, Login, Packet, PingReq, PubAckReason, PubCompReason,
-    PubRecReason, PubRel, Publish as Wire, PublishProperties,
+    DisconnectReasonCode as Bye, Filter, LastWill, Login, Packet, PingReq, PubAckReason,
+    PubCompReason, PubRecReason, PubRel, Publish as Wire, PublishProperties, Subscribe,
+    SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{Error, QoS};
 
@@ -73,6 +74,13 @@ impl Protocol for V5 {
         wire.write(out).map(drop).map_err(|_| TooLarge)
     }
 
+    fn subscribe(&self, id: u16, filters: &[&str], out: &mut BytesMut) -> Result<(), Malformed> {
+        let filter = |filter: &&str| Filter::new(*filter, QoS::AtMostOnce);
+        let mut subscribe = Subscribe::new_many(filters.iter().map(filter), None);
+        subscribe.pkid = id;
+        written(subscribe.write(out))
+    }
+
     fn release(&self, id: u16, out: &mut BytesMut) -> Result<(), Malformed> {
         written(PubRel::new(id, None).write(out))
     }
@@ -133,6 +141,14 @@ fn meaning(packet: Packet) -> Incoming {
         Packet::PubRec(ack) => Incoming::Received(ack.pkid, received(ack.reason)),
         Packet::PubComp(ack) => Incoming::Completed(ack.pkid, ack.reason == PubCompReason::Success),
         Packet::PingResp(_) => Incoming::Pong,
+        Packet::SubAck(ack) => {
+            let granted = |code: &_| matches!(code, SubscribeReasonCode::Success(_));
+            Incoming::Subscribed(ack.return_codes.iter().all(granted))
+        }
+        Packet::Publish(wire) => match String::from_utf8(wire.topic.to_vec()) {
+            Ok(topic) => Incoming::Published(topic, wire.payload, wire.retain),
+            Err(_) => Incoming::Other,
+        },
         _ => Incoming::Other,
     }
 }

@@ -10,6 +10,7 @@ use faceway_rules::{AmqpPlan, ExchangeKind, Format, MqttPlan, MqttVersion, Outbo
 
 use super::client_tls;
 use crate::config::secrets;
+use crate::link;
 
 /// A connection that says nothing is tried after this.
 const AMQP_HEARTBEAT: Duration = Duration::from_secs(30);
@@ -18,6 +19,7 @@ pub(super) fn mqtt(
     plan: &OutboundPlan,
     mqtt: &MqttPlan,
     gateway: &str,
+    public_url: &str,
 ) -> anyhow::Result<Arc<dyn Outbound>> {
     let client_id = mqtt.client_id.clone();
     let client_id = client_id.unwrap_or_else(|| format!("faceway-{gateway}-{}", plan.name));
@@ -47,7 +49,9 @@ pub(super) fn mqtt(
         timeout: plan.common.timeout,
         window: plan.common.concurrency_max as usize,
         status_topic: Some(status_topic),
-        home_assistant: mqtt.home_assistant,
+        home_assistant: mqtt.home_assistant == Some(true),
+        withdraw: mqtt.home_assistant == Some(false),
+        no_picture: Some(link::no_picture(public_url)),
     };
     Ok(Arc::new(Mqtt::new(settings)?))
 }

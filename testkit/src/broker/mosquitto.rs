@@ -130,6 +130,20 @@ impl Mosquitto {
         }
     }
 
+    /// Publishes at the plain listener, to be kept if `retain`: an empty payload then takes back what was kept.
+    ///
+    /// # Panics
+    /// When the broker does not take it.
+    pub async fn publish(&self, topic: &str, payload: &str, retain: bool) {
+        let mut command = publisher(self.open_port, topic, payload);
+        if retain {
+            command.arg("-r");
+        }
+        let status = timeout(PATIENCE, command.status()).await;
+        let published = status.is_ok_and(|status| status.is_ok_and(|status| status.success()));
+        assert!(published, "the broker takes it");
+    }
+
     /// What it has written into its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
@@ -368,11 +382,16 @@ impl Drop for Subscriber {
 
 /// Publishes by `mosquitto_pub`. Whether the broker took it is not told.
 async fn publish(port: u16, topic: &str, payload: &str) {
+    let status = publisher(port, topic, payload).status();
+    let _ = timeout(PATIENCE, status).await;
+}
+
+fn publisher(port: u16, topic: &str, payload: &str) -> Command {
     let mut command = Command::new("mosquitto_pub");
     command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1"]);
     command.args(["-t", topic, "-m", payload]);
     command.stderr(Stdio::null()).kill_on_drop(true);
-    let _ = timeout(PATIENCE, command.status()).await;
+    command
 }
 
 fn local(port: u16) -> SocketAddr {

@@ -2,26 +2,18 @@
 
 use tokio::time::Instant;
 
-use super::{Job, Lost, Session};
-use crate::flights::{Flight, Own, Purpose};
+use super::Session;
+use crate::flights::{Flight, Purpose};
+use crate::greeting::WAIT_MAX;
 use crate::packet::{Publication, Publish};
-use crate::pings::WAIT_MAX;
 use crate::verdict;
 
 impl Session<'_> {
-    /// What Home Assistant must know of a device goes before its first message.
-    pub(super) fn enqueue(&mut self, job: Job) {
-        let announcements = self.own.announce(job.device, &job.publication);
-        self.own_queue.extend(announcements);
-        self.queue.push_back(job);
-    }
-
     /// Publishes as much as the window has room for.
-    pub(super) fn publish(&mut self) -> Result<(), Lost> {
-        self.publish_own()?;
-        while self.flights.len() < self.window && !self.is_held_back() {
+    pub(super) fn publish(&mut self) {
+        while self.flights.len() < self.window {
             let Some(job) = self.queue.pop_front() else {
-                return Ok(());
+                break;
             };
             if job.reply.is_given_up() {
                 continue;
@@ -33,33 +25,13 @@ impl Session<'_> {
             };
             self.send(job.publication, self.plan.qos, flight);
         }
-        Ok(())
-    }
-
-    fn is_held_back(&self) -> bool {
-        let waits = self.pings.waits_until(Instant::now()).is_some();
-        self.careful && (!self.own_queue.is_empty() || waits)
-    }
-
-    /// Announcements have a ping behind them, whose answer shows that the connection has outlived them.
-    fn publish_own(&mut self) -> Result<(), Lost> {
-        let now = Instant::now();
-        let mut announced = false;
-        if self.careful && self.flights.has_deliveries() {
-            return Ok(());
+        if self.queue.is_empty()
+            && self.flights.len() < self.window
+            && let Some(farewell) = self.farewell.take()
+        {
+            let flight = status_flight(Instant::now());
+            self.send(farewell, self.own.qos(), flight);
         }
-        while self.flights.len() < self.window {
-            let Some((own, publication)) = self.own_queue.pop_front() else {
-                break;
-            };
-            announced |= own == Own::Announcement;
-            self.send(publication, self.own.qos(), own_flight(own, now));
-        }
-        if announced {
-            self.protocol.ping(&mut self.output)?;
-            self.pings.fenced(now);
-        }
-        Ok(())
     }
 
     fn send(&mut self, publication: Publication, qos: u8, flight: Flight) {
@@ -77,20 +49,15 @@ impl Session<'_> {
             }
             Err(_) => match flight.purpose {
                 Purpose::Delivery(reply) => reply.send(verdict::buried("too-large")),
-                Purpose::Own(own) => self.refused(own),
+                Purpose::Status => self.own.refused(),
             },
         }
     }
-
-    pub(super) fn refused(&mut self, own: Own) {
-        self.own.refused(own);
-        self.own_queue.retain(|(queued, _)| *queued != own);
-    }
 }
 
-pub(super) fn own_flight(own: Own, now: Instant) -> Flight {
+pub(super) fn status_flight(now: Instant) -> Flight {
     Flight {
-        purpose: Purpose::Own(own),
+        purpose: Purpose::Status,
         // So long it may take a place in the window without being confirmed.
         deadline: now + WAIT_MAX,
         sent: now,

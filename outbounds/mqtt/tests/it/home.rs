@@ -1,166 +1,274 @@
-//! Home Assistant is told of each device, and no delivery suffers from it.
+//! Home Assistant is told of each device in time, and no delivery suffers from it.
 
-use std::collections::HashSet;
-use std::process::Stdio;
+mod entities;
+mod refused;
+mod upkeep;
+
 use std::sync::Arc;
+use std::time::Duration;
 
-use faceway_core::{DeviceKey, Message, Outbound as _};
-use faceway_outbound_mqtt::MqttSettings;
-use faceway_testkit::broker::mosquitto::{Mosquitto, Options, Subscriber};
+use faceway_core::{DeviceKey, Message, Outbound as _, Verdict};
+use faceway_outbound_mqtt::{Mqtt, MqttSettings};
+use faceway_testkit::broker::mosquitto::{Got, Mosquitto, Options, Subscriber};
 use faceway_testkit::outbound::message;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
-use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::{VERSIONS, broker, delivered, mqtt, settings, until_delivered};
+use crate::{VERSIONS, broker, mqtt, settings, until_delivered};
 
 pub(crate) const STATUS: &str = "faceway/status/test";
+const NONE: &str = "http://gateway.example/images/none";
+/// Home Assistant needs 0.7 s.
+const HOLD: Duration = Duration::from_secs(2);
 
 fn announcing(broker: &Mosquitto, version: u8) -> MqttSettings {
     let mut settings = settings(broker.address());
     settings.version = version;
     settings.home_assistant = true;
     settings.status_topic = Some(STATUS.into());
+    settings.no_picture = Some(NONE.into());
     settings
 }
 
-pub(crate) fn seen(device: &str, at: usize) -> Message {
-    let mut message = message(&format!("{device} {at}"));
-    let id = message.id;
+fn link(at: usize) -> String {
+    format!("http://gateway.example/images/{at}")
+}
+
+fn config(device: &str) -> String {
+    format!("homeassistant/device/faceway/{}/config", key(device))
+}
+
+fn picture(device: &str) -> String {
+    format!("homeassistant/device/faceway/{}/picture", key(device))
+}
+
+fn key(device: &str) -> String {
+    format!("{:016x}", DeviceKey::new("lobby", device).0)
+}
+
+fn own(device: &str) -> String {
+    format!("faceway/lobby/{device}/recognition")
+}
+
+/// An event of a device, with more in it.
+fn event(device: &str, at: usize, kind: &str, more: Value) -> Message {
+    let mut message = message(&format!("{device} {at} {kind}"));
     message.device = DeviceKey::new("lobby", device);
-    message.address = format!("faceway/lobby/{device}/recognition").into();
-    let body = format!(
-        r#"{{"schema":"faceway.event/1","id":"{id}","kind":"recognition","device":{{"id":"{device}","name":"Lobby door"}},"images":[{{"role":"face","url":"http://gateway.example/images/1"}}]}}"#
-    );
-    message.body = bytes::Bytes::from(body).into();
+    message.address = format!("faceway/lobby/{device}/{kind}").into();
+    let mut body = json!({
+        "schema": "faceway.event/1", "id": message.id.to_string(), "kind": kind,
+        "device": { "id": device, "name": "Lobby door" },
+    });
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    message.body = bytes::Bytes::from(body.to_string()).into();
     message
 }
 
+/// Somebody with a picture.
+pub(crate) fn seen(device: &str, at: usize) -> Message {
+    let images = json!({ "images": [{ "role": "face", "url": link(at) }] });
+    event(device, at, "recognition", images)
+}
+
+/// Somebody without one.
+fn unpictured(device: &str, at: usize) -> Message {
+    event(device, at, "recognition", json!({}))
+}
+
+fn alarm(device: &str, at: usize) -> Message {
+    let more = json!({ "alarm": { "type": "forced_door", "state": "raised" } });
+    event(device, at, "alarm", more)
+}
+
+/// Where everything went, but for the status.
+fn topics(subscriber: &Subscriber) -> Vec<String> {
+    let got = subscriber.got().into_iter().map(|got| got.topic);
+    got.filter(|topic| topic != STATUS).collect()
+}
+
+/// What was published to `topic`, in its order.
+fn payloads(subscriber: &Subscriber, topic: &str) -> Vec<String> {
+    let got = subscriber
+        .got()
+        .into_iter()
+        .filter(|got| got.topic == topic);
+    got.map(|got| got.payload).collect()
+}
+
+async fn deliver(mqtt: &Mqtt, message: &Message) {
+    is_delivered(&mqtt.deliver(message).await);
+}
+
+/// Also where nobody has subscribed.
+fn is_delivered(verdict: &Verdict) {
+    assert!(matches!(verdict, Verdict::Delivered { .. }), "{verdict:?}");
+}
+
+/// Delivers the first event of a device that the broker knows at the same time as the first of one that it does not: only
+/// the latter waits.
+async fn only_the_new_one_waits(mqtt: &Arc<Mqtt>, known: &str, new: &str) {
+    let (other, message) = (Arc::clone(mqtt), seen(new, 0));
+    let began = Instant::now();
+    let waits = tokio::spawn(async move { other.deliver(&message).await });
+    deliver(mqtt, &seen(known, 1)).await;
+    assert!(!waits.is_finished(), "{new} does not wait, or {known} does");
+    is_delivered(&waits.await.unwrap());
+    assert!(began.elapsed() >= HOLD, "{new} waits too short a time");
+}
+
 #[tokio::test]
-async fn a_device_is_announced_before_its_first_event_and_once() {
+async fn the_first_event_of_a_device_waits_for_home_assistant() {
     for version in VERSIONS {
         let broker = broker().await;
         let subscriber = Subscriber::start(&broker, 1).await;
-        let mqtt = mqtt(announcing(&broker, version));
-        for at in 0..3 {
-            assert_eq!(mqtt.deliver(&seen("SN-1", at)).await, delivered("puback"));
+        let mqtt = Arc::new(mqtt(announcing(&broker, version)));
+        let began = Instant::now();
+        deliver(&mqtt, &seen("SN-1", 0)).await;
+        assert!(began.elapsed() >= HOLD);
+        for at in 1..3 {
+            deliver(&mqtt, &seen("SN-1", at)).await;
         }
         subscriber.catch_up().await;
-        let got = subscriber.got();
-        let topics: Vec<_> = got.iter().map(|got| got.topic.as_str()).collect();
-        let node = format!("faceway_{:016x}", DeviceKey::new("lobby", "SN-1").0);
-        let (event, image) = (
-            format!("homeassistant/event/{node}/config"),
-            format!("homeassistant/image/{node}/config"),
-        );
-        let own = "faceway/lobby/SN-1/recognition";
-        assert_eq!(topics, [STATUS, &event, &image, own, own, own]);
-        let config: serde_json::Value = serde_json::from_str(&got[2].payload).unwrap();
-        assert_eq!(config["url_topic"], own);
-        assert_eq!(config["device"]["name"], "Lobby door");
-        assert_eq!(config["availability_topic"], STATUS);
+        let (config, picture, own) = (config("SN-1"), picture("SN-1"), own("SN-1"));
+        let expected = [&config, &picture, &own, &picture, &own, &picture, &own];
+        assert_eq!(topics(&subscriber), expected.map(Clone::clone));
+        let said: Value = serde_json::from_str(&payloads(&subscriber, &config)[0]).unwrap();
+        assert_eq!(said["device"]["name"], "Lobby door");
+        assert_eq!(said["availability_topic"], STATUS);
+        let person = &said["components"]["person"];
+        assert_eq!(person["state_topic"], "faceway/lobby/SN-1/+");
+        assert_eq!(said["components"]["picture"]["url_topic"], *picture);
+        only_the_new_one_waits(&mqtt, "SN-1", "SN-2").await;
     }
 }
 
-/// More devices at once than the window has places, and none of the announcements is allowed. This broker ends the
-/// connection when it has refused a message.
+/// The topic of another kind is fitted from the start.
 #[tokio::test]
-async fn announcements_that_are_refused_break_no_delivery() {
-    let options = Options {
-        access: Some("topic write faceway/#\n".into()),
-        ..Options::default()
-    };
-    let broker = Mosquitto::start(options).await;
+async fn an_alarm_announces_the_device_and_the_first_face_does_not_wait() {
+    let broker = broker().await;
     let subscriber = Subscriber::start(&broker, 1).await;
-    let mut settings = announcing(&broker, 5);
-    settings.window = 3;
-    let mqtt = Arc::new(mqtt(settings));
-    let mut deliveries = JoinSet::new();
-    for at in 0..40 {
-        let mqtt = Arc::clone(&mqtt);
-        let message = seen(&format!("SN-{at}"), 0);
-        deliveries.spawn(async move { until_delivered(&mqtt, &message).await });
-    }
-    deliveries.join_all().await;
+    let mqtt = Arc::new(mqtt(announcing(&broker, 5)));
+    deliver(&mqtt, &alarm("SN-1", 0)).await;
+    deliver(&mqtt, &unpictured("SN-1", 1)).await;
+    deliver(&mqtt, &alarm("SN-1", 2)).await;
     subscriber.catch_up().await;
-    let got = subscriber.got();
-    let topics: HashSet<_> = got.iter().map(|got| &got.topic).collect();
-    assert_eq!(topics.len(), 40 + 1, "{topics:?}");
+    let alarm = "faceway/lobby/SN-1/alarm".to_owned();
+    assert_eq!(
+        topics(&subscriber),
+        [config("SN-1"), alarm.clone(), own("SN-1"), alarm]
+    );
 }
 
-/// Renders the templates of both configurations for each event, as Home Assistant does: with Jinja.
-const HOME: &str = r#"
-import json, sys
-import jinja2
-
-given = json.load(sys.stdin)
-out = []
-for event in given["events"]:
-    out.append([jinja2.Environment().from_string(template).render(value_json=event)
-                for template in given["templates"]])
-print(json.dumps(out))
-"#;
-
-async fn rendered(templates: &[Value], events: &[Value]) -> Vec<[String; 2]> {
-    let mut child = Command::new("/usr/bin/python3")
-        .args(["-c", HOME])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("Python is installed (./run-tests does it, with jinja2)");
-    let given = json!({ "templates": templates, "events": events }).to_string();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(given.as_bytes()).await.unwrap();
-    drop(input);
-    let output = child.wait_with_output().await.unwrap();
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
+/// A topic by category, a picture that comes later, another name: each is announced, and the event waits for it.
 #[tokio::test]
-async fn home_assistant_gets_person_and_picture_from_an_event() {
+async fn what_changes_is_announced_again_and_its_event_waits() {
     let broker = broker().await;
     let subscriber = Subscriber::start(&broker, 1).await;
     let mqtt = mqtt(announcing(&broker, 5));
-    // A name that must not end a text of the template.
-    until_delivered(&mqtt, &seen(r"S'N-%}1", 0)).await;
-    subscriber.catch_up().await;
-    let configs: Vec<Value> = subscriber.got()[1..3]
-        .iter()
-        .map(|got| serde_json::from_str(&got.payload).unwrap())
-        .collect();
-    let templates = [&configs[0]["value_template"], &configs[1]["url_template"]].map(Clone::clone);
-    let device = json!({ "id": r"S'N-%}1" });
-    let known = json!({
-        "id": "1", "kind": "recognition", "device": device,
-        "person": { "id": "7", "name": "Ada \"A\" Example", "category": "employee" },
-        "match": { "score": 0.93 }, "access": { "granted": true },
-        "images": [{ "role": "scene", "url": "http://a/scene" }, { "role": "face", "url": "http://a/face" }],
-    });
-    let bare = json!({ "id": "2", "kind": "recognition", "device": device });
-    let scene = json!([{ "role": "face" }, { "role": "scene", "url": "http://a/scene" }]);
-    let scene = json!({ "id": "3", "kind": "recognition", "device": device, "images": scene });
-    let alarm = json!({ "id": "4", "kind": "alarm", "device": device });
-    let other = json!({ "id": "5", "kind": "recognition", "device": { "id": "SN-2" } });
-    let nobody = json!({ "id": "6", "kind": "recognition" });
-    let got = rendered(&templates, &[known, bare, scene, alarm, other, nobody]).await;
-    let person: Value = serde_json::from_str(&got[0][0]).unwrap();
-    assert_eq!(person["event_type"], "employee");
-    assert_eq!(person["person"], "Ada \"A\" Example");
-    assert_eq!(
-        (&person["granted"], &person["score"]),
-        (&json!(true), &json!(0.93))
-    );
-    assert_eq!(got[0][1], "http://a/face");
-    let person: Value = serde_json::from_str(&got[1][0]).unwrap();
-    assert_eq!(person["event_type"], "recognition");
-    assert_eq!(person["person"], Value::Null);
-    assert_eq!(got[1][1], "");
-    assert_eq!(got[2][1], "http://a/scene");
-    for not_ours in &got[3..] {
-        assert_eq!(*not_ours, ["", ""]);
+    let mut elsewhere = unpictured("SN-1", 1);
+    elsewhere.address = "faceway/vip/SN-1/recognition".to_owned().into();
+    for message in [unpictured("SN-1", 0), elsewhere, seen("SN-1", 2)] {
+        let began = Instant::now();
+        deliver(&mqtt, &message).await;
+        assert!(began.elapsed() >= HOLD);
     }
-    let types = configs[0]["event_types"].as_array().unwrap();
-    assert!(types.contains(&json!("employee")) && types.contains(&json!("recognition")));
+    subscriber.catch_up().await;
+    let said: Vec<Value> = payloads(&subscriber, &config("SN-1"))
+        .iter()
+        .map(|said| serde_json::from_str(said).unwrap())
+        .collect();
+    let filters: Vec<_> = said
+        .iter()
+        .map(|said| &said["components"]["person"]["state_topic"])
+        .collect();
+    assert_eq!(
+        filters,
+        [
+            "faceway/lobby/SN-1/+",
+            "faceway/+/SN-1/+",
+            "faceway/+/SN-1/+"
+        ]
+    );
+    let pictures: Vec<_> = said
+        .iter()
+        .map(|said| said["components"].get("picture").is_some())
+        .collect();
+    assert_eq!(pictures, [false, false, true]);
+}
+
+#[tokio::test]
+async fn the_picture_is_always_that_of_the_person() {
+    let broker = broker().await;
+    let subscriber = Subscriber::start(&broker, 1).await;
+    let mqtt = mqtt(announcing(&broker, 5));
+    deliver(&mqtt, &unpictured("SN-1", 0)).await;
+    deliver(&mqtt, &seen("SN-1", 1)).await;
+    let scene = json!({ "images": [{ "role": "face" }, { "role": "scene", "url": link(2) }] });
+    deliver(&mqtt, &event("SN-1", 2, "recognition", scene)).await;
+    deliver(&mqtt, &unpictured("SN-1", 3)).await;
+    // An alarm says nothing of who was seen, and what is no link must not come to this topic.
+    let alarmed = json!({ "images": [{ "role": "alarm", "url": link(4) }] });
+    deliver(&mqtt, &event("SN-1", 4, "alarm", alarmed)).await;
+    let unlinked =
+        json!({ "images": [{ "role": "face", "url": "" }, { "role": "face", "url": "data:x" }] });
+    deliver(&mqtt, &event("SN-1", 5, "recognition", unlinked)).await;
+    subscriber.catch_up().await;
+    let expected = [link(1), link(2), NONE.into(), NONE.into()];
+    assert_eq!(payloads(&subscriber, &picture("SN-1")), expected);
+    let at = |topic: &str, nth| {
+        let all = topics(&subscriber);
+        let mut found = all.iter().enumerate().filter(|(_, one)| *one == topic);
+        found.nth(nth).map(|(at, _)| at)
+    };
+    // The second person's picture, and that person.
+    assert!(
+        at(&picture("SN-1"), 0) < at(&own("SN-1"), 1),
+        "the picture comes first"
+    );
+    // Home Assistant has it again after its own restart.
+    let late = Subscriber::start(&broker, 1).await;
+    let kept = late
+        .got()
+        .into_iter()
+        .find(|got| got.topic == picture("SN-1"));
+    assert_eq!(kept.map(|got| got.payload), Some(NONE.to_owned()));
+}
+
+#[tokio::test]
+async fn what_the_broker_knows_does_not_wait_after_a_restart() {
+    for version in VERSIONS {
+        let broker = broker().await;
+        let first = mqtt(announcing(&broker, version));
+        until_delivered(&first, &seen("SN-1", 0)).await;
+        first.close().await;
+        // It is about a start of Home Assistant before ours.
+        broker.publish("homeassistant/status", "online", true).await;
+        let subscriber = Subscriber::start(&broker, 1).await;
+        subscriber.forget();
+        let second = Arc::new(mqtt(announcing(&broker, version)));
+        only_the_new_one_waits(&second, "SN-1", "SN-2").await;
+        subscriber.catch_up().await;
+        assert_eq!(payloads(&subscriber, &config("SN-1")), [""; 0]);
+    }
+}
+
+/// Mosquitto without persistence forgets what it had kept.
+#[tokio::test]
+async fn a_broker_that_has_forgotten_is_told_again() {
+    let mut broker = broker().await;
+    let mqtt = mqtt(announcing(&broker, 5));
+    until_delivered(&mqtt, &seen("SN-1", 0)).await;
+    broker.kill().await;
+    broker.run().await;
+    let subscriber = Subscriber::start(&broker, 1).await;
+    until_delivered(&mqtt, &seen("SN-1", 1)).await;
+    subscriber.catch_up().await;
+    let all = topics(&subscriber);
+    assert_eq!(
+        all[..3],
+        [config("SN-1"), picture("SN-1"), own("SN-1")],
+        "{all:?}"
+    );
 }

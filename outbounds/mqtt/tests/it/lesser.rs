@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use faceway_core::Outbound as _;
 use faceway_outbound_mqtt::MqttSettings;
 
+use crate::home::seen;
 use crate::lines::Lines;
-use crate::peer::{Answer, CONNECT, PING, PUBLISH, Packet, Peer};
-use crate::{deliver, delivered, mqtt, outage, settings};
+use crate::peer::{Answer, CONNECT, PING, PUBLISH, Packet, Peer, SUBSCRIBE};
+use crate::{PATIENT, deliver, delivered, mqtt, outage, settings, until_delivered};
 
 const HINT: &str = "write `version = 4`";
 
@@ -18,6 +20,7 @@ fn old(packet: &Packet) -> Answer {
         CONNECT => vec![0x20, 2, 0, 0],
         PUBLISH if packet.qos() > 0 => vec![0x40, 2, packet.id[0], packet.id[1]],
         PING => vec![0xD0, 0],
+        SUBSCRIBE => vec![0x90, 4, packet.body[0], packet.body[1], 0, 0],
         _ => Vec::new(),
     })
 }
@@ -60,6 +63,58 @@ async fn a_broker_that_says_that_it_speaks_only_3_1_1_gets_3_1_1() {
         assert_eq!(lines.with(HINT), 1, "{:?}", lines.all());
         assert_eq!(lines.all().len(), 1, "{:?}", lines.all());
     }
+}
+
+/// What is said to Home Assistant, on its own connection, goes out in the older version too, and the operator is told
+/// no more than without it. Also where the broker hangs up in place of an answer.
+#[tokio::test]
+async fn devices_are_announced_in_the_version_that_the_broker_speaks() {
+    for (refusal, told) in [(REFUSALS[0], 1), (REFUSALS[3], 1), (&[], 2)] {
+        let (lines, _listening) = Lines::listen();
+        let announced = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&announced);
+        let peer = Peer::start(move |packet| {
+            let new = packet.kind == CONNECT && packet.version() == 5;
+            let is_ours = packet.kind == PUBLISH && packet.topic().ends_with("/config");
+            counted.fetch_add(usize::from(is_ours), Ordering::SeqCst);
+            match new {
+                true => Answer::HangUp(refusal.to_vec()),
+                false => old(packet),
+            }
+        })
+        .await;
+        let mut settings = to(&peer, true);
+        settings.home_assistant = true;
+        let mqtt = mqtt(settings);
+        for at in 0..2 {
+            until_delivered(&mqtt, &seen("SN-1", at)).await;
+        }
+        assert_eq!(announced.load(Ordering::SeqCst), 1, "{:?}", lines.all());
+        assert_eq!(lines.with(HINT), told, "{:?}", lines.all());
+        assert_eq!(lines.all().len(), told, "{:?}", lines.all());
+    }
+}
+
+/// The one attempt of a start must do.
+#[tokio::test]
+async fn devices_are_taken_back_in_the_version_that_the_broker_speaks() {
+    let (asked, mut asks) = tokio::sync::watch::channel(false);
+    let peer = Peer::start(move |packet| {
+        if packet.kind == SUBSCRIBE {
+            asked.send_replace(true);
+        }
+        match packet.kind == CONNECT && packet.version() == 5 {
+            true => Answer::HangUp(REFUSALS[0].to_vec()),
+            false => old(packet),
+        }
+    })
+    .await;
+    let mut settings = to(&peer, true);
+    settings.withdraw = true;
+    let mqtt = mqtt(settings);
+    mqtt.open();
+    let asked = tokio::time::timeout(PATIENT, asks.wait_for(|asked| *asked)).await;
+    asked.expect("it is asked what it keeps").unwrap();
 }
 
 /// Where messages say what only MQTT 5 can carry, the operator decides.

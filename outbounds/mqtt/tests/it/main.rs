@@ -46,6 +46,8 @@ fn settings(address: SocketAddr) -> MqttSettings {
         window: 32,
         status_topic: None,
         home_assistant: false,
+        withdraw: false,
+        no_picture: None,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{PATIENT, buried, deliver, delivered, mqtt, outage, refused, settings
 pub(crate) const CONNECT: u8 = 1;
 pub(crate) const PUBLISH: u8 = 3;
 pub(crate) const PUBREL: u8 = 6;
+pub(crate) const SUBSCRIBE: u8 = 8;
 pub(crate) const PING: u8 = 12;
 
 /// What the peer does about a packet.

@@ -114,7 +114,7 @@ const MQTT: &[Key] = &[
     Key::new(
         "home_assistant",
         Shape::Bool,
-        "Whether devices show themselves to Home Assistant; false when left out.",
+        "`true`: devices show themselves to Home Assistant. `false`: those that did are taken back.",
     ),
     Key::new(
         "headers",

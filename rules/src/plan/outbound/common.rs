@@ -22,7 +22,7 @@ pub(super) fn read(
     };
     let format = format::read(table, protocol, &projection, images, files);
     if let Protocol::Mqtt(MqttPlan {
-        home_assistant: true,
+        home_assistant: Some(true),
         ..
     }) = protocol
     {

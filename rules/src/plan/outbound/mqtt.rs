@@ -35,8 +35,8 @@ pub struct MqttPlan {
     pub expiry: Option<Duration>,
     /// Where `online` and `offline` stand, retained; `None` = `faceway/status/<client id>`.
     pub status_topic: Option<String>,
-    /// Whether devices show themselves to Home Assistant.
-    pub home_assistant: bool,
+    /// Whether devices show themselves to Home Assistant; `None` = they do not, and nothing of before is taken back either.
+    pub home_assistant: Option<bool>,
     /// User properties, by lower-case name; only with version 5.
     pub headers: Vec<(String, Template)>,
     /// Own authorities, client certificate; only with `mqtts://`.
@@ -95,10 +95,17 @@ pub(super) fn read(table: &Table<'_>, projection: &Projection) -> MqttPlan {
         keep_alive: table.duration("keep_alive").unwrap_or(KEEP_ALIVE),
         expiry: table.duration("expiry"),
         status_topic: status_topic(table),
-        home_assistant: table.bool("home_assistant").unwrap_or(false),
+        home_assistant: table.bool("home_assistant"),
         headers: headers::of_broker(table, projection),
     };
     tell_what_version_4_lacks(table, &plan);
+    if plan.home_assistant == Some(true)
+        && plan.retain
+        && let Some(node) = table.get("retain")
+    {
+        let message = "with `retain = true` the triggers of Home Assistant ring again for the last event whenever it starts";
+        table.reporter().warning(node.span, message, "false");
+    }
     if plan.qos == Qos::AtMostOnce
         && let Some(node) = table.get("qos")
     {

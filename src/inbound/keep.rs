@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::conflicts::Conflicts;
 use super::cut::Cut;
 use super::decode::{Counted, Heard, join};
+use super::junk::Junk;
 use super::earlier::Earlier;
 use super::{Kept, Unpacking};
 use crate::observe::InboundMetrics;
@@ -37,6 +38,7 @@ pub struct Inbound {
     clock: Arc<dyn Clock>,
     metrics: InboundMetrics,
     conflicts: Conflicts,
+    junk: Junk,
     pub(super) cut: Cut,
     /// Held from asking what was kept before until what follows from it is kept: of two equal reports that come at the
     /// same time both would be new otherwise.
@@ -87,6 +89,7 @@ impl Inbound {
             spool,
             clock,
             conflicts: Conflicts::default(),
+            junk: Junk::default(),
             cut: Cut::default(),
             in_turn: Mutex::default(),
         }
@@ -214,7 +217,7 @@ impl Inbound {
             let refused = all_refused.into_inner();
             for reason in refused.unwrap_or_else(PoisonError::into_inner) {
                 self.metrics.refused();
-                tracing::warn!(inbound = self.name, %reason, "a message was refused");
+                self.junk.refused(&self.name, &reason.to_string());
             }
         }
         outcome
@@ -279,13 +282,7 @@ impl Inbound {
         match self.spool.append(batch).await {
             Ok(receipts) => {
                 if let Some(reason) = reason {
-                    // The reason names no value of the body.
-                    tracing::warn!(
-                        inbound = self.name,
-                        quarantined,
-                        %reason,
-                        "a body could not be read; it is in quarantine"
-                    );
+                    self.junk.quarantined(&self.name, quarantined, &reason);
                 }
                 let (stored, conflicts) = self.count(&receipts, &counted);
                 if let Some(piece) = piece {

@@ -12,6 +12,7 @@ mod decode;
 mod dialled;
 mod earlier;
 mod images;
+mod junk;
 mod keep;
 mod kept;
 mod path;

@@ -367,3 +367,21 @@ async fn one_bad_element_costs_one_element() {
     assert_eq!(gateway.metric(&city("stored")).await, 2.0);
     assert_eq!(gateway.metric(&city("quarantined")).await, 1.0);
 }
+
+/// A device that sends nothing else must not fill the disk with lines.
+#[tokio::test]
+async fn what_cannot_be_read_is_logged_in_a_rhythm() {
+    let gateway = Site::new(ROUTES).start().await;
+    for number in 0..40 {
+        let junk = format!("{}{{\"cut\": ]", " ".repeat(number));
+        post(&gateway, "/in/lobby", &[], junk.as_bytes()).await;
+    }
+    post(&gateway, "/in/city", &[], b"{\"cut\": ]").await;
+    assert_eq!(counted(&gateway, "quarantined").await, 40.0);
+    let log = gateway.log();
+    let told = |inbound: &str| {
+        let lines = log.lines().filter(|line| line.contains("it is in quarantine"));
+        lines.filter(|line| line.contains(inbound)).count()
+    };
+    assert_eq!((told("lobby"), told("city")), (1, 1), "{log}");
+}

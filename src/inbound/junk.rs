@@ -1,0 +1,60 @@
+//! What cannot be read, and what is refused of a dialled source, is told in the log in a rhythm: a device that sends nothing
+//! else would fill the disk with lines. How often it was is in the metrics, and in quarantine what it was.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::rhythm::Rhythm;
+
+/// When it was told last, by reason.
+#[derive(Debug, Default)]
+pub(super) struct Junk(Mutex<Rhythm<String>>);
+
+impl Junk {
+    /// A body of this inbound could not be read, or parts of it: so many entries of quarantine.
+    pub(super) fn quarantined(&self, inbound: &str, entries: usize, reason: &str) {
+        if let Some(times) = self.note(reason) {
+            // The reason names no value of the body.
+            tracing::warn!(
+                inbound,
+                quarantined = entries,
+                %reason,
+                times,
+                "a body could not be read; it is in quarantine"
+            );
+        }
+    }
+
+    /// A message of a dialled source was refused.
+    pub(super) fn refused(&self, inbound: &str, reason: &str) {
+        if let Some(times) = self.note(reason) {
+            tracing::warn!(inbound, %reason, times, "a message was refused");
+        }
+    }
+
+    fn note(&self, reason: &str) -> Option<u64> {
+        let mut rhythm = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rhythm.note(kind(reason), Instant::now())
+    }
+}
+
+/// The reason without its numbers: a place in the text, which is another one each time, makes no other reason.
+fn kind(reason: &str) -> String {
+    reason.chars().filter(|char| !char.is_ascii_digit()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Junk, kind};
+
+    #[test]
+    fn another_place_is_no_other_reason() {
+        let junk = Junk::default();
+        let text = |at| format!("expected `,` at line 1 column {at}");
+        assert_eq!(junk.note(&text(7)), Some(1));
+        assert_eq!(junk.note(&text(1234)), None);
+        assert_eq!(junk.note("it is empty"), Some(1));
+        assert_eq!(kind("x 10"), kind("x 2"));
+    }
+}

@@ -37,6 +37,7 @@ pub(crate) async fn keep(
         while let Ok(job) = jobs.try_recv() {
             asking.push(job);
         }
+        plan.welcomed.send_replace(false);
         let attempt = tokio::select! {
             biased;
             () = asked_to_close(&mut closing) => return,
@@ -44,6 +45,7 @@ pub(crate) async fn keep(
         };
         let (word, useful) = match attempt {
             Ok(opened) => {
+                plan.welcomed.send_replace(true);
                 warned = warned.filter(|word| *word == "taken-over");
                 let session = Session::new(&plan, &mut own, &mut hints, opened);
                 let first = std::mem::take(&mut asking);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use faceway_tls::Keys;
 use rustls::pki_types::ServerName;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
 use crate::MqttSettings;
@@ -42,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) status_topic: Option<String>,
     /// Nothing is at the status topic, as the broker does not take it.
     pub(crate) no_status: Arc<AtomicBool>,
+    /// Whether the broker has let the connection of the events in, as far as it is known now.
+    pub(crate) welcomed: Arc<watch::Sender<bool>>,
     pub(crate) home_assistant: bool,
 }
 
@@ -84,6 +87,7 @@ impl Plan {
             window: settings.window,
             status_topic: settings.status_topic,
             no_status: Arc::default(),
+            welcomed: Arc::new(watch::Sender::new(false)),
             home_assistant: settings.home_assistant,
         })
     }
@@ -113,6 +117,7 @@ impl Plan {
             window: self.window,
             status_topic: None,
             no_status: Arc::clone(&self.no_status),
+            welcomed: Arc::clone(&self.welcomed),
             home_assistant: false,
         }
     }

@@ -32,6 +32,18 @@ const SILENT_MAX: u32 = 2;
 struct Failure {
     word: &'static str,
     refused: bool,
+    /// Nor does the broker let the connection of the events in, whose keeper tells why: it is not about announcements.
+    early: bool,
+}
+
+impl Failure {
+    fn new(word: &'static str, refused: bool) -> Self {
+        Self {
+            word,
+            refused,
+            early: false,
+        }
+    }
 }
 
 /// Connections that were good for nothing, one after another.
@@ -84,10 +96,7 @@ pub(super) async fn keep(
                 pause = if lasted < SHORT { pause } else { PAUSE_MIN };
                 match end {
                     End::Stopped => return,
-                    End::Refused(word) => Failure {
-                        word,
-                        refused: true,
-                    },
+                    End::Refused(word) => Failure::new(word, true),
                     End::Lost {
                         word,
                         subscribing,
@@ -96,7 +105,7 @@ pub(super) async fn keep(
                         // Some brokers end the connection at a subscription that they do not allow.
                         subscribes &= !(subscribing && lasted < SHORT);
                         let refused = in_vain.is_refused(lasted, word, useful);
-                        Failure { word, refused }
+                        Failure::new(word, refused)
                     }
                 }
             }
@@ -106,7 +115,7 @@ pub(super) async fn keep(
             drop(order);
         }
         let refused = failure.refused;
-        if refused && warned.replace(failure.word) != Some(failure.word) {
+        if refused && !failure.early && warned.replace(failure.word) != Some(failure.word) {
             tell(&plan, failure.word);
         }
         hopeful = !refused && failure.word != "timeout";
@@ -119,6 +128,7 @@ pub(super) async fn keep(
             biased;
             () = stopped(&mut stop) => return,
             () = shared.wanted.notified(), if hopeful => {}
+            () = welcomed(&plan), if refused && failure.early => hopeful = true,
             () = sleep(jittered(length)) => pause = (pause * 2).min(PAUSE_MAX),
         }
     }
@@ -131,14 +141,12 @@ async fn attempt(plan: &Plan) -> Result<Connection, Failure> {
     };
     let connection = dialled.map_err(|none| Failure {
         word: none.word,
-        // The deliveries' own connection fails in the same way when the network or the version is to blame, and tells it.
-        refused: none.advice.is_some() && !matches!(none.word, "version" | "unavailable" | "busy"),
+        // The deliveries' own connection fails in the same way when the network is to blame.
+        refused: none.advice.is_some(),
+        early: !*plan.welcomed.borrow(),
     })?;
     if connection.welcome.no_retain {
-        return Err(Failure {
-            word: refusal::RETAIN.word,
-            refused: true,
-        });
+        return Err(Failure::new(refusal::RETAIN.word, true));
     }
     Ok(connection)
 }
@@ -160,6 +168,12 @@ fn tell(plan: &Plan, word: &'static str) {
         code = word,
         "the MQTT broker does not take announcements to Home Assistant, so they are left out, events are not: let this client id publish retained messages to homeassistant/# beside the one that delivers, or write `home_assistant = false`"
     );
+}
+
+/// Until the connection of the events is let in.
+async fn welcomed(plan: &Plan) {
+    // An error would say that the plan is gone, which is borrowed.
+    let _ = plan.welcomed.subscribe().wait_for(|yes| *yes).await;
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -2,11 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::peer::{self, CONNECT, PING, PUBLISH, Packet, Peer, SUBSCRIBE};
+use crate::PATIENT;
+use crate::lines::Lines;
+use crate::peer::{self, Answer, CONNECT, PING, PUBLISH, Packet, Peer, SUBSCRIBE};
 
 /// More devices at once than the window has places, and none of the announcements is allowed. This broker ends the
 /// connection when it has refused a message.
@@ -154,6 +157,48 @@ async fn a_broker_that_ends_every_such_connection_is_left_alone() {
         }
         let tried = *tried.lock().unwrap();
         assert!(tried <= 3, "{tried} times");
+    }
+}
+
+/// A wrong password, or a version that is not spoken: that is told of the connection of the events. Once it is put right,
+/// devices are announced at once.
+#[tokio::test]
+async fn what_keeps_events_out_too_is_not_held_against_announcements() {
+    for code in [0x84, 0x86, 0x87, 0x88, 0x89] {
+        let (lines, _listening) = Lines::listen();
+        let (let_in, announced) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let (lets, notes) = (Arc::clone(&let_in), Arc::<AtomicBool>::clone(&announced));
+        let common = peer::broker(|packet| peer::reason(4, packet, 0));
+        let peer = Peer::start(move |packet| {
+            let announces = packet.kind == PUBLISH && packet.topic().ends_with("/config");
+            notes.fetch_or(announces, Ordering::SeqCst);
+            match packet.kind == CONNECT && !lets.load(Ordering::SeqCst) {
+                true => Answer::HangUp(vec![0x20, 3, 0, code, 0]),
+                false => subscribed(packet, 0)
+                    .unwrap_or_else(|| common(packet))
+                    .into(),
+            }
+        })
+        .await;
+        let mut settings = to_settings(&peer);
+        settings.fall_back = false;
+        let mqtt = mqtt(settings);
+        for at in 0..3 {
+            let verdict = mqtt.deliver(&seen("SN-1", at)).await;
+            assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
+        }
+        let_in.store(true, Ordering::SeqCst);
+        let until_announced = async {
+            for at in 3.. {
+                until_delivered(&mqtt, &seen("SN-1", at)).await;
+                if announced.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENT, until_announced).await;
+        in_time.expect("it is announced");
+        assert_eq!(lines.all().len(), 1, "{code:#x}: {:?}", lines.all());
     }
 }
 

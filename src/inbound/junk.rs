@@ -41,7 +41,10 @@ impl Junk {
 
 /// The reason without its numbers: a place in the text, which is another one each time, makes no other reason.
 fn kind(reason: &str) -> String {
-    reason.chars().filter(|char| !char.is_ascii_digit()).collect()
+    reason
+        .chars()
+        .filter(|char| !char.is_ascii_digit())
+        .collect()
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::conflicts::Conflicts;
 use super::cut::Cut;
 use super::decode::{Counted, Heard, join};
-use super::junk::Junk;
 use super::earlier::Earlier;
+use super::junk::Junk;
 use super::{Kept, Unpacking};
 use crate::observe::InboundMetrics;
 

@@ -380,7 +380,9 @@ async fn what_cannot_be_read_is_logged_in_a_rhythm() {
     assert_eq!(counted(&gateway, "quarantined").await, 40.0);
     let log = gateway.log();
     let told = |inbound: &str| {
-        let lines = log.lines().filter(|line| line.contains("it is in quarantine"));
+        let lines = log
+            .lines()
+            .filter(|line| line.contains("it is in quarantine"));
         lines.filter(|line| line.contains(inbound)).count()
     };
     assert_eq!((told("lobby"), told("city")), (1, 1), "{log}");

@@ -61,6 +61,7 @@ fn advice(qos: u8, retain: bool, version: u8) -> String {
             "it may not let the user publish to this topic, which MQTT 3.1.1 has no word for",
         );
     }
+    advice.push("if another client has our client id too, write another under `client_id`");
     advice.push("its log may say why");
     advice.join("; ")
 }
@@ -74,6 +75,6 @@ mod tests {
         assert!(advice(2, false, 4).contains("write `qos = 1`"));
         assert!(!advice(1, false, 4).contains("qos"));
         assert!(advice(1, true, 5).contains("write `retain = false`"));
-        assert_eq!(advice(1, false, 5), "its log may say why");
+        assert!(advice(1, false, 5).contains("`client_id`"));
     }
 }

@@ -216,6 +216,11 @@ impl Hands {
             .collect()
     }
 
+    /// Whether a message of this device is on its way.
+    pub(super) fn is_away(&self, key: DeviceKey) -> bool {
+        self.devices.get(&key).is_some_and(|device| device.away)
+    }
+
     /// Whether one of the events that wait here is such.
     pub(super) fn any(&self, is_such: impl Fn(&Lease) -> bool) -> bool {
         let mut waiting = self.devices.values().flat_map(|device| &device.waiting);

@@ -1121,4 +1121,161 @@ mod tests {
         judge.judge(&[lease(2, 2, 0)], down(None), Beside::Nothing, at(0), 1.0);
         assert!(judge.must_take_back());
     }
+
+    /// e1 of a device is refused by itself, e2 behind it hears that the destination is down.
+    #[test]
+    fn a_refusal_does_not_end_an_outage_before_something_gets_through() {
+        let mut judge = judge(0);
+        judge_first(&mut judge);
+        // Of a device that never got through, so that the outage is in doubt.
+        let (bad, behind) = ([lease(2, 2, 0)], [lease(3, 2, 0)]);
+        let mut now = at(10);
+        let mut left = 0;
+        while now < at(70) && left < 1000 {
+            for (event, verdict) in [(&bad, refused()), (&behind, down(None))] {
+                judge.left(event);
+                left += 1;
+                let judgement = judge.judge(event, verdict, Beside::New, now, 1.0);
+                assert!(!judgement.outage_ended, "nothing got through");
+            }
+            assert!(judge.must_take_back());
+            judge.taken_back();
+            if let Permit::Wait(until) = judge.permit(now) {
+                now = until;
+            }
+        }
+        assert!(left <= 16, "{left} in a minute");
+    }
+
+    #[test]
+    fn a_sweep_is_not_stuck_behind_more_than_are_remembered() {
+        let mut judge = judge(0);
+        let mut now = at(0);
+        for _ in 0..10_000 {
+            for seq in 1.. {
+                if seq > 100 {
+                    return;
+                }
+                let event = [lease(seq, 1, 0)];
+                judge.left(&event);
+                if !judge
+                    .judge(&event, refused(), Beside::New, now, 1.0)
+                    .set_aside
+                {
+                    break;
+                }
+            }
+            judge.taken_back();
+            if let Permit::Wait(until) = judge.permit(now) {
+                now = until;
+            }
+        }
+        panic!("the hundred-and-first is never reached");
+    }
+
+    #[test]
+    fn one_success_does_not_condemn_all_that_failed_before_it() {
+        let mut judge = judge(0);
+        for seq in 1..=20 {
+            judge.judge(&[lease(seq, seq, 0)], refused(), Beside::New, at(0), 1.0);
+        }
+        judge.taken_back();
+        judge.left(&[lease(99, 99, 0)]);
+        judge.judge(&[lease(99, 99, 0)], delivered(), Beside::New, at(1), 1.0);
+        let mut given_up = 0;
+        for seq in 1..=20 {
+            let event = [lease(seq, seq, 0)];
+            judge.left(&event);
+            let judgement = judge.judge(&event, refused(), Beside::New, at(2), 1.0);
+            given_up += usize::from(
+                matches!(judgement.settled, Settled::Bury { .. }) && !judgement.set_aside,
+            );
+        }
+        assert!(
+            given_up < 3,
+            "{given_up} are buried with no success between"
+        );
+    }
+
+    #[test]
+    fn a_destination_that_refuses_many_of_its_events_is_known_by_that() {
+        let mut judge = judge(0);
+        let mut seq = 0;
+        let mut run = |judge: &mut Judge, refuses: u64| {
+            let mut is_outage = false;
+            for _ in 0..refuses {
+                seq += 1;
+                let event = [lease(seq, 1, 0)];
+                judge.left(&event);
+                is_outage |= !judge
+                    .judge(&event, refused(), Beside::New, at(0), 1.0)
+                    .set_aside;
+            }
+            seq += 1;
+            let event = [lease(seq, 1, 0)];
+            judge.left(&event);
+            judge.judge(&event, delivered(), Beside::New, at(0), 1.0);
+            is_outage
+        };
+        for refuses in [2, 3, 5, 9] {
+            assert!(!run(&mut judge, refuses), "{refuses}");
+        }
+    }
+
+    #[test]
+    fn one_that_has_tries_left_does_not_hide_behind_one_that_has_none() {
+        let mut judge = judge(10);
+        let (bad, good) = ([lease(1, 1, 0)], [lease(2, 1, 0)]);
+        judge.judge(&bad, refused(), Beside::New, at(0), 1.0);
+        judge.judge(&good, failed(), Beside::Nothing, at(0), 1.0);
+        judge.taken_back();
+        let again = judge.judge(&bad, refused(), Beside::Failed, at(1), 1.0);
+        assert!(again.set_aside, "what is behind it has its turn");
+    }
+
+    #[test]
+    fn an_outage_that_counts_nothing_lets_three_devices_go_on_in_the_end() {
+        let mut judge = judge(5);
+        let mut now = at(0);
+        let mut failures = [0; 3];
+        for round in 0..2_000 {
+            let device = round % 3;
+            let event = [lease(device + 1, device, failures[device as usize])];
+            judge.left(&event);
+            let judgement = judge.judge(&event, failed(), Beside::Failed, now, 1.0);
+            if matches!(
+                judgement.settled,
+                Settled::Park {
+                    why: Parked::Alone,
+                    ..
+                }
+            ) {
+                failures[device as usize] += 1;
+            }
+            if judgement.set_aside {
+                return;
+            }
+            if let Permit::Wait(until) = judge.permit(now) {
+                now = until;
+            }
+        }
+        panic!("nobody is ever passed by");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_put_a_sweep_off() {
+        let mut judge = judge(0);
+        for seq in 1..=3 {
+            judge.judge(
+                &[lease(seq, 1, 0)],
+                refused(),
+                Beside::New,
+                at(1_000_000),
+                1.0,
+            );
+        }
+        judge.taken_back();
+        let again = judge.judge(&[lease(1, 1, 0)], refused(), Beside::New, at(10), 1.0);
+        assert!(again.set_aside);
+    }
 }

@@ -37,6 +37,8 @@ const HANDS_BYTES_MAX: usize = 16 * 1024 * 1024;
 const PROBE_HANDS_MAX: usize = 16;
 /// After so many visits to the spool in a row it looks after its deliveries again.
 const VISITS_MAX: usize = 8;
+/// What was set aside is taken back in this time when the lane stops, whatever the grace period was.
+const TAKE_BACK_GRACE: Duration = Duration::from_secs(2);
 /// When the spool cannot be read, the lane looks again after this.
 const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -80,6 +82,8 @@ pub(super) struct LaneWork {
     seen: u64,
     /// The spool had nothing more to lease when it was last asked.
     dry: bool,
+    /// It could not be read when it was last asked.
+    is_blind: bool,
     /// When to ask again although nothing was appended: a parked event is due, or the spool could not be read.
     ask_at: Option<Timestamp>,
 }
@@ -101,6 +105,7 @@ impl LaneWork {
             outage_told: false,
             seen: 0,
             dry: false,
+            is_blind: false,
             ask_at: None,
         }
     }
@@ -213,7 +218,9 @@ impl LaneWork {
 
     async fn lease(&mut self, most: usize) {
         let now = self.now();
-        match self.tools.spool.lease(self.tools.lane, most, now).await {
+        let leased = self.tools.spool.lease(self.tools.lane, most, now).await;
+        self.is_blind = leased.is_err();
+        match leased {
             Ok(leases) if leases.is_empty() => self.found_nothing(now).await,
             Ok(leases) => self.sort(leases).await,
             Err(error) => {
@@ -325,8 +332,11 @@ impl LaneWork {
         let waiting = self.hands.give_back_all();
         self.release(waiting);
         // Else the work after this one could send a device's next event before its burial is durable.
-        while let Ok(Some(_)) = tokio::time::timeout_at(deadline, self.burials.next()).await {}
+        while let Ok(Some(device)) = tokio::time::timeout_at(deadline, self.burials.next()).await {
+            self.hands.returned(device);
+        }
         // After a stop nobody knows any more that they were to be compared.
+        let deadline = deadline.max(Instant::now() + TAKE_BACK_GRACE);
         let _ = tokio::time::timeout_at(deadline, self.take_all_back()).await;
         self.deliveries.give_up().await;
     }

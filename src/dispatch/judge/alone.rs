@@ -18,7 +18,9 @@ impl Judge {
             return released(false);
         }
         if self.refuses() || self.asides.are_of_many_devices() || self.has_set_aside() {
-            return self.all_fail(failed);
+            // Else three devices could hide behind their first events for ever: no outage counts an attempt.
+            let passes = self.refuses() && self.is_sweep_due(failed.now);
+            return self.all_fail(failed, passes);
         }
         let outage_ended = self.outage.take().is_some();
         Judgement {

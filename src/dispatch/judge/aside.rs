@@ -27,13 +27,18 @@ const SWEEP_AFTER: Duration = Duration::from_secs(300);
 const TRIED_MAX: usize = 64;
 
 /// What failed since the destination last took an event.
-#[derive(Default)]
 pub(super) struct Asides {
     tried: VecDeque<Tried>,
     /// Buried for now.
     aside: Vec<Aside>,
     /// They failed, and then another event got through: when one of them is refused again, it is that event's fault.
-    alone: VecDeque<u64>,
+    alone: VecDeque<Alone>,
+    /// So many different events refused one after another are no coincidence, as far as is known of this destination.
+    tolerates: usize,
+    /// So many events a sweep goes past, also where more were tried than are remembered.
+    reach: usize,
+    /// Events that were buried since the last success, as they were known to fail alone.
+    given_up: usize,
     /// What is aside is taken back before anything else leaves.
     takes_back: bool,
     /// The probe goes past what was tried before.
@@ -53,6 +58,28 @@ pub(in crate::dispatch) enum Beside {
     New,
 }
 
+/// It failed, and then another event got through.
+struct Alone {
+    seq: u64,
+    is_spent: bool,
+}
+
+impl Default for Asides {
+    fn default() -> Self {
+        Self {
+            tried: VecDeque::new(),
+            aside: Vec::new(),
+            alone: VecDeque::new(),
+            tolerates: EVENTS_REFUSED_MAX,
+            reach: 0,
+            given_up: 0,
+            takes_back: false,
+            sweeps: false,
+            swept: None,
+        }
+    }
+}
+
 struct Tried {
     seq: u64,
     device: DeviceKey,
@@ -66,6 +93,8 @@ struct Tried {
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::dispatch) struct Aside {
     seq: u64,
+    /// Whose it is.
+    pub(in crate::dispatch) device: DeviceKey,
     departures: u64,
     /// Its id.
     pub(in crate::dispatch) id: EventId,
@@ -116,7 +145,7 @@ impl Asides {
 
     /// So few have failed that it may be chance.
     fn are_few(&self) -> bool {
-        self.tried.len() < EVENTS_REFUSED_MAX
+        self.tried.len() < self.tolerates
     }
 
     /// The destination has taken these, which left with this departure: what was set aside before stays buried, and is given
@@ -135,22 +164,40 @@ impl Asides {
             .partition(|tried| is_before(tried.departures));
         self.tried = rest;
         let compared: VecDeque<Tried> = compared;
-        for Tried { seq, .. } in compared {
-            if stands.iter().all(|aside| aside.seq != seq) && !self.alone.contains(&seq) {
-                self.alone.push_back(seq);
+        let is_delivered = |seq: u64| events.iter().any(|lease| lease.seq == seq);
+        // It took what it had refused: that was not the event's fault.
+        // (A destination that refuses many is known by that, and is not taken for one that refuses all at every turn.)
+        let relents = compared
+            .iter()
+            .chain(&self.tried)
+            .any(|t| t.is_spent && is_delivered(t.seq))
+            || self.alone.iter().any(|a| a.is_spent && is_delivered(a.seq));
+        if relents {
+            self.tolerates = EVENTS_REFUSED_MAX;
+        } else {
+            self.tolerates = self.tolerates.max(2 * stands.len()).min(TRIED_MAX);
+        }
+        for Tried { seq, is_spent, .. } in compared {
+            if !self.knows(seq) {
+                self.alone.push_back(Alone { seq, is_spent });
             }
         }
-        let is_delivered = |seq: u64| events.iter().any(|lease| lease.seq == seq);
         self.tried.retain(|tried| !is_delivered(tried.seq));
-        self.alone.retain(|seq| !is_delivered(*seq));
+        self.alone.retain(|alone| {
+            !is_delivered(alone.seq) && stands.iter().all(|aside| aside.seq != alone.seq)
+        });
         while self.alone.len() > TRIED_MAX {
             self.alone.pop_front();
         }
         if self.aside.is_empty() {
             self.takes_back = false;
         }
-        (self.sweeps, self.swept) = (false, None);
+        (self.sweeps, self.swept, self.reach, self.given_up) = (false, None, 0, 0);
         stands
+    }
+
+    fn knows(&self, seq: u64) -> bool {
+        self.alone.iter().any(|alone| alone.seq == seq)
     }
 
     /// Nothing that was tried got through.
@@ -197,18 +244,9 @@ impl Judge {
         self.asides.takes_back
     }
 
-    /// What is to be taken back before anything else leaves.
-    pub(in crate::dispatch) fn to_take_back(&self) -> Vec<EventId> {
-        if self.must_take_back() {
-            self.set_aside()
-        } else {
-            Vec::new()
-        }
-    }
-
     /// All that is buried only for now.
-    pub(in crate::dispatch) fn set_aside(&self) -> Vec<EventId> {
-        self.asides.aside.iter().map(|aside| aside.id).collect()
+    pub(in crate::dispatch) fn set_aside(&self) -> Vec<Aside> {
+        self.asides.aside.clone()
     }
 
     /// It is taken back.
@@ -242,46 +280,44 @@ impl Judge {
     pub(super) fn refused(&mut self, failed: Failed<'_>, beside: Beside) -> Judgement {
         let seq = failed.lease.seq;
         let refused_all = self.refuses();
-        if !refused_all && self.asides.alone.contains(&seq) {
-            self.asides.alone.retain(|known| *known != seq);
+        let departures = self.doubt.departures();
+        let is_known = !refused_all && self.asides.knows(seq);
+        // A single success does not condemn all that failed before it: few are buried on its word.
+        if is_known && self.asides.given_up + 1 < EVENTS_REFUSED_MAX && !self.has_set_aside() {
+            self.asides.given_up += 1;
+            self.asides.alone.retain(|alone| alone.seq != seq);
             return self.incurable(failed.code);
         }
-        let departures = self.doubt.departures();
-        let is_new = self.asides.note(failed.lease, true, departures);
-        if refused_all && failed.is_straggler {
+        let is_new = !is_known && self.asides.note(failed.lease, true, departures);
+        if failed.is_straggler {
             return released(false);
         }
         let goes_on = if refused_all {
             self.asides.sweeps |= !is_new && self.is_to_sweep(beside, failed.now);
-            self.asides.sweeps && !is_new
+            self.asides.sweeps && (!is_new || self.asides.aside.len() < self.asides.reach)
         } else {
-            self.asides.are_few()
+            is_known || self.asides.are_few()
         };
         if !goes_on || self.asides.takes_back {
-            return self.all_fail(failed);
+            return self.all_fail(failed, false);
         }
         let Failed {
             lease, code, now, ..
         } = failed;
         self.asides.aside.push(Aside {
             seq,
+            device: lease.device,
             departures,
             id: lease.id,
             code: code.clone(),
         });
-        let outage_ended = match &mut self.outage {
-            Some(outage) if refused_all => {
-                // What is behind it is tried at once: it says something only beside this answer.
-                outage.next_probe = now;
-                false
-            }
-            // It answers: what was down is up.
-            outage => outage.take().is_some(),
-        };
+        if let Some(outage) = &mut self.outage {
+            // What is behind it is tried at once: it says something only beside this answer, and whether the outage is over.
+            outage.next_probe = now;
+        }
         Judgement {
             settled: Settled::Bury { code },
             result: AttemptResult::Buried,
-            outage_ended,
             set_aside: true,
             ..released(false)
         }
@@ -289,23 +325,36 @@ impl Judge {
 
     /// Whether this probe goes past what was tried before.
     fn is_to_sweep(&mut self, beside: Beside, now: Timestamp) -> bool {
+        if beside == Beside::Nothing {
+            return false;
+        }
+        let is_due = self.is_sweep_due(now);
+        if is_due {
+            self.asides.reach = self.asides.reach.max(self.asides.tried.len()) + 1;
+        }
+        is_due || self.asides.are_few()
+    }
+
+    /// Whether nothing got through for so long that what probes is passed by.
+    pub(super) fn is_sweep_due(&mut self, now: Timestamp) -> bool {
         let Some(outage) = &self.outage else {
             return false;
         };
         let last = self.asides.swept.unwrap_or(outage.since);
-        let is_due = now.since(last) >= SWEEP_AFTER && beside >= Beside::Failed;
+        // A clock that was set back is not waited for.
+        let is_due = now < last || now.since(last) >= SWEEP_AFTER;
         if is_due {
             self.asides.swept = Some(now);
         }
-        is_due || self.asides.are_few() && beside == Beside::New
+        is_due
     }
 
     /// This one fails as well, and nothing got through.
-    pub(super) fn all_fail(&mut self, failed: Failed<'_>) -> Judgement {
+    pub(super) fn all_fail(&mut self, failed: Failed<'_>, passes: bool) -> Judgement {
         self.asides.in_vain();
         let until = failed.now;
         // Its turn is over: else one device could hide for ever, behind an event that no retry cures, what does get through.
-        let counts = self.asides.takes_back && !self.asides.is_spent(failed.lease.seq);
+        let counts = (self.asides.takes_back || passes) && !self.asides.is_spent(failed.lease.seq);
         let judgement = self.down(failed, Cause::ManyAlone);
         let until = self
             .outage

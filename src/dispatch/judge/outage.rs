@@ -47,6 +47,11 @@ impl Outage {
         }
     }
 
+    /// Whether it is of a destination that refuses whatever comes, and a probe has failed.
+    pub(in crate::dispatch) fn has_shown(&self) -> bool {
+        self.refuses() && self.probes > 0
+    }
+
     /// Whether the destination answers, and refuses whatever comes.
     pub(in crate::dispatch) fn refuses(&self) -> bool {
         self.cause == Cause::ManyAlone

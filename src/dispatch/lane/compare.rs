@@ -21,19 +21,22 @@ impl LaneWork {
         if !is_at_rest || !self.judge.has_set_aside() {
             return false;
         }
-        let nothing_more = self.dry && self.hands.waiting() == 0;
+        // What could not be read may be there all the same.
+        let nothing_more = self.dry && !self.is_blind && self.hands.waiting() == 0;
         if nothing_more && self.judge.nothing_is_left(self.now(), rand::random()) {
-            self.log_outage();
+            // A single one is told of when it has failed once more: at a quiet site it may be its own fault.
+            if self.judge.tried() > 1 {
+                self.log_outage();
+            }
         }
-        let events = self.judge.to_take_back();
-        if events.is_empty() {
+        if !self.judge.must_take_back() {
             return false;
         }
         // They stand before all that is in hand of their devices.
         let waiting = self.hands.give_back_all();
         self.release(waiting);
         self.dry = false;
-        match self.give_back(events).await {
+        match self.give_back(self.judge.set_aside()).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(outbound = self.tools.metrics.outbound(), %error, "cannot take burials back; trying again");
@@ -44,13 +47,13 @@ impl LaneWork {
         }
     }
 
-    async fn give_back(&mut self, events: Vec<EventId>) -> Result<(), SpoolError> {
+    async fn give_back(&mut self, asides: Vec<Aside>) -> Result<(), SpoolError> {
         let (spool, lane) = (&self.tools.spool, self.tools.lane);
-        spool.take_back(lane, events.clone()).await?;
+        let events = asides.iter().map(|aside| aside.id).collect();
+        spool.take_back(lane, events).await?;
         self.judge.taken_back();
-        let code = self.judge.outage().map(|outage| outage.code.clone());
-        for took in events.iter().filter_map(|id| self.undecided.remove(id)) {
-            if let Some(code) = &code {
+        for Aside { id, code, .. } in &asides {
+            if let Some(took) = self.undecided.remove(id) {
                 let result = AttemptResult::Retry;
                 self.tools.metrics.attempt(result, code, took);
             }
@@ -60,11 +63,15 @@ impl LaneWork {
 
     /// The lane ends its work before anything got through: whoever works next begins with these.
     pub(super) async fn take_all_back(&mut self) {
-        let events = self.judge.set_aside();
-        if events.is_empty() {
+        let asides = self.judge.set_aside().into_iter();
+        // Where a later event of the device is on its way still, and may arrive, it would come behind that.
+        let (stay, back): (Vec<_>, Vec<_>) =
+            asides.partition(|aside| self.hands.is_away(aside.device));
+        self.stand(&stay);
+        if back.is_empty() {
             return;
         }
-        if let Err(error) = self.give_back(events).await {
+        if let Err(error) = self.give_back(back).await {
             tracing::error!(outbound = self.tools.metrics.outbound(), %error, "cannot take burials back: see faceway buried list");
         }
     }

@@ -115,7 +115,9 @@ impl LaneWork {
             self.log_buried(sent, code);
         }
         self.stand(&judgement.stands);
-        if judgement.outage_began && !self.outage_told {
+        // One that began in doubt, or of which a single event told, has shown itself when a probe fails.
+        let shows = self.judge.outage().is_some_and(Outage::has_shown);
+        if (judgement.outage_began || shows) && !self.outage_told {
             self.log_outage();
         }
         if judgement.blamed {

@@ -250,6 +250,37 @@ async fn what_was_set_aside_is_taken_back_when_the_lane_stops() {
     assert!(buried(&disk).await.is_empty());
 }
 
+/// Refuses its first event, and says nothing to the next one.
+struct Silent(Arc<Gate>, AtomicUsize);
+
+impl Outbound for Silent {
+    fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict> {
+        match self.1.fetch_add(1, Ordering::SeqCst) {
+            0 => Box::pin(async { refused() }),
+            _ => self.0.deliver(message),
+        }
+    }
+}
+
+/// Else the receiver could get it behind the later one, which it may have while nobody has heard so.
+#[tokio::test]
+async fn what_a_later_event_may_have_passed_is_not_taken_back_when_the_lane_stops() {
+    let mut bench = Bench::of(&file(2)).await;
+    bench.dispatch.common.grace = Duration::from_millis(50);
+    let _ticking = tick(&bench.clock);
+    let gate = Gate::new(0);
+    bench
+        .add(Arc::new(Silent(Arc::clone(&gate), 0.into())))
+        .await;
+    bench.push(1, [7, 7]).await;
+    // The second one is on its way.
+    let asked = tokio::time::timeout(PATIENCE, gate.asked.acquire()).await;
+    asked.unwrap().unwrap().forget();
+    let Bench { dispatch, disk, .. } = bench;
+    dispatch.stop().await;
+    assert_eq!(buried(&disk).await, [1]);
+}
+
 #[derive(Clone, Debug)]
 struct Story {
     /// Devices of the events, which have numbers from 1.
@@ -318,7 +349,7 @@ async fn play(story: Story) {
         // It was refused just before the others were taken, and no difference can be seen.
         let last = seen.asked.iter().rposition(|asked| asked == innocent);
         let since = seen.opened.saturating_sub(last.unwrap_or_default());
-        assert!(since <= 8, "{innocent} was refused {since} tries before");
+        assert!(since <= 64, "{innocent} was refused {since} tries before");
     }
     assert!(
         story.bad.iter().all(|bad| buried.contains(bad)),

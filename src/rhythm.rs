@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +16,10 @@ const KNOWN_MAX: usize = 256;
 /// What was told, and when.
 #[derive(Debug)]
 pub(crate) struct Rhythm<Which>(HashMap<Which, Told>);
+
+/// The same, for several at a time.
+#[derive(Debug)]
+pub(crate) struct SharedRhythm<Which>(Mutex<Rhythm<Which>>);
 
 #[derive(Debug)]
 struct Told {
@@ -49,6 +54,20 @@ impl<Which: Eq + Hash> Rhythm<Which> {
                 Some(1)
             }
         }
+    }
+}
+
+impl<Which> Default for SharedRhythm<Which> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<Which: Eq + Hash> SharedRhythm<Which> {
+    /// [`Rhythm::note`], now.
+    pub(crate) fn note(&self, which: Which) -> Option<u64> {
+        let mut rhythm = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rhythm.note(which, Instant::now())
     }
 }
 

@@ -223,6 +223,14 @@ impl Judge {
         let departure = self.doubt.departure(events);
         let excused = self.doubt.back(events);
         let is_straggler = self.came_back(events);
+        let failed = |code, after| Failed {
+            lease,
+            code,
+            after,
+            is_straggler,
+            now,
+            chance,
+        };
         match verdict {
             Verdict::Delivered { .. } => self.delivered(events, is_straggler, departure),
             Verdict::Bury { .. } if several => self.together(false),
@@ -232,26 +240,9 @@ impl Judge {
                 scope: Scope::Message,
                 ..
             } if several => self.together(true),
-            Verdict::Refused { code } => {
-                let failed = Failed {
-                    lease,
-                    code,
-                    after: None,
-                    is_straggler,
-                    now,
-                    chance,
-                };
-                self.refused(failed, beside)
-            }
+            Verdict::Refused { code } => self.refused(failed(code, None), beside),
             Verdict::Retry { scope, code, after } => {
-                let failed = Failed {
-                    lease,
-                    code,
-                    after,
-                    is_straggler,
-                    now,
-                    chance,
-                };
+                let failed = failed(code, after);
                 match scope {
                     Scope::Destination if excused && failed.after.is_none() => released(false),
                     Scope::Destination if is_straggler => self.straggled(failed, several),
@@ -395,6 +386,14 @@ mod tests {
     fn delivered() -> Verdict {
         Verdict::Delivered {
             code: Code::status(200),
+        }
+    }
+
+    /// When something may leave.
+    fn next_probe(judge: &Judge, now: Timestamp) -> Timestamp {
+        match judge.permit(now) {
+            Permit::Wait(until) => until,
+            Permit::Open | Permit::Probe => now,
         }
     }
 
@@ -1140,9 +1139,7 @@ mod tests {
             }
             assert!(judge.must_take_back());
             judge.taken_back();
-            if let Permit::Wait(until) = judge.permit(now) {
-                now = until;
-            }
+            now = next_probe(&judge, now);
         }
         assert!(left <= 16, "{left} in a minute");
     }
@@ -1166,9 +1163,7 @@ mod tests {
                 }
             }
             judge.taken_back();
-            if let Permit::Wait(until) = judge.permit(now) {
-                now = until;
-            }
+            now = next_probe(&judge, now);
         }
         panic!("the hundred-and-first is never reached");
     }
@@ -1255,9 +1250,7 @@ mod tests {
             if judgement.set_aside {
                 return;
             }
-            if let Permit::Wait(until) = judge.permit(now) {
-                now = until;
-            }
+            now = next_probe(&judge, now);
         }
         panic!("nobody is ever passed by");
     }

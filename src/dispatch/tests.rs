@@ -18,7 +18,7 @@ use faceway_testkit::spool::{Watched, event, id, number};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Common, Dispatch, InForce, LaneState, RuleBook, Rules};
+use super::{Common, Dispatch, InForce, LaneHandle, LaneState, RuleBook, Rules};
 use crate::link::Links;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -220,6 +220,13 @@ impl Bench {
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    }
+
+    /// Waits until the lane waits.
+    async fn waits(&self) {
+        let waits = |lane: &LaneHandle| matches!(lane.status().get().0, LaneState::Waiting { .. });
+        self.eventually(|dispatch| waits(&dispatch.lanes()[0]))
+            .await;
     }
 
     /// Waits until somebody has looked so often how the lane stands.

@@ -1,15 +1,11 @@
 //! Records that come again with another content are told in the log: a firmware that uses an id twice is heard of there
 //! first.
 
-use std::sync::{Mutex, PoisonError};
-
-use tokio::time::Instant;
-
-use crate::rhythm::Rhythm;
+use crate::rhythm::SharedRhythm;
 
 /// When it was told last.
 #[derive(Debug, Default)]
-pub(super) struct Conflicts(Mutex<Rhythm<()>>);
+pub(super) struct Conflicts(SharedRhythm<()>);
 
 impl Conflicts {
     /// So many records of this inbound were known with another content.
@@ -17,8 +13,7 @@ impl Conflicts {
         if conflicts == 0 {
             return;
         }
-        let mut rhythm = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(times) = rhythm.note((), Instant::now()) {
+        if let Some(times) = self.0.note(()) {
             tracing::warn!(
                 inbound,
                 times,

@@ -1,15 +1,11 @@
 //! What cannot be read, and what is refused of a dialled source, is told in the log in a rhythm: a device that sends nothing
 //! else would fill the disk with lines. How often it was is in the metrics, and in quarantine what it was.
 
-use std::sync::{Mutex, PoisonError};
-
-use tokio::time::Instant;
-
-use crate::rhythm::Rhythm;
+use crate::rhythm::SharedRhythm;
 
 /// When it was told last, by reason.
 #[derive(Debug, Default)]
-pub(super) struct Junk(Mutex<Rhythm<String>>);
+pub(super) struct Junk(SharedRhythm<String>);
 
 impl Junk {
     /// A body of this inbound could not be read, or parts of it: so many entries of quarantine.
@@ -34,8 +30,7 @@ impl Junk {
     }
 
     fn note(&self, reason: &str) -> Option<u64> {
-        let mut rhythm = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rhythm.note(kind(reason), Instant::now())
+        self.0.note(kind(reason))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::places::GaveWay;
 use super::progress::Progress;
 use crate::observe;
-use crate::rhythm::Rhythm;
+use crate::rhythm::{Rhythm, SharedRhythm};
 
 /// Why a connection is turned away, as the metric's label says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +71,7 @@ pub(super) struct Refusals {
     listener: &'static str,
     counters: [Counter; Reason::ALL.len()],
     logged: Mutex<Logged>,
-    not_accepted: Mutex<Rhythm<Option<i32>>>,
+    not_accepted: SharedRhythm<Option<i32>>,
 }
 
 struct Logged {
@@ -90,7 +90,7 @@ impl Refusals {
                 rhythm: Rhythm::default(),
                 addresses: Vec::new(),
             }),
-            not_accepted: Mutex::default(),
+            not_accepted: SharedRhythm::default(),
         }
     }
 
@@ -121,11 +121,7 @@ impl Refusals {
     /// No connection can be accepted now.
     pub(super) fn cannot_accept(&self, error: &std::io::Error) {
         let code = error.raw_os_error();
-        let mut rhythm = self
-            .not_accepted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(times) = rhythm.note(code, Instant::now()) {
+        if let Some(times) = self.not_accepted.note(code) {
             let no_files = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
             let help = match no_files.contains(&code) {
                 true => {

@@ -2,7 +2,7 @@
 //! there go on, and what cannot be used leaves the old one in force.
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use faceway_testkit::receiver::{Authority, Issued};
 use rustls::pki_types::CertificateDer;
@@ -19,7 +19,8 @@ const RELOADED: &str = "faceway_reload_successful";
 
 /// A site whose certificate and key lie behind links, as Kubernetes mounts them: `cert.pem` leads to `now/cert.pem`, and
 /// `now` to a directory.
-fn site(issued: &Issued) -> Site {
+/// With the paths of its certificate and key.
+fn site(issued: &Issued) -> (Site, [PathBuf; 2]) {
     let site = Site::new("[inbound.nebula.lobby]\n");
     let dir = site.path().join("tls");
     std::fs::create_dir(&dir).unwrap();
@@ -27,8 +28,11 @@ fn site(issued: &Issued) -> Site {
     for (link, to) in [("cert.pem", "now/cert.pem"), ("key.pem", "now/key.pem")] {
         symlink(to, dir.join(link)).unwrap();
     }
-    site.set("FACEWAY_LISTEN__TLS__CERT", "tls/cert.pem")
-        .set("FACEWAY_LISTEN__TLS__KEY", "tls/key.pem")
+    let files = ["cert.pem", "key.pem"].map(|file| dir.join(file));
+    let site = site
+        .set("FACEWAY_LISTEN__TLS__CERT", "tls/cert.pem")
+        .set("FACEWAY_LISTEN__TLS__KEY", "tls/key.pem");
+    (site, files)
 }
 
 /// Writes a directory and lets `now` lead there in one step.
@@ -88,11 +92,7 @@ async fn push(stream: &mut TlsStream<TcpStream>, uuid: &str) {
 async fn a_renewed_certificate_is_served_and_connections_go_on() {
     let authority = Authority::new();
     let issued = authority.issue("localhost");
-    let site = site(&issued);
-    let (cert, key) = (
-        site.path().join("tls/cert.pem"),
-        site.path().join("tls/key.pem"),
-    );
+    let (site, [cert, key]) = site(&issued);
     let gateway = site.start().await;
     assert_eq!(served(&authority, &gateway).await, der(&issued));
     let mut device = connect(&authority, &gateway).await;
@@ -154,11 +154,7 @@ async fn a_renewed_certificate_is_served_and_connections_go_on() {
 async fn a_certificate_that_cannot_be_used_is_refused_with_its_reason() {
     let authority = Authority::new();
     let issued = authority.issue("localhost");
-    let site = site(&issued);
-    let (cert, key) = (
-        site.path().join("tls/cert.pem"),
-        site.path().join("tls/key.pem"),
-    );
+    let (site, [cert, key]) = site(&issued);
     let gateway = site.start().await;
 
     // Whoever asks is told at once, also what became of the other file.

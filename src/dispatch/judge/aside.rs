@@ -32,7 +32,7 @@ pub(super) struct Asides {
     /// Buried for now.
     aside: Vec<Aside>,
     /// They failed, and then another event got through: when one of them is refused again, it is that event's fault.
-    alone: VecDeque<Alone>,
+    alone: VecDeque<Tried>,
     /// So many different events refused one after another are no coincidence, as far as is known of this destination.
     tolerates: usize,
     /// So many events a sweep goes past, also where more were tried than are remembered.
@@ -56,12 +56,6 @@ pub(in crate::dispatch) enum Beside {
     Failed,
     /// An event that was not tried since the destination last took one.
     New,
-}
-
-/// It failed, and then another event got through.
-struct Alone {
-    seq: u64,
-    is_spent: bool,
 }
 
 impl Default for Asides {
@@ -159,27 +153,23 @@ impl Asides {
             .aside
             .extract_if(.., |aside| is_before(aside.departures));
         let stands: Vec<Aside> = stands.collect();
-        let (compared, rest) = std::mem::take(&mut self.tried)
-            .into_iter()
-            .partition(|tried| is_before(tried.departures));
+        let tried = std::mem::take(&mut self.tried).into_iter();
+        let (compared, rest): (VecDeque<_>, _) =
+            tried.partition(|tried| is_before(tried.departures));
         self.tried = rest;
-        let compared: VecDeque<Tried> = compared;
         let is_delivered = |seq: u64| events.iter().any(|lease| lease.seq == seq);
         // It took what it had refused: that was not the event's fault.
         // (A destination that refuses many is known by that, and is not taken for one that refuses all at every turn.)
-        let relents = compared
-            .iter()
-            .chain(&self.tried)
-            .any(|t| t.is_spent && is_delivered(t.seq))
-            || self.alone.iter().any(|a| a.is_spent && is_delivered(a.seq));
+        let mut failed = compared.iter().chain(&self.tried).chain(&self.alone);
+        let relents = failed.any(|failed| failed.is_spent && is_delivered(failed.seq));
         if relents {
             self.tolerates = EVENTS_REFUSED_MAX;
         } else {
             self.tolerates = self.tolerates.max(2 * stands.len()).min(TRIED_MAX);
         }
-        for Tried { seq, is_spent, .. } in compared {
-            if !self.knows(seq) {
-                self.alone.push_back(Alone { seq, is_spent });
+        for tried in compared {
+            if !self.knows(tried.seq) {
+                self.alone.push_back(tried);
             }
         }
         self.tried.retain(|tried| !is_delivered(tried.seq));
@@ -225,8 +215,7 @@ impl Judge {
 
     /// Whether events fail one by one, and none gets through.
     pub(super) fn refuses(&self) -> bool {
-        let outage = self.outage.as_ref();
-        outage.is_some_and(|outage| outage.cause == Cause::ManyAlone)
+        self.outage.as_ref().is_some_and(Outage::refuses)
     }
 
     /// How many events have failed since the last success.
@@ -275,8 +264,7 @@ impl Judge {
         began
     }
 
-    /// The destination refuses this event, or its attempts are used up. `beside` says whether one is at
-    /// hand that has tries left.
+    /// The destination refuses this event, or its attempts are used up. `beside` is what is at hand.
     pub(super) fn refused(&mut self, failed: Failed<'_>, beside: Beside) -> Judgement {
         let seq = failed.lease.seq;
         let refused_all = self.refuses();

@@ -202,14 +202,7 @@ async fn an_outage_uses_up_no_attempts_of_new_devices() {
             .await;
         all += 8;
         bench.eventually(|_| wire.attempts() != attempts).await;
-        bench
-            .eventually(|dispatch| {
-                matches!(
-                    dispatch.lanes()[0].status().get().0,
-                    LaneState::Waiting { .. }
-                )
-            })
-            .await;
+        bench.waits().await;
         wire.down.store(false, Ordering::SeqCst);
         bench.eventually(|_| wire.delivered().len() == all).await;
     }

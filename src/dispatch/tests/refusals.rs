@@ -140,14 +140,7 @@ async fn what_every_event_of_the_only_device_hears_is_an_outage() {
         bench.add(Arc::clone(&doorman) as _).await;
         bench.push(1, [7; 5]).await;
         doorman.asked(40).await;
-        bench
-            .eventually(|dispatch| {
-                matches!(
-                    dispatch.lanes()[0].status().get().0,
-                    LaneState::Waiting { .. }
-                )
-            })
-            .await;
+        bench.waits().await;
         doorman.refuse_all(false);
         assert_eq!(doorman.delivered(5).await, [1, 2, 3, 4, 5]);
         assert!(bench.settled().await.is_empty());
@@ -187,39 +180,18 @@ async fn one_that_is_refused_beside_others_is_buried_and_its_device_goes_on() {
 #[tokio::test]
 async fn an_event_of_another_device_is_tried_at_once() {
     let long = file(2).replace("10ms", "1h").replace("30ms", "2h");
-    let mut bench = Bench::of(&long).await;
-    let _ticking = tick(&bench.clock);
-    let doorman = Doorman::new([1], refused);
-    bench.add(Arc::clone(&doorman) as _).await;
-    bench.push(1, [7]).await;
-    bench
-        .eventually(|dispatch| {
-            matches!(
-                dispatch.lanes()[0].status().get().0,
-                LaneState::Waiting { .. }
-            )
-        })
-        .await;
-    bench.push(2, [8]).await;
-    assert_eq!(doorman.delivered(1).await, [2]);
-    assert_eq!(bench.settled().await, [1]);
     // So is one of the same device, behind another that is refused.
-    let mut bench = Bench::of(&long).await;
-    let _ticking = tick(&bench.clock);
-    let doorman = Doorman::new([1], refused);
-    bench.add(Arc::clone(&doorman) as _).await;
-    bench.push(1, [7]).await;
-    bench
-        .eventually(|dispatch| {
-            matches!(
-                dispatch.lanes()[0].status().get().0,
-                LaneState::Waiting { .. }
-            )
-        })
-        .await;
-    bench.push(2, [7, 7]).await;
-    assert_eq!(doorman.delivered(2).await, [2, 3]);
-    assert_eq!(bench.settled().await, [1]);
+    for (devices, taken) in [(&[8][..], &[2][..]), (&[7, 7], &[2, 3])] {
+        let mut bench = Bench::of(&long).await;
+        let _ticking = tick(&bench.clock);
+        let doorman = Doorman::new([1], refused);
+        bench.add(Arc::clone(&doorman) as _).await;
+        bench.push(1, [7]).await;
+        bench.waits().await;
+        bench.push(2, devices.iter().copied()).await;
+        assert_eq!(doorman.delivered(taken.len()).await, taken);
+        assert_eq!(bench.settled().await, [1]);
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod broker;
 pub mod clock;
+pub mod lines;
 pub mod outbound;
 pub mod platform;
 pub mod receiver;

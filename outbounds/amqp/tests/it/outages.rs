@@ -1,11 +1,11 @@
 //! What makes the lane wait, and that it goes on.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use faceway_core::{Outbound as _, Verdict};
 use faceway_testkit::broker::rabbitmq::RabbitMq;
+use faceway_testkit::lines::Lines;
 use faceway_testkit::receiver::{FaultProxy, Traffic};
 use lapin::options::ExchangeDeleteOptions;
 use serde_json::json;
@@ -13,44 +13,10 @@ use tokio::net::TcpListener;
 
 use crate::{amqp, deliver, deliver_at_last, delivered, message, outage, settings, shared};
 
-/// What is logged on this thread at `warn`, which is all that an operator sees of an outage.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn take(&self) -> Vec<String> {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-        let text = String::from_utf8(bytes).unwrap();
-        text.lines().map(Into::into).collect()
-    }
-
-    fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        let lines = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::WARN)
-            .with_ansi(false)
-            .with_writer(move || lines.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-}
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_missing_exchange_is_an_outage_that_is_told_once() {
     let broker = shared().await;
-    let lines = Lines::default();
-    let _listening = lines.listen();
+    let (lines, _listening) = Lines::listen();
     let mut settings = settings(broker.address(), "missing");
     (settings.declare, settings.queue, settings.bind) = (None, None, None);
     let amqp = amqp(&settings);
@@ -89,8 +55,7 @@ async fn a_missing_exchange_is_an_outage_that_is_told_once() {
 #[tokio::test]
 async fn who_may_not_come_in_is_told_so() {
     let broker = shared().await;
-    let lines = Lines::default();
-    let _listening = lines.listen();
+    let (lines, _listening) = Lines::listen();
     let mut wrong = settings(broker.address(), "refused");
     wrong.password = Some("s3cret".to_owned().into());
     let refused = amqp(&wrong);
@@ -145,8 +110,7 @@ async fn what_is_declared_otherwise_is_named() {
         .declare(&json!({ "exchange": "fan", "type": "fanout" }))
         .await;
     broker.declare(&json!({ "queue": "classic" })).await;
-    let lines = Lines::default();
-    let _listening = lines.listen();
+    let (lines, _listening) = Lines::listen();
     assert_eq!(
         deliver(&amqp(&settings(broker.address(), "fan")), "one").await,
         outage("declare")

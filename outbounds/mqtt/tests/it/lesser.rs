@@ -8,9 +8,9 @@ use faceway_core::Outbound as _;
 use faceway_outbound_mqtt::MqttSettings;
 
 use crate::home::seen;
-use crate::lines::Lines;
 use crate::peer::{Answer, CONNECT, PING, PUBLISH, Packet, Peer, SUBSCRIBE};
 use crate::{PATIENT, deliver, delivered, mqtt, outage, settings, until_delivered};
+use faceway_testkit::lines::Lines;
 
 const HINT: &str = "write `version = 4`";
 

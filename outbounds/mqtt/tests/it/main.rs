@@ -6,7 +6,6 @@ mod burst;
 mod home;
 mod lesser;
 mod library;
-mod lines;
 mod messages;
 mod peer;
 mod rabbit;

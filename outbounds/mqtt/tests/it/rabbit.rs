@@ -6,8 +6,8 @@ use faceway_core::{Outbound as _, Scope, Verdict};
 use faceway_testkit::broker::rabbitmq::{Options, RabbitMq};
 use serde_json::json;
 
-use crate::lines::Lines;
 use crate::{deliver, mqtt, settings};
+use faceway_testkit::lines::Lines;
 
 const QUEUE: &str = "events";
 

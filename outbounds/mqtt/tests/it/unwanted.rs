@@ -8,9 +8,9 @@ use faceway_outbound_mqtt::MqttSettings;
 use faceway_testkit::broker::mosquitto::{Mosquitto, Options, Subscriber};
 
 use crate::home::{STATUS, seen};
-use crate::lines::Lines;
 use crate::peer::{Answer, CONNECT, PING, PUBLISH, Packet, Peer, SUBSCRIBE};
 use crate::{VERSIONS, delivered, mqtt, settings, until_delivered};
+use faceway_testkit::lines::Lines;
 
 /// With everything that we may say.
 fn talkative(address: std::net::SocketAddr, version: u8) -> MqttSettings {

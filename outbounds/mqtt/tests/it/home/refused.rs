@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::PATIENT;
-use crate::lines::Lines;
 use crate::peer::{self, Answer, CONNECT, PING, PUBLISH, Packet, Peer, SUBSCRIBE};
+use faceway_testkit::lines::Lines;
 
 /// More devices at once than the window has places, and none of the announcements is allowed. This broker ends the
 /// connection when it has refused a message.

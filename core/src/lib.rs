@@ -19,6 +19,7 @@ mod dialogue;
 mod event;
 mod id;
 mod kept;
+mod lane_store;
 pub mod lenient;
 mod members;
 mod mend;
@@ -33,6 +34,7 @@ mod spool;
 mod text;
 mod time;
 mod trace_context;
+pub mod waiting;
 
 pub use adapter::{
     Adapter, Answer, Arrival, Element, Outcome, Reach, Reading, Reject, Setting, SettingKind,
@@ -44,6 +46,7 @@ pub use dialogue::{ApiAnswer, ApiRequest, Dialogue, Said, Step};
 pub use event::*;
 pub use id::{DeviceKey, EventId, Newest, RecordId, RecordKey, Stamp, is_unique_id, stamp};
 pub use kept::*;
+pub use lane_store::*;
 pub use members::{DEPTH_MAX, Malformed, Members, Rest, document, element, is_cut_off, malformed};
 pub use mend::{Mended, mend};
 pub use outbound::{Code, Message, Outbound, Scope, SettingsError, Verdict, is_unsendable};

@@ -1,0 +1,71 @@
+//! How a lane stands, for those who look.
+
+use super::Lane;
+use crate::Tick;
+
+/// What a lane is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing to deliver.
+    Idle,
+    /// Events are in flight, or leave at once.
+    Delivering,
+    /// The breaker is open: the next probe leaves at `until`.
+    Waiting {
+        /// When the next probe leaves.
+        until: Tick,
+        /// When the outage began.
+        since: Tick,
+    },
+    /// Only devices are left of which an event is parked.
+    Blocked,
+}
+
+/// How a lane stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneView {
+    /// What it is doing.
+    pub stage: Stage,
+    /// Events that are routed to this outbound and not acknowledged, exactly.
+    pub backlog: u64,
+    /// The lowest of them.
+    pub first: Option<u64>,
+    /// Events that wait for their own retry.
+    pub parked: u64,
+    /// Buried events.
+    pub buried: u64,
+    /// Events in flight.
+    pub in_flight: usize,
+    /// When the next parked event is due.
+    pub next_due: Option<Tick>,
+}
+
+impl Lane {
+    /// How it stands.
+    pub fn view(&mut self) -> LaneView {
+        LaneView {
+            stage: self.stage(),
+            backlog: self.ranges.backlog(),
+            first: self.ranges.first(),
+            parked: self.parked,
+            buried: self.buried,
+            in_flight: self.flights.values().map(Vec::len).sum(),
+            next_due: self.queues.next_due(),
+        }
+    }
+
+    fn stage(&self) -> Stage {
+        if let Some(outage) = self.breaker.outage() {
+            Stage::Waiting {
+                until: outage.next_probe,
+                since: outage.since,
+            }
+        } else if self.ranges.backlog() == 0 {
+            Stage::Idle
+        } else if self.flights.is_empty() && self.queues.ready() == 0 {
+            Stage::Blocked
+        } else {
+            Stage::Delivering
+        }
+    }
+}

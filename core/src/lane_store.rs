@@ -25,8 +25,8 @@ pub trait LaneStore: Send + Sync + 'static {
 
     /// Keeps a change as a whole: durable when it returns `Ok`. After [`CommitError::Unavailable`] the change may be there
     /// all the same; the caller commits it again, together with what came since. Committing a change twice does no harm,
-    /// as it says what is, not what is added.
-    fn commit(&self, claim: &Claim, change: LaneChange) -> BoxFuture<'_, Result<(), CommitError>>;
+    /// as it says what is, not what is added. Gives how many events are buried now: a replay may bury one once more.
+    fn commit(&self, claim: &Claim, change: LaneChange) -> BoxFuture<'_, Result<u64, CommitError>>;
 
     /// What is kept of a lane, without claiming it; `None` when there is none of that name.
     fn look(&self, name: &str) -> BoxFuture<'_, Result<Option<LaneState>, SpoolError>>;

@@ -155,9 +155,9 @@ impl Breaker {
     pub(crate) fn turn(&self, event: &Queued) -> usize {
         let mut candidates = self.candidates.iter();
         match candidates.position(|candidate| *candidate == event.seq) {
-            Some(place) => place + 3,
-            None if event.failures > 0 => 2,
-            None if self.has_tried(event) => 1,
+            Some(place) => place + 4,
+            None if event.failures > 0 => 3,
+            None if self.has_tried(event) => 2,
             None => usize::from(self.is_in_doubt() && !self.unproven.is_proven(event)),
         }
     }

@@ -185,8 +185,10 @@ impl Breaker {
             None => (true, Vec::new(), self.unproven.in_flight()),
         };
         let pause = self.pause(probes, failed.after, failed.chance);
-        // What no retry cures is passed by in another way, and parked it would hide what is behind it.
-        let is_tired = tried >= PROBES_OF_ONE_EVENT_MAX && !self.suspensions.is_spent(seq);
+        // Where the destination refuses what comes, a probe that no retry cures is passed in another way, and parked it would
+        // hide what is behind it. Where the destination is down it has its turns like any other.
+        let is_passed = cause == Cause::ManyAlone && self.suspensions.is_spent(seq);
+        let is_tired = tried >= PROBES_OF_ONE_EVENT_MAX && !is_passed;
         // Another device's event has its turn before this one is due again, but no sooner than the destination asked for.
         let asked = failed.after.unwrap_or_default();
         let sooner = (pause / 2).max(asked.min(self.policy.backoff_max));

@@ -89,9 +89,11 @@ impl Lane {
         Some(change)
     }
 
-    /// The change is durable.
-    pub fn committed(&mut self) {
+    /// The change is durable, and so many events are buried now.
+    pub fn committed(&mut self, buried: u64) {
         self.keep.is_committing = false;
+        let since = self.keep.burials.values().filter(|burial| burial.is_some());
+        self.buried = buried + since.count() as u64;
         for device in std::mem::take(&mut self.keep.committing) {
             if !self.keep.devices.contains(&device) {
                 self.queues.release_hold(device);

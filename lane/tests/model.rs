@@ -177,7 +177,210 @@ impl World {
     /// One step of the lane; `None` when it has nothing to do, or the time until which it waits.
     fn next(&mut self) -> Result<(), Option<Tick>> {
         match self.lane.next(self.now().tick, 0.5) {
-            Action::Deliver(delivery) => {}
+            Action::Deliver(delivery) => {
+                self.check_delivery(&delivery);
+                self.in_flight.push(delivery);
+                self.deliveries += 1;
+                Ok(())
+            }
+            Action::Wait(until) => Err(Some(until)),
+            Action::Idle => Err(None),
+        }
+    }
+
+    fn check_delivery(&self, delivery: &Delivery) {
+        assert!(
+            self.in_flight.len() < self.policy.concurrency_max,
+            "the window is full"
+        );
+        assert!(delivery.events.len() <= self.policy.batch_max);
+        let mut seqs: BTreeMap<DeviceKey, u64> = BTreeMap::new();
+        for event in &delivery.events {
+            let before = seqs.insert(event.device, event.seq);
+            assert!(
+                before.is_none_or(|before| before < event.seq),
+                "out of order in a message"
+            );
+            let mut flying = self.in_flight.iter().flat_map(|delivery| &delivery.events);
+            assert!(
+                flying.all(|other| other.device != event.device),
+                "two messages of one device are in flight"
+            );
+        }
+    }
+
+    fn verdict(&self, delivery: &Delivery) -> Verdict {
+        let kinds: Vec<Kind> = delivery
+            .events
+            .iter()
+            .map(|event| self.log[event.seq as usize - 1].1)
+            .collect();
+        let retry = |scope, status, after| Verdict::Retry {
+            scope,
+            code: Code::status(status),
+            after,
+        };
+        let has = |kind| kinds.contains(&kind);
+        match self.mode {
+            Mode::Down => retry(Scope::Destination, 503, None),
+            Mode::Busy => retry(Scope::Destination, 429, Some(Duration::from_secs(2))),
+            Mode::RefusesAll => Verdict::Refused {
+                code: Code::status(401),
+            },
+            Mode::FailsAll => retry(Scope::Message, 500, None),
+            Mode::Up if has(Kind::Breaks) => retry(Scope::Destination, 0, None),
+            Mode::Up if has(Kind::Incurable) => Verdict::Bury {
+                code: Code::status(400),
+            },
+            Mode::Up if has(Kind::Refused) => Verdict::Refused {
+                code: Code::status(401),
+            },
+            Mode::Up if has(Kind::Fails) => retry(Scope::Message, 500, None),
+            Mode::Up => Verdict::Delivered {
+                code: Code::status(200),
+            },
+        }
+    }
+
+    fn accept(&mut self, delivery: &Delivery) {
+        for event in &delivery.events {
+            let is_first = self.accepted.insert(event.seq);
+            let last = self.last.entry(event.device).or_default();
+            assert!(
+                !is_first || event.seq > *last || self.again.contains(&event.seq),
+                "{} arrives behind {last}",
+                event.seq
+            );
+            *last = (*last).max(event.seq);
+        }
+    }
+
+    fn end(&mut self, at: usize) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let delivery = self.in_flight.swap_remove(at % self.in_flight.len());
+        let verdict = self.verdict(&delivery);
+        if matches!(verdict, Verdict::Delivered { .. }) {
+            self.accept(&delivery);
+            for event in &delivery.events {
+                self.waiting.remove(&event.seq);
+            }
+        }
+        let ended = Acknowledged {
+            verdict,
+            took: Duration::from_millis(1),
+            sent: delivery.events.len(),
+            ages: Vec::new(),
+        };
+        self.lane
+            .acknowledge(delivery.number, ended, self.now(), 0.5);
+        self.follow();
+    }
+
+    fn follow(&mut self) {
+        for fate in self.lane.take_fates() {
+            if let Fate::Buried { seq, .. } = fate {
+                self.waiting.remove(&seq);
+            }
+        }
+    }
+
+    fn begin_commit(&mut self) -> bool {
+        if self.committing.is_none() {
+            self.committing = self.lane.take_change();
+        }
+        self.committing.is_some()
+    }
+
+    fn keep(&mut self, change: LaneChange) {
+        for (seq, burial) in &change.burials {
+            match burial {
+                Some(_) => self.buried.insert(*seq),
+                None => self.buried.remove(seq),
+            };
+        }
+        for seq in &change.dropped {
+            self.buried.remove(seq);
+        }
+        self.kept.apply(change);
+        self.kept.buried = self.buried.len() as u64;
+    }
+
+    fn commit(&mut self) -> bool {
+        let has_change = self.begin_commit();
+        if let Some(change) = self.committing.take() {
+            self.keep(change);
+            self.lane.committed(self.buried.len() as u64);
+        }
+        has_change
+    }
+
+    fn fail_commit(&mut self, arrives: bool) {
+        self.begin_commit();
+        if let Some(change) = self.committing.take() {
+            if arrives {
+                self.keep(change.clone());
+            }
+            self.lane.not_committed(change);
+        }
+    }
+
+    fn crash(&mut self, seed: u64) {
+        // What is in flight may arrive all the same.
+        for (at, delivery) in std::mem::take(&mut self.in_flight).into_iter().enumerate() {
+            let arrives = seed >> (at % 64) & 1 == 1;
+            if arrives && matches!(self.verdict(&delivery), Verdict::Delivered { .. }) {
+                self.accept(&delivery);
+            }
+        }
+        self.committing = None;
+        self.waiting.clear();
+        for (range, bytes) in &self.kept.waiting {
+            let events = waiting::decode(*range, bytes).unwrap();
+            self.waiting.extend(events.into_iter().map(|(seq, _)| seq));
+        }
+        let (lane, damaged) = Lane::load(self.policy, self.kept.clone(), self.now());
+        assert!(damaged.is_empty());
+        self.lane = lane;
+        self.lane.set_tail(self.tail());
+    }
+
+    fn revive(&mut self) {
+        // A burial that is not durable is not listed either.
+        while self.commit() {}
+        let Some(seq) = self.buried.first().copied() else {
+            return;
+        };
+        if self.waiting.contains(&seq) {
+            return;
+        }
+        let offer = self.offer(seq).unwrap();
+        self.lane.revive(&[offer]);
+        self.again.insert(seq);
+        self.waiting.insert(seq);
+        while self.commit() {}
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Append(device, kind) => self.log.push((DeviceKey(device), kind)),
+            Step::Route(count) => self.route(count),
+            Step::Next => _ = self.next(),
+            Step::End(at) => self.end(at),
+            Step::Commit => _ = self.commit(),
+            Step::FailCommit(arrives) => self.fail_commit(arrives),
+            Step::Pass(millis) => self.millis += millis,
+            Step::Turn(mode) => self.mode = mode,
+            Step::Crash(seed) => self.crash(seed),
+            Step::Replay => {
+                let tail = self.lane.routed_through();
+                if tail > 0 {
+                    let span = (Timestamp::EPOCH, Timestamp::EPOCH);
+                    self.lane.replay((tail / 2 + 1, tail), span);
+                    self.route_replay();
+                }
+            }
             Step::Revive => self.revive(),
             Step::Probe => _ = self.lane.probe_now(self.now().tick),
         }

@@ -3,7 +3,9 @@
 pub mod adapter;
 pub mod broker;
 pub mod clock;
+pub mod lanes;
 pub mod lines;
+pub mod memory;
 pub mod outbound;
 pub mod platform;
 pub mod receiver;

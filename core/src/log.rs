@@ -1,0 +1,117 @@
+//! The contract of the log: events are appended once, in one order, and read by whoever has to deliver them.
+//!
+//! It says *what* holds, never *how*, so that an embedded engine and a cluster both fit: it knows nothing of lanes, rules or
+//! retries, and every call that a network could fail can fail. Lanes are kept by [`crate::LaneStore`]. `faceway-testkit` has the suite that every engine passes.
+
+use bytes::Bytes;
+
+use crate::{
+    AppendError, Batch, BoxFuture, DeviceKey, EventId, Newest, Private, Receipt, RecordId, Room,
+    Sha256, SpoolError, Timestamp, TraceContext,
+};
+
+/// The append-only sequence of events.
+pub trait Log: Send + Sync + 'static {
+    /// Keeps a batch as a whole: when it returns `Ok`, everything in the batch is durable; when it returns an error,
+    /// none of it was promised (it may be there: the source sends it again and it is recognised). Pictures are durable
+    /// before the events that name them. Events get ascending sequence numbers in the order of the batch; an event whose
+    /// id is known already is not kept again. One receipt for each event, in their order.
+    ///
+    /// Dropping the future does not undo what it began.
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>>;
+
+    /// The newest known event of each of these records, in their order: among the ids by which [`Log::append`]
+    /// recognises duplicates, so also of events that have left the log.
+    fn newest_of(
+        &self,
+        records: Vec<RecordId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>>;
+
+    /// The entries behind `after_seq`, up to `through_seq`, in their order, as many as `max` allows. It gives at least one
+    /// when there is one. An entry that is damaged is left out: the engine logs and counts it.
+    fn read(
+        &self,
+        after_seq: u64,
+        through_seq: u64,
+        max: ReadMax,
+    ) -> BoxFuture<'_, Result<Stretch, SpoolError>>;
+
+    /// These entries, in their order; `None` where one has left the log, was never there, or is damaged, which the engine logs
+    /// and counts. An error when that is not known now: try again.
+    fn fetch(&self, seqs: Vec<u64>) -> BoxFuture<'_, Result<Vec<Option<Entry>>, SpoolError>>;
+
+    /// The highest durable sequence number; 0 when nothing was ever appended. All that is appended from now on gets a higher
+    /// one. Cheap.
+    fn tail(&self) -> u64;
+
+    /// Resolves when the [tail](Log::tail) is beyond `seen`, and gives it.
+    fn watch_tail(&self, seen: u64) -> BoxFuture<'_, u64>;
+
+    /// The stretch of the log that holds all events that came in from `since` until before `until`. A clock that was set may
+    /// have put others among them.
+    fn span(&self, since: Timestamp, until: Timestamp) -> BoxFuture<'_, Result<Span, SpoolError>>;
+
+    /// The bytes of a kept picture; `None` when it was never kept, has been removed by age, or is damaged.
+    fn picture(&self, sha256: Sha256) -> BoxFuture<'_, Result<Option<Private<Bytes>>, SpoolError>>;
+
+    /// Keeps a note of this name in place of the one before; durable when it returns `Ok`, and when it returns an error
+    /// the one before counts (this one may be there). A note belongs to the log and is no event: the rules by which its
+    /// events go. Notes are few, and are kept also when events are refused for want of capacity.
+    fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>>;
+
+    /// The note of this name, as it will be found after a crash; an error while the engine does not know that. `None` when
+    /// none was kept, or it is damaged, which the engine logs.
+    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, SpoolError>>;
+
+    /// How much is used and free. Cheap: asked for at every scrape.
+    fn capacity(&self) -> Room;
+
+    /// Makes all that was said durable and lets go of files and connections. Nothing may be asked afterwards.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// An event as it was appended.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place in the log.
+    pub seq: u64,
+    /// The event's id.
+    pub id: EventId,
+    /// The unit of order.
+    pub device: DeviceKey,
+    /// When the gateway got it.
+    pub received_at: Timestamp,
+    /// As it was kept with the event.
+    pub trace_context: Option<TraceContext>,
+    /// The event as [`crate::encode`] wrote it.
+    pub body: Private<Bytes>,
+}
+
+/// How much one reading may give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadMax {
+    /// Entries, at least 1.
+    pub entries: usize,
+    /// Bytes of their bodies. One entry may have more.
+    pub bytes: usize,
+}
+
+/// A part of the log.
+#[derive(Clone, Debug, Default)]
+pub struct Stretch {
+    /// Its entries, ascending.
+    pub entries: Vec<Entry>,
+    /// How far it goes: there is nothing else up to here.
+    pub through_seq: u64,
+}
+
+/// Where in the log the events of a time stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The first of them; 0 when there are none.
+    pub first_seq: u64,
+    /// The last of them; 0 when there are none.
+    pub through_seq: u64,
+    /// How many events of that time there are.
+    pub events: u64,
+}

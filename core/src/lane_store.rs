@@ -165,7 +165,9 @@ impl LaneState {
             .unwrap_or(std::mem::take(&mut self.undecided));
         self.replays = change.replays.unwrap_or(std::mem::take(&mut self.replays));
         for passed in change.passed {
-            let is_same = |known: &Passed| known.route == passed.route && known.key == passed.key;
+            let is_same = |known: &Passed| {
+                (&known.route, known.key, known.id) == (&passed.route, passed.key, passed.id)
+            };
             self.passed.retain(|known| !is_same(known));
             self.passed.push(passed);
         }

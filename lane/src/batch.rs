@@ -69,7 +69,7 @@ impl Batching {
             queues.take(device);
             return vec![(first, device)];
         }
-        if !fills(queues, events_max, &share) {
+        if !fills(queues, events_max, share) {
             let until = *self.lingers.get_or_insert(now.plus(LINGER));
             if now < until {
                 return Vec::new();

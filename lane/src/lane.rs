@@ -5,7 +5,7 @@ mod repair;
 mod settle;
 mod view;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use faceway_core::{DeviceKey, HeldEvent, Hold, LaneState, Passed, Replay, Timestamp};
@@ -17,7 +17,7 @@ use crate::ranges::Ranges;
 use crate::{Policy, Queued, Tick};
 
 pub use settle::{Acknowledged, Fate};
-pub use view::{LaneView, Stage};
+pub use view::{LaneView, Place, Stage};
 
 /// So many events are looked at to find one that was not tried.
 const COMPANY_MAX: usize = 256;
@@ -293,7 +293,7 @@ impl Lane {
             .into_iter()
             .map(|(seq, device)| queued(&self.held, seq, device))
             .collect();
-        let devices: HashSet<DeviceKey> = events.iter().map(|event| event.device).collect();
+        let devices: BTreeSet<DeviceKey> = events.iter().map(|event| event.device).collect();
         self.queues.depart(&devices);
         self.breaker.left(&events);
         let flights = events.iter().map(|event| Flight {
@@ -357,7 +357,8 @@ impl Lane {
 
     /// What could leave beside these events, which are about to come back.
     fn company(&self, ending: &[Flight]) -> Company {
-        let devices: HashSet<DeviceKey> = ending.iter().map(|flight| flight.event.device).collect();
+        let devices: BTreeSet<DeviceKey> =
+            ending.iter().map(|flight| flight.event.device).collect();
         let of_these = devices
             .into_iter()
             .flat_map(|device| self.queues.events_of(device));
@@ -372,6 +373,19 @@ impl Lane {
             }
         }
         company
+    }
+
+    /// Up to `count` events that leave soon, those that leave first in front: what is to be fetched ahead.
+    pub fn upcoming(&self, count: usize) -> Vec<u64> {
+        let heads = self.queues.heads().take(count);
+        let mut seqs: Vec<u64> = heads.map(|(seq, _)| seq).collect();
+        if seqs.len() < count {
+            let behind = self.queues.all_ready().take(2 * count);
+            let behind = behind.map(|(seq, _)| seq).filter(|seq| !seqs.contains(seq));
+            let behind: Vec<u64> = behind.take(count - seqs.len()).collect();
+            seqs.extend(behind);
+        }
+        seqs
     }
 
     /// Nothing leaves any more.

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use faceway_core::{Code, DeviceKey, Parked};
 
-pub use lane::{Acknowledged, Action, Delivery, Fate, Lane, LaneView, Now, Offer, Stage};
+pub use lane::{Acknowledged, Action, Delivery, Fate, Lane, LaneView, Now, Offer, Place, Stage};
 
 /// How an outbound delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Devices that may leave stand in a ring: one that has been served goes to its end. So a device with 50,000 waiting events
 //! delays another one by no more than what is in flight.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use faceway_core::DeviceKey;
 
@@ -117,6 +117,17 @@ impl Queues {
             woken.push(seq);
         }
         woken
+    }
+
+    /// When this parked event is due.
+    pub(crate) fn due(&self, seq: u64) -> Option<Tick> {
+        self.parked.get(&seq).copied()
+    }
+
+    /// Whether the first event of this device is parked.
+    pub(crate) fn is_blocked(&self, key: DeviceKey) -> bool {
+        let first = self.devices.get(&key).and_then(Device::first);
+        first.is_some_and(|first| self.parked.contains_key(&first))
     }
 
     /// When the next parked event is due.
@@ -246,21 +257,21 @@ impl Queues {
     /// The next event of a device of which one was taken, in the same message.
     pub(crate) fn next_of(&self, key: DeviceKey) -> Option<u64> {
         let device = self.devices.get(&key)?;
-        let next = match device.ring? {
+        
+        match device.ring? {
             Class::Live => device.first().filter(|seq| !self.parked.contains_key(seq)),
             Class::Replayed => device.replayed.first().copied(),
-        };
-        next
+        }
     }
 
     /// The message with events of these devices leaves: each goes to the end of the ring when it has ended.
-    pub(crate) fn depart(&mut self, devices: &HashSet<DeviceKey>) {
+    pub(crate) fn depart(&mut self, devices: &BTreeSet<DeviceKey>) {
         for key in devices {
             if let Some(device) = self.devices.get_mut(key) {
                 device.is_busy = true;
             }
         }
-        let stays = |devices: &HashSet<DeviceKey>, key: &DeviceKey| !devices.contains(key);
+        let stays = |devices: &BTreeSet<DeviceKey>, key: &DeviceKey| !devices.contains(key);
         if devices.len() == 1 {
             // The ordinary case: the device stands at the front, or near it.
             for ring in [&mut self.live, &mut self.replayed] {

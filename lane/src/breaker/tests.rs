@@ -538,7 +538,7 @@ fn whoever_breaks_the_connection_is_found_by_one_that_does_not() {
     assert_eq!(breaker.state(at(0)), State::Closed);
     // It comes back later than what it took along, and has been tried before.
     let again = event(3, 2, 1);
-    breaker.left(&[again.clone(), other.clone()]);
+    breaker.left(&[again, other]);
     breaker.rule(&[other], down(None), Company::Nothing, at(1), 1.0);
     let buried = breaker.rule(&[again], down(None), Company::Nothing, at(1), 1.0);
     assert!(matches!(buried.settled, Settled::Bury { .. }) && buried.outage_ended);
@@ -600,7 +600,7 @@ fn a_success_from_before_the_break_blames_nobody() {
         1.0,
     );
     let [first, second, unknown] = [event(3, 1, 0), event(4, 2, 0), event(5, 3, 0)];
-    breaker.left(&[first.clone(), second.clone(), unknown.clone()]);
+    breaker.left(&[first, second, unknown]);
     breaker.rule(&[first], down(None), Company::Nothing, at(0), 1.0);
     assert!(
         breaker
@@ -676,7 +676,7 @@ fn one_that_is_suspected_is_to_blame_whoever_comes_back_first() {
     breaker.candidates.push_back(5);
     // Of a device that the destination knows, beside one that it does not.
     let [candidate, known, unknown] = [event(5, 1, 0), event(6, 2, 0), event(7, 7, 0)];
-    breaker.left(&[candidate.clone(), known.clone(), unknown.clone()]);
+    breaker.left(&[candidate, known, unknown]);
     breaker.rule(&[known], down(None), Company::Nothing, at(0), 1.0);
     breaker.rule(&[unknown], down(None), Company::Nothing, at(0), 1.0);
     assert!(

@@ -1,8 +1,11 @@
 //! Replay, revival, a probe by hand, another policy.
 
-use faceway_core::{Replay, Timestamp};
+use std::collections::BTreeSet;
 
-use super::{Class, Lane, Offer};
+use faceway_core::{DeviceKey, Replay, Timestamp};
+
+use super::settle::events_of;
+use super::{Class, Flight, Lane, Offer};
 use crate::breaker::Breaker;
 use crate::{Policy, Tick};
 
@@ -109,13 +112,29 @@ impl Lane {
         self.keep.touch();
     }
 
-    /// An event cannot be had any more: it is let go. Gives whether it waited.
-    pub fn lose(&mut self, seq: u64) -> bool {
-        let waited = self.ranges.get(seq).is_some();
-        if waited {
-            self.ranges.remove(seq);
-            self.set_held(seq, None);
+    /// These events of a delivery cannot be had any more: they are let go. Gives whether any is left of it; otherwise the
+    /// delivery has ended.
+    pub fn lose(&mut self, number: u64, lost: &[u64]) -> bool {
+        let Some(mut flights) = self.flights.remove(&number) else {
+            return false;
+        };
+        let gone: Vec<Flight> = flights
+            .extract_if(.., |flight| lost.contains(&flight.event.seq))
+            .collect();
+        self.breaker.stayed(&events_of(&gone));
+        for flight in &gone {
+            self.ranges.remove(flight.event.seq);
+            self.set_held(flight.event.seq, None);
         }
-        waited
+        let left: BTreeSet<DeviceKey> = flights.iter().map(|flight| flight.event.device).collect();
+        let devices: BTreeSet<DeviceKey> = gone.iter().map(|flight| flight.event.device).collect();
+        for device in devices.difference(&left) {
+            self.queues.ended(*device);
+        }
+        let is_left = !flights.is_empty();
+        if is_left {
+            self.flights.insert(number, flights);
+        }
+        is_left
     }
 }

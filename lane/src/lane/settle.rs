@@ -1,6 +1,6 @@
 //! What becomes of the events of a message that has ended.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use faceway_core::{
@@ -94,7 +94,7 @@ impl Lane {
         }
         self.follow(&events, ruling, &code, now);
         // After its events are in their places: a device that may leave before would leave out of order.
-        let devices: HashSet<DeviceKey> =
+        let devices: BTreeSet<DeviceKey> =
             flights.iter().map(|flight| flight.event.device).collect();
         for device in devices {
             self.queues.ended(device);
@@ -339,6 +339,6 @@ impl Lane {
     }
 }
 
-fn events_of(flights: &[Flight]) -> Vec<Queued> {
+pub(super) fn events_of(flights: &[Flight]) -> Vec<Queued> {
     flights.iter().map(|flight| flight.event).collect()
 }

@@ -1,5 +1,7 @@
 //! How a lane stands, for those who look.
 
+use faceway_core::Hold;
+
 use super::Lane;
 use crate::Tick;
 
@@ -40,7 +42,51 @@ pub struct LaneView {
     pub next_due: Option<Tick>,
 }
 
+/// Where one event stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The rules have not been asked about it.
+    Unrouted,
+    /// It waits for its turn.
+    Waiting,
+    /// It waits behind a parked event of its device.
+    Behind,
+    /// It is in flight.
+    InFlight,
+    /// It failed and waits for its own retry.
+    Parked {
+        /// When it is due.
+        due: Option<Tick>,
+    },
+    /// It was refused, and is buried or comes again.
+    Suspended,
+    /// It is not for this outbound, or it was delivered, buried or let go.
+    Through,
+}
+
 impl Lane {
+    /// Where an event stands.
+    pub fn place(&mut self, seq: u64) -> Place {
+        let Some(device) = self.ranges.get(seq) else {
+            let is_routed = seq <= self.routed_through && !self.undecided.contains(&seq);
+            return if is_routed {
+                Place::Through
+            } else {
+                Place::Unrouted
+            };
+        };
+        let mut flights = self.flights.values().flatten();
+        match self.held.get(&seq).and_then(|held| held.hold.as_ref()) {
+            _ if flights.any(|flight| flight.event.seq == seq) => Place::InFlight,
+            Some(Hold::Parked { .. }) => Place::Parked {
+                due: self.queues.due(seq),
+            },
+            Some(Hold::Suspended { .. }) => Place::Suspended,
+            None if self.queues.is_blocked(device) => Place::Behind,
+            None => Place::Waiting,
+        }
+    }
+
     /// How it stands.
     pub fn view(&mut self) -> LaneView {
         LaneView {

@@ -257,7 +257,7 @@ impl Queues {
     /// The next event of a device of which one was taken, in the same message.
     pub(crate) fn next_of(&self, key: DeviceKey) -> Option<u64> {
         let device = self.devices.get(&key)?;
-        
+
         match device.ring? {
             Class::Live => device.first().filter(|seq| !self.parked.contains_key(seq)),
             Class::Replayed => device.replayed.first().copied(),

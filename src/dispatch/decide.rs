@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use faceway_core::{Lease, Passed};
+use faceway_core::{Entry, Passed};
 use faceway_rules::{Asked, OnceState};
 
 use super::rulebook::{RuleBook, Rules};
@@ -58,24 +58,21 @@ impl Decider {
         lock(&self.once).take_news()
     }
 
-    pub(super) fn decide(&self, lease: &Lease) -> Routed {
-        if lease.routed {
-            return Routed::Here;
-        }
-        let rules = self.book.rules_for(&self.name, lease.seq);
+    pub(super) fn decide(&self, entry: &Entry) -> Routed {
+        let rules = self.book.rules_for(&self.name, entry.seq);
         let place = self.places.get(&Arc::as_ptr(rules).addr());
         let Some(outbound) = place.copied().flatten() else {
             return Routed::Elsewhere;
         };
         let rules = &rules.set;
         // Revealed to the rules, which give back nothing but yes or no.
-        let Ok(event) = rules.view(lease.body.reveal()) else {
+        let Ok(event) = rules.view(entry.body.reveal()) else {
             // What cannot be read is rendered, and so buried with that reason, where somebody sees it.
             return Routed::Here;
         };
         let asked = Asked {
-            id: lease.id,
-            received_at: lease.received_at,
+            id: entry.id,
+            received_at: entry.received_at,
         };
         let admission = rules.admits(outbound, &event, &asked, &mut lock(&self.once));
         match admission.admitted {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Code, Lease, Outbound, Scope, Verdict};
+use faceway_core::{Code, Entry, Outbound, Scope, Verdict};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -15,14 +15,16 @@ pub(super) struct Deliveries {
     outbound: Arc<dyn Outbound>,
     renderer: Arc<Renderer>,
     tasks: JoinSet<Finished>,
-    /// What each delivery carries, in case its task ends without a word.
-    carried: HashMap<Id, Arc<[Lease]>>,
+    /// The number and the events of each, in case its task ends without a word.
+    carried: HashMap<Id, (u64, Arc<[Entry]>)>,
 }
 
 /// A delivery that has ended.
 pub(super) struct Ended {
+    /// As the lane numbered it.
+    pub(super) number: u64,
     /// The events that it carried; not empty.
-    pub(super) leases: Arc<[Lease]>,
+    pub(super) entries: Arc<[Entry]>,
     pub(super) finished: Finished,
 }
 
@@ -54,15 +56,15 @@ impl Deliveries {
         self.tasks.is_empty()
     }
 
-    /// Sends these events on their way, in one message.
-    pub(super) fn begin(&mut self, leases: Vec<Lease>) {
-        let leases: Arc<[Lease]> = leases.into();
+    /// Sends these events, in one message.
+    pub(super) fn begin(&mut self, number: u64, entries: Vec<Entry>) {
+        let entries: Arc<[Entry]> = entries.into();
         let outbound = Arc::clone(&self.outbound);
         let renderer = Arc::clone(&self.renderer);
-        let carried = Arc::clone(&leases);
+        let carried = Arc::clone(&entries);
         let task = self.tasks.spawn(async move {
             let began = Instant::now();
-            let Rendered { message, events } = renderer.render(&leases).await;
+            let Rendered { message, events } = renderer.render(&entries).await;
             let verdict = match message {
                 Ok(message) => outbound.deliver(&message).await,
                 Err(verdict) => verdict,
@@ -74,7 +76,7 @@ impl Deliveries {
                 broke_off: false,
             }
         });
-        self.carried.insert(task.id(), carried);
+        self.carried.insert(task.id(), (number, carried));
     }
 
     /// Waits for the next one to end; `None` when nothing is on its way. Dropping the future loses none.
@@ -92,9 +94,13 @@ impl Deliveries {
             Ok((id, finished)) => (id, Some(finished)),
             Err(error) => (error.id(), None),
         };
-        let leases = self.carried.remove(&id)?;
-        let finished = finished.unwrap_or_else(|| Finished::broken(leases.len()));
-        Some(Ended { leases, finished })
+        let (number, entries) = self.carried.remove(&id)?;
+        let finished = finished.unwrap_or_else(|| Finished::broken(entries.len()));
+        Some(Ended {
+            number,
+            entries,
+            finished,
+        })
     }
 
     /// Gives up what is still on its way.

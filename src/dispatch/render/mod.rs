@@ -8,7 +8,7 @@ mod pictures;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faceway_core::{Code, Lease, Message, Private, Scope, Spool, Verdict};
+use faceway_core::{Code, Entry, Message, Private, Scope, Spool, Verdict};
 use faceway_rules::{Format, FormatError, OutboundPlan, Projection};
 
 use crate::link::Links;
@@ -62,19 +62,19 @@ impl Renderer {
         }
     }
 
-    /// Makes one message of as many of the events as go into it, at least of the first. `leases` is not empty, and has
+    /// Makes one message of as many of the events as go into it, at least of the first. `entries` is not empty, and has
     /// one event only where the outbound takes one in a message.
-    pub(super) async fn render(&self, leases: &[Lease]) -> Rendered {
+    pub(super) async fn render(&self, entries: &[Entry]) -> Rendered {
         let rendered = |message, events| Rendered { message, events };
         let Some(content_type) = self.array else {
-            return match leases.first() {
-                Some(lease) => rendered(self.one(lease).await, 1),
+            return match entries.first() {
+                Some(entry) => rendered(self.one(entry).await, 1),
                 None => rendered(Err(bury("unreadable")), 0),
             };
         };
         let mut array = Array::new(content_type);
-        for lease in leases {
-            let taken = match self.one(lease).await {
+        for entry in entries {
+            let taken = match self.one(entry).await {
                 Ok(message) => array.take(message),
                 Err(verdict) if array.is_empty() => return rendered(Err(verdict), 1),
                 Err(_) => false,
@@ -90,8 +90,8 @@ impl Renderer {
     }
 
     /// Makes the message of one event, or the verdict when that is not possible.
-    async fn one(&self, lease: &Lease) -> Result<Message, Verdict> {
-        self.message(lease).await.map_err(|error| match error {
+    async fn one(&self, entry: &Entry) -> Result<Message, Verdict> {
+        self.message(entry).await.map_err(|error| match error {
             RenderError::Picture => Verdict::Retry {
                 scope: Scope::Message,
                 code: Code::word("picture"),
@@ -103,24 +103,24 @@ impl Renderer {
         })
     }
 
-    async fn message(&self, lease: &Lease) -> Result<Message, RenderError> {
-        let stored = lease.body.reveal();
+    async fn message(&self, entry: &Entry) -> Result<Message, RenderError> {
+        let stored = entry.body.reveal();
         let Labelled {
             kind,
             address,
             mut headers,
         } = self.labels.label(stored)?;
         let event = self.event(stored).await?;
-        let trace = lease.trace_context.as_ref();
+        let trace = entry.trace_context.as_ref();
         let written = self.format.write(&event, trace)?;
         headers.extend(self.labels.attributes(written.attributes));
         self.labels.add_trace(&mut headers, trace);
         let body = written.body.map_or(event, Bytes::from);
         Ok(Message {
-            id: lease.id,
+            id: entry.id,
             kind: kind.into(),
-            device: lease.device,
-            received_at: lease.received_at,
+            device: entry.device,
+            received_at: entry.received_at,
             address,
             headers,
             content_type: written.content_type,

@@ -1,0 +1,101 @@
+//! What an operator asks of a lane at work. The lane's owner does it, as only the owner may change the lane's state.
+
+use std::sync::Arc;
+
+use faceway_core::{Span, Timestamp};
+use faceway_lane::{Offer, Place};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::Runner;
+
+/// A command, and where its answer goes.
+#[derive(Debug)]
+pub enum Command {
+    /// Let the next probe leave now.
+    Probe,
+    /// Hand the events of this time out once more.
+    Replay {
+        /// Where they stand in the log.
+        span: Span,
+        /// From then on.
+        since: Timestamp,
+        /// Until before.
+        until: Timestamp,
+        /// The number of the job; `None` when the lane is fenced.
+        reply: oneshot::Sender<Option<u64>>,
+    },
+    /// Let buried events wait again.
+    Revive {
+        /// Which.
+        events: Vec<Offer>,
+        /// How many; `None` when the lane is fenced.
+        reply: oneshot::Sender<Option<u64>>,
+    },
+    /// Remove buried events for good.
+    DropBuried {
+        /// Which.
+        seqs: Vec<u64>,
+        /// How many; `None` when the lane is fenced.
+        reply: oneshot::Sender<Option<u64>>,
+    },
+    /// Say where an event stands.
+    Place {
+        /// Which.
+        seq: u64,
+        /// The answer.
+        reply: oneshot::Sender<Place>,
+    },
+}
+
+/// The commands for one lane. They outlive its work, which begins anew when its outbound changes.
+#[derive(Clone)]
+pub struct Commands(Arc<Mutex<mpsc::Receiver<Command>>>);
+
+impl Commands {
+    /// Commands that come by this channel.
+    pub fn new(received: mpsc::Receiver<Command>) -> Self {
+        Self(Arc::new(Mutex::new(received)))
+    }
+
+    /// The next command; never when there will be none. Dropping the future loses none.
+    pub(super) async fn next(&self) -> Command {
+        match self.0.lock().await.recv().await {
+            Some(command) => command,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Runner {
+    pub(super) async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Probe => {
+                if self.lane.probe_now(self.tick()) {
+                    tracing::info!(
+                        outbound = self.tools.name,
+                        "the next probe leaves now, as asked"
+                    );
+                }
+            }
+            Command::Replay { span, since, until, reply } => {
+                let number = self.lane.replay((span.first_seq, span.through_seq), (since, until));
+                let is_kept = self.keep_all().await;
+                // Nobody waits for the answer any more: the job is there all the same.
+                let _ = reply.send(is_kept.then_some(number));
+            }
+            Command::Revive { events, reply } => {
+                self.lane.revive(&events);
+                let is_kept = self.keep_all().await;
+                let _ = reply.send(is_kept.then_some(events.len() as u64));
+            }
+            Command::DropBuried { seqs, reply } => {
+                self.lane.drop_buried(&seqs);
+                let is_kept = self.keep_all().await;
+                let _ = reply.send(is_kept.then_some(seqs.len() as u64));
+            }
+            Command::Place { seq, reply } => {
+                let _ = reply.send(self.lane.place(seq));
+            }
+        }
+    }
+}

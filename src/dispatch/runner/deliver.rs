@@ -1,0 +1,79 @@
+//! Bodies for what leaves, and what becomes of a message.
+
+use std::time::Duration;
+
+use faceway_core::{Entry, SpoolError, Verdict};
+use faceway_lane::{Acknowledged, Delivery};
+
+use super::super::deliveries::Ended;
+use super::Runner;
+
+/// So many entries are fetched at a time.
+const FETCH_MAX: usize = 64;
+
+impl Runner {
+    pub(super) async fn deliver(&mut self, delivery: Delivery) {
+        let seqs: Vec<u64> = delivery.events.iter().map(|event| event.seq).collect();
+        if let Err(error) = self.fetch(&seqs).await {
+            self.go_blind(&error);
+            self.lane.put_back(delivery.number);
+            return;
+        }
+        let entries: Vec<Entry> = seqs.iter().filter_map(|seq| self.recent.take(*seq)).collect();
+        if entries.len() < seqs.len() {
+            let is_there = |seq: &u64| entries.iter().any(|entry| entry.seq == *seq);
+            let lost: Vec<u64> = seqs.iter().copied().filter(|seq| !is_there(seq)).collect();
+            self.log_lost(&lost);
+            if !self.lane.lose(delivery.number, &lost) {
+                return;
+            }
+        }
+        self.deliveries.begin(delivery.number, entries);
+    }
+
+    /// Makes these entries be at hand, and a few of those that leave next.
+    async fn fetch(&mut self, seqs: &[u64]) -> Result<(), SpoolError> {
+        if seqs.iter().all(|seq| self.recent.has(*seq)) {
+            return Ok(());
+        }
+        let mut missing = seqs.to_vec();
+        missing.extend(self.lane.upcoming(FETCH_MAX));
+        missing.retain(|seq| !self.recent.has(*seq));
+        let fetched = self.tools.log.fetch(missing).await?;
+        for entry in fetched.into_iter().flatten() {
+            if seqs.contains(&entry.seq) {
+                self.recent.insist(entry);
+            } else {
+                self.recent.hold(entry);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn ended(&mut self, ended: &Ended) {
+        if ended.finished.broke_off {
+            tracing::error!(outbound = self.tools.name, "a delivery ended without a verdict");
+        }
+        let now = self.now();
+        let ages = ended.entries.iter().map(|entry| now.wall.since(entry.received_at));
+        let ages: Vec<Duration> = ages.collect();
+        let finished = &ended.finished;
+        if let Verdict::Delivered { .. } = finished.verdict {
+            let sent = &ages[..finished.events.min(ages.len())];
+            sent.iter().for_each(|age| self.tools.metrics.delivered(*age));
+        } else {
+            self.tools.status.failed(finished.verdict.code(), now.wall);
+            // Those that are not delivered come again soon.
+            let entries = ended.entries.iter().cloned();
+            entries.for_each(|entry| self.recent.hold(entry));
+        }
+        let acknowledged = Acknowledged {
+            verdict: finished.verdict.clone(),
+            took: finished.took,
+            sent: finished.events,
+            ages,
+        };
+        let chance = (self.tools.chance)();
+        self.lane.acknowledge(ended.number, acknowledged, now, chance);
+    }
+}

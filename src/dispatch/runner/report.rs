@@ -1,0 +1,75 @@
+//! What a lane says in the log, in metrics, and to those who look.
+
+use faceway_core::Code;
+use faceway_lane::Fate;
+use tokio::time::Instant;
+
+use super::Runner;
+use crate::rhythm::Rhythm;
+
+impl Runner {
+    /// Says what became of events, and of the destination.
+    pub(super) fn report(&mut self) {
+        for fate in self.lane.take_fates() {
+            match fate {
+                Fate::Attempt { result, code, took, .. } => {
+                    self.tools.metrics.attempt(result, &code, took);
+                }
+                Fate::Buried { seq, code } => {
+                    let said = "given up: events are buried; see faceway buried list";
+                    log_event(&self.tools.name, &mut self.buried, seq, &code, said);
+                }
+                Fate::Blamed { seq, code } => {
+                    let said = "the connection ends whenever this event is sent: it is tried alone, and the others go on";
+                    log_event(&self.tools.name, &mut self.blamed, seq, &code, said);
+                }
+                Fate::OutageBegan { code, refuses } => self.log_outage(&code, refuses),
+                Fate::OutageEnded => {
+                    tracing::info!(outbound = self.tools.name, "the destination is back");
+                }
+            }
+        }
+    }
+
+    fn log_outage(&self, code: &Code, refuses: bool) {
+        let said = if refuses {
+            "the destination takes none of the events: the lane waits"
+        } else {
+            "the destination is down: the lane waits"
+        };
+        tracing::warn!(
+            outbound = self.tools.name,
+            code = code.as_str(),
+            reason = code.reason(),
+            "{said}"
+        );
+    }
+
+    /// Events that have left the log, or are damaged, while they waited.
+    pub(super) fn log_lost(&mut self, lost: &[u64]) {
+        for seq in lost {
+            if let Some(times) = self.lost.note((), Instant::now()) {
+                tracing::error!(
+                    outbound = self.tools.name,
+                    seq,
+                    times,
+                    "an event that waits cannot be read any more: it is let go; see faceway spool check"
+                );
+            }
+        }
+    }
+
+    /// Shows how the lane stands.
+    pub(super) fn show(&mut self) {
+        let view = self.lane.view();
+        let wall = self.tools.clock.now();
+        self.tools.status.show(view, self.tick(), wall, self.lane.routed_through());
+    }
+}
+
+/// Says so of an event, at a bearable rate.
+fn log_event(outbound: &str, throttle: &mut Rhythm<Code>, seq: u64, code: &Code, said: &str) {
+    if let Some(times) = throttle.note(code.clone(), Instant::now()) {
+        tracing::warn!(outbound, code = code.as_str(), times, seq, "{said}");
+    }
+}

@@ -20,10 +20,10 @@ use super::decide::{Decider, Routed};
 use super::deliveries::Deliveries;
 use super::hands::Hands;
 use super::judge::{Judge, Permit};
+use super::metrics::LaneMetrics;
 use super::render::Renderer;
 use super::rulebook::InForce;
 use super::status::{LaneState, LaneStatus};
-use crate::observe::LaneMetrics;
 use crate::rhythm::Rhythm;
 use compare::Undecided;
 

@@ -11,6 +11,7 @@ mod doubt;
 mod hands;
 mod judge;
 mod lane;
+mod metrics;
 mod render;
 mod rulebook;
 mod seat;

@@ -13,9 +13,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::decide::{Decider, Once, lock};
 use super::judge::Judge;
 use super::lane::{LaneWork, Tools};
+use super::metrics::LaneMetrics;
 use super::render::Renderer;
 use super::{Common, LaneStatus};
-use crate::observe::LaneMetrics;
 
 /// When a lane's work ends by a defect of ours, it begins anew after this.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);

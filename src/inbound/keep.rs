@@ -19,8 +19,8 @@ use super::cut::Cut;
 use super::decode::{Counted, Heard, join};
 use super::earlier::Earlier;
 use super::junk::Junk;
+use super::metrics::InboundMetrics;
 use super::{Kept, Unpacking};
-use crate::observe::InboundMetrics;
 
 /// A body larger than this is read on a thread that may block, so that the others go on.
 const LARGE_BODY_BYTES: usize = 1024 * 1024;

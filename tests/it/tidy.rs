@@ -1,5 +1,7 @@
 //! What Cargo cannot enforce about the shape of the code. Each message says what to write instead.
 
+mod rooms;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -24,7 +24,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Api, BodyMemory, Inbound};
+use super::{Api, Inbound};
+use crate::context::Context;
+use crate::memory::BodyMemory;
 use connect::Socket;
 use pause::Pause;
 use stream::Ended;
@@ -34,15 +36,15 @@ pub(crate) use status::{SourceState, SourceStatus, Status};
 
 /// How long is waited for what; shorter in tests.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Timing {
+struct Timing {
     /// A ping is sent this often, and a source that has said nothing for two periods is given up.
-    pub(crate) ping: Duration,
+    ping: Duration,
     /// For name, connection, TLS and handshake together.
-    pub(crate) connect_max: Duration,
+    connect_max: Duration,
     /// First and longest pause between two attempts. A long one would only lose more events.
-    pub(crate) pause: (Duration, Duration),
+    pause: (Duration, Duration),
     /// What the greeting was made from is asked for again this often.
-    pub(crate) refresh: Duration,
+    refresh: Duration,
 }
 
 impl Default for Timing {
@@ -61,13 +63,13 @@ const STABLE: Duration = Duration::from_secs(60);
 
 /// A source that is to be dialled.
 pub(crate) struct Source {
-    pub(crate) inbound: Arc<Inbound>,
-    pub(crate) target: Target,
+    inbound: Arc<Inbound>,
+    target: Target,
     /// Asked for what the greeting needs.
-    pub(crate) api: Option<Api>,
-    pub(crate) memory: BodyMemory,
-    pub(crate) status: Arc<Status>,
-    pub(crate) timing: Timing,
+    api: Option<Api>,
+    memory: BodyMemory,
+    status: Arc<Status>,
+    timing: Timing,
 }
 
 /// All sources at work.
@@ -142,6 +144,29 @@ struct Greeting {
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 impl Source {
+    /// A source that was not dialled yet.
+    pub(crate) fn new(
+        inbound: &Arc<Inbound>,
+        target: Target,
+        api: Option<Api>,
+        context: &Context,
+    ) -> Self {
+        let status = Status::new(inbound.name(), Arc::clone(&context.clock));
+        Self {
+            inbound: Arc::clone(inbound),
+            target,
+            api,
+            memory: context.memory.clone(),
+            status: Arc::new(status),
+            timing: Timing::default(),
+        }
+    }
+
+    /// How it stands.
+    pub(crate) fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status)
+    }
+
     /// Works until `stop`. A panic is a defect of ours; it must cost a second, not the source. `all_stop`: the gateway
     /// stops as well.
     async fn keep_running(self, stop: CancellationToken, all_stop: CancellationToken) {

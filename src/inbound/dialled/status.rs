@@ -7,7 +7,7 @@ use faceway_core::{Clock, Timestamp};
 use tokio::sync::watch;
 
 use super::stream::Ended;
-use crate::observe::SourceMetrics;
+use crate::inbound::metrics::SourceMetrics;
 
 /// What a source does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::Socket;
 use super::keeper::Queued;
-use crate::inbound::BodyMemory;
+use crate::memory::BodyMemory;
 
 /// Why a connection is over.
 #[derive(Clone, Debug, PartialEq, Eq)]

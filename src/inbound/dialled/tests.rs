@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Source, SourceState, Sources, Status, Target, Timing};
-use crate::inbound::{Api, BodyMemory, Inbound, Intake, Unpacking};
+use crate::context::Context;
+use crate::inbound::{Api, Inbound, Intake};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -58,24 +59,14 @@ impl Site {
             .find(|known| known.name() == adapter);
         let store: Arc<dyn Intake> = Arc::clone(&spool) as _;
         let adapter = Arc::from(adapter.unwrap());
-        let inbound = Inbound::new(
-            "hall",
-            adapter,
-            settings,
-            store,
-            Arc::clone(&clock),
-            Unpacking::new(1 << 20, BodyMemory::new(1 << 20, 1 << 20)),
-        );
-        let status = Arc::new(Status::new("hall", clock));
+        let context = Context::for_tests(Arc::clone(&spool) as _, clock);
+        let inbound = Inbound::new("hall", adapter, settings, store, &context);
         let tls = ClientTls::default();
-        let source = Source {
-            inbound: Arc::new(inbound),
-            target: Target::new(url, &[], &tls, 2 << 20).unwrap(),
-            api: api.map(|url| Api::new(url, &tls).unwrap()),
-            memory: BodyMemory::new(1 << 20, 2 << 20),
-            status: Arc::clone(&status),
-            timing: TIMING,
-        };
+        let target = Target::new(url, &[], &tls, 2 << 20).unwrap();
+        let api = api.map(|url| Api::new(url, &tls).unwrap());
+        let mut source = Source::new(&Arc::new(inbound), target, api, &context);
+        source.timing = TIMING;
+        let status = source.status();
         let mut sources = Sources::new();
         sources.start(source);
         Self {

@@ -21,8 +21,8 @@ const HALF_MAX: Duration = Duration::from_secs(10);
 
 /// When a pair that cannot be used is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    /// Somebody waits for an answer.
+pub(super) enum Report {
+    /// A reload was asked for, and the answer says it.
     AtOnce,
     /// It was found by chance, and may only be half written.
     Later,
@@ -81,7 +81,7 @@ impl Certificate {
     /// Reads the files, and takes them over where they can be used. Gives whether another pair is in force now.
     pub(super) async fn read(
         &mut self,
-        told: Told,
+        report: Report,
         now: Instant,
         at: Timestamp,
     ) -> Result<bool, Refused> {
@@ -105,7 +105,7 @@ impl Certificate {
         };
         match config {
             Ok((fingerprint, config)) => Ok(self.take(fingerprint, config)),
-            Err(error) => Err(self.keep(&error, told, now, at)),
+            Err(error) => Err(self.keep(&error, report, now, at)),
         }
     }
 
@@ -126,7 +126,13 @@ impl Certificate {
         true
     }
 
-    fn keep(&mut self, error: &anyhow::Error, told: Told, now: Instant, at: Timestamp) -> Refused {
+    fn keep(
+        &mut self,
+        error: &anyhow::Error,
+        report: Report,
+        now: Instant,
+        at: Timestamp,
+    ) -> Refused {
         let text = format!(
             "error: listen.tls is not taken over, and the certificate that was in force stays: {error:#}\n"
         );
@@ -144,7 +150,7 @@ impl Certificate {
             failed,
             reported: is_known && is_same,
         });
-        if told == Told::AtOnce || (is_known && !is_same) {
+        if report == Report::AtOnce || (is_known && !is_same) {
             self.report();
         } else {
             tracing::debug!("{}", text.trim_end());
@@ -235,7 +241,10 @@ mod tests {
 
         files.write(Some(&new), None);
         assert!(certificate.is_new().await);
-        let refused = certificate.read(Told::Later, now, at()).await.unwrap_err();
+        let refused = certificate
+            .read(Report::Later, now, at())
+            .await
+            .unwrap_err();
         assert!(refused.0.contains("do not belong together"), "{refused:?}");
         assert!(Arc::ptr_eq(&first, &in_force.borrow()));
         assert!(!certificate.is_new().await, "it is looked at once");
@@ -243,22 +252,25 @@ mod tests {
         assert_eq!(certificate.failed(), None);
         files.write(None, Some(&new));
         assert!(certificate.is_new().await);
-        assert_eq!(certificate.read(Told::Later, now, at()).await, Ok(true));
+        assert_eq!(certificate.read(Report::Later, now, at()).await, Ok(true));
         assert!(!Arc::ptr_eq(&first, &in_force.borrow()));
 
         files.write(None, Some(&old));
-        let refused = certificate.read(Told::Later, now, at()).await;
+        let refused = certificate.read(Report::Later, now, at()).await;
         assert!(refused.is_err());
         assert!(certificate.is_overdue(now + HALF_MAX));
         assert!(certificate.failed().is_some());
         assert!(!certificate.is_overdue(now + HALF_MAX * 2), "once");
         // Another mistake in its place is one at once, and at no moment none.
         std::fs::write(files.tls().key, "no key").unwrap();
-        let refused = certificate.read(Told::Later, now, at()).await.unwrap_err();
+        let refused = certificate
+            .read(Report::Later, now, at())
+            .await
+            .unwrap_err();
         assert_eq!(certificate.failed().unwrap().text, refused.0);
         // Back to what is in force: no other pair, and nothing is wrong any more.
         files.write(None, Some(&new));
-        assert_eq!(certificate.read(Told::Later, now, at()).await, Ok(false));
+        assert_eq!(certificate.read(Report::Later, now, at()).await, Ok(false));
         assert_eq!(certificate.failed(), None);
     }
 
@@ -272,7 +284,10 @@ mod tests {
         let now = Instant::now();
         std::fs::remove_file(files.tls().cert).unwrap();
         assert!(certificate.is_new().await);
-        let refused = certificate.read(Told::AtOnce, now, at()).await.unwrap_err();
+        let refused = certificate
+            .read(Report::AtOnce, now, at())
+            .await
+            .unwrap_err();
         assert!(
             refused.0.contains("cert.pem (listen.tls.cert)"),
             "{refused:?}"
@@ -282,11 +297,14 @@ mod tests {
         files.write(Some(&new), Some(&new));
         assert!(certificate.is_new().await);
         assert!(Arc::ptr_eq(&first, &in_force.borrow()));
-        assert_eq!(certificate.read(Told::Later, now, at()).await, Ok(true));
+        assert_eq!(certificate.read(Report::Later, now, at()).await, Ok(true));
         // A disk that hangs changes nothing.
         certificate.aside.hang(true);
         assert!(!certificate.is_new().await);
-        let refused = certificate.read(Told::AtOnce, now, at()).await.unwrap_err();
+        let refused = certificate
+            .read(Report::AtOnce, now, at())
+            .await
+            .unwrap_err();
         assert!(refused.0.contains("cannot be read within"), "{refused:?}");
     }
 }

@@ -8,22 +8,21 @@ use faceway_core::{Adapter, Private, Subscription};
 use faceway_rules::{InboundPlan, TerminalPlan};
 use faceway_tls::{ClientTls, Trust};
 
-use super::Base;
-use crate::config::gateway::Listen;
-use crate::config::{secrets, tls};
-use crate::inbound::{Api, Terminal, address};
+use crate::config::{address, secrets, tls};
+use crate::context::Context;
+use crate::inbound::{Api, Terminal};
 
 /// The terminals of an inbound. Nothing is dialled yet.
 pub(crate) fn of(
     plan: &InboundPlan,
     adapter: &Arc<dyn Adapter>,
-    base: &Base,
+    context: &Context,
 ) -> anyhow::Result<Vec<Arc<Terminal>>> {
     if plan.terminals.is_empty() {
         return Ok(Vec::new());
     }
     let mut configs = TlsConfigs::default();
-    let address = our_address(plan, &base.config.listen)?;
+    let address = our_address(plan, &context.public_url)?;
     let open = |terminal: &TerminalPlan| -> anyhow::Result<Arc<Terminal>> {
         let api = configs.api(terminal);
         let subscription = subscription(terminal, &address);
@@ -33,16 +32,16 @@ pub(crate) fn of(
             terminal,
             (Arc::clone(adapter), subscription.with_context(named)?),
             api.with_context(named)?,
-            base.clock.now(),
+            context.clock.now(),
         )))
     };
     plan.terminals.iter().map(open).collect()
 }
 
-fn our_address(plan: &InboundPlan, listen: &Listen) -> anyhow::Result<Private<String>> {
+fn our_address(plan: &InboundPlan, public_url: &str) -> anyhow::Result<Private<String>> {
     let token = plan.token.as_ref().map(secrets::resolve).transpose();
     let token = token.with_context(|| format!("the token of inbound {}", plan.name))?;
-    Ok(address(&listen.public_url, plan.path.as_deref(), token))
+    Ok(address(public_url, plan.path.as_deref(), token))
 }
 
 fn subscription(

@@ -1,4 +1,4 @@
-//! Looking at the file and what is beside it.
+//! Reading `routes.toml` and what is beside it, on a thread of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -11,27 +11,27 @@ use crate::config::{self, ConfigError, Loaded};
 /// A file that is larger is no `routes.toml`.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// What a file's text, and that of its templates, is known by; the same for all that cannot be read.
-pub(super) type Print = Option<[u8; 32]>;
+/// Of a file's text and of its templates; the same for all that cannot be read.
+pub(super) type Fingerprint = Option<[u8; 32]>;
 
 /// What was found.
 pub(super) struct Found {
     /// Never newer than what was read.
-    pub(super) print: Print,
+    pub(super) fingerprint: Fingerprint,
     /// The file as meant, or why there is none.
     pub(super) loaded: Result<Loaded<Routes>, ConfigError>,
     /// Files beside it that are read with it: its templates.
     pub(super) beside: Vec<PathBuf>,
 }
 
-/// Looks at a file.
+/// Reads a file.
 #[derive(Debug)]
-pub(super) struct Looker {
+pub(super) struct Reader {
     path: PathBuf,
     aside: Aside,
 }
 
-impl Looker {
+impl Reader {
     /// At this file.
     pub(super) fn at(path: &Path) -> Self {
         Self {
@@ -40,11 +40,11 @@ impl Looker {
         }
     }
 
-    /// What it and these files are known by now.
-    pub(super) async fn print(&self, beside: &[PathBuf]) -> Print {
+    /// Of it and of these files as they are now.
+    pub(super) async fn fingerprint(&self, beside: &[PathBuf]) -> Fingerprint {
         let (path, beside) = (self.path.clone(), beside.to_vec());
         self.aside
-            .run(move || print(&path, &beside))
+            .run(move || fingerprint(&path, &beside))
             .await
             .flatten()
     }
@@ -54,7 +54,7 @@ impl Looker {
         let (path, before) = (self.path.clone(), beside.to_vec());
         let found = self.aside.run(move || read(&path, before)).await;
         found.unwrap_or_else(|| Found {
-            print: None,
+            fingerprint: None,
             loaded: Err(ConfigError::Unreadable(format!(
                 "{}: cannot be read within {}s; is its disk reached over a network?",
                 self.path.display(),
@@ -77,23 +77,23 @@ pub(super) fn beside(routes: &Routes, path: &Path) -> Vec<PathBuf> {
 fn read(path: &Path, before: Vec<PathBuf>) -> Found {
     if let Err(error) = is_file(path) {
         return Found {
-            print: None,
+            fingerprint: None,
             loaded: Err(ConfigError::Unreadable(error)),
             beside: before,
         };
     }
-    let (seen, (loaded, beside)) = (print(path, &before), config::read_routes(path));
+    let (seen, (loaded, beside)) = (fingerprint(path, &before), config::read_routes(path));
     // A file that cannot be read to its end may name fewer than it does.
     if beside == before || (loaded.is_err() && beside.is_empty()) {
         return Found {
-            print: seen,
+            fingerprint: seen,
             loaded,
             beside: before,
         };
     }
     // Read once more: what is seen is never newer than what was read.
     Found {
-        print: print(path, &beside),
+        fingerprint: fingerprint(path, &beside),
         loaded: config::read_routes(path).0,
         beside,
     }
@@ -111,18 +111,18 @@ fn is_file(path: &Path) -> Result<(), String> {
             path.display(),
             BYTES_MAX / 1024 / 1024
         )),
-        // Whoever reads it tells what is wrong.
+        // Reading it says what is wrong.
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-fn print(path: &Path, beside: &[PathBuf]) -> Print {
+fn fingerprint(path: &Path, beside: &[PathBuf]) -> Fingerprint {
     is_file(path).ok()?;
-    Some(print_of(&std::fs::read(path).ok()?, beside))
+    Some(fingerprint_of(&std::fs::read(path).ok()?, beside))
 }
 
-/// What a file of this text is known by.
-pub(super) fn print_of(text: &[u8], beside: &[PathBuf]) -> [u8; 32] {
+/// Of a file with this text.
+pub(super) fn fingerprint_of(text: &[u8], beside: &[PathBuf]) -> [u8; 32] {
     let mut digest = Sha256::new();
     digest.update(Sha256::digest(text));
     for file in beside {
@@ -134,16 +134,16 @@ pub(super) fn print_of(text: &[u8], beside: &[PathBuf]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use super::Looker;
+    use super::Reader;
 
     #[tokio::test]
     async fn what_is_no_file_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("routes.toml");
         std::fs::create_dir(&path).unwrap();
-        let looker = Looker::at(&path);
-        assert_eq!(looker.print(&[]).await, None);
-        let told = looker.read(&[]).await.loaded.unwrap_err().to_string();
+        let reader = Reader::at(&path);
+        assert_eq!(reader.fingerprint(&[]).await, None);
+        let told = reader.read(&[]).await.loaded.unwrap_err().to_string();
         assert!(told.contains("is no file"), "{told}");
     }
 
@@ -152,13 +152,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("routes.toml");
         std::fs::write(&path, "[inbound.nebula.lobby]\n").unwrap();
-        let looker = Looker::at(&path);
-        assert!(looker.print(&[]).await.is_some());
-        looker.aside.hang(true);
-        assert_eq!(looker.print(&[]).await, None);
-        let told = looker.read(&[]).await.loaded.unwrap_err().to_string();
+        let reader = Reader::at(&path);
+        assert!(reader.fingerprint(&[]).await.is_some());
+        reader.aside.hang(true);
+        assert_eq!(reader.fingerprint(&[]).await, None);
+        let told = reader.read(&[]).await.loaded.unwrap_err().to_string();
         assert!(told.contains("cannot be read within"), "{told}");
-        looker.aside.hang(false);
-        assert!(looker.read(&[]).await.loaded.is_ok());
+        reader.aside.hang(false);
+        assert!(reader.read(&[]).await.loaded.is_ok());
     }
 }

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use faceway_core::{AppendError, Batch, BoxFuture, Newest, Private, Receipt, RecordId, Spool};
 
-use crate::dispatch::{InForce, Tally};
+use super::rules_history::ActiveRules;
+use crate::dispatch::Tally;
 use crate::inbound::Intake;
 
-/// A spool, with somebody who counts. Of a source that goes away before it is answered nothing is counted, here as in all
-/// that inbounds count; what it sent may be kept all the same.
-pub(crate) struct Counted {
+/// A spool to which inbounds can only append, and a tally of what is kept. Of a source that goes away before it is answered
+/// nothing is counted, here as in all that inbounds count; what it sent may be kept all the same.
+pub(super) struct Counted {
     spool: Arc<dyn Spool>,
     tally: Tally,
 }
 
 impl Counted {
-    pub(crate) fn new(spool: Arc<dyn Spool>, rules: InForce) -> Self {
+    pub(super) fn new(spool: Arc<dyn Spool>, rules: ActiveRules) -> Self {
         let tally = Tally::new(rules);
         Self { spool, tally }
     }

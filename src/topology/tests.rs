@@ -1,4 +1,4 @@
-//! A site over a disk that fails.
+//! A topology over a disk that fails.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,11 +10,9 @@ use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
 use faceway_testkit::clock::TestClock;
 use faceway_testkit::spool::event;
 
-use super::{Grounds, Site, book};
-use crate::dispatch::{Common, InForce, RuleBook, Rules};
-use crate::inbound::BodyMemory;
-use crate::link::Links;
-use crate::open::Base;
+use super::rules_history::{ActiveRules, Rules, RulesHistory};
+use super::{Desired, Topology, rules_store};
+use crate::context::Context;
 
 /// Says so many times that a group failed which is there, or that it failed and is not there.
 #[derive(Default)]
@@ -44,9 +42,9 @@ impl Disk for Failing {
 }
 
 struct Bench {
-    site: Site,
+    topology: Topology,
     spool: Arc<DiskSpool>,
-    rules: InForce,
+    rules: ActiveRules,
     disk: Arc<Failing>,
     _dir: tempfile::TempDir,
 }
@@ -68,30 +66,12 @@ impl Bench {
         let disk = Arc::new(Failing::default());
         let spool = DiskSpool::open_on(settings, Arc::clone(&clock), Arc::clone(&disk) as _);
         let spool = Arc::new(spool.await.unwrap());
-        let rules = InForce::new(RuleBook::new(clock.now(), Rules::default()));
-        let common = Common {
-            spool: Arc::clone(&spool) as _,
-            rules: rules.clone(),
-            links: Arc::new(Links::new("http://x", &[0; 32], AGE, Arc::clone(&clock))),
-            clock: Arc::clone(&clock),
-            grace: AGE,
-        };
-        let (config, _) = crate::config::gateway::parse("", "gateway.toml", &[]).unwrap();
-        let base = Base {
-            config,
-            gateway_id: "x".into(),
-            memory: BodyMemory::new(1 << 20, 1 << 20),
-            intake: Arc::clone(&spool) as _,
-            clock,
-        };
-        let site = Site::new(Grounds {
-            base,
-            common,
-            repair: Arc::clone(&spool) as _,
-            file: "routes.toml".into(),
-        });
+        let rules = ActiveRules::new(RulesHistory::new(clock.now(), Rules::default()));
+        let context = Context::for_tests(Arc::clone(&spool) as _, clock);
+        let repair = Arc::clone(&spool) as _;
+        let topology = Topology::new(context, repair, rules.clone(), "routes.toml".into());
         Self {
-            site: site.await.unwrap(),
+            topology: topology.await.unwrap(),
             spool,
             rules,
             disk,
@@ -99,14 +79,14 @@ impl Bench {
         }
     }
 
-    /// Takes over a file that sends everything to one of two.
-    async fn take_over(&mut self, to: &str) -> anyhow::Result<()> {
+    /// Applies a file that sends everything to one of two.
+    async fn apply(&mut self, to: &str) -> anyhow::Result<()> {
         let outbound = |name| format!("[outbound.webhook.{name}]\nurl = \"http://127.0.0.1:1\"\n");
         let route = format!("[[route]]\nname = \"all\"\nto = [\"{to}\"]\n");
         let text = outbound("a") + &outbound("b") + &route;
         let routes = faceway_rules::parse(&text, "routes.toml", &[]).unwrap();
-        let prepared = self.site.prepare(routes).await?;
-        self.site.adopt(prepared).await.map(drop)
+        let opened = self.topology.open(Desired::new(routes)?).await?;
+        self.topology.apply(opened).await.map(drop)
     }
 
     /// Keeps an event. Gives the text of the rules by which it goes, and by which it would go after a crash.
@@ -117,38 +97,38 @@ impl Bench {
         };
         self.spool.append(batch).await.unwrap();
         let seq = self.spool.newest();
-        let now = self.rules.look().await.rules_for("a", seq).text.clone();
-        let kept = book::load(&*self.spool, Path::new("routes.toml")).await;
-        let kept = kept.unwrap().unwrap().book;
+        let now = self.rules.current().await.rules_for("a", seq).text.clone();
+        let kept = rules_store::load(&*self.spool, Path::new("routes.toml")).await;
+        let kept = kept.unwrap().unwrap().history;
         (now, kept.rules_for("a", seq).text.clone())
     }
 }
 
 #[tokio::test]
-async fn rules_that_could_not_be_written_down_and_are_there_come_into_force() {
+async fn rules_that_could_not_be_written_down_and_are_there_become_active() {
     let mut bench = Bench::new().await;
-    bench.take_over("a").await.unwrap();
+    bench.apply("a").await.unwrap();
     bench.keep(1).await;
     bench.disk.after.store(1, Ordering::SeqCst);
-    bench.take_over("b").await.unwrap();
+    bench.apply("b").await.unwrap();
     let (now, after_a_crash) = bench.keep(2).await;
     assert!(now.contains("to = [\"b\"]"), "{now}");
     assert_eq!(now, after_a_crash);
 }
 
 #[tokio::test]
-async fn rules_that_cannot_be_written_down_do_not_come_into_force() {
+async fn rules_that_cannot_be_written_down_do_not_become_active() {
     let mut bench = Bench::new().await;
-    bench.take_over("a").await.unwrap();
+    bench.apply("a").await.unwrap();
     bench.keep(1).await;
     // Each group: also those that ask what became of it.
     bench.disk.before.store(usize::MAX, Ordering::SeqCst);
-    let refused = bench.take_over("b").await.unwrap_err().to_string();
+    let refused = bench.apply("b").await.unwrap_err().to_string();
     assert!(refused.contains("cannot be written down"), "{refused}");
     bench.disk.before.store(0, Ordering::SeqCst);
     // The file is put back, or taken over after all: what counts now counts after a crash.
     for to in ["a", "b"] {
-        bench.take_over(to).await.unwrap();
+        bench.apply(to).await.unwrap();
         let (now, after_a_crash) = bench.keep(if to == "a" { 2 } else { 3 }).await;
         assert!(now.contains(&format!("to = [\"{to}\"]")), "{now}");
         assert_eq!(now, after_a_crash);
@@ -156,14 +136,14 @@ async fn rules_that_cannot_be_written_down_do_not_come_into_force() {
 }
 
 #[tokio::test]
-async fn the_first_rules_are_in_force_on_a_full_disk_and_written_down_later() {
+async fn the_first_rules_are_active_on_a_full_disk_and_written_down_later() {
     let mut bench = Bench::new().await;
     for lane in ["a", "b"] {
         bench.spool.open_lane(lane, Start::Now).await.unwrap();
     }
     bench.disk.before.store(4, Ordering::SeqCst);
-    bench.take_over("a").await.unwrap();
-    bench.site.write_down().await;
+    bench.apply("a").await.unwrap();
+    bench.topology.write_rules_down().await;
     let (now, after_a_crash) = bench.keep(1).await;
     assert!(now.contains("to = [\"a\"]"), "{now}");
     assert_eq!(now, after_a_crash);

@@ -1,4 +1,4 @@
-//! Being told that something in a directory has changed.
+//! Hearing from the system that something in a directory has changed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
-/// Tells when something in the directories of some files changes. The files themselves are not watched: editors and ConfigMaps put
-/// another one in its place, and a watch would stay with the old one.
-pub(super) struct Watch {
+/// Tells when something in the directories of some files changes. The files themselves are not watched: editors and
+/// ConfigMaps put another one in their place, and a watch would stay with the old one.
+pub(super) struct Directories {
     changes: mpsc::Receiver<()>,
     /// Watches as long as it is there.
     _watcher: Option<RecommendedWatcher>,
 }
 
-impl Watch {
-    /// Where the system cannot watch, nothing is ever told: the file is looked at from time to time anyway.
+impl Directories {
+    /// Of these files. Where the system cannot watch, it reports nothing: the file is looked at from time to time anyway.
     pub(super) fn of(paths: &[PathBuf]) -> Self {
         // One is enough: many changes mean no more than one.
-        let (told, changes) = mpsc::channel(1);
+        let (changed, changes) = mpsc::channel(1);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| !event.kind.is_access()) {
-                let _ = told.try_send(());
+                let _ = changed.try_send(());
             }
         });
         let folders: BTreeSet<&Path> = paths.iter().map(|path| folder(path)).collect();

@@ -1,13 +1,16 @@
-//! Taking over a changed `routes.toml` while the gateway runs: as a whole, or not at all.
+//! When the files are read again while the gateway runs: `routes.toml` with its templates, and the certificate of
+//! `listen.tls`.
 //!
-//! The file is looked at when its directory changes, every few seconds in any case (in bind mounts and on network disks
-//! nobody tells), on SIGHUP and when the admin API asks. A file that is wrong changes nothing; it is told once. In the same
-//! rhythm the certificate of `listen.tls` is looked at.
+//! Files are looked at when their directories change, every few seconds in any case (bind mounts and network disks report no
+//! change), on SIGHUP and when the admin API asks.
+//!
+//! **Invariants.** A file that is wrong changes nothing, and is reported once. Files are read on a thread of their own, as a
+//! disk may hang. What is remembered as seen is never newer than what was read, so no change is missed.
 
 mod aside;
 mod certificate;
-mod look;
-mod watch;
+mod directories;
+mod files;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,21 +22,21 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{self, ConfigError, GatewayConfig, Loaded};
-pub use crate::site::Changes;
-use crate::site::Site;
+use super::desired::{self, Desired};
+use super::{Changes, Topology};
+use crate::config::GatewayConfig;
 pub(crate) use certificate::Certificate;
-use certificate::Told;
-use look::{Looker, Print};
-use watch::Watch;
+use certificate::Report;
+use directories::Directories;
+use files::{Fingerprint, Reader};
 
-/// The file is looked at this often, whatever is told.
+/// The files are looked at this often, whatever the system reports.
 const POLL: Duration = Duration::from_secs(3);
 /// After a change the directory must be quiet this long: an editor may write a file in pieces.
 const QUIET: Duration = Duration::from_millis(300);
-/// But nobody waits longer than this for quiet.
+/// But quiet is waited for no longer than this.
 const QUIET_MAX: Duration = Duration::from_secs(3);
-/// Who asks for a reload waits behind so many others at the most.
+/// A request for a reload waits behind so many others at the most.
 const ASKING_MAX: usize = 16;
 
 /// Why a reading of a file was not taken over: everything that is wrong, as `faceway check` prints it.
@@ -60,8 +63,8 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads the file, and the certificate of `listen.tls`, now and takes them over, also when it has not changed: a secret that it names may have. `None` when
-    /// the gateway stops.
+    /// Reads the file and the certificate of `listen.tls` now and applies them, also when the file has not changed: a secret
+    /// that it names may have. `None` when the gateway stops.
     pub async fn reload(&self) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
         self.asking.send(answer).await.ok()?;
@@ -74,41 +77,40 @@ impl Reloader {
     }
 }
 
-/// The file, and what is made of it.
-pub(crate) struct Reload {
+/// What is watched, and where its changes go.
+pub(crate) struct Watch {
     pub(crate) path: PathBuf,
     pub(crate) config: GatewayConfig,
-    pub(crate) site: Arc<Mutex<Site>>,
+    pub(crate) topology: Arc<Mutex<Topology>>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-impl Reload {
-    /// Watches until what it gives is dropped. `routes` are in force, and were read from `path`.
-    /// So is `certificate`.
-    pub(crate) fn watch(
+impl Watch {
+    /// Watches until what it gives is dropped. `routes` are at work, and were read from `path`. `certificate` is in force.
+    pub(crate) fn start(
         self,
         routes: &Routes,
         certificate: Option<Certificate>,
     ) -> (Reloader, AbortOnDropHandle<()>) {
         let (asking, asked) = mpsc::channel(ASKING_MAX);
-        let beside = look::beside(routes, &self.path);
-        let (failed, told) = tokio::sync::watch::channel(None);
-        let at_work = AtWork {
-            looker: Looker::at(&self.path),
+        let beside = files::beside(routes, &self.path);
+        let (failed, failures) = tokio::sync::watch::channel(None);
+        let watcher = Watcher {
+            reader: Reader::at(&self.path),
             // By its text: it may have changed since it was read.
-            seen: Some(look::print_of(routes.text.as_bytes(), &beside)),
+            seen: Some(files::fingerprint_of(routes.text.as_bytes(), &beside)),
             beside,
             wrong: None,
             certificate,
             failed,
-            reload: self,
+            watch: self,
         };
-        at_work.reload.loaded();
-        at_work.publish();
-        let task = tokio::spawn(at_work.run(asked));
+        watcher.watch.loaded();
+        watcher.publish();
+        let task = tokio::spawn(watcher.run(asked));
         let reloader = Reloader {
             asking,
-            failed: told,
+            failed: failures,
         };
         (reloader, AbortOnDropHandle::new(task))
     }
@@ -139,25 +141,25 @@ impl Quiet {
     }
 }
 
-struct AtWork {
-    reload: Reload,
-    looker: Looker,
+struct Watcher {
+    watch: Watch,
+    reader: Reader,
     /// Of what was last looked at.
-    seen: Print,
+    seen: Fingerprint,
     /// Files beside it that are read with it: its templates.
     beside: Vec<PathBuf>,
     /// Why the file is not in force as it is.
     wrong: Option<Failed>,
     certificate: Option<Certificate>,
-    /// Both, for those who look.
+    /// Both, for the overview.
     failed: tokio::sync::watch::Sender<Option<Failed>>,
 }
 
-impl AtWork {
+impl Watcher {
     async fn run(mut self, mut asked: mpsc::Receiver<oneshot::Sender<Answer>>) {
-        let mut watched = vec![self.reload.path.clone()];
+        let mut watched = vec![self.watch.path.clone()];
         watched.extend(self.certificate.iter().flat_map(Certificate::files));
-        let mut watch = Watch::of(&watched);
+        let mut directories = Directories::of(&watched);
         let mut poll = tokio::time::interval(POLL);
         let mut quiet = Quiet::default();
         loop {
@@ -167,22 +169,23 @@ impl AtWork {
                     let answer = self.read_all().await;
                     let _ = asking.send(answer);
                 }
-                () = watch.changed() => quiet.disturbed(Instant::now()),
+                () = directories.changed() => quiet.disturbed(Instant::now()),
                 () = quiet.over() => {
                     quiet = Quiet::default();
                     self.look().await;
                 }
                 // What is found by chance may be half written: it is taken when it stays as it is.
-                _ = poll.tick() => match self.is_new().await || self.is_certificate_new().await {
-                    true => quiet.disturbed(Instant::now()),
-                    false => self.tidy().await,
+                _ = poll.tick() => if self.is_new().await || self.is_certificate_new().await {
+                    quiet.disturbed(Instant::now());
+                } else {
+                    self.tidy().await;
                 },
             }
         }
     }
 
     async fn is_new(&self) -> bool {
-        self.looker.print(&self.beside).await != self.seen
+        self.reader.fingerprint(&self.beside).await != self.seen
     }
 
     async fn is_certificate_new(&self) -> bool {
@@ -199,9 +202,9 @@ impl AtWork {
         {
             self.publish();
         }
-        let mut site = self.reload.site.lock().await;
-        site.write_down().await;
-        site.forget_left().await;
+        let mut topology = self.watch.topology.lock().await;
+        topology.write_rules_down().await;
+        topology.forget_finished().await;
     }
 
     /// Reads what is not as it was last seen. What comes of it is in the log.
@@ -210,7 +213,7 @@ impl AtWork {
             let _ = self.read_again().await;
         }
         if self.is_certificate_new().await {
-            let _ = self.read_certificate(Told::Later).await;
+            let _ = self.read_certificate(Report::Later).await;
         }
         self.publish();
     }
@@ -218,7 +221,7 @@ impl AtWork {
     /// Reads everything, whether or not it has changed.
     async fn read_all(&mut self) -> Answer {
         let routes = self.read_again().await;
-        let certificate = self.read_certificate(Told::AtOnce).await;
+        let certificate = self.read_certificate(Report::AtOnce).await;
         self.publish();
         match (routes, certificate) {
             (Ok(mut changes), Ok(is_other)) => {
@@ -230,9 +233,10 @@ impl AtWork {
                 "{why}note: routes.toml was read again and is in force\n"
             ))),
             (Err(Refused(errors)), Ok(is_other)) => {
-                let note = match is_other {
-                    true => "note: listen.tls was read again and is in force\n",
-                    false => "",
+                let note = if is_other {
+                    "note: listen.tls was read again and is in force\n"
+                } else {
+                    ""
                 };
                 Err(Refused(errors + note))
             }
@@ -241,22 +245,22 @@ impl AtWork {
     }
 
     /// Gives whether another certificate is in force now.
-    async fn read_certificate(&mut self, told: Told) -> Result<bool, Refused> {
+    async fn read_certificate(&mut self, report: Report) -> Result<bool, Refused> {
         match &mut self.certificate {
             Some(certificate) => {
-                let at = self.reload.clock.now();
-                certificate.read(told, Instant::now(), at).await
+                let at = self.watch.clock.now();
+                certificate.read(report, Instant::now(), at).await
             }
             None => Ok(false),
         }
     }
 
     async fn read_again(&mut self) -> Answer {
-        let answer = self.take_over().await;
+        let answer = self.reload().await;
         match &answer {
             Ok(changes) => {
                 self.wrong = None;
-                self.reload.loaded();
+                self.watch.loaded();
                 tracing::info!(
                     added = changes.added.join(", "),
                     changed = changes.changed.join(", "),
@@ -266,7 +270,7 @@ impl AtWork {
             }
             Err(Refused(errors)) => {
                 self.wrong = Some(Failed {
-                    at: self.reload.clock.now(),
+                    at: self.watch.clock.now(),
                     text: errors.clone(),
                 });
                 tracing::error!(
@@ -277,7 +281,7 @@ impl AtWork {
         answer
     }
 
-    /// Says to those who look whether everything on disk is in force.
+    /// Shows whether everything on disk is in force.
     fn publish(&self) {
         let certificate = self.certificate.as_ref().and_then(Certificate::failed);
         let failed = match (self.wrong.clone(), certificate) {
@@ -291,39 +295,20 @@ impl AtWork {
         self.failed.send_replace(failed);
     }
 
-    async fn take_over(&mut self) -> Answer {
-        let found = self.looker.read(&self.beside).await;
-        (self.seen, self.beside) = (found.print, found.beside);
-        let routes = checked(found.loaded, &self.reload.config)?;
-        let mut site = self.reload.site.lock().await;
-        let told = |error: anyhow::Error| Refused(format!("error: {error:#}\n"));
-        let prepared = site.prepare(routes).await.map_err(told)?;
-        site.adopt(prepared).await.map_err(|error| {
+    async fn reload(&mut self) -> Answer {
+        let found = self.reader.read(&self.beside).await;
+        // Before anything is applied: a file that is refused is not read again until it changes.
+        (self.seen, self.beside) = (found.fingerprint, found.beside);
+        let refused = |error: anyhow::Error| Refused(format!("error: {error:#}\n"));
+        let routes = desired::checked(found.loaded, &self.watch.config)?;
+        let desired = Desired::new(routes).map_err(refused)?;
+        // Held from opening to the end of the apply: what was compared must still be at work when it is changed.
+        let mut topology = self.watch.topology.lock().await;
+        let opened = topology.open(desired).await.map_err(refused)?;
+        topology.apply(opened).await.map_err(|error| {
             // That is not the file's fault: it is read again soon.
             self.seen = None;
-            told(error)
+            refused(error)
         })
     }
-}
-
-/// Everything that `faceway check` does.
-fn checked(
-    loaded: Result<Loaded<Routes>, ConfigError>,
-    config: &GatewayConfig,
-) -> Result<Routes, Refused> {
-    let loaded = loaded.map_err(|error| Refused(error.to_string()))?;
-    let routes = loaded.value;
-    let together = config::together(config, &routes);
-    let together = together.map_err(|error| Refused(error.to_string()))?;
-    for warnings in [&loaded.warnings, &together] {
-        if !warnings.is_empty() {
-            tracing::warn!("routes.toml hardly means what it says:\n{warnings}");
-        }
-    }
-    let failures = routes.run_tests();
-    if failures.is_empty() {
-        return Ok(routes);
-    }
-    let told: Vec<_> = failures.iter().map(ToString::to_string).collect();
-    Err(Refused(told.join("\n")))
 }

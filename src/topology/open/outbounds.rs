@@ -15,7 +15,7 @@ use crate::config::{secrets, tls};
 
 /// Opens one outbound; nothing is dialled yet. `gateway` tells this gateway from others at the same broker, `public_url` is
 /// how its pictures are reached.
-pub(crate) fn outbound(
+pub(in crate::topology) fn outbound(
     plan: &OutboundPlan,
     gateway: &str,
     public_url: &str,

@@ -1,4 +1,4 @@
-//! Looking at files on a thread of its own: a network disk that hangs, or something that is no file, must hold up nobody
+//! Looking at files on a thread of its own: a network disk that hangs, or something that is no file, must hold up nothing
 //! else.
 
 use std::sync::Arc;

@@ -11,19 +11,19 @@ use crate::config::secrets;
 
 /// A digest of all secrets and files that a plan names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Print([u8; 32]);
+pub(super) struct Fingerprint([u8; 32]);
 
-impl Print {
+impl Fingerprint {
     /// # Errors
     /// When a secret or a file cannot be had.
-    pub(crate) fn of_inbound(plan: &InboundPlan) -> anyhow::Result<Self> {
+    pub(super) fn of_inbound(plan: &InboundPlan) -> anyhow::Result<Self> {
         Self::of(&plan.secrets(), &plan.files())
             .with_context(|| format!("cannot open the inbound {}", plan.name))
     }
 
     /// # Errors
     /// When a secret or a file cannot be had.
-    pub(crate) fn of_outbound(plan: &OutboundPlan) -> anyhow::Result<Self> {
+    pub(super) fn of_outbound(plan: &OutboundPlan) -> anyhow::Result<Self> {
         Self::of(&plan.secrets(), &plan.files())
             .with_context(|| format!("cannot open the outbound {}", plan.name))
     }

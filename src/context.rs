@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, Spool};
+use faceway_core::{Clock, LaneStore, Log};
 
 use crate::config::gateway::Limits;
 use crate::link::Links;
@@ -11,14 +11,16 @@ use crate::memory::BodyMemory;
 
 /// What components share. It is cheap to clone.
 ///
-/// **Invariant:** it holds the [`Spool`], and never the half that repairs: only the topology and the admin listener get
-/// that. It holds no rules either: inbounds must not know them.
+/// **Invariant:** it holds the log and the lanes, and never the history: only the admin listener gets that. It holds no rules
+/// either: inbounds must not know them.
 #[derive(Clone)]
 pub struct Context {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where events are kept and come from.
-    pub spool: Arc<dyn Spool>,
+    pub log: Arc<dyn Log>,
+    /// What each outbound still has to get.
+    pub lanes: Arc<dyn LaneStore>,
     /// Signs links to pictures.
     pub links: Arc<Links>,
     /// What bodies, connections and requests may take.
@@ -36,11 +38,12 @@ pub struct Context {
 #[cfg(test)]
 impl Context {
     /// With small limits and without a network.
-    pub(crate) fn for_tests(spool: Arc<dyn Spool>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn for_tests<E: Log + LaneStore>(engine: &Arc<E>, clock: Arc<dyn Clock>) -> Self {
         let (config, _) = crate::config::gateway::parse("", "gateway.toml", &[]).unwrap();
         let hour = Duration::from_secs(3600);
         Self {
-            spool,
+            log: Arc::clone(engine) as _,
+            lanes: Arc::clone(engine) as _,
             links: Arc::new(Links::new("http://x", &[0; 32], hour, Arc::clone(&clock))),
             clock,
             limits: Limits {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{AppendError, Clock, Repair, Spool as _, SystemClock};
+use faceway_core::{AppendError, Clock, History, Log, SystemClock};
 use faceway_rules::Routes;
 use faceway_spool_disk::DiskSpool;
 use hyper::service::service_fn;
@@ -84,13 +84,7 @@ impl Gateway {
         let nothing = RulesHistory::new(clock.now(), Rules::default());
         let rules = ActiveRules::new(nothing);
         let routes_file = file.clone().unwrap_or_else(|| ROUTES_FILE.into());
-        let repair: Arc<dyn Repair> = Arc::clone(&spool) as _;
-        let topology = Topology::new(
-            context.clone(),
-            Arc::clone(&repair),
-            rules.clone(),
-            routes_file,
-        );
+        let topology = Topology::new(context.clone(), rules.clone(), routes_file);
         let mut topology = topology.await?;
         let opened = topology.open(Desired::new(routes.clone())?).await?;
         let listeners = match Listeners::bind(&config.listen).await {
@@ -117,7 +111,7 @@ impl Gateway {
         let (reloader, watch) = watching.unzip();
         let admin = Admin {
             context: context.clone(),
-            repair,
+            history: Arc::clone(&spool) as _,
             topology: Arc::clone(&topology),
             snapshots,
             reloader: reloader.clone(),
@@ -157,8 +151,8 @@ impl Gateway {
     /// Whether it does its work, as a watchdog wants to know: the spool's writer and its readers answer. A spool that is
     /// only full is alive: a restart would not make room.
     pub async fn is_alive(&self) -> bool {
-        let answered = self.spool.buried(None, 1).await.is_ok();
-        answered || self.spool.room().accepting == Err(AppendError::Full)
+        let answered = History::buried(&*self.spool, None, 1).await.is_ok();
+        answered || self.spool.capacity().accepting == Err(AppendError::Full)
     }
 
     /// Stops in the order of the flow. What was accepted and is not delivered stays in the spool.
@@ -176,7 +170,7 @@ impl Gateway {
         self.admin_server.stop.cancel();
         let _ = self.admin_server.work.await;
         self.upkeep.abort();
-        self.spool.close().await;
+        Log::close(&*self.spool).await;
         tracing::info!("stopped; what is not delivered is on disk");
     }
 }
@@ -189,7 +183,8 @@ fn context(
 ) -> anyhow::Result<Context> {
     Ok(Context {
         clock: Arc::clone(clock),
-        spool: Arc::clone(spool) as _,
+        log: Arc::clone(spool) as _,
+        lanes: Arc::clone(spool) as _,
         links: Arc::new(open::links(config, clock)?),
         limits: config.limits.clone(),
         // Twice, as a packed body is there in both shapes: else the largest of them would never find room.

@@ -154,7 +154,48 @@ pub struct Replay {
     pub until: Timestamp,
 }
 
+/// How a lane stands, from what is kept of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneSurvey {
+    /// Events that are routed to the outbound and not acknowledged.
+    pub backlog: u64,
+    /// The lowest of them.
+    pub first: Option<u64>,
+    /// Events that wait for their own retry.
+    pub parked: u64,
+    /// Buried events.
+    pub buried: u64,
+    /// The rules have been asked about everything up to here, but for what a former version left undecided.
+    pub routed_through: u64,
+}
+
 impl LaneState {
+    /// How the lane stands.
+    pub fn survey(&self) -> LaneSurvey {
+        let waiting = self
+            .waiting
+            .iter()
+            .filter_map(|(range, bytes)| crate::waiting::decode(*range, bytes));
+        let (mut backlog, mut first) =
+            (self.undecided.len() as u64, self.undecided.first().copied());
+        for events in waiting {
+            backlog += events.len() as u64;
+            first = first
+                .into_iter()
+                .chain(events.first().map(|(seq, _)| *seq))
+                .min();
+        }
+        let is_parked = |held: &HeldEvent| matches!(held.hold, Some(Hold::Parked { .. }));
+        let parked = self.held.iter().filter(|(_, held)| is_parked(held));
+        LaneSurvey {
+            backlog,
+            first,
+            parked: parked.count() as u64,
+            buried: self.buried,
+            routed_through: self.routed_through,
+        }
+    }
+
     /// The lane after this change: what every store keeps, in whatever form.
     pub fn apply(&mut self, change: LaneChange) {
         self.routed_through = change.routed_through;

@@ -375,6 +375,11 @@ impl Lane {
         company
     }
 
+    /// Takes in what `once` let pass of what was not offered by [`Lane::offer`].
+    pub fn remember(&mut self, passed: Vec<Passed>) {
+        self.keep.change.passed.extend(passed);
+    }
+
     /// Up to `count` events that leave soon, those that leave first in front: what is to be fetched ahead.
     pub fn upcoming(&self, count: usize) -> Vec<u64> {
         let heads = self.queues.heads().take(count);

@@ -388,11 +388,11 @@ impl World {
         }
         self.follow();
         assert_eq!(
-            self.lane.view().backlog,
+            self.lane.view().survey.backlog,
             self.waiting.len() as u64,
             "the backlog is not true"
         );
-        assert_eq!(self.lane.view().first, self.waiting.first().copied());
+        assert_eq!(self.lane.view().survey.first, self.waiting.first().copied());
     }
 
     /// The destination is well again: everything is delivered or buried, in a bounded number of steps.
@@ -429,16 +429,20 @@ impl World {
             break;
         }
         let view = self.lane.view();
-        assert_eq!(view.backlog, 0, "{view:?} stalls with {:?}", self.waiting);
         assert_eq!(
-            (view.stage, view.parked, view.in_flight),
+            view.survey.backlog, 0,
+            "{view:?} stalls with {:?}",
+            self.waiting
+        );
+        assert_eq!(
+            (view.stage, view.survey.parked, view.in_flight),
             (Stage::Idle, 0, 0)
         );
         for seq in 1..=self.tail() {
             let is_there = self.accepted.contains(&seq) || self.buried.contains(&seq);
             assert!(is_there || self.offer(seq).is_none(), "{seq} is lost");
         }
-        assert_eq!(view.buried, self.buried.len() as u64);
+        assert_eq!(view.survey.buried, self.buried.len() as u64);
     }
 }
 

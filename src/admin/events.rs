@@ -1,16 +1,20 @@
-//! Repair: buried events, replays, and one event's story.
+//! Repair: buried events, replays, and one event's trace.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use faceway_core::{Attempt, AttemptResult, BuriedChoice, EventId, LaneStory, Standing};
+use faceway_core::{Attempt, AttemptResult, BuriedChoice, BuriedPlace, EventId, LaneTrace, Trace};
+use faceway_lane::{Offer, Place};
 use faceway_rules::RouteSet;
 use serde_json::Value;
 
 use super::problem::{Body, Path, Problem, Query};
 use super::{Admin, LISTED_MAX, Looking, Page, change_topology, lanes};
 use crate::api;
+use crate::dispatch::{self, BuriedChange, Command, LaneTask};
 
 /// `GET /api/v1/buried`.
 pub(super) async fn buried(
@@ -19,7 +23,7 @@ pub(super) async fn buried(
 ) -> Result<Json<Vec<api::Buried>>, Problem> {
     of_a_lane(&admin, page.to.as_deref()).await?;
     let most = page.most();
-    let buried = admin.repair.buried(page.to, most).await?;
+    let buried = admin.history.buried(page.to, most).await?;
     Ok(Json(
         buried
             .into_iter()
@@ -36,7 +40,7 @@ pub(super) async fn buried_one(
 ) -> Result<Json<Vec<api::Buried>>, Problem> {
     let id = event_id(&id)?;
     of_a_lane(&admin, page.to.as_deref()).await?;
-    let buried = admin.repair.buried(page.to, LISTED_MAX).await?;
+    let buried = admin.history.buried(page.to, LISTED_MAX).await?;
     let found: Vec<_> = buried
         .into_iter()
         .filter(|entry| entry.id == id)
@@ -70,7 +74,7 @@ pub(super) async fn revive(
     Body(choice): Body<api::BuriedChoice>,
 ) -> Result<Json<api::Count>, Problem> {
     of_a_lane(&admin, choice.to.as_deref()).await?;
-    let count = admin.repair.revive(chosen(choice)?).await?;
+    let count = change_buried(&admin, chosen(choice)?, BuriedChange::Revive).await?;
     tracing::info!(count, "buried events are revived");
     Ok(Json(api::Count { count }))
 }
@@ -81,9 +85,36 @@ pub(super) async fn drop_buried(
     Body(choice): Body<api::BuriedChoice>,
 ) -> Result<Json<api::Count>, Problem> {
     of_a_lane(&admin, choice.to.as_deref()).await?;
-    let count = admin.repair.drop_buried(chosen(choice)?).await?;
+    let count = change_buried(&admin, chosen(choice)?, BuriedChange::Drop).await?;
     tracing::warn!(count, "buried events are dropped for good");
     Ok(Json(api::Count { count }))
+}
+
+/// Has the owner of each lane do it. Gives the number of events.
+async fn change_buried(
+    admin: &Arc<Admin>,
+    choice: BuriedChoice,
+    change: BuriedChange,
+) -> Result<u64, Problem> {
+    let mut lanes: BTreeMap<String, Vec<Offer>> = BTreeMap::new();
+    for BuriedPlace { lane, seq, device } in admin.history.buried_places(choice).await? {
+        lanes.entry(lane).or_default().push(Offer { seq, device });
+    }
+    let mut count = 0;
+    for (name, events) in lanes {
+        count += change_lane(admin, name, LaneTask::Buried(change, events)).await?;
+    }
+    Ok(count)
+}
+
+/// Has the owner of a lane change it; where no lane works, the gateway owns it for a moment.
+async fn change_lane(admin: &Arc<Admin>, name: String, task: LaneTask) -> Result<u64, Problem> {
+    // Under the topology's lock: a lane that begins to work meanwhile would be fenced.
+    change_topology(admin, async move |topology| {
+        let changed = topology.change_lane(&name, task).await;
+        changed.map_err(|error| Problem::trouble(&error))
+    })
+    .await
 }
 
 /// A name that no lane has is a mistake of who asks, and no lane without buried events.
@@ -123,21 +154,30 @@ pub(super) async fn replay(
         }));
     }
     lanes::known(&admin, &replay.to).await?;
-    let repair = Arc::clone(&admin.repair);
+    let span = admin.context.log.span(replay.since, until).await?;
     // A reload between the two would be about other events.
     let count = change_topology(&admin, async move |mut topology| {
-        let asked = topology.backfill(&replay.to).await;
-        asked.map_err(|error| Problem::trouble(&error))?;
-        let to = replay.to.clone();
-        let count = repair.replay(to, replay.since, until).await?;
-        if let Some(count) = count {
-            tracing::info!(outbound = replay.to, count, "events are replayed");
+        let trouble = |error: anyhow::Error| Problem::trouble(&error);
+        topology.backfill(&replay.to).await.map_err(trouble)?;
+        let task = LaneTask::Replay {
+            span,
+            since: replay.since,
+            until,
+        };
+        if span.events > 0 {
+            topology
+                .change_lane(&replay.to, task)
+                .await
+                .map_err(trouble)?;
+            tracing::info!(
+                outbound = replay.to,
+                count = span.events,
+                "events are replayed"
+            );
         }
-        Ok(count)
+        Ok(span.events)
     });
-    let count = count
-        .await?
-        .ok_or_else(|| Problem::not_found("there is no lane of this name; see faceway lanes"))?;
+    let count = count.await?;
     Ok(Json(api::Count { count }))
 }
 
@@ -149,12 +189,12 @@ pub(super) async fn why(
     let id = event_id(&id)?;
     let unknown =
         "no event of this id is kept: it never came in, or it has left the history (spool.history)";
-    let story = admin
-        .repair
-        .story(id)
+    let trace = admin
+        .history
+        .trace(id)
         .await?
         .ok_or_else(|| Problem::not_found(unknown))?;
-    let event: Value = serde_json::from_slice(story.body.reveal()).unwrap_or_default();
+    let event: Value = serde_json::from_slice(trace.body.reveal()).unwrap_or_default();
     let word = |name: &str| {
         event
             .get(name)
@@ -163,20 +203,16 @@ pub(super) async fn why(
             .to_owned()
     };
     let history = admin.rules.current().await;
-    let version = history.version(story.seq);
+    let version = history.version(trace.seq);
     let routes = routes(&version.rules.set, &event);
     Ok(Json(api::Why {
         id,
         kind: word("kind"),
         inbound: word("inbound"),
-        received_at: story.received_at,
+        received_at: trace.received_at,
         rules_since: version.since,
         rules_changed: version != history.active(),
-        lanes: story
-            .lanes
-            .into_iter()
-            .map(|story| lane(story, &routes))
-            .collect(),
+        lanes: lanes_of(&admin, trace, &routes).await?,
         routes,
     }))
 }
@@ -204,20 +240,72 @@ fn routes(rules: &RouteSet, event: &Value) -> Vec<api::RouteWhy> {
         .collect()
 }
 
-fn lane(story: LaneStory, routes: &[api::RouteWhy]) -> api::LaneWhy {
-    let last = story.attempts.last().map(|attempt| attempt.result);
-    let leads_here = |route: &api::RouteWhy| route.matched && route.to.contains(&story.lane);
-    let standing = match (story.standing, last) {
-        (Standing::Done, None) if routes.iter().any(leads_here) => "not_taken",
-        (Standing::Done, None) => "not_routed",
-        (Standing::Done, Some(AttemptResult::Buried)) => "dropped",
-        (standing, _) => standing.as_str(),
+/// How the event stands in each lane that there is, and what those did that are gone.
+async fn lanes_of(
+    admin: &Admin,
+    trace: Trace,
+    routes: &[api::RouteWhy],
+) -> Result<Vec<api::LaneWhy>, Problem> {
+    let mut traces: BTreeMap<String, LaneTrace> = BTreeMap::new();
+    for lane in trace.lanes {
+        traces.insert(lane.lane.clone(), lane);
+    }
+    let snapshot = admin.look();
+    let mut lanes = Vec::new();
+    for name in admin.context.lanes.list().await? {
+        let handle = snapshot.lanes.iter().find(|lane| lane.name() == name);
+        let seq = trace.seq;
+        let place = match handle {
+            Some(handle) => handle.command(|reply| Command::Place { seq, reply }).await,
+            None => None,
+        };
+        let place = match place {
+            Some(place) => Some(place),
+            // It does not work: what is kept of it is all there is.
+            None => dispatch::kept_place(&admin.context, &name, seq).await?,
+        };
+        let known = traces.remove(&name).unwrap_or_else(|| LaneTrace {
+            lane: name,
+            is_buried: false,
+            attempts: Vec::new(),
+        });
+        lanes.push(lane(admin, known, place, routes));
+    }
+    lanes.extend(
+        traces
+            .into_values()
+            .map(|gone| lane(admin, gone, None, routes)),
+    );
+    Ok(lanes)
+}
+
+fn lane(
+    admin: &Admin,
+    trace: LaneTrace,
+    place: Option<(Place, Option<Duration>)>,
+    routes: &[api::RouteWhy],
+) -> api::LaneWhy {
+    let last = trace.attempts.last().map(|attempt| attempt.result);
+    let leads_here = |route: &api::RouteWhy| route.matched && route.to.contains(&trace.lane);
+    let standing = match (place, last) {
+        (Some((Place::Through, _)), _) if trace.is_buried => "buried",
+        (Some((Place::Through, _)), None) if routes.iter().any(leads_here) => "not_taken",
+        (Some((Place::Through, _)), None) => "not_routed",
+        (Some((Place::Through, _)), Some(AttemptResult::Buried)) => "dropped",
+        (Some((Place::Through, _)), Some(_)) => "done",
+        (Some((Place::Unrouted | Place::Waiting, _)), _) => "waiting",
+        (Some((Place::InFlight, _)), _) => "leased",
+        (Some((Place::Parked { .. }, _)), _) => "parked",
+        (Some((Place::Suspended, _)), _) => "suspended",
+        (Some((Place::Behind, _)), _) => "behind",
+        (None, _) => "gone",
     };
+    let due = place.and_then(|(_, left)| left);
     api::LaneWhy {
-        name: story.lane,
+        name: trace.lane,
         standing: standing.into(),
-        due: story.due,
-        attempts: story.attempts.into_iter().map(attempt).collect(),
+        due: due.map(|left| admin.context.clock.now().plus(left)),
+        attempts: trace.attempts.into_iter().map(attempt).collect(),
     }
 }
 

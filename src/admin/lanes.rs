@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use faceway_core::{AppendError, Lane, SpoolError, Survey, Timestamp};
+use faceway_core::{AppendError, LaneSurvey, SpoolError, Timestamp};
 
 use super::problem::{Body, Path, Problem};
 use super::{Admin, Looking, change_topology, inbounds};
@@ -17,7 +17,7 @@ pub(super) const REMOVED: &str = "removed";
 
 /// `GET /api/v1/overview`.
 pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview>, Problem> {
-    let room = admin.context.spool.room();
+    let room = admin.context.log.capacity();
     Ok(Json(api::Overview {
         version: env!("CARGO_PKG_VERSION").into(),
         started_at: admin.started_at,
@@ -94,7 +94,7 @@ pub(super) async fn probe(
 
 /// Whether there is a lane of this name; if not, which one may be meant.
 pub(super) async fn known(admin: &Admin, name: &str) -> Result<(), Problem> {
-    let lanes = admin.repair.lanes().await?;
+    let lanes = admin.context.lanes.list().await?;
     if lanes.iter().any(|lane| lane == name) {
         return Ok(());
     }
@@ -108,63 +108,61 @@ pub(super) async fn known(admin: &Admin, name: &str) -> Result<(), Problem> {
 
 async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {
     let mut lanes = Vec::new();
-    let now = admin.context.clock.now();
     let snapshot = admin.look();
     for lane in &snapshot.lanes {
-        if let Some(survey) = survey(admin, lane.name(), lane.lane(), now).await? {
-            lanes.push(shown(lane, &survey));
+        if let Some((survey, oldest)) = survey(admin, lane.name(), Some(lane)).await? {
+            lanes.push(shown(lane, &survey, oldest));
         }
     }
-    for name in admin.repair.lanes().await? {
-        if let Some(lane) = snapshot.removed.get(&name)
-            && let Some(survey) = survey(admin, &name, *lane, now).await?
+    for name in admin.context.lanes.list().await? {
+        if snapshot.removed.contains(&name)
+            && let Some((survey, oldest)) = survey(admin, &name, None).await?
         {
-            lanes.push(removed(name, &survey));
+            lanes.push(removed(name, &survey, oldest));
         }
     }
     Ok(lanes)
 }
 
-/// How a lane stands; `None` when it has ended since it was looked up.
-async fn survey(
+/// How a lane stands, and when its oldest waiting event came in; `None` when it has ended since it was looked up.
+pub(super) async fn survey(
     admin: &Admin,
     name: &str,
-    lane: Lane,
-    now: Timestamp,
-) -> Result<Option<Survey>, SpoolError> {
-    match admin.context.spool.survey(lane, now).await {
-        Ok(survey) => Ok(Some(survey)),
-        Err(_)
-            if !admin
-                .repair
-                .lanes()
-                .await?
-                .iter()
-                .any(|known| known == name) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+    lane: Option<&LaneHandle>,
+) -> Result<Option<(LaneSurvey, Option<Timestamp>)>, SpoolError> {
+    let survey = match lane.and_then(|lane| lane.status().get().survey) {
+        Some(survey) => survey,
+        // It does not work, or has not been read yet: what is kept of it is all there is.
+        None => match admin.context.lanes.look(name).await? {
+            Some(state) => state.survey(),
+            None => return Ok(None),
+        },
+    };
+    let Some(first) = survey.first else {
+        return Ok(Some((survey, None)));
+    };
+    let fetched = admin.context.log.fetch(vec![first]).await?;
+    let oldest = fetched.into_iter().flatten().next();
+    Ok(Some((survey, oldest.map(|entry| entry.received_at))))
 }
 
-fn shown(lane: &LaneHandle, survey: &Survey) -> api::Lane {
-    let (state, since, failure) = lane.status().get();
+fn shown(lane: &LaneHandle, survey: &LaneSurvey, oldest: Option<Timestamp>) -> api::Lane {
+    let shown = lane.status().get();
     api::Lane {
         name: lane.name().to_owned(),
         protocol: Some(lane.protocol().to_owned()),
-        state: state.as_str().into(),
+        state: shown.state.as_str().into(),
         leaving: lane.is_retired(),
-        since: Some(since),
-        next_probe: match state {
+        since: Some(shown.since),
+        next_probe: match shown.state {
             LaneState::Waiting { until, .. } => Some(until),
             _ => None,
         },
         backlog: survey.backlog,
-        oldest: survey.oldest,
+        oldest,
         parked: survey.parked,
         buried: survey.buried,
-        last_failure: failure.map(|failure| api::Failure {
+        last_failure: shown.last_failure.map(|failure| api::Failure {
             at: failure.at,
             reason: failure.code.reason().map(str::to_owned),
             code: failure.code.to_string(),
@@ -174,7 +172,7 @@ fn shown(lane: &LaneHandle, survey: &Survey) -> api::Lane {
 
 /// A lane whose outbound is no longer in `routes.toml`: what waits and is buried there keeps its room in the spool until
 /// the outbound comes back or the lane is forgotten.
-fn removed(name: String, survey: &Survey) -> api::Lane {
+fn removed(name: String, survey: &LaneSurvey, oldest: Option<Timestamp>) -> api::Lane {
     api::Lane {
         name,
         protocol: None,
@@ -183,7 +181,7 @@ fn removed(name: String, survey: &Survey) -> api::Lane {
         since: None,
         next_probe: None,
         backlog: survey.backlog,
-        oldest: survey.oldest,
+        oldest,
         parked: survey.parked,
         buried: survey.buried,
         last_failure: None,

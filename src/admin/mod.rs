@@ -21,7 +21,7 @@ use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use faceway_core::{Private, Repair, Timestamp};
+use faceway_core::{History, Private, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
@@ -33,8 +33,8 @@ use problem::Problem;
 /// What the admin listener looks at and repairs.
 pub struct Admin {
     pub(crate) context: Context,
-    /// The half of the spool that repairs.
-    pub(crate) repair: Arc<dyn Repair>,
+    /// What is looked at, and by nobody else.
+    pub(crate) history: Arc<dyn History>,
     /// What is at work; asked only to change it.
     pub(crate) topology: Arc<Mutex<Topology>>,
     /// What is at work, to be looked at.

@@ -25,7 +25,7 @@ impl<'a> Present<'a> {
     pub(super) fn of(snapshot: &'a Snapshot) -> Self {
         let mut present = Self::default();
         let at_work = snapshot.lanes.iter().map(|lane| lane.name());
-        let removed = snapshot.removed.keys().map(String::as_str);
+        let removed = snapshot.removed.iter().map(String::as_str);
         present.lanes.extend(at_work.chain(removed));
         for endpoint in snapshot.endpoints.iter() {
             let name = endpoint.name();

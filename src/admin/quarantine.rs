@@ -16,7 +16,7 @@ pub(super) async fn list(
     State(admin): Looking,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<api::Quarantined>>, Problem> {
-    let entries = admin.repair.quarantine(page.most()).await?;
+    let entries = admin.history.quarantine(page.most()).await?;
     Ok(Json(entries.into_iter().map(shown).collect()))
 }
 
@@ -25,7 +25,7 @@ pub(super) async fn show(
     State(admin): Looking,
     Path(number): Path<u64>,
 ) -> Result<Json<api::Quarantined>, Problem> {
-    let found = admin.repair.quarantined(number).await?;
+    let found = admin.history.quarantined(number).await?;
     let QuarantinedBody { entry, body } =
         found.ok_or_else(|| Problem::not_found("there is no such entry in quarantine"))?;
     let mut entry = shown(entry);
@@ -42,7 +42,7 @@ pub(super) async fn drop_some(
     State(admin): Looking,
     Body(choice): Body<api::QuarantineChoice>,
 ) -> Result<Json<api::Count>, Problem> {
-    let count = admin.repair.drop_quarantined(chosen(choice)?).await?;
+    let count = admin.history.drop_quarantined(chosen(choice)?).await?;
     tracing::warn!(count, "entries in quarantine are dropped for good");
     Ok(Json(api::Count { count }))
 }
@@ -56,7 +56,7 @@ pub(super) async fn retry(
     let numbers = match chosen(choice)? {
         Some(numbers) => numbers,
         None => admin
-            .repair
+            .history
             .quarantine(LISTED_MAX)
             .await?
             .into_iter()
@@ -75,7 +75,7 @@ pub(super) async fn retry(
     for number in numbers {
         match read_again(&admin, number).await? {
             Ok(kept) => {
-                admin.repair.drop_quarantined(Some(vec![number])).await?;
+                admin.history.drop_quarantined(Some(vec![number])).await?;
                 reread.read += 1;
                 reread.stored += kept.stored as u64;
                 reread.duplicates += kept.duplicates as u64;
@@ -92,7 +92,7 @@ async fn read_again(
     admin: &Admin,
     number: u64,
 ) -> Result<Result<crate::inbound::Kept, String>, Problem> {
-    let Some(QuarantinedBody { entry, body }) = admin.repair.quarantined(number).await? else {
+    let Some(QuarantinedBody { entry, body }) = admin.history.quarantined(number).await? else {
         return Ok(Err("there is no such entry in quarantine".into()));
     };
     let snapshot = admin.look();

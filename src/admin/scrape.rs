@@ -3,20 +3,20 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use faceway_core::{Lane, Room};
+use faceway_core::Room;
 use metrics::gauge;
 
 use super::exposition::Exposition;
-use super::lanes::REMOVED;
+use super::lanes::{self, REMOVED};
 use super::present::Present;
 use super::{Admin, Looking};
-use crate::dispatch::LaneState;
+use crate::dispatch::{LaneHandle, LaneState};
 use crate::observe::{as_float, process_exposition};
 use crate::topology::Snapshot;
 
 /// `GET /readyz`: whether events can be kept.
 pub(super) async fn ready(State(admin): Looking) -> Response {
-    match admin.context.spool.room().accepting {
+    match admin.context.log.capacity().accepting {
         Ok(()) => "ready\n".into_response(),
         Err(error) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -29,7 +29,7 @@ pub(super) async fn ready(State(admin): Looking) -> Response {
 /// `GET /metrics`: gauges are read at the scrape, so they are never stale, and only of what is there.
 pub(super) async fn metrics(State(admin): Looking, headers: HeaderMap) -> Response {
     let snapshot = admin.look();
-    room(&admin.context.spool.room());
+    room(&admin.context.log.capacity());
     super::terminals::gauges(&snapshot);
     lanes(&admin, &snapshot).await;
     let asked = Exposition::asked(&headers);
@@ -56,13 +56,13 @@ fn room(room: &Room) {
 /// Every lane in the spool: those at work, and those that only keep what nobody delivers.
 async fn lanes(admin: &Admin, snapshot: &Snapshot) {
     for lane in &snapshot.lanes {
-        let (state, _, _) = lane.status().get();
+        let state = lane.status().get().state;
         self::state(lane.name(), state.as_str(), lane.is_retired());
-        survey(admin, lane.name(), lane.lane()).await;
+        survey(admin, lane.name(), Some(lane)).await;
     }
-    for (name, lane) in &snapshot.removed {
+    for name in &snapshot.removed {
         state(name, REMOVED, false);
-        survey(admin, name, *lane).await;
+        survey(admin, name, None).await;
     }
 }
 
@@ -79,14 +79,12 @@ fn state(outbound: &str, state: &'static str, leaving: bool) {
 }
 
 /// A lane whose survey fails keeps its last values; the failure is in the log.
-async fn survey(admin: &Admin, outbound: &str, lane: Lane) {
-    let now = admin.context.clock.now();
-    let Ok(survey) = admin.context.spool.survey(lane, now).await else {
+async fn survey(admin: &Admin, outbound: &str, lane: Option<&LaneHandle>) {
+    let Ok(Some((survey, oldest))) = lanes::survey(admin, outbound, lane).await else {
         return;
     };
-    let oldest = survey
-        .oldest
-        .map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
+    let now = admin.context.clock.now();
+    let oldest = oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
     let tell = |name: &'static str, value: f64| {
         gauge!(name, "outbound" => outbound.to_owned()).set(value);
     };

@@ -1,7 +1,7 @@
 //! Whether an event is for this lane's outbound, by the rules that are for it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use faceway_core::{Entry, Passed};
 use faceway_rules::{Asked, OnceState};
@@ -11,16 +11,14 @@ use crate::topology::rules_history::{Rules, RulesHistory};
 /// Asks the rules for one lane.
 pub(super) struct Decider {
     name: String,
-    book: Arc<RulesHistory>,
+    history: Arc<RulesHistory>,
     places: Places,
-    once: Once,
+    /// What `once` has let pass in this lane.
+    once: OnceState,
 }
 
-/// What `once` has let pass in one lane. It outlives the lane's work, which begins anew when its outbound changes.
-pub(super) type Once = Arc<Mutex<OnceState>>;
-
-/// The lane's outbound in each of the book's rules, by their address: they live as long as the book. `None` where no rule
-/// can name it.
+/// The lane's outbound in each of the history's rules, by their address: they live as long as the history. `None` where no
+/// rule can name it.
 type Places = HashMap<usize, Option<usize>>;
 
 /// Whether an event is for this lane.
@@ -28,66 +26,68 @@ type Places = HashMap<usize, Option<usize>>;
 pub(super) enum Routed {
     /// It is to be delivered here.
     Here,
-    /// It is through.
-    Elsewhere,
+    /// It is not for this outbound.
+    Skipped,
 }
 
 impl Decider {
-    pub(super) fn new(name: &str, book: Arc<RulesHistory>, once: Once) -> Self {
+    pub(super) fn new(name: &str, history: Arc<RulesHistory>) -> Self {
         Self {
             name: name.to_owned(),
-            places: places(name, &book),
-            book,
-            once,
+            places: places(name, &history),
+            history,
+            once: OnceState::default(),
         }
     }
 
-    /// Takes another book; what `once` remembers stays.
-    pub(super) fn replace(&mut self, book: Arc<RulesHistory>) {
-        if Arc::ptr_eq(&book, &self.book) {
+    /// Takes in what `once` let pass before the start: without it the first of each passes once more.
+    pub(super) fn restore(&mut self, passed: Vec<Passed>) {
+        self.once.recall(passed);
+    }
+
+    /// Takes another history; what `once` remembers stays.
+    pub(super) fn replace(&mut self, history: Arc<RulesHistory>) {
+        if Arc::ptr_eq(&history, &self.history) {
             return;
         }
-        self.places = places(&self.name, &book);
-        self.book = book;
-        let rules = self.book.texts();
-        lock(&self.once).retain(rules.iter().map(|rules| &rules.set));
+        self.places = places(&self.name, &history);
+        self.history = history;
+        let rules = self.history.texts();
+        self.once.retain(rules.iter().map(|rules| &rules.set));
     }
 
     /// What `once` has let pass since the last call, to be kept.
-    pub(super) fn passed(&self) -> Vec<Passed> {
-        lock(&self.once).take_news()
+    pub(super) fn passed(&mut self) -> Vec<Passed> {
+        self.once.take_news()
     }
 
-    pub(super) fn decide(&self, entry: &Entry) -> Routed {
-        let rules = self.book.rules_for(&self.name, entry.seq);
+    /// Whether an event is for this lane's outbound.
+    pub(super) fn decide(&mut self, entry: &Entry) -> Routed {
+        let rules = self.history.rules_for(&self.name, entry.seq);
         let place = self.places.get(&Arc::as_ptr(rules).addr());
         let Some(outbound) = place.copied().flatten() else {
-            return Routed::Elsewhere;
+            return Routed::Skipped;
         };
         let rules = &rules.set;
         // Revealed to the rules, which give back nothing but yes or no.
         let Ok(event) = rules.view(entry.body.reveal()) else {
-            // What cannot be read is rendered, and so buried with that reason, where somebody sees it.
+            // Rendering fails as well, so the event is buried with that reason; skipped, it would be gone without a word.
             return Routed::Here;
         };
         let asked = Asked {
             id: entry.id,
             received_at: entry.received_at,
         };
-        let admission = rules.admits(outbound, &event, &asked, &mut lock(&self.once));
-        match admission.admitted {
-            true => Routed::Here,
-            false => Routed::Elsewhere,
+        let admission = rules.admits(outbound, &event, &asked, &mut self.once);
+        if admission.admitted {
+            Routed::Here
+        } else {
+            Routed::Skipped
         }
     }
 }
 
-fn places(name: &str, book: &RulesHistory) -> Places {
+fn places(name: &str, history: &RulesHistory) -> Places {
     let place = |rules: &Arc<Rules>| (Arc::as_ptr(rules).addr(), rules.set.outbound(name));
-    book.texts().into_iter().map(place).collect()
-}
-
-/// Nobody else has it at the same time.
-pub(super) fn lock(once: &Once) -> std::sync::MutexGuard<'_, OnceState> {
-    once.lock().unwrap_or_else(PoisonError::into_inner)
+    history.texts().into_iter().map(place).collect()
 }

@@ -48,14 +48,6 @@ impl Deliveries {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.tasks.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
-    }
-
     /// Sends these events, in one message.
     pub(super) fn begin(&mut self, number: u64, entries: Vec<Entry>) {
         let entries: Arc<[Entry]> = entries.into();
@@ -104,7 +96,7 @@ impl Deliveries {
     }
 
     /// Gives up what is still on its way.
-    pub(super) async fn give_up(mut self) {
+    pub(super) async fn give_up(&mut self) {
         self.tasks.shutdown().await;
     }
 }

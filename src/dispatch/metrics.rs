@@ -24,10 +24,6 @@ impl LaneMetrics {
         }
     }
 
-    pub(super) fn outbound(&self) -> &str {
-        &self.outbound
-    }
-
     pub(super) fn attempt(&mut self, result: AttemptResult, code: &Code, took: Duration) {
         self.attempt_seconds.record(took);
         // Nearly all attempts end with the same word, so its counter is kept at hand.

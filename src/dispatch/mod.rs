@@ -2,17 +2,12 @@
 //!
 //! **Invariant:** inbound and dispatch meet only at the spool; lanes meet nowhere.
 
-mod apart;
-mod batching;
-mod burials;
 mod decide;
 mod deliveries;
-mod doubt;
-mod hands;
-mod judge;
-mod lane;
 mod metrics;
+mod offline;
 mod render;
+mod runner;
 mod status;
 mod supervisor;
 mod tally;
@@ -21,17 +16,21 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use faceway_core::{Lane, Outbound, SpoolError, Start};
+use faceway_core::{Outbound, Span, SpoolError, Start, Timestamp};
+use faceway_lane::Offer;
 use faceway_rules::{OutboundPlan, Since};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::topology::rules_history::ActiveRules;
-use decide::Once;
-pub use status::{LaneState, LaneStatus, LastFailure};
+pub use offline::{BuriedChange, kept_place};
+pub use runner::Command;
+use runner::Commands;
+pub use status::{LaneState, LaneStatus, LastFailure, Shown};
 use supervisor::{Orders, Supervisor, Target};
 pub use tally::{Tally, announce};
 
@@ -41,10 +40,30 @@ pub struct LaneHandle {
     name: String,
     protocol: &'static str,
     is_retired: bool,
-    lane: Lane,
     status: Arc<LaneStatus>,
-    probe: Arc<Notify>,
+    commands: mpsc::Sender<Command>,
 }
+
+/// What an operator asks of a lane.
+#[derive(Debug)]
+pub enum LaneTask {
+    /// Hand the events of this time out once more.
+    Replay {
+        /// Where they stand in the log.
+        span: Span,
+        /// From then on.
+        since: Timestamp,
+        /// Until before.
+        until: Timestamp,
+    },
+    /// Do this with these buried events.
+    Buried(BuriedChange, Vec<Offer>),
+}
+
+/// Commands that wait for a lane.
+const COMMANDS_MAX: usize = 16;
+/// A lane whose spool does not answer does not answer either.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
 
 impl LaneHandle {
     /// Name of the outbound.
@@ -62,18 +81,27 @@ impl LaneHandle {
         self.is_retired
     }
 
-    /// Its lane in the spool.
-    pub const fn lane(&self) -> Lane {
-        self.lane
-    }
-
     /// Lets its next probe leave at once, if it waits for one; gives what it was doing.
     pub fn try_now(&self) -> LaneState {
-        let (state, _, _) = self.status.get();
+        let state = self.status.get().state;
         if matches!(state, LaneState::Waiting { .. }) {
-            self.probe.notify_one();
+            // With so many commands in front the lane is awake anyhow.
+            let _ = self.commands.try_send(Command::Probe);
         }
         state
+    }
+
+    /// Asks the lane's owner to do something. `None` when the lane has ended, or does not answer in time.
+    pub async fn command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Option<T> {
+        let (reply, replied) = oneshot::channel();
+        let asked = async {
+            self.commands.send(command(reply)).await.ok()?;
+            replied.await.ok()
+        };
+        tokio::time::timeout(COMMAND_PATIENCE, asked).await.ok()?
     }
 
     /// How it is.
@@ -106,6 +134,13 @@ impl Supervised {
         self.finished.load(Ordering::SeqCst).then_some(through_seq)
     }
 
+    fn is_through(&self, through_seq: u64) -> bool {
+        let shown = self.handle.status.get();
+        shown
+            .survey
+            .is_some_and(|survey| supervisor::is_through(&survey, through_seq))
+    }
+
     /// There is something to do again.
     fn look_again(&self) {
         // The flag first: the supervisor may be through once more before the next line, and says so then.
@@ -129,24 +164,26 @@ impl Dispatch {
     ///
     /// # Errors
     /// When the spool cannot open it.
-    pub async fn open(&self, plan: &OutboundPlan) -> Result<Lane, SpoolError> {
+    pub async fn open(&self, plan: &OutboundPlan) -> Result<(), SpoolError> {
         let start = match plan.common.since {
             Since::Now => Start::Now,
             Since::Oldest => Start::Oldest,
         };
-        self.context.spool.open_lane(&plan.name, start).await
+        // Its supervisor claims it again: this claim only makes it.
+        self.context.lanes.claim(&plan.name, start).await?;
+        Ok(())
     }
 
     /// Sets a lane to work.
-    pub fn add(&mut self, plan: OutboundPlan, outbound: Arc<dyn Outbound>, lane: Lane) {
+    pub fn add(&mut self, plan: OutboundPlan, outbound: Arc<dyn Outbound>) {
         let status = Arc::new(LaneStatus::new(self.context.clock.now()));
+        let (commands, received) = mpsc::channel(COMMANDS_MAX);
         let handle = LaneHandle {
             name: plan.name.clone(),
             protocol: plan.protocol.name(),
             is_retired: false,
-            lane,
             status: Arc::clone(&status),
-            probe: Arc::default(),
+            commands,
         };
         let target = Arc::new(Target { plan, outbound });
         let finished = Arc::new(AtomicBool::new(false));
@@ -160,10 +197,8 @@ impl Dispatch {
             orders: ordered,
             context: self.context.clone(),
             rules: self.rules.clone(),
-            lane,
             status,
-            probe: Arc::clone(&handle.probe),
-            once: Once::default(),
+            commands: Commands::new(received),
             finished: Arc::clone(&finished),
             stop: self.stop.clone(),
         };
@@ -211,11 +246,11 @@ impl Dispatch {
 
     /// Retired lanes that are through, which are no longer here then. One that has something to do again, as it was handed
     /// events of the history, goes on.
-    pub async fn take_finished(&mut self) -> Vec<LaneHandle> {
+    pub fn take_finished(&mut self) -> Vec<LaneHandle> {
         let mut finished = Vec::new();
         for lane in std::mem::take(&mut self.lanes) {
             match lane.says_finished() {
-                Some(through_seq) if self.is_through(&lane, through_seq).await => {
+                Some(through_seq) if lane.is_through(through_seq) => {
                     finished.push(lane.handle);
                 }
                 // Asked again here, as a replay may have come since the supervisor said so.
@@ -227,12 +262,6 @@ impl Dispatch {
             }
         }
         finished
-    }
-
-    async fn is_through(&self, lane: &Supervised, through_seq: u64) -> bool {
-        let now = self.context.clock.now();
-        let survey = self.context.spool.survey(lane.handle.lane, now).await;
-        survey.is_ok_and(|survey| supervisor::is_through(&survey, through_seq))
     }
 
     /// Ends a retired lane, whatever it has still to deliver.

@@ -14,23 +14,25 @@ mod recent;
 mod report;
 mod route;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Claim, Clock, Code, LaneStore, Log, Outbound, SpoolError, Start};
+use faceway_core::{Claim, Clock, Code, EventId, LaneStore, Log, Outbound, SpoolError, Start};
 use faceway_lane::{Action, Lane, Now, Policy, Tick};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::decide::Decider;
 use super::deliveries::Deliveries;
+use super::metrics::LaneMetrics;
 use super::render::Renderer;
-use super::rulebook::InForce;
 use super::status::LaneStatus;
-use crate::observe::LaneMetrics;
 use crate::rhythm::Rhythm;
+use crate::topology::rules_history::ActiveRules;
 
-pub use command::{Command, Commands};
+pub use command::Command;
+pub(super) use command::Commands;
 use keep::Commits;
 use recent::Recent;
 
@@ -51,7 +53,7 @@ pub(super) struct Tools {
     pub(super) metrics: LaneMetrics,
     pub(super) policy: Policy,
     pub(super) decider: Decider,
-    pub(super) rules: InForce,
+    pub(super) rules: ActiveRules,
     pub(super) commands: Commands,
     /// From 0 to 1: spreads the pauses.
     pub(super) chance: fn() -> f64,
@@ -82,6 +84,8 @@ pub(super) struct Runner {
     blamed: Rhythm<Code>,
     /// Events that could not be had any more.
     lost: Rhythm<()>,
+    /// Ids of events that failed, for the log.
+    failed: HashMap<u64, EventId>,
     /// The tail when the log was last read to its end.
     seen: Option<u64>,
     /// The spool could not be read: nothing of it is tried before then.
@@ -94,9 +98,9 @@ impl Runner {
     ///
     /// # Errors
     /// When the store cannot give it.
-    pub(super) async fn claim(tools: Tools, start: Start) -> Result<Self, SpoolError> {
-        let (claim, state) = tools.store.claim(&tools.name, start).await?;
-        tools.decider.recall(&state.passed);
+    pub(super) async fn claim(mut tools: Tools, start: Start) -> Result<Self, SpoolError> {
+        let (claim, mut state) = tools.store.claim(&tools.name, start).await?;
+        tools.decider.restore(std::mem::take(&mut state.passed));
         let began = Instant::now();
         let now = Now {
             tick: Tick::default(),
@@ -122,6 +126,7 @@ impl Runner {
             buried: Rhythm::default(),
             blamed: Rhythm::default(),
             lost: Rhythm::default(),
+            failed: HashMap::new(),
             seen: None,
             blind_until: None,
             tools,
@@ -198,7 +203,8 @@ impl Runner {
     async fn drain(mut self) -> Exit {
         self.lane.stop();
         let deadline = Instant::now() + self.tools.grace;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.deliveries.next()).await {
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.deliveries.next()).await
+        {
             self.ended(&ended);
             self.commits.begin(&mut self.lane);
         }
@@ -215,7 +221,11 @@ impl Runner {
         }
         self.show();
         self.tools.status.stopped(self.tools.clock.now());
-        if self.commits.is_fenced() { Exit::Fenced } else { Exit::Stopped }
+        if self.commits.is_fenced() {
+            Exit::Fenced
+        } else {
+            Exit::Stopped
+        }
     }
 
     /// Another one delivers from now on: what is in flight is given up at once.

@@ -1,15 +1,17 @@
 //! How a lane is, for those who look: the admin API, the metrics, the console.
 
-use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use faceway_core::{Code, Timestamp};
+use faceway_core::{Code, LaneSurvey, Timestamp};
+use faceway_lane::{LaneView, Stage, Tick};
+use tokio::sync::watch;
 
 /// What a lane is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneState {
-    /// Nothing to deliver now.
+    /// Nothing to deliver.
     Idle,
-    /// Events are on their way.
+    /// Events are in flight, or leave at once.
     Delivering,
     /// The destination is down; the next probe leaves at `until`.
     Waiting {
@@ -18,13 +20,15 @@ pub enum LaneState {
         /// When the outage began.
         since: Timestamp,
     },
-    /// The gateway is shutting down.
+    /// Only devices are left of which an event is parked.
+    Blocked,
+    /// The gateway is shutting down, or the lane begins anew.
     Stopped,
 }
 
 impl LaneState {
     /// All words, for metrics that have a series for each.
-    pub const WORDS: [&str; 4] = ["idle", "delivering", "waiting", "stopped"];
+    pub const WORDS: [&str; 5] = ["idle", "delivering", "waiting", "blocked", "stopped"];
 
     /// The word in metrics and in the API.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +36,7 @@ impl LaneState {
             Self::Idle => "idle",
             Self::Delivering => "delivering",
             Self::Waiting { .. } => "waiting",
+            Self::Blocked => "blocked",
             Self::Stopped => "stopped",
         }
     }
@@ -46,46 +51,84 @@ pub struct LastFailure {
     pub code: Code,
 }
 
-/// The face that a lane shows. Written by its lane only.
+/// The face that a lane shows. Only its lane writes it.
 #[derive(Debug)]
-pub struct LaneStatus(Mutex<Shown>);
+pub struct LaneStatus(watch::Sender<Shown>);
 
+/// What a lane shows.
 #[derive(Clone, Debug)]
-struct Shown {
-    state: LaneState,
-    since: Timestamp,
-    last_failure: Option<LastFailure>,
+pub struct Shown {
+    /// What it is doing.
+    pub state: LaneState,
+    /// Since when.
+    pub since: Timestamp,
+    /// The last failure.
+    pub last_failure: Option<LastFailure>,
+    /// The numbers; `None` until the lane has been read.
+    pub survey: Option<LaneSurvey>,
 }
 
 impl LaneStatus {
     /// A lane that has just been made.
     pub fn new(now: Timestamp) -> Self {
-        Self(Mutex::new(Shown {
+        Self(watch::Sender::new(Shown {
             state: LaneState::Idle,
             since: now,
             last_failure: None,
+            survey: None,
         }))
     }
 
-    /// What it is doing, since when, and the last failure.
-    pub fn get(&self) -> (LaneState, Timestamp, Option<LastFailure>) {
-        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (shown.state, shown.since, shown.last_failure.clone())
+    /// What it shows now.
+    pub fn get(&self) -> Shown {
+        self.0.borrow().clone()
     }
 
-    pub(super) fn set(&self, state: LaneState, now: Timestamp) {
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.state.as_str() != state.as_str() {
-            shown.since = now;
-        }
-        shown.state = state;
+    /// What it shows, as it changes.
+    pub fn watch(&self) -> watch::Receiver<Shown> {
+        self.0.subscribe()
+    }
+
+    pub(super) fn show(&self, view: LaneView, tick: Tick, now: Timestamp) {
+        let state = match view.stage {
+            Stage::Idle => LaneState::Idle,
+            Stage::Delivering => LaneState::Delivering,
+            Stage::Blocked => LaneState::Blocked,
+            Stage::Waiting { until, since } => LaneState::Waiting {
+                until: now.plus(until.since(tick)),
+                since: before(now, tick.since(since)),
+            },
+        };
+        self.set(state, Some(view.survey), now);
+    }
+
+    pub(super) fn stopped(&self, now: Timestamp) {
+        self.set(LaneState::Stopped, None, now);
+    }
+
+    fn set(&self, state: LaneState, survey: Option<LaneSurvey>, now: Timestamp) {
+        self.0.send_if_modified(|shown| {
+            let is_another = shown.state.as_str() != state.as_str();
+            if is_another {
+                shown.since = now;
+            }
+            let changed = shown.state != state || survey.is_some() && shown.survey != survey;
+            shown.state = state;
+            shown.survey = survey.or(shown.survey);
+            changed
+        });
     }
 
     pub(super) fn failed(&self, code: &Code, now: Timestamp) {
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.last_failure = Some(LastFailure {
-            at: now,
-            code: code.clone(),
+        self.0.send_modify(|shown| {
+            shown.last_failure = Some(LastFailure {
+                at: now,
+                code: code.clone(),
+            });
         });
     }
+}
+
+fn before(now: Timestamp, ago: Duration) -> Timestamp {
+    now.plus_millis(-i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))
 }

@@ -5,25 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use faceway_core::{Lane, Outbound, Start, Survey};
+use faceway_core::{LaneSurvey, Outbound, Start};
+use faceway_lane::Policy;
 use faceway_rules::OutboundPlan;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::LaneStatus;
-use super::decide::{Decider, Once, lock};
-use super::judge::Judge;
-use super::lane::{LaneWork, Parts};
+use super::decide::Decider;
 use super::metrics::LaneMetrics;
 use super::render::Renderer;
+use super::runner::{self, Commands, Runner, Tools};
 use crate::context::Context;
 use crate::topology::rules_history::ActiveRules;
 
 /// When a lane's work ends by a defect of ours, it begins anew after this.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
-/// Whether a retired lane is through is asked this often.
-const RETIRED_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a lane delivers to.
 pub(super) struct Target {
@@ -48,11 +46,8 @@ pub(super) struct Supervisor {
     pub(super) orders: watch::Receiver<Orders>,
     pub(super) context: Context,
     pub(super) rules: ActiveRules,
-    pub(super) lane: Lane,
     pub(super) status: Arc<LaneStatus>,
-    /// An operator wants the next probe at once.
-    pub(super) probe: Arc<Notify>,
-    pub(super) once: Once,
+    pub(super) commands: Commands,
     /// Whether the retired lane is through, and only waits for other orders.
     pub(super) finished: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
@@ -60,8 +55,10 @@ pub(super) struct Supervisor {
 
 /// Whether a lane has nothing more to do with what was kept up to and with a sequence number. With buried events it stays, so
 /// that they can be looked at, and skips what is not for it.
-pub(super) fn is_through(survey: &Survey, through_seq: u64) -> bool {
-    survey.buried == 0 && survey.first.is_none_or(|first| first > through_seq)
+pub(super) fn is_through(survey: &LaneSurvey, through_seq: u64) -> bool {
+    survey.buried == 0
+        && survey.routed_through >= through_seq
+        && survey.first.is_none_or(|first| first > through_seq)
 }
 
 /// Why a lane's work ended.
@@ -72,18 +69,19 @@ enum Exit {
     Finished,
     /// It is to deliver to something else.
     Changed(Arc<Target>),
-    /// A defect of ours.
+    /// A defect of ours, or the spool does not give the lane.
     Broken,
+    /// Another one delivers from now on, or the lane is dropped.
+    Fenced,
 }
 
 impl Supervisor {
     /// Runs until the gateway stops, or no orders can come any more. A retired lane that is through says so and waits: its
     /// outbound may return. A panic is a defect of ours; it must cost a second, not the lane.
     pub(super) async fn run(mut self) {
-        self.restore_once().await;
         loop {
             match self.run_once().await {
-                Exit::Stopped => break,
+                Exit::Stopped | Exit::Fenced => break,
                 Exit::Changed(target) => self.deliver_to(target).await,
                 Exit::Broken => self.restart().await,
                 Exit::Finished => {
@@ -107,26 +105,11 @@ impl Supervisor {
         }
     }
 
-    /// What `once` let pass before the gateway started.
-    async fn restore_once(&self) {
-        // Before the first event: without its marks the first of each would pass once more after every restart.
-        match self.context.spool.remembered(self.lane).await {
-            Ok(passed) => lock(&self.once).recall(passed),
-            Err(error) => tracing::error!(
-                outbound = self.name,
-                %error,
-                "what `once` has let pass cannot be read: the first of each passes again"
-            ),
-        }
-    }
-
     async fn deliver_to(&mut self, target: Arc<Target>) {
         let before = std::mem::replace(&mut self.target, target);
         if !Arc::ptr_eq(&before, &self.target) {
             before.outbound.close().await;
         }
-        // What was given up on its way is still leased: without this its devices would wait until the next start.
-        self.release_leases().await;
     }
 
     /// Says that the lane is through, and waits for other orders. `None` when there will be none.
@@ -143,6 +126,8 @@ impl Supervisor {
         tokio::select! {
             () = self.stop.cancelled() => return None,
             changed = self.orders.changed() => changed.ok()?,
+            // Events of the history are to be delivered once more, or buried ones revived.
+            () = self.commands.wait() => self.finished.store(false, Ordering::SeqCst),
         }
         // To deliver to something else, or to look once more whether it is through.
         Some(Arc::clone(&self.orders.borrow_and_update().target))
@@ -151,8 +136,14 @@ impl Supervisor {
     async fn run_once(&mut self) -> Exit {
         let halt = self.stop.child_token();
         self.target.outbound.open();
-        let work = self.work(halt.clone()).await;
-        let mut work = AbortOnDropHandle::new(tokio::spawn(work.run()));
+        let runner = match Runner::claim(self.tools(halt.clone()).await, Start::Now).await {
+            Ok(runner) => runner,
+            Err(error) => {
+                tracing::error!(outbound = self.name, %error, "the lane cannot be read: it tries again");
+                return Exit::Broken;
+            }
+        };
+        let mut work = AbortOnDropHandle::new(tokio::spawn(runner.run()));
         let mut next = None;
         let mut through_seq = self.orders.borrow().through_seq;
         let ended = loop {
@@ -176,60 +167,67 @@ impl Supervisor {
             return Exit::Stopped;
         }
         match (ended, next) {
+            (Ok(runner::Exit::Fenced), _) => Exit::Fenced,
             (_, Some(target)) => Exit::Changed(target),
-            (Err(_), None) => Exit::Broken,
-            (Ok(()), None) => Exit::Finished,
+            (Err(_), None) => {
+                tracing::error!(
+                    outbound = self.name,
+                    "a lane's work broke off; it begins anew"
+                );
+                Exit::Broken
+            }
+            (Ok(runner::Exit::Stopped), None) => Exit::Finished,
         }
     }
 
     /// Ends when everything is through that was kept before the outbound was retired.
     async fn through(&self, through_seq: Option<u64>) {
-        loop {
-            let now = self.context.clock.now();
-            if let Ok(survey) = self.context.spool.survey(self.lane, now).await
-                && through_seq.is_some_and(|through_seq| is_through(&survey, through_seq))
-            {
-                return;
-            }
-            tokio::time::sleep(RETIRED_PAUSE).await;
-        }
+        let Some(through_seq) = through_seq else {
+            return std::future::pending().await;
+        };
+        let mut shown = self.status.watch();
+        let is_through = |survey: LaneSurvey| is_through(&survey, through_seq);
+        // The supervisor holds the status, so it never closes.
+        let _ = shown
+            .wait_for(|shown| shown.survey.is_some_and(is_through))
+            .await;
     }
 
     async fn restart(&self) {
-        tracing::error!(
-            outbound = self.name,
-            "a lane's work broke off; it begins anew"
-        );
         // A panic that comes back at once must not fill the disk with log lines.
-        tokio::time::sleep(RESTART_PAUSE).await;
-        self.release_leases().await;
-    }
-
-    /// What an earlier work held can be leased again.
-    async fn release_leases(&self) {
-        let opened = self.context.spool.open_lane(&self.name, Start::Now).await;
-        if let Err(error) = opened {
-            tracing::error!(outbound = self.name, %error, "the lane cannot be opened again");
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(RESTART_PAUSE) => {}
         }
     }
 
-    async fn work(&self, halt: CancellationToken) -> LaneWork {
+    async fn tools(&self, halt: CancellationToken) -> Tools {
         let plan = &self.target.plan;
         let rules = self.rules.clone();
-        let decider = Decider::new(&self.name, rules.current().await, Arc::clone(&self.once));
-        let parts = Parts {
-            lane: self.lane,
+        let common = &plan.common;
+        Tools {
+            name: self.name.clone(),
+            log: Arc::clone(&self.context.log),
+            store: Arc::clone(&self.context.lanes),
             outbound: Arc::clone(&self.target.outbound),
             renderer: Arc::new(Renderer::new(plan, &self.context)),
+            clock: Arc::clone(&self.context.clock),
             status: Arc::clone(&self.status),
-            probe: Arc::clone(&self.probe),
             metrics: LaneMetrics::new(&self.name),
-            concurrency_max: plan.common.concurrency_max as usize,
-            batch_max: plan.common.batch_max as usize,
+            policy: Policy {
+                backoff_min: common.retry.backoff_min,
+                backoff_max: common.retry.backoff_max,
+                attempts_max: common.retry.attempts_max,
+                age_max: common.retry.age_max,
+                concurrency_max: common.concurrency_max as usize,
+                batch_max: (common.batch_max as usize).max(1),
+            },
+            decider: Decider::new(&self.name, rules.current().await),
             rules,
+            commands: self.commands.clone(),
+            chance: rand::random,
             stop: halt,
-        };
-        let judge = Judge::new(plan.common.retry);
-        LaneWork::new(self.context.clone(), parts, judge, decider)
+            grace: self.context.grace,
+        }
     }
 }

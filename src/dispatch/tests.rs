@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faceway_core::{
-    Batch, BoxFuture, Clock, Code, EventId, Message, NewEvent, Outbound, Private, Repair as _,
-    Spool as _, Timestamp, Verdict,
+    Batch, BoxFuture, Clock, Code, EventId, Log as _, Message, NewEvent, Outbound, Private,
+    Timestamp, Verdict,
 };
 use faceway_rules::OutboundPlan;
-use faceway_spool_disk::{DiskSettings, DiskSpool};
 use faceway_testkit::clock::TestClock;
-use faceway_testkit::spool::{Watched, event, id, number};
+use faceway_testkit::memory::{MemoryDisk, MemorySpool};
+use faceway_testkit::spool::{event, id, number};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Dispatch, LaneHandle, LaneState};
+use super::{Dispatch, LaneHandle, LaneState, LaneTask};
 use crate::context::Context;
 use crate::topology::rules_history::{ActiveRules, Rules, RulesHistory};
 
@@ -113,20 +113,6 @@ fn canonical(event: &NewEvent) -> String {
     .to_string()
 }
 
-async fn disk(dir: &std::path::Path, clock: &TestClock) -> Arc<DiskSpool> {
-    let age = Duration::from_secs(86_400);
-    let settings = DiskSettings {
-        dir: dir.to_owned(),
-        bytes_max: 1 << 30,
-        free_min: 0,
-        history: age,
-        images: age,
-        quarantine: age,
-    };
-    let disk = DiskSpool::open(settings, Arc::new(clock.clone())).await;
-    Arc::new(disk.unwrap())
-}
-
 fn plan(file: &str) -> (OutboundPlan, Rules) {
     let routes = faceway_rules::parse(file, "routes.toml", &[]).unwrap();
     let plan = routes.outbounds[0].clone();
@@ -137,11 +123,10 @@ fn plan(file: &str) -> (OutboundPlan, Rules) {
 /// Lanes over a spool in a directory.
 struct Bench {
     dispatch: Dispatch,
-    spool: Arc<Watched>,
-    disk: Arc<DiskSpool>,
+    log: Arc<MemorySpool>,
+    disk: MemoryDisk,
     clock: TestClock,
     plan: OutboundPlan,
-    _dir: tempfile::TempDir,
 }
 
 impl Bench {
@@ -151,27 +136,25 @@ impl Bench {
 
     /// By the rules of this file, whose first outbound is erp.
     async fn of(file: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
         let clock = TestClock::default();
-        let disk = disk(dir.path(), &clock).await;
-        let spool = Arc::new(Watched::new(Arc::clone(&disk) as _));
+        let disk = MemoryDisk::default();
+        let log = disk.open();
         let (plan, rules) = plan(file);
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let rules = ActiveRules::new(RulesHistory::new(clock.now(), rules));
-        let context = Context::for_tests(Arc::clone(&spool) as _, shared);
+        let context = Context::for_tests(&log, shared);
         Self {
             dispatch: Dispatch::new(context, rules),
-            spool,
+            log,
             disk,
             clock,
             plan,
-            _dir: dir,
         }
     }
 
     async fn add(&mut self, outbound: Arc<dyn Outbound>) {
-        let lane = self.dispatch.open(&self.plan).await.unwrap();
-        self.dispatch.add(self.plan.clone(), outbound, lane);
+        self.dispatch.open(&self.plan).await.unwrap();
+        self.dispatch.add(self.plan.clone(), outbound);
     }
 
     /// Keeps three events of one device that came in at this time.
@@ -190,18 +173,18 @@ impl Bench {
             events,
             ..Batch::default()
         };
-        self.spool.append(batch).await.unwrap();
+        self.log.append(batch).await.unwrap();
     }
 
     fn retire(&mut self) {
-        self.dispatch.retire("erp", self.spool.newest());
+        self.dispatch.retire("erp", self.log.tail());
     }
 
     /// Waits until the retired lane is through, and what it delivers to is closed.
     async fn has_finished(&mut self) {
         let finished = async {
             let mut ticks = tokio::time::interval(Duration::from_millis(5));
-            while self.dispatch.take_finished().await.is_empty() {
+            while self.dispatch.take_finished().is_empty() {
                 ticks.tick().await;
             }
         };
@@ -220,16 +203,10 @@ impl Bench {
 
     /// Waits until the lane waits.
     async fn waits(&self) {
-        let waits = |lane: &LaneHandle| matches!(lane.status().get().0, LaneState::Waiting { .. });
+        let waits =
+            |lane: &LaneHandle| matches!(lane.status().get().state, LaneState::Waiting { .. });
         self.eventually(|dispatch| waits(&dispatch.lanes()[0]))
             .await;
-    }
-
-    /// Waits until somebody has looked so often how the lane stands.
-    async fn surveyed(&self, times: u64) {
-        tokio::time::timeout(PATIENCE, self.spool.surveyed(times))
-            .await
-            .unwrap();
     }
 }
 
@@ -241,9 +218,11 @@ async fn a_lane_that_leaves_delivers_what_it_was_given_whatever_the_clock_says()
     bench.add(Arc::clone(&gate) as _).await;
     bench.append(bench.clock.now().plus(HOUR)).await;
     bench.retire();
-    // It has looked whether it is through.
-    bench.surveyed(2).await;
-    assert!(bench.dispatch.take_finished().await.is_empty());
+    let shown = |dispatch: &Dispatch| dispatch.lanes()[0].status().get().survey;
+    bench
+        .eventually(|dispatch| shown(dispatch).is_some_and(|survey| survey.backlog == 3))
+        .await;
+    assert!(bench.dispatch.take_finished().is_empty());
     gate.open.add_permits(3);
     bench.has_finished().await;
     assert_eq!(gate.confirmed(), 3);
@@ -265,7 +244,7 @@ async fn a_lane_that_is_asked_back_and_sent_off_again_delivers_what_came_between
     bench.dispatch.retire("erp", 0);
     let lane = bench.dispatch.lanes().remove(0);
     bench
-        .eventually(|_| matches!(lane.status().get().0, LaneState::Stopped))
+        .eventually(|_| matches!(lane.status().get().state, LaneState::Stopped))
         .await;
     bench
         .dispatch
@@ -283,7 +262,7 @@ async fn a_lane_that_has_finished_goes_on_when_there_is_something_to_do_again() 
     let gate = Gate::new(9);
     bench.add(Arc::clone(&gate) as _).await;
     bench.append(bench.clock.now()).await;
-    let all = bench.spool.newest();
+    let all = bench.log.tail();
     // As if nothing had been kept for it: it is through as soon as it has delivered all.
     bench.retire();
     bench
@@ -294,11 +273,10 @@ async fn a_lane_that_has_finished_goes_on_when_there_is_something_to_do_again() 
         bench.clock.now().plus_millis(-1),
         bench.clock.now().plus(HOUR),
     );
-    bench.disk.replay("erp".into(), since, until).await.unwrap();
-    assert!(
-        bench.dispatch.take_finished().await.is_empty(),
-        "it has to go on"
-    );
+    let span = bench.log.span(since, until).await.unwrap();
+    let task = LaneTask::Replay { span, since, until };
+    bench.dispatch.change_lane("erp", task).await.unwrap();
+    assert!(bench.dispatch.take_finished().is_empty(), "it has to go on");
     bench.has_finished().await;
     assert_eq!(gate.confirmed(), 6);
 }
@@ -309,12 +287,12 @@ async fn the_next_event_of_a_device_waits_until_a_burial_is_durable() {
     let mut bench = Bench::new().await;
     let choosy = Choosy::new(id(100));
     bench.add(Arc::clone(&choosy) as _).await;
-    bench.spool.hold_syncs(true);
+    bench.disk.hold_commits(true);
     bench.append_of(1, bench.clock.now()).await;
     assert_eq!(choosy.asked(1).await, [100]);
     // Other devices do not wait with it.
     bench.append_of(2, bench.clock.now()).await;
     assert_eq!(choosy.asked(4).await, [100, 200, 201, 202]);
-    bench.spool.hold_syncs(false);
+    bench.disk.hold_commits(false);
     assert_eq!(choosy.asked(6).await, [100, 200, 201, 202, 101, 102]);
 }

@@ -1,7 +1,7 @@
 //! `GET /images/<sha256>?exp=…&sig=…`: pictures, for who was given the link.
 
 use bytes::Bytes;
-use faceway_core::{Sha256, Spool};
+use faceway_core::{Log, Sha256};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -16,7 +16,7 @@ const NONE: &[u8] = include_bytes!("no-picture.png");
 pub(super) async fn serve<B>(
     request: &Request<B>,
     links: &Links,
-    spool: &dyn Spool,
+    log: &dyn Log,
 ) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return wrong_method("GET, HEAD", "GET pictures here\n");
@@ -37,7 +37,7 @@ pub(super) async fn serve<B>(
         Err(LinkError::Expired) => return plain(StatusCode::GONE, "the link has expired\n"),
         Ok(()) => {}
     }
-    match spool.picture(sha256).await {
+    match log.picture(sha256).await {
         Ok(Some(picture)) => picture_response(picture.into_revealed()),
         Ok(None) => plain(
             StatusCode::GONE,

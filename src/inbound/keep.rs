@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use faceway_core::{
-    Adapter, AppendError, Arrival, Batch, BoxFuture, Clock, Dialogue, Newest, Outcome, Receipt,
-    RecordId, Settings, Spool, Timestamp,
+    Adapter, AppendError, Arrival, Batch, BoxFuture, Clock, Dialogue, Log, Newest, Outcome,
+    Receipt, RecordId, Settings, Timestamp,
 };
 use faceway_decode::Undecoded;
 use http::StatusCode;
@@ -49,26 +49,26 @@ pub struct Inbound {
 
 /// The spool, as far as an inbound may use it.
 pub trait Intake: Send + Sync + 'static {
-    /// As [`Spool::append`].
+    /// As [`Log::append`].
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>>;
 
-    /// As [`Spool::newest_of`].
+    /// As [`Log::newest_of`].
     fn newest_of(
         &self,
         records: Vec<RecordId>,
     ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>>;
 }
 
-impl<S: Spool> Intake for S {
+impl<L: Log> Intake for L {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>> {
-        Spool::append(self, batch)
+        Log::append(self, batch)
     }
 
     fn newest_of(
         &self,
         records: Vec<RecordId>,
     ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>> {
-        Spool::newest_of(self, records)
+        Log::newest_of(self, records)
     }
 }
 

@@ -56,7 +56,7 @@ impl Receiver {
                 self.receive(inbound, admission, peer, request).await
             }
             None if request.uri().path().starts_with("/images/") => {
-                images::serve(&request, &self.context.links, &*self.context.spool).await
+                images::serve(&request, &self.context.links, &*self.context.log).await
             }
             None => {
                 self.turned_away.nowhere(request.uri().path(), peer);

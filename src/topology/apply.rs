@@ -57,9 +57,10 @@ impl Topology {
             let Some(outbound) = opened.outbounds.remove(&plan.name) else {
                 continue;
             };
-            match opened.lanes.get(&plan.name) {
-                Some(new) => self.dispatch.add(plan.clone(), outbound, new.lane),
-                None => self.dispatch.change(plan.clone(), outbound),
+            if opened.lanes.contains_key(&plan.name) {
+                self.dispatch.add(plan.clone(), outbound);
+            } else {
+                self.dispatch.change(plan.clone(), outbound);
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faceway_core::{AppendError, Batch, BoxFuture, Newest, Private, Receipt, RecordId, Spool};
+use faceway_core::{AppendError, Batch, BoxFuture, Log, Newest, Private, Receipt, RecordId};
 
 use super::rules_history::ActiveRules;
 use crate::dispatch::Tally;
@@ -13,14 +13,14 @@ use crate::inbound::Intake;
 /// A spool to which inbounds can only append, and a tally of what is kept. Of a source that goes away before it is answered
 /// nothing is counted, here as in all that inbounds count; what it sent may be kept all the same.
 pub(super) struct Counted {
-    spool: Arc<dyn Spool>,
+    log: Arc<dyn Log>,
     tally: Tally,
 }
 
 impl Counted {
-    pub(super) fn new(spool: Arc<dyn Spool>, rules: ActiveRules) -> Self {
+    pub(super) fn new(log: Arc<dyn Log>, rules: ActiveRules) -> Self {
         let tally = Tally::new(rules);
-        Self { spool, tally }
+        Self { log, tally }
     }
 }
 
@@ -29,7 +29,7 @@ impl Intake for Counted {
         Box::pin(async move {
             let bodies = batch.events.iter().map(|event| event.body.clone());
             let bodies: Vec<Private<Bytes>> = bodies.collect();
-            let receipts = self.spool.append(batch).await?;
+            let receipts = self.log.append(batch).await?;
             let new = |(receipt, body): (&Receipt, Private<Bytes>)| Some((receipt.seq()?, body));
             let events = receipts.iter().zip(bodies).filter_map(new).collect();
             self.tally.kept(events).await;
@@ -41,6 +41,6 @@ impl Intake for Counted {
         &self,
         records: Vec<RecordId>,
     ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>> {
-        self.spool.newest_of(records)
+        self.log.newest_of(records)
     }
 }

@@ -21,11 +21,10 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use faceway_core::Repair;
 use tokio::sync::watch as channel;
 
 use crate::context::Context;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, LaneTask};
 use crate::inbound::{Endpoints, Intake, Sources, Terminals};
 
 use counted::Counted;
@@ -42,7 +41,6 @@ pub(crate) use watch::{Certificate, Watch};
 /// A topology at work.
 pub(crate) struct Topology {
     context: Context,
-    repair: Arc<dyn Repair>,
     rules: ActiveRules,
     /// The spool as inbounds get it.
     intake: Arc<dyn Intake>,
@@ -62,22 +60,20 @@ pub(crate) struct Topology {
 }
 
 impl Topology {
-    /// A topology where nothing is at work yet. `repair` is the other half of the context's spool.
+    /// A topology where nothing is at work yet.
     ///
     /// # Errors
     /// When the spool cannot tell by which rules what waits is to go.
     pub(crate) async fn new(
         context: Context,
-        repair: Arc<dyn Repair>,
         rules: ActiveRules,
         file: PathBuf,
     ) -> anyhow::Result<Self> {
-        let stored = rules_store::load(&*context.spool, &file).await?;
+        let stored = rules_store::load(&*context.log, &file).await?;
         Ok(Self {
-            intake: Arc::new(Counted::new(Arc::clone(&context.spool), rules.clone())),
+            intake: Arc::new(Counted::new(Arc::clone(&context.log), rules.clone())),
             dispatch: Dispatch::new(context.clone(), rules.clone()),
             context,
-            repair,
             rules,
             file,
             applied: None,
@@ -88,6 +84,14 @@ impl Topology {
             sources: Sources::new(),
             terminals: Terminals::new(),
         })
+    }
+
+    /// Has the owner of a lane change it. Gives the number of events, or of the job.
+    ///
+    /// # Errors
+    /// When the lane's owner does not answer, or the spool fails.
+    pub(crate) async fn change_lane(&self, name: &str, task: LaneTask) -> anyhow::Result<u64> {
+        Ok(self.dispatch.change_lane(name, task).await?)
     }
 
     /// Where devices push to.

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use faceway_core::{Lane, Outbound};
+use faceway_core::Outbound;
 use faceway_rules::{OutboundPlan, Protocol, Since};
 
 use super::Topology;
@@ -40,7 +40,6 @@ pub(crate) struct Opened {
 /// A lane, opened.
 #[derive(Clone, Copy)]
 pub(super) struct OpenedLane {
-    pub(super) lane: Lane,
     /// Whether it was made just now.
     pub(super) is_fresh: bool,
 }
@@ -99,15 +98,14 @@ impl Topology {
     }
 
     async fn open_lanes(&self, opened: &mut Opened) -> anyhow::Result<()> {
-        let known = self.repair.lanes().await?;
+        let known = self.context.lanes.list().await?;
         let outbounds = opened.desired.outbounds.iter().zip(&opened.diff.outbounds);
         for (entry, (name, _)) in outbounds.filter(|(_, (_, change))| *change == Change::Added) {
             // Asked before the lane is opened, which makes it.
             let is_fresh = !known.contains(name) || self.made_in_vain(name).await?;
-            let lane = self.dispatch.open(&entry.plan).await;
-            let lane = lane.with_context(|| format!("cannot open the lane of {name}"))?;
-            let lane = OpenedLane { lane, is_fresh };
-            opened.lanes.insert(name.clone(), lane);
+            let made = self.dispatch.open(&entry.plan).await;
+            made.with_context(|| format!("cannot open the lane of {name}"))?;
+            opened.lanes.insert(name.clone(), OpenedLane { is_fresh });
         }
         Ok(())
     }
@@ -119,14 +117,14 @@ impl Topology {
         if self.applied.is_some() || is_known {
             return Ok(false);
         }
-        self.repair.drop_lane(name.to_owned()).await?;
+        self.context.lanes.delete(name).await?;
         Ok(true)
     }
 
     /// Removes the lanes that were made for what does not come into force: else events would wait there for ever.
     pub(crate) async fn discard(&self, opened: &Opened) {
         for name in opened.fresh() {
-            if let Err(error) = self.repair.drop_lane(name.to_owned()).await {
+            if let Err(error) = self.context.lanes.delete(name).await {
                 tracing::error!(outbound = name, %error, "a lane that was made in vain cannot be removed");
             }
         }

@@ -2,12 +2,12 @@
 //! what they lacked is there again, and then their lanes go.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::bail;
-use faceway_core::{Lane, Start, Survey};
+use faceway_core::LaneSurvey;
 use faceway_rules::OutboundPlan;
 
 use super::rules_history::Retired;
@@ -20,7 +20,7 @@ impl Topology {
     /// outbound.
     pub(super) async fn resume_retired(&mut self) {
         let history = self.rules.current().await;
-        let lanes = self.repair.lanes().await.unwrap_or_default();
+        let lanes = self.context.lanes.list().await.unwrap_or_default();
         for (name, retired) in history.retired() {
             if self.dispatch.has(name) || !lanes.contains(name) {
                 continue;
@@ -49,8 +49,7 @@ impl Topology {
             &context.public_url,
             &context.clock,
         )?;
-        let lane = context.spool.open_lane(name, Start::Now).await?;
-        self.dispatch.add(plan, outbound, lane);
+        self.dispatch.add(plan, outbound);
         self.dispatch.retire(name, retired.through_seq);
         tracing::info!(
             outbound = name,
@@ -88,10 +87,10 @@ impl Topology {
 
     /// Removes the lanes of retired outbounds that are through: nothing waits in them, and nothing is buried there.
     pub(crate) async fn forget_finished(&mut self) {
-        let finished = self.dispatch.take_finished().await;
+        let finished = self.dispatch.take_finished();
         for handle in &finished {
             let name = handle.name();
-            match self.repair.drop_lane(name.to_owned()).await {
+            match self.context.lanes.delete(name).await {
                 Ok(_) => tracing::info!(
                     outbound = name,
                     "delivered what it was given; its lane is gone"
@@ -113,16 +112,22 @@ impl Topology {
     ///
     /// # Errors
     /// When the spool fails.
-    pub(crate) async fn forget(&mut self, name: &str) -> anyhow::Result<Option<Survey>> {
-        if !self.repair.lanes().await?.iter().any(|lane| lane == name) {
+    pub(crate) async fn forget(&mut self, name: &str) -> anyhow::Result<Option<LaneSurvey>> {
+        if !self
+            .context
+            .lanes
+            .list()
+            .await?
+            .iter()
+            .any(|lane| lane == name)
+        {
             return Ok(None);
         }
         // First: a supervisor that still works would deliver from a lane that is gone.
         self.dispatch.abort(name).await;
-        let lane = self.context.spool.open_lane(name, Start::Now).await?;
-        let now = self.context.clock.now();
-        let survey = self.context.spool.survey(lane, now).await?;
-        self.repair.drop_lane(name.to_owned()).await?;
+        let state = self.context.lanes.look(name).await?;
+        let survey = state.unwrap_or_default().survey();
+        self.context.lanes.delete(name).await?;
         tracing::warn!(
             outbound = name,
             backlog = survey.backlog,
@@ -151,20 +156,17 @@ impl Topology {
         self.snapshot.send_replace(Arc::new(snapshot));
     }
 
-    /// Lanes whose outbound is neither in the file nor at work as a retired one. They are opened so that they can be shown;
-    /// no event leaves them.
-    async fn removed_lanes(&self, lanes: &[LaneHandle]) -> anyhow::Result<HashMap<String, Lane>> {
-        let mut removed = HashMap::new();
-        for name in self.repair.lanes().await? {
-            // Opening a lane takes its leases back: of one at work that would hand events out twice.
+    /// Lanes whose outbound is neither in the file nor at work as a retired one. No event leaves them.
+    async fn removed_lanes(&self, lanes: &[LaneHandle]) -> anyhow::Result<HashSet<String>> {
+        let mut removed = HashSet::new();
+        for name in self.context.lanes.list().await? {
             if lanes.iter().any(|lane| lane.name() == name) {
                 continue;
             }
-            let known = self.snapshot.borrow().removed.contains_key(&name);
-            let lane = self.context.spool.open_lane(&name, Start::Now).await?;
+            let known = self.snapshot.borrow().removed.contains(&name);
             if !known {
-                let now = self.context.clock.now();
-                let survey = self.context.spool.survey(lane, now).await?;
+                let state = self.context.lanes.look(&name).await?;
+                let survey = state.unwrap_or_default().survey();
                 tracing::warn!(
                     outbound = name,
                     backlog = survey.backlog,
@@ -172,7 +174,7 @@ impl Topology {
                      again, or its lane is forgotten: `faceway lanes drop {name}`"
                 );
             }
-            removed.insert(name, lane);
+            removed.insert(name);
         }
         Ok(removed)
     }

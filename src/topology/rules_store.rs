@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use faceway_core::{Spool, Timestamp};
+use faceway_core::{Log, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -73,17 +73,17 @@ pub(super) enum Outcome {
 
 /// Writes the history down, and finds out what came of it when the spool says that it failed: it may be there all the same.
 pub(super) async fn write(
-    spool: &dyn Spool,
+    log: &dyn Log,
     history: &RulesHistory,
 ) -> Result<Outcome, serde_json::Error> {
     let note = Bytes::from(serde_json::to_vec(&noted(history))?);
     for _ in 0..TRIES_MAX {
-        match spool.keep_note(NOTE, note.clone()).await {
+        match log.keep_note(NOTE, note.clone()).await {
             Ok(()) => return Ok(Outcome::Written),
             Err(error) => tracing::error!(%error, "the rules cannot be written down"),
         }
         // A full disk has given up its reserve by now, and a disk that failed is asked again after a while.
-        match found(spool).await {
+        match found(log).await {
             Some(found) if found == note => return Ok(Outcome::Written),
             Some(_) => {}
             None => return Ok(Outcome::Unknown),
@@ -93,10 +93,10 @@ pub(super) async fn write(
 }
 
 /// What is there, once the spool answers again.
-async fn found(spool: &dyn Spool) -> Option<Bytes> {
+async fn found(log: &dyn Log) -> Option<Bytes> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match spool.note(NOTE).await {
+        match log.note(NOTE).await {
             Ok(note) => return Some(note.unwrap_or_default()),
             Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
             Err(_) => return None,
@@ -126,8 +126,8 @@ impl From<RulesHistory> for Stored {
 ///
 /// # Errors
 /// When the spool cannot be read.
-pub(super) async fn load(spool: &dyn Spool, file: &Path) -> anyhow::Result<Option<Stored>> {
-    let note = spool.note(NOTE).await;
+pub(super) async fn load(log: &dyn Log, file: &Path) -> anyhow::Result<Option<Stored>> {
+    let note = log.note(NOTE).await;
     let Some(note) = note.context("the rules that were kept cannot be read")? else {
         return Ok(None);
     };
@@ -136,7 +136,7 @@ pub(super) async fn load(spool: &dyn Spool, file: &Path) -> anyhow::Result<Optio
         Err(error) => {
             tracing::error!(%error, "the rules that were kept cannot be read: what waits goes by routes.toml as it is now");
             // Kept aside before anything writes over it: it may be of a later program, to which the operator goes back.
-            spool.keep_note(UNREADABLE, note).await?;
+            log.keep_note(UNREADABLE, note).await?;
             Ok(None)
         }
     }

@@ -1,9 +1,7 @@
 //! What is at work at one moment, for the admin listener. It is never changed, only replaced by another.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
-
-use faceway_core::Lane;
 
 use crate::dispatch::LaneHandle;
 use crate::inbound::Endpoints;
@@ -16,5 +14,5 @@ pub(crate) struct Snapshot {
     /// The lanes at work, in the order in which they were opened.
     pub(crate) lanes: Vec<LaneHandle>,
     /// Lanes in the spool whose outbound is no longer in `routes.toml`, and which do not work.
-    pub(crate) removed: HashMap<String, Lane>,
+    pub(crate) removed: HashSet<String>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use faceway_core::{Batch, Clock, Spool, Start};
+use faceway_core::{Batch, Clock, LaneStore as _, Log, Start};
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
 use faceway_testkit::clock::TestClock;
 use faceway_testkit::spool::event;
@@ -67,9 +67,8 @@ impl Bench {
         let spool = DiskSpool::open_on(settings, Arc::clone(&clock), Arc::clone(&disk) as _);
         let spool = Arc::new(spool.await.unwrap());
         let rules = ActiveRules::new(RulesHistory::new(clock.now(), Rules::default()));
-        let context = Context::for_tests(Arc::clone(&spool) as _, clock);
-        let repair = Arc::clone(&spool) as _;
-        let topology = Topology::new(context, repair, rules.clone(), "routes.toml".into());
+        let context = Context::for_tests(&spool, clock);
+        let topology = Topology::new(context, rules.clone(), "routes.toml".into());
         Self {
             topology: topology.await.unwrap(),
             spool,
@@ -95,8 +94,8 @@ impl Bench {
             events: vec![event(n, 1)],
             ..Batch::default()
         };
-        self.spool.append(batch).await.unwrap();
-        let seq = self.spool.newest();
+        Log::append(&*self.spool, batch).await.unwrap();
+        let seq = self.spool.tail();
         let now = self.rules.current().await.rules_for("a", seq).text.clone();
         let kept = rules_store::load(&*self.spool, Path::new("routes.toml")).await;
         let kept = kept.unwrap().unwrap().history;
@@ -139,7 +138,7 @@ async fn rules_that_cannot_be_written_down_do_not_become_active() {
 async fn the_first_rules_are_active_on_a_full_disk_and_written_down_later() {
     let mut bench = Bench::new().await;
     for lane in ["a", "b"] {
-        bench.spool.open_lane(lane, Start::Now).await.unwrap();
+        bench.spool.claim(lane, Start::Now).await.unwrap();
     }
     bench.disk.before.store(4, Ordering::SeqCst);
     bench.apply("a").await.unwrap();

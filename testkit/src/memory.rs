@@ -27,6 +27,7 @@ struct Kept {
     epochs: u64,
     is_full: bool,
     failing_commits: u32,
+    holds_commits: watch::Sender<bool>,
     tail: Option<watch::Sender<u64>>,
 }
 
@@ -58,6 +59,23 @@ impl MemoryDisk {
     /// The next `count` commits of lanes fail, though every second of them arrives.
     pub fn fail_commits(&self, count: u32) {
         self.lock().failing_commits = count;
+    }
+
+    /// While `holds`, commits of lanes are not answered.
+    pub fn hold_commits(&self, holds: bool) {
+        self.lock().holds_commits.send_replace(holds);
+    }
+
+    /// What is buried in a lane, ascending.
+    pub fn buried(&self, lane: &str) -> Vec<(u64, EventId)> {
+        let kept = self.lock();
+        let buried = kept
+            .lanes
+            .get(lane)
+            .into_iter()
+            .flat_map(|lane| &lane.buried);
+        let entries = buried.filter_map(|(seq, (_, entry))| Some((*seq, entry.as_ref()?.id)));
+        entries.collect()
     }
 
     /// Removes an entry from the log, as if it were damaged.
@@ -321,7 +339,13 @@ impl LaneStore for MemorySpool {
     }
 
     fn commit(&self, claim: &Claim, change: LaneChange) -> BoxFuture<'_, Result<u64, CommitError>> {
-        ready(self.lock().commit(claim, change))
+        let mut holds = self.lock().holds_commits.subscribe();
+        let claim = claim.clone();
+        Box::pin(async move {
+            // The sender lives as long as the disk.
+            let _ = holds.wait_for(|holds| !holds).await;
+            self.lock().commit(&claim, change)
+        })
     }
 
     fn look(&self, name: &str) -> BoxFuture<'_, Result<Option<LaneState>, SpoolError>> {

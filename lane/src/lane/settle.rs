@@ -101,21 +101,21 @@ impl Lane {
         }
     }
 
+    /// A delivery could not be sent: it comes again, and nothing is counted.
+    pub fn unsend(&mut self, number: u64) {
+        if let Some(flights) = self.flights.remove(&number) {
+            self.breaker.stayed(&events_of(&flights));
+            flights.iter().for_each(|flight| self.put_back(flight));
+            let devices = flights.iter().map(|flight| flight.event.device);
+            devices.for_each(|device| self.queues.ended(device));
+        }
+    }
+
     /// Gives up what is in flight: it comes again, and nothing is counted.
     pub fn give_up(&mut self) {
         let mut numbers: Vec<u64> = self.flights.keys().copied().collect();
         numbers.sort_unstable();
-        for flights in numbers
-            .iter()
-            .filter_map(|number| self.flights.remove(number))
-            .collect::<Vec<_>>()
-        {
-            self.breaker.stayed(&events_of(&flights));
-            flights.iter().for_each(|flight| self.put_back(flight));
-            flights
-                .iter()
-                .for_each(|flight| self.queues.ended(flight.event.device));
-        }
+        numbers.into_iter().for_each(|number| self.unsend(number));
     }
 
     fn put_back(&mut self, flight: &Flight) {

@@ -1,6 +1,6 @@
 //! How a lane stands, for those who look.
 
-use faceway_core::Hold;
+use faceway_core::{Hold, LaneSurvey};
 
 use super::Lane;
 use crate::Tick;
@@ -28,14 +28,8 @@ pub enum Stage {
 pub struct LaneView {
     /// What it is doing.
     pub stage: Stage,
-    /// Events that are routed to this outbound and not acknowledged, exactly.
-    pub backlog: u64,
-    /// The lowest of them.
-    pub first: Option<u64>,
-    /// Events that wait for their own retry.
-    pub parked: u64,
-    /// Buried events.
-    pub buried: u64,
+    /// The numbers: exact.
+    pub survey: LaneSurvey,
     /// Events in flight.
     pub in_flight: usize,
     /// When the next parked event is due.
@@ -62,6 +56,16 @@ pub enum Place {
     Suspended,
     /// It is not for this outbound, or it was delivered, buried or let go.
     Through,
+}
+
+impl Place {
+    /// When it is due, where it waits for a time of its own.
+    pub const fn due(self) -> Option<Tick> {
+        match self {
+            Self::Parked { due } => due,
+            _ => None,
+        }
+    }
 }
 
 impl Lane {
@@ -91,10 +95,19 @@ impl Lane {
     pub fn view(&mut self) -> LaneView {
         LaneView {
             stage: self.stage(),
-            backlog: self.ranges.backlog(),
-            first: self.ranges.first(),
-            parked: self.parked,
-            buried: self.buried,
+            survey: LaneSurvey {
+                backlog: self.ranges.backlog() + self.undecided.len() as u64,
+                first: self
+                    .undecided
+                    .first()
+                    .copied()
+                    .into_iter()
+                    .chain(self.ranges.first())
+                    .min(),
+                parked: self.parked,
+                buried: self.buried,
+                routed_through: self.routed_through,
+            },
             in_flight: self.flights.values().map(Vec::len).sum(),
             next_due: self.queues.next_due(),
         }

@@ -18,6 +18,7 @@ mod inbox;
 mod lane;
 mod lanes;
 mod lease;
+mod look;
 mod mark;
 mod note;
 mod once;
@@ -34,6 +35,7 @@ mod settings;
 mod shared;
 mod store;
 mod story;
+mod stub;
 mod writer;
 
 use std::sync::atomic::Ordering;

@@ -74,7 +74,7 @@ fn gone_lanes(conn: &Connection, seq: u64) -> rusqlite::Result<Vec<LaneStory>> {
 }
 
 /// An event that is older than the ids that are remembered, looked for in pieces: a person asks, and rarely.
-fn find_old(conn: &Connection, id: EventId) -> rusqlite::Result<Option<u64>> {
+pub(crate) fn find_old(conn: &Connection, id: EventId) -> rusqlite::Result<Option<u64>> {
     const PIECE: u64 = 16_384;
     let id = &id.as_bytes()[..];
     let buried = "SELECT seq FROM buried WHERE id = ? LIMIT 1";
@@ -106,7 +106,11 @@ fn find_old(conn: &Connection, id: EventId) -> rusqlite::Result<Option<u64>> {
     Ok(None)
 }
 
-fn buried_copy(conn: &Connection, seq: u64, id: EventId) -> rusqlite::Result<Option<Buried>> {
+pub(crate) fn buried_copy(
+    conn: &Connection,
+    seq: u64,
+    id: EventId,
+) -> rusqlite::Result<Option<Buried>> {
     let sql = "SELECT b.id, lane.name, b.at, b.buried, b.code, b.failures, b.body, b.seq, b.device, b.images, b.crc \
                FROM buried b JOIN lane ON lane.id = b.lane WHERE b.id = ? AND b.seq = ? LIMIT 1";
     let key = (&id.as_bytes()[..], seq.cast_signed());
@@ -145,7 +149,7 @@ fn stored_standing(
     Ok((standing, None))
 }
 
-fn attempts(conn: &Connection, lane: u32, seq: u64) -> rusqlite::Result<Vec<Attempt>> {
+pub(crate) fn attempts(conn: &Connection, lane: u32, seq: u64) -> rusqlite::Result<Vec<Attempt>> {
     let sql =
         "SELECT at, took, result, code FROM attempt WHERE seq = ? AND lane = ? ORDER BY number";
     let mut select = conn.prepare_cached(sql)?;

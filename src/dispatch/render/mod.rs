@@ -11,7 +11,6 @@ use faceway_rules::{Format, FormatError, OutboundPlan, Projection};
 
 use crate::context::Context;
 use batch::Array;
-pub(super) use batch::BATCH_BYTES_MAX;
 use labels::{Labelled, Labels};
 use pictures::Pictures;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use faceway_core::{Members, Rest, Sha256, Spool};
+use faceway_core::{Log, Members, Rest, Sha256};
 use faceway_rules::{Field, Images, OutboundPlan, Projection};
 use serde_json::value::RawValue;
 
@@ -24,7 +24,7 @@ pub(super) struct Pictures {
     /// What a payload may have; a picture that would make it larger is sent as a link.
     bytes_max: Option<u64>,
     links: Arc<Links>,
-    spool: Arc<dyn Spool>,
+    log: Arc<dyn Log>,
     outbound: String,
     told: AtomicBool,
 }
@@ -42,7 +42,7 @@ impl Pictures {
             },
             bytes_max: plan.protocol.payload_bytes_max(),
             links: Arc::clone(&context.links),
-            spool: Arc::clone(&context.spool),
+            log: Arc::clone(&context.log),
             outbound: plan.name.clone(),
             told: AtomicBool::new(false),
         }
@@ -124,7 +124,7 @@ impl Pictures {
         media_type: Option<&str>,
         room: &mut u64,
     ) -> Result<Option<String>, RenderError> {
-        let picture = self.spool.picture(sha256).await;
+        let picture = self.log.picture(sha256).await;
         let Some(bytes) = picture.map_err(|_| RenderError::Picture)? else {
             return Ok(None);
         };
@@ -164,12 +164,10 @@ fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use faceway_core::{Batch, DeviceKey, NewEvent, Picture, Private, RecordKey, Timestamp};
     use faceway_rules::parse;
-    use faceway_spool_disk::{DiskSettings, DiskSpool};
     use faceway_testkit::clock::TestClock;
+    use faceway_testkit::memory::{MemoryDisk, MemorySpool};
     use serde_json::Value;
 
     use super::*;
@@ -177,18 +175,7 @@ mod tests {
     /// Bytes of the pictures, in the order of the event.
     const SIZES: [usize; 3] = [600, 40_000, 900];
 
-    async fn spool(dir: &std::path::Path) -> (Arc<dyn Spool>, Bytes) {
-        let day = Duration::from_secs(86_400);
-        let settings = DiskSettings {
-            dir: dir.to_owned(),
-            bytes_max: 1 << 30,
-            free_min: 0,
-            history: day,
-            images: day,
-            quarantine: day,
-        };
-        let clock = Arc::new(TestClock::default());
-        let spool = DiskSpool::open(settings, clock).await.unwrap();
+    async fn log() -> (Arc<MemorySpool>, Bytes) {
         let pictures: Vec<_> = SIZES
             .iter()
             .map(|size| {
@@ -219,23 +206,22 @@ mod tests {
             pictures,
             ..Batch::default()
         };
-        spool.append(batch).await.unwrap();
-        (Arc::new(spool), body)
+        let log = MemoryDisk::default().open();
+        log.append(batch).await.unwrap();
+        (log, body)
     }
 
     /// How each picture is sent: `data`, `http`, or not at all.
     async fn sent(outbound: &str) -> Vec<String> {
-        let dir = tempfile::tempdir().unwrap();
-        let (spool, body) = spool(dir.path()).await;
+        let (log, body) = log().await;
         let plan = parse(outbound, "routes.toml", &[]).unwrap();
         let plan = &plan.outbounds[0];
         let clock = Arc::new(TestClock::default());
-        let context = Context::for_tests(Arc::clone(&spool), clock);
+        let context = Context::for_tests(&log, clock);
         let pictures = Pictures::new(plan, &context);
         let put = pictures.put(&body, &plan.common.projection).await;
         let put = put.unwrap_or_else(|_| panic!("not put"));
         let event: Value = serde_json::from_slice(&put).unwrap();
-        spool.close().await;
         let images = event["images"].as_array().unwrap().iter();
         let scheme = |image: &Value| {
             let url = image["url"].as_str().unwrap_or("none");

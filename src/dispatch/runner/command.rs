@@ -1,6 +1,7 @@
 //! What an operator asks of a lane at work. The lane's owner does it, as only the owner may change the lane's state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use faceway_core::{Span, Timestamp};
 use faceway_lane::{Offer, Place};
@@ -38,31 +39,50 @@ pub enum Command {
         /// How many; `None` when the lane is fenced.
         reply: oneshot::Sender<Option<u64>>,
     },
-    /// Say where an event stands.
+    /// Say where an event stands, and after how long it is due.
     Place {
         /// Which.
         seq: u64,
         /// The answer.
-        reply: oneshot::Sender<Place>,
+        reply: oneshot::Sender<(Place, Option<Duration>)>,
     },
 }
 
 /// The commands for one lane. They outlive its work, which begins anew when its outbound changes.
 #[derive(Clone)]
-pub struct Commands(Arc<Mutex<mpsc::Receiver<Command>>>);
+pub(in crate::dispatch) struct Commands(Arc<Mutex<Waiting>>);
+
+struct Waiting {
+    received: mpsc::Receiver<Command>,
+    /// It came while the lane did not work.
+    first: Option<Command>,
+}
 
 impl Commands {
     /// Commands that come by this channel.
-    pub fn new(received: mpsc::Receiver<Command>) -> Self {
-        Self(Arc::new(Mutex::new(received)))
+    pub(in crate::dispatch) fn new(received: mpsc::Receiver<Command>) -> Self {
+        Self(Arc::new(Mutex::new(Waiting {
+            received,
+            first: None,
+        })))
     }
 
     /// The next command; never when there will be none. Dropping the future loses none.
     pub(super) async fn next(&self) -> Command {
-        match self.0.lock().await.recv().await {
+        let mut waiting = self.0.lock().await;
+        if let Some(command) = waiting.first.take() {
+            return command;
+        }
+        match waiting.received.recv().await {
             Some(command) => command,
             None => std::future::pending().await,
         }
+    }
+
+    /// Waits until a command is there for the next work. Dropping the future loses none.
+    pub(in crate::dispatch) async fn wait(&self) {
+        let command = self.next().await;
+        self.0.lock().await.first = Some(command);
     }
 }
 
@@ -77,8 +97,15 @@ impl Runner {
                     );
                 }
             }
-            Command::Replay { span, since, until, reply } => {
-                let number = self.lane.replay((span.first_seq, span.through_seq), (since, until));
+            Command::Replay {
+                span,
+                since,
+                until,
+                reply,
+            } => {
+                let number = self
+                    .lane
+                    .replay((span.first_seq, span.through_seq), (since, until));
                 let is_kept = self.keep_all().await;
                 // Nobody waits for the answer any more: the job is there all the same.
                 let _ = reply.send(is_kept.then_some(number));
@@ -94,7 +121,9 @@ impl Runner {
                 let _ = reply.send(is_kept.then_some(seqs.len() as u64));
             }
             Command::Place { seq, reply } => {
-                let _ = reply.send(self.lane.place(seq));
+                let place = self.lane.place(seq);
+                let left = place.due().map(|due| due.since(self.tick()));
+                let _ = reply.send((place, left));
             }
         }
     }

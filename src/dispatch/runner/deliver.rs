@@ -10,16 +10,21 @@ use super::Runner;
 
 /// So many entries are fetched at a time.
 const FETCH_MAX: usize = 64;
+/// Ids of failed events that are remembered for the log.
+const FAILED_MAX: usize = 4096;
 
 impl Runner {
     pub(super) async fn deliver(&mut self, delivery: Delivery) {
         let seqs: Vec<u64> = delivery.events.iter().map(|event| event.seq).collect();
         if let Err(error) = self.fetch(&seqs).await {
             self.go_blind(&error);
-            self.lane.put_back(delivery.number);
+            self.lane.unsend(delivery.number);
             return;
         }
-        let entries: Vec<Entry> = seqs.iter().filter_map(|seq| self.recent.take(*seq)).collect();
+        let entries: Vec<Entry> = seqs
+            .iter()
+            .filter_map(|seq| self.recent.take(*seq))
+            .collect();
         if entries.len() < seqs.len() {
             let is_there = |seq: &u64| entries.iter().any(|entry| entry.seq == *seq);
             let lost: Vec<u64> = seqs.iter().copied().filter(|seq| !is_there(seq)).collect();
@@ -52,20 +57,25 @@ impl Runner {
 
     pub(super) fn ended(&mut self, ended: &Ended) {
         if ended.finished.broke_off {
-            tracing::error!(outbound = self.tools.name, "a delivery ended without a verdict");
+            tracing::error!(
+                outbound = self.tools.name,
+                "a delivery ended without a verdict"
+            );
         }
         let now = self.now();
-        let ages = ended.entries.iter().map(|entry| now.wall.since(entry.received_at));
+        let ages = ended
+            .entries
+            .iter()
+            .map(|entry| now.wall.since(entry.received_at));
         let ages: Vec<Duration> = ages.collect();
         let finished = &ended.finished;
         if let Verdict::Delivered { .. } = finished.verdict {
             let sent = &ages[..finished.events.min(ages.len())];
-            sent.iter().for_each(|age| self.tools.metrics.delivered(*age));
+            sent.iter()
+                .for_each(|age| self.tools.metrics.delivered(*age));
         } else {
             self.tools.status.failed(finished.verdict.code(), now.wall);
-            // Those that are not delivered come again soon.
-            let entries = ended.entries.iter().cloned();
-            entries.for_each(|entry| self.recent.hold(entry));
+            self.note_failed(&ended.entries);
         }
         let acknowledged = Acknowledged {
             verdict: finished.verdict.clone(),
@@ -74,6 +84,18 @@ impl Runner {
             ages,
         };
         let chance = (self.tools.chance)();
-        self.lane.acknowledge(ended.number, acknowledged, now, chance);
+        self.lane
+            .acknowledge(ended.number, acknowledged, now, chance);
+    }
+
+    /// What is not delivered comes again soon, and is named in the log.
+    fn note_failed(&mut self, entries: &[Entry]) {
+        if self.failed.len() > FAILED_MAX {
+            self.failed.clear();
+        }
+        for entry in entries {
+            self.failed.insert(entry.seq, entry.id);
+            self.recent.hold(entry.clone());
+        }
     }
 }

@@ -16,13 +16,18 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// Holds an entry, if there is room.
+    /// Holds an entry, if it fits.
     pub(super) fn hold(&mut self, entry: Entry) {
         if self.bytes < BYTES_MAX {
-            self.bytes += entry.body.size();
-            if let Some(before) = self.entries.insert(entry.seq, entry) {
-                self.bytes -= before.body.size();
-            }
+            self.insist(entry);
+        }
+    }
+
+    /// Holds an entry that leaves now.
+    pub(super) fn insist(&mut self, entry: Entry) {
+        self.bytes += entry.body.size();
+        if let Some(before) = self.entries.insert(entry.seq, entry) {
+            self.bytes -= before.body.size();
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a lane says in the log, in metrics, and to those who look.
 
-use faceway_core::Code;
+use faceway_core::{Code, EventId};
 use faceway_lane::Fate;
 use tokio::time::Instant;
 
@@ -12,16 +12,20 @@ impl Runner {
     pub(super) fn report(&mut self) {
         for fate in self.lane.take_fates() {
             match fate {
-                Fate::Attempt { result, code, took, .. } => {
+                Fate::Attempt {
+                    result, code, took, ..
+                } => {
                     self.tools.metrics.attempt(result, &code, took);
                 }
                 Fate::Buried { seq, code } => {
                     let said = "given up: events are buried; see faceway buried list";
-                    log_event(&self.tools.name, &mut self.buried, seq, &code, said);
+                    let event = self.failed.get(&seq);
+                    log_event(&self.tools.name, &mut self.buried, event, &code, said);
                 }
                 Fate::Blamed { seq, code } => {
                     let said = "the connection ends whenever this event is sent: it is tried alone, and the others go on";
-                    log_event(&self.tools.name, &mut self.blamed, seq, &code, said);
+                    let event = self.failed.get(&seq);
+                    log_event(&self.tools.name, &mut self.blamed, event, &code, said);
                 }
                 Fate::OutageBegan { code, refuses } => self.log_outage(&code, refuses),
                 Fate::OutageEnded => {
@@ -63,13 +67,20 @@ impl Runner {
     pub(super) fn show(&mut self) {
         let view = self.lane.view();
         let wall = self.tools.clock.now();
-        self.tools.status.show(view, self.tick(), wall, self.lane.routed_through());
+        self.tools.status.show(view, self.tick(), wall);
     }
 }
 
-/// Says so of an event, at a bearable rate.
-fn log_event(outbound: &str, throttle: &mut Rhythm<Code>, seq: u64, code: &Code, said: &str) {
+/// Says so of an event, at a bearable rate. The id is that of the last one: `faceway why` prints its trace.
+fn log_event(
+    outbound: &str,
+    throttle: &mut Rhythm<Code>,
+    event: Option<&EventId>,
+    code: &Code,
+    said: &str,
+) {
     if let Some(times) = throttle.note(code.clone(), Instant::now()) {
-        tracing::warn!(outbound, code = code.as_str(), times, seq, "{said}");
+        let event = event.map(tracing::field::display);
+        tracing::warn!(outbound, code = code.as_str(), times, event, "{said}");
     }
 }

@@ -1,6 +1,6 @@
 //! Routing runs ahead of delivery: the lane follows the log's tail whether its destination answers or not.
 
-use faceway_core::{Entry, ReadMax};
+use faceway_core::{Entry, ReadMax, SpoolError};
 use faceway_lane::Offer;
 
 use super::super::decide::Routed;
@@ -35,7 +35,7 @@ impl Runner {
         })
     }
 
-    async fn route_log(&mut self) -> Result<bool, faceway_core::SpoolError> {
+    async fn route_log(&mut self) -> Result<bool, SpoolError> {
         let tail = self.tools.log.tail();
         self.lane.set_tail(tail);
         let after = self.lane.routed_through();
@@ -51,29 +51,39 @@ impl Runner {
     }
 
     /// Events of a former version, which did not keep whether the rules let them pass.
-    async fn route_undecided(&mut self) -> Result<bool, faceway_core::SpoolError> {
+    async fn route_undecided(&mut self) -> Result<bool, SpoolError> {
         let undecided = self.lane.undecided();
         let count = undecided.len().min(READ_MAX.entries);
         let seqs = undecided[..count].to_vec();
         let entries = self.tools.log.fetch(seqs).await?;
-        let offers = self.decide(entries.into_iter().flatten().collect(), false).await;
+        let offers = self
+            .decide(entries.into_iter().flatten().collect(), false)
+            .await;
         let passed = self.tools.decider.passed();
         self.lane.offer_undecided(count, &offers, passed);
         Ok(true)
     }
 
-    async fn route_replay(&mut self) -> Result<bool, faceway_core::SpoolError> {
+    async fn route_replay(&mut self) -> Result<bool, SpoolError> {
         let Some(job) = self.lane.replay_to_route() else {
             return Ok(false);
         };
         let log = &self.tools.log;
-        let mut stretch = log.read(job.routed_through, job.through_seq, READ_MAX).await?;
+        let mut stretch = log
+            .read(job.routed_through, job.through_seq, READ_MAX)
+            .await?;
         let span = job.since..job.until;
-        stretch.entries.retain(|entry| span.contains(&entry.received_at));
+        stretch
+            .entries
+            .retain(|entry| span.contains(&entry.received_at));
         let offers = self.decide(stretch.entries, false).await;
         // What `once` lets pass of a replay silences what is replayed, as the first time.
         let passed = self.tools.decider.passed();
-        self.lane.offer_replayed(job.number, stretch.through_seq.max(job.routed_through), &offers);
+        self.lane.offer_replayed(
+            job.number,
+            stretch.through_seq.max(job.routed_through),
+            &offers,
+        );
         self.lane.remember(passed);
         Ok(true)
     }
@@ -82,7 +92,7 @@ impl Runner {
     async fn decide(&mut self, entries: Vec<Entry>, holds: bool) -> Vec<Offer> {
         // Looked up after the entries came, and waiting for a reload that is just changing them: what was kept behind the mark
         // of a new rules version is not decided by an older one.
-        self.tools.decider.replace(self.tools.rules.look().await);
+        self.tools.decider.replace(self.tools.rules.current().await);
         let mut offers = Vec::new();
         for entry in entries {
             if self.tools.decider.decide(&entry) == Routed::Here {

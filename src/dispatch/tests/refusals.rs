@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use faceway_core::{DeviceKey, Scope};
+use faceway_core::{DeviceKey, Hold, LaneStore as _, LaneSurvey, Scope};
 use proptest::prelude::*;
 
-use super::poison::{race, tick};
 use super::*;
 
 /// With pauses so short that a test can wait for some.
@@ -107,34 +106,35 @@ impl Outbound for Doorman {
 impl Bench {
     /// The numbers of the events that are buried, once nothing else waits.
     async fn settled(&self) -> Vec<u64> {
-        let lane = self.dispatch.lanes().remove(0).lane();
-        let through = async {
-            let mut ticks = tokio::time::interval(Duration::from_millis(5));
-            loop {
-                ticks.tick().await;
-                let survey = self.spool.survey(lane, self.clock.now()).await.unwrap();
-                if survey.backlog == 0 {
-                    break;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, through).await.unwrap();
-        buried(&self.disk).await
+        let lane = self.dispatch.lanes().remove(0);
+        let tail = self.log.tail();
+        let is_through = |survey: LaneSurvey| survey.backlog == 0 && survey.routed_through == tail;
+        let mut shown = lane.status().watch();
+        let through = shown.wait_for(|shown| shown.survey.is_some_and(is_through));
+        let through = tokio::time::timeout(PATIENCE, through).await;
+        drop(through.expect("in time").unwrap());
+        // The last burial is on its way to the disk.
+        let all = |disk: &MemoryDisk| Some(disk.buried("erp").len() as u64);
+        self.eventually(|dispatch| {
+            let survey = dispatch.lanes()[0].status().get().survey;
+            survey.map(|survey| survey.buried) == all(&self.disk)
+        })
+        .await;
+        buried(&self.disk)
     }
 }
 
-async fn buried(disk: &DiskSpool) -> Vec<u64> {
-    let buried = disk.buried(None, 999).await.unwrap();
-    let mut numbers: Vec<u64> = buried.iter().map(|buried| number(buried.id)).collect();
+fn buried(disk: &MemoryDisk) -> Vec<u64> {
+    let buried = disk.buried("erp");
+    let mut numbers: Vec<u64> = buried.iter().map(|(_, id)| number(*id)).collect();
     numbers.sort_unstable();
     numbers
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_every_event_of_the_only_device_hears_is_an_outage() {
     for says in [refused, failed] {
         let mut bench = Bench::of(&file(2)).await;
-        let _ticking = tick(&bench.clock);
         let doorman = Doorman::new([], says);
         doorman.refuse_all(true);
         bench.add(Arc::clone(&doorman) as _).await;
@@ -147,11 +147,10 @@ async fn what_every_event_of_the_only_device_hears_is_an_outage() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_that_nobody_can_be_compared_with_waits() {
     for says in [refused, failed] {
         let mut bench = Bench::of(&file(2)).await;
-        let _ticking = tick(&bench.clock);
         let doorman = Doorman::new([], says);
         doorman.refuse_all(true);
         bench.add(Arc::clone(&doorman) as _).await;
@@ -163,11 +162,10 @@ async fn one_that_nobody_can_be_compared_with_waits() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_that_is_refused_beside_others_is_buried_and_its_device_goes_on() {
     for says in [refused, failed] {
         let mut bench = Bench::of(&file(2)).await;
-        let _ticking = tick(&bench.clock);
         let doorman = Doorman::new([2, 5], says);
         bench.add(Arc::clone(&doorman) as _).await;
         bench.push(1, [7; 6]).await;
@@ -177,13 +175,12 @@ async fn one_that_is_refused_beside_others_is_buried_and_its_device_goes_on() {
 }
 
 /// Also when the pause of the lane is long: a quiet site must not wait for the next probe.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_event_of_another_device_is_tried_at_once() {
     let long = file(2).replace("10ms", "1h").replace("30ms", "2h");
     // So is one of the same device, behind another that is refused.
     for (devices, taken) in [(&[8][..], &[2][..]), (&[7, 7], &[2, 3])] {
         let mut bench = Bench::of(&long).await;
-        let _ticking = tick(&bench.clock);
         let doorman = Doorman::new([1], refused);
         bench.add(Arc::clone(&doorman) as _).await;
         bench.push(1, [7]).await;
@@ -194,11 +191,10 @@ async fn an_event_of_another_device_is_tried_at_once() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn some_bad_events_of_the_only_device_do_not_hold_it_up_for_ever() {
     for says in [refused, failed] {
         let mut bench = Bench::of(&file(2)).await;
-        let _ticking = race(&bench.clock, 5000);
         let doorman = Doorman::new(1..=5, says);
         bench.add(Arc::clone(&doorman) as _).await;
         bench.push(1, [7; 8]).await;
@@ -207,19 +203,25 @@ async fn some_bad_events_of_the_only_device_do_not_hold_it_up_for_ever() {
     }
 }
 
-/// Nobody knows afterwards that it was to be compared.
-#[tokio::test]
-async fn what_was_set_aside_is_taken_back_when_the_lane_stops() {
+/// It is compared further after the next start.
+#[tokio::test(start_paused = true)]
+async fn what_is_suspended_stays_so_when_the_lane_stops() {
     let mut bench = Bench::of(&file(2)).await;
-    let _ticking = tick(&bench.clock);
     let doorman = Doorman::new([], refused);
     doorman.refuse_all(true);
     bench.add(Arc::clone(&doorman) as _).await;
     bench.push(1, [7, 7, 8]).await;
     doorman.asked(1).await;
-    let Bench { dispatch, disk, .. } = bench;
+    let Bench {
+        dispatch,
+        disk,
+        log,
+        ..
+    } = bench;
     dispatch.stop().await;
-    assert!(buried(&disk).await.is_empty());
+    assert!(buried(&disk).is_empty());
+    let kept = log.look("erp").await.unwrap().unwrap();
+    assert_eq!(kept.survey().backlog, 3, "none of them is gone");
 }
 
 /// Refuses its first event, and says nothing to the next one.
@@ -234,12 +236,11 @@ impl Outbound for Silent {
     }
 }
 
-/// Else the receiver could get it behind the later one, which it may have while nobody has heard so.
-#[tokio::test]
-async fn what_a_later_event_may_have_passed_is_not_taken_back_when_the_lane_stops() {
+/// Else the receiver could get it behind the later one, which it may have without the lane having heard so.
+#[tokio::test(start_paused = true)]
+async fn what_a_later_event_may_have_passed_is_not_resumed_when_the_lane_stops() {
     let mut bench = Bench::of(&file(2)).await;
     bench.dispatch.context.grace = Duration::from_millis(50);
-    let _ticking = tick(&bench.clock);
     let gate = Gate::new(0);
     bench
         .add(Arc::new(Silent(Arc::clone(&gate), 0.into())))
@@ -248,9 +249,16 @@ async fn what_a_later_event_may_have_passed_is_not_taken_back_when_the_lane_stop
     // The second one is on its way.
     let asked = tokio::time::timeout(PATIENCE, gate.asked.acquire()).await;
     asked.unwrap().unwrap().forget();
-    let Bench { dispatch, disk, .. } = bench;
+    let Bench { dispatch, log, .. } = bench;
     dispatch.stop().await;
-    assert_eq!(buried(&disk).await, [1]);
+    let kept = log.look("erp").await.unwrap().unwrap();
+    let holds = kept
+        .held
+        .iter()
+        .map(|(seq, held)| (*seq, held.hold.clone()));
+    let code = Code::status(401);
+    let suspended = Some(Hold::Suspended { code });
+    assert_eq!(holds.collect::<Vec<_>>(), [(1, suspended)]);
 }
 
 #[derive(Clone, Debug)]
@@ -283,7 +291,6 @@ fn stories() -> impl Strategy<Value = Story> {
 /// Whatever is refused in between: what the destination takes at all it gets, each device's in order.
 async fn play(story: Story) {
     let mut bench = Bench::of(&file(2)).await;
-    let _ticking = race(&bench.clock, 5000);
     let says = if story.is_refusal { refused } else { failed };
     let doorman = Doorman::new(story.bad.clone(), says);
     bench.add(Arc::clone(&doorman) as _).await;
@@ -332,10 +339,10 @@ async fn play(story: Story) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn whatever_is_refused_in_between_what_is_taken_comes_in_order(story in stories()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(play(story));
     }
 }

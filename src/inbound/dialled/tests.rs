@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{
-    Lane, Lease, SettingValue, Settings, Settled, Settlement, Spool, Start, SystemClock, Timestamp,
-};
-use faceway_spool_disk::{DiskSettings, DiskSpool};
+use faceway_core::{Entry, Log as _, ReadMax, SettingValue, Settings, SystemClock};
+use faceway_testkit::memory::{MemoryDisk, MemorySpool};
 use faceway_testkit::platform::{Connection, Platform};
 use faceway_testkit::receiver::{Behaviour, FaultProxy, Receiver, Reply, Traffic};
-use faceway_testkit::spool::Watched;
 use faceway_tls::ClientTls;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -27,39 +24,26 @@ const TIMING: Timing = Timing {
     refresh: Duration::from_millis(50),
 };
 
-/// A source at work, its spool, and a lane over all that it has kept.
+/// A source at work, and the log into which it appends.
 struct Site {
-    spool: Arc<Watched>,
-    lane: Lane,
+    log: Arc<MemorySpool>,
+    disk: MemoryDisk,
     status: Arc<Status>,
     sources: Option<Sources>,
-    _dir: tempfile::TempDir,
 }
 
 impl Site {
     /// Dials `url` for an inbound of this adapter.
     async fn dial(adapter: &str, settings: Settings, url: &str, api: Option<&str>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let settings_of_spool = DiskSettings {
-            dir: dir.path().join("data"),
-            bytes_max: 1 << 30,
-            free_min: 0,
-            history: Duration::from_secs(3600),
-            images: Duration::from_secs(3600),
-            quarantine: Duration::from_secs(3600),
-        };
         let clock: Arc<dyn faceway_core::Clock> = Arc::new(SystemClock);
-        let disk = DiskSpool::open(settings_of_spool, Arc::clone(&clock))
-            .await
-            .unwrap();
-        let spool = Arc::new(Watched::new(Arc::new(disk)));
-        let lane = spool.open_lane("all", Start::Oldest).await.unwrap();
+        let disk = MemoryDisk::default();
+        let log = disk.open();
         let adapter = faceway_adapters::all()
             .into_iter()
             .find(|known| known.name() == adapter);
-        let store: Arc<dyn Intake> = Arc::clone(&spool) as _;
+        let store: Arc<dyn Intake> = Arc::clone(&log) as _;
         let adapter = Arc::from(adapter.unwrap());
-        let context = Context::for_tests(Arc::clone(&spool) as _, clock);
+        let context = Context::for_tests(&log, clock);
         let inbound = Inbound::new("hall", adapter, settings, store, &context);
         let tls = ClientTls::default();
         let target = Target::new(url, &[], &tls, 2 << 20).unwrap();
@@ -70,11 +54,10 @@ impl Site {
         let mut sources = Sources::new();
         sources.start(source);
         Self {
-            spool,
-            lane,
+            log,
+            disk,
             status,
             sources: Some(sources),
-            _dir: dir,
         }
     }
 
@@ -87,7 +70,7 @@ impl Site {
     }
 
     fn full(&self, full: bool) {
-        self.spool.set_full(full);
+        self.disk.set_full(full);
     }
 
     /// Waits until the source stands as it should.
@@ -106,20 +89,17 @@ impl Site {
     async fn kept(&self, count: usize) -> Vec<u64> {
         let mut numbers = Vec::new();
         let waiting = async {
-            let mut mark = 0;
+            let many = ReadMax {
+                entries: 1000,
+                bytes: 1 << 30,
+            };
+            let mut after = 0;
             while numbers.len() < count {
-                let epoch = Timestamp::from_seconds(0).unwrap();
-                let leases = self.spool.lease(self.lane, 1000, epoch).await.unwrap();
-                numbers.extend(leases.iter().map(number));
-                let done = |lease: &Lease| Settlement {
-                    seq: lease.seq,
-                    outcome: Settled::Done,
-                    attempt: None,
-                };
-                self.spool
-                    .settle(self.lane, leases.iter().map(done).collect());
-                if leases.is_empty() {
-                    mark = self.spool.changed(mark).await;
+                let stretch = self.log.read(after, u64::MAX, many).await.unwrap();
+                numbers.extend(stretch.entries.iter().map(number));
+                after = stretch.through_seq;
+                if stretch.entries.is_empty() {
+                    self.log.watch_tail(after).await;
                 }
             }
         };
@@ -134,8 +114,8 @@ impl Site {
     }
 }
 
-fn number(lease: &Lease) -> u64 {
-    let event: Value = serde_json::from_slice(lease.body.reveal()).unwrap();
+fn number(entry: &Entry) -> u64 {
+    let event: Value = serde_json::from_slice(entry.body.reveal()).unwrap();
     event["vendor"]["n"].as_u64().unwrap()
 }
 

@@ -28,7 +28,7 @@ async fn inbound(dir: &std::path::Path, memory: BodyMemory) -> Inbound {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let spool = DiskSpool::open(settings, Arc::clone(&clock)).await.unwrap();
     let spool = Arc::new(spool);
-    let mut context = Context::for_tests(Arc::clone(&spool) as _, clock);
+    let mut context = Context::for_tests(&spool, clock);
     context.memory = memory;
     let mut adapters = faceway_adapters::all().into_iter();
     let adapter = adapters

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::bail;
-use faceway_core::{Start, Timestamp};
+use faceway_core::Timestamp;
 
 use super::super::Topology;
 use super::super::open::Opened;
@@ -34,7 +34,7 @@ impl Topology {
     /// # Errors
     /// When they cannot be written down; then nothing has changed.
     pub(super) async fn activate_rules(&mut self, opened: &Opened) -> anyhow::Result<u64> {
-        let lanes: HashSet<String> = self.repair.lanes().await?.into_iter().collect();
+        let lanes: HashSet<String> = self.context.lanes.list().await?.into_iter().collect();
         // Before the lock: surveys read the disk, and every lane would wait for them. A lane that goes on meanwhile needs
         // less, not more.
         let needed_from = self.needed_from(opened, &lanes).await?;
@@ -44,7 +44,7 @@ impl Topology {
         let mut active = rules.hold().await;
         // Under the lock: an event that was appended before it may already be decided by the old version, so the mark must
         // not lie before it.
-        let after_seq = self.context.spool.newest();
+        let after_seq = self.context.log.tail();
         let before = match &self.applied {
             Some(_) => Some(Stored::from((**active).clone())),
             None => self.stored.take(),
@@ -82,7 +82,7 @@ impl Topology {
             return Ok(());
         }
         // Written before it is active: a crash between the two would let a lane decide by rules that no start knows.
-        let outcome = rules_store::write(&*self.context.spool, &history).await?;
+        let outcome = rules_store::write(&*self.context.log, &history).await?;
         // What is unknown is written again at the next occasion.
         self.written = outcome != Outcome::Unknown;
         if outcome == Outcome::Written {
@@ -106,27 +106,28 @@ impl Topology {
             return;
         }
         let history = self.rules.current().await;
-        let outcome = rules_store::write(&*self.context.spool, &history).await;
+        let outcome = rules_store::write(&*self.context.log, &history).await;
         self.written = matches!(outcome, Ok(Outcome::Written));
     }
 
-    /// No lane waits for an event with a lower sequence number, but for those that were made just now.
+    /// No lane has still to ask the rules about an event with a lower sequence number, but for those that were made just now.
     async fn needed_from(&self, opened: &Opened, lanes: &HashSet<String>) -> anyhow::Result<u64> {
-        let at_work = self.dispatch.lanes();
         let fresh: HashSet<&str> = opened.fresh().collect();
         let mut needed = u64::MAX;
         for name in lanes.iter().filter(|name| !fresh.contains(name.as_str())) {
-            let named = |lane: &&LaneHandle| lane.name() == name;
-            let lane = match at_work.iter().find(named) {
-                Some(handle) => handle.lane(),
-                // No supervisor works there, so no lease is given back; its start does not count, as the lane is there.
-                None => self.context.spool.open_lane(name, Start::Now).await?,
-            };
-            let now = self.context.clock.now();
-            let survey = self.context.spool.survey(lane, now).await?;
-            needed = needed.min(survey.first.unwrap_or(u64::MAX));
+            needed = needed.min(self.unrouted_from(name).await?);
         }
         Ok(needed)
+    }
+
+    /// The lane has asked the rules about everything before this sequence number.
+    async fn unrouted_from(&self, name: &str) -> anyhow::Result<u64> {
+        // What is kept of it lags behind what a lane at work has routed, which is the safe side: after a crash it asks again.
+        let Some(state) = self.context.lanes.look(name).await? else {
+            return Ok(u64::MAX);
+        };
+        let undecided = state.undecided.first().copied();
+        Ok(undecided.unwrap_or(u64::MAX).min(state.routed_through + 1))
     }
 
     /// What is handed to an outbound once more goes by the active rules, as far as nothing older waits in its lane. What
@@ -143,10 +144,8 @@ impl Topology {
         };
         let rules = self.rules.clone();
         let mut active = rules.hold().await;
-        let spool = &self.context.spool;
-        let newest = spool.newest();
-        let survey = spool.survey(lane.lane(), self.context.clock.now()).await?;
-        let first = survey.first.unwrap_or(u64::MAX);
+        let newest = self.context.log.tail();
+        let first = self.unrouted_from(lane.name()).await?;
         let known = active.backfills().get(outbound);
         if first <= known.map_or(0, |backfill| backfill.through_seq) {
             return Ok(());

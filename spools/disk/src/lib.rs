@@ -35,7 +35,6 @@ mod settings;
 mod shared;
 mod store;
 mod story;
-mod stub;
 mod writer;
 
 use std::sync::atomic::Ordering;

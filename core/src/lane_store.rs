@@ -167,6 +167,8 @@ pub struct LaneSurvey {
     pub buried: u64,
     /// The rules have been asked about everything up to here, but for what a former version left undecided.
     pub routed_through: u64,
+    /// Jobs that hand out a stretch of the log once more, and are not routed to their end.
+    pub replays: usize,
 }
 
 impl LaneState {
@@ -193,6 +195,7 @@ impl LaneState {
             parked: parked.count() as u64,
             buried: self.buried,
             routed_through: self.routed_through,
+            replays: self.replays.len(),
         }
     }
 

@@ -202,6 +202,7 @@ impl Runner {
     /// Waits for what is in flight. What does not end in time is given up: it is sent again after the next start.
     async fn drain(mut self) -> Exit {
         self.lane.stop();
+        self.show();
         let deadline = Instant::now() + self.tools.grace;
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.deliveries.next()).await
         {
@@ -220,7 +221,6 @@ impl Runner {
             );
         }
         self.show();
-        self.tools.status.stopped(self.tools.clock.now());
         if self.commits.is_fenced() {
             Exit::Fenced
         } else {
@@ -232,7 +232,9 @@ impl Runner {
     async fn give_way(mut self) -> Exit {
         self.lane.stop();
         self.deliveries.give_up().await;
-        self.tools.status.stopped(self.tools.clock.now());
+        self.tools
+            .status
+            .stopped(self.lane.view(), self.tools.clock.now());
         Exit::Fenced
     }
 

@@ -99,22 +99,23 @@ impl LaneStatus {
                 since: before(now, tick.since(since)),
             },
         };
-        self.set(state, Some(view.survey), now);
+        self.set(state, view.survey, now);
     }
 
-    pub(super) fn stopped(&self, now: Timestamp) {
-        self.set(LaneState::Stopped, None, now);
+    pub(super) fn stopped(&self, view: LaneView, now: Timestamp) {
+        self.set(LaneState::Stopped, view.survey, now);
     }
 
-    fn set(&self, state: LaneState, survey: Option<LaneSurvey>, now: Timestamp) {
+    fn set(&self, state: LaneState, survey: LaneSurvey, now: Timestamp) {
+        let survey = Some(survey);
         self.0.send_if_modified(|shown| {
             let is_another = shown.state.as_str() != state.as_str();
             if is_another {
                 shown.since = now;
             }
-            let changed = shown.state != state || survey.is_some() && shown.survey != survey;
+            let changed = shown.state != state || shown.survey != survey;
             shown.state = state;
-            shown.survey = survey.or(shown.survey);
+            shown.survey = survey;
             changed
         });
     }

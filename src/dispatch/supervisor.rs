@@ -57,6 +57,7 @@ pub(super) struct Supervisor {
 /// that they can be looked at, and skips what is not for it.
 pub(super) fn is_through(survey: &LaneSurvey, through_seq: u64) -> bool {
     survey.buried == 0
+        && survey.replays == 0
         && survey.routed_through >= through_seq
         && survey.first.is_none_or(|first| first > through_seq)
 }
@@ -137,7 +138,8 @@ impl Supervisor {
         let halt = self.stop.child_token();
         self.target.outbound.open();
         let runner = match Runner::claim(self.tools(halt.clone()).await, Start::Now).await {
-            Ok(runner) => runner,
+            // Before it works: else a retired lane would be taken for finished before it has heard what it is asked.
+            Ok(runner) => runner.after_waiting_commands().await,
             Err(error) => {
                 tracing::error!(outbound = self.name, %error, "the lane cannot be read: it tries again");
                 return Exit::Broken;

@@ -107,6 +107,7 @@ impl Lane {
                 parked: self.parked,
                 buried: self.buried,
                 routed_through: self.routed_through,
+                replays: self.replays.len(),
             },
             in_flight: self.flights.values().map(Vec::len).sum(),
             next_due: self.queues.next_due(),

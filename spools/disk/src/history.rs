@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use crate::lane_store::needed::Needed;
 use crate::store::{Trouble, get};
 
 /// Events that leave by age in one group at most, so that no group takes long.
@@ -54,16 +55,23 @@ pub(crate) fn trim(
     }
     drop(rows);
     if trimmed.passed > 0 {
-        let between = (from.cast_signed(), trimmed.upto.cast_signed());
-        for table in ["event", "attempt"] {
-            conn.prepare_cached(&format!(
-                "DELETE FROM {table} WHERE seq >= ? AND seq < ? \
-                 AND NOT EXISTS (SELECT 1 FROM held WHERE held.seq = {table}.seq)"
-            ))?
-            .execute(between)?;
+        let between = (from, trimmed.upto);
+        for (first, behind) in Needed::of(conn, between)?.gaps(between) {
+            remove(conn, (first.cast_signed(), behind.cast_signed()))?;
         }
     }
     Ok(trimmed)
+}
+
+fn remove(conn: &Connection, between: (i64, i64)) -> Result<(), Trouble> {
+    for table in ["event", "attempt"] {
+        conn.prepare_cached(&format!(
+            "DELETE FROM {table} WHERE seq >= ? AND seq < ? \
+             AND NOT EXISTS (SELECT 1 FROM held WHERE held.seq = {table}.seq)"
+        ))?
+        .execute(between)?;
+    }
+    Ok(())
 }
 
 /// Removes an event below the trim mark that was the last time held by somebody.

@@ -11,6 +11,7 @@ use faceway_core::{
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::lane::change::Range;
+use crate::lane_store::{Reply, Request};
 use crate::settings::{GROUP_BYTES_MAX, GROUP_EVENTS_MAX};
 
 /// One request and where its answer goes.
@@ -49,6 +50,8 @@ pub(crate) enum Ask {
     Find(EventId),
     /// Which are the newest known events of these records?
     NewestOf(Vec<RecordId>),
+    /// Something about a lane of the lane store.
+    Lane(Request),
     /// Make durable what was settled.
     Sync,
 }
@@ -74,6 +77,7 @@ pub(crate) enum Done {
     Count(u64),
     Found(Option<u64>),
     Newest(Vec<Option<Newest>>),
+    Reply(Reply),
     Nothing,
 }
 
@@ -83,6 +87,11 @@ impl Ask {
             Self::Append { batch, bytes, .. } => (batch.events.len(), *bytes),
             _ => (1, 0),
         }
+    }
+
+    /// Whether it waits for company: a lane commits often, and nothing waits for it but the lane.
+    const fn can_wait(&self) -> bool {
+        matches!(self, Self::Lane(Request::Commit { .. }))
     }
 }
 
@@ -104,8 +113,7 @@ pub(crate) struct Taken {
     pub(crate) stop: Stop,
 }
 
-/// Settlements wait so long for company when nothing else is to be written: they need no answer, and each group costs
-/// a sync.
+/// Settlements and commits of lanes wait so long for company when nothing else is to be written: each group costs a sync.
 const LINGER: Duration = Duration::from_millis(20);
 
 /// See the module.
@@ -123,12 +131,22 @@ struct State {
     asleep: bool,
 }
 
+impl State {
+    /// Whether something is to be written at once.
+    fn is_urgent(&self) -> bool {
+        self.ops.iter().any(|op| !op.ask.can_wait())
+    }
+}
+
 impl Inbox {
     /// Asks something; gives it back when the writer has ended.
     pub(crate) fn push(&self, op: Op) -> Result<(), Op> {
         let mut state = self.lock();
         if state.stop != Stop::No {
             return Err(op);
+        }
+        if op.ask.can_wait() && state.settled_at.is_none() {
+            state.settled_at = Some(Instant::now());
         }
         state.ops.push_back(op);
         self.ring(state);
@@ -157,7 +175,7 @@ impl Inbox {
     pub(crate) fn take(&self, patience: Duration) -> Taken {
         let deadline = Instant::now() + patience;
         let mut state = self.lock();
-        while state.ops.is_empty() && state.stop == Stop::No {
+        while !state.is_urgent() && state.stop == Stop::No {
             let until = state
                 .settled_at
                 .map_or(deadline, |at| (at + LINGER).min(deadline));
@@ -170,9 +188,11 @@ impl Inbox {
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
             state.asleep = false;
         }
-        state.settled_at = None;
+        let ops = group(&mut state.ops);
+        // A commit that found no place in this group has waited already.
+        state.settled_at = (!state.ops.is_empty()).then(Instant::now);
         Taken {
-            ops: group(&mut state.ops),
+            ops,
             stop: if state.ops.is_empty() || state.stop == Stop::Now {
                 state.stop
             } else {

@@ -79,7 +79,9 @@ impl Lanes {
 
 /// Reads all lanes. A lane's row that is damaged begins again with the oldest event: twice rather than never.
 pub(crate) fn load(conn: &Connection, total: u64) -> Result<Vec<Arc<LaneCell>>, Trouble> {
-    let mut select = conn.prepare("SELECT id, name, position, read, outstanding, crc FROM lane")?;
+    let mut select = conn.prepare(
+        "SELECT id, name, position, read, outstanding, crc FROM lane WHERE id NOT IN (SELECT lane FROM lane_state)",
+    )?;
     let rows = select.query_map([], |row| {
         let stored = Stored {
             position: get(row, 2)?,
@@ -126,7 +128,8 @@ fn count_events(conn: &Connection) -> rusqlite::Result<u64> {
     conn.query_row("SELECT count(*) FROM event", [], |row| get(row, 0))
 }
 
-fn load_held(conn: &Connection) -> rusqlite::Result<BTreeMap<u32, Vec<(u64, HeldRow)>>> {
+/// All rows of `held`, by their lanes.
+pub(crate) fn load_held(conn: &Connection) -> rusqlite::Result<BTreeMap<u32, Vec<(u64, HeldRow)>>> {
     let sql = "SELECT seq, lane, device, at, failures, routed, due, why FROM held ORDER BY seq";
     let mut select = conn.prepare(sql)?;
     let mut rows = select.query([])?;
@@ -146,7 +149,8 @@ fn load_held(conn: &Connection) -> rusqlite::Result<BTreeMap<u32, Vec<(u64, Held
     Ok(held)
 }
 
-fn load_ranges(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Range>> {
+/// A lane's rows of `range`.
+pub(crate) fn load_ranges(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Range>> {
     let sql = "SELECT number, next, end, since, until, remaining FROM range WHERE lane = ? ORDER BY number";
     let mut select = conn.prepare(sql)?;
     let rows = select.query_map([lane], |row| {
@@ -230,7 +234,8 @@ pub(crate) fn write(
     Ok(written)
 }
 
-fn write_bury(conn: &Connection, lane: u32, bury: &BuryRow) -> Result<u64, Trouble> {
+/// Keeps a copy of a buried event. Gives 1 when it was buried before, or is not there.
+pub(crate) fn write_bury(conn: &Connection, lane: u32, bury: &BuryRow) -> Result<u64, Trouble> {
     let seq = bury.seq.cast_signed();
     let delete = "DELETE FROM buried WHERE lane = ? AND seq = ?";
     let before = conn.prepare_cached(delete)?.execute((lane, seq))?;
@@ -318,7 +323,8 @@ pub(crate) fn write_range(conn: &Connection, lane: u32, range: &Range) -> Result
     Ok(())
 }
 
-fn lane_crc(position: u64, read: u64, outstanding: &[u8]) -> i64 {
+/// What a lane's row is checked against.
+pub(crate) fn lane_crc(position: u64, read: u64, outstanding: &[u8]) -> i64 {
     let (position, read) = (position.to_le_bytes(), read.to_le_bytes());
     i64::from(fields_crc(&[&position, &read, outstanding]))
 }

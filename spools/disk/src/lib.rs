@@ -16,8 +16,10 @@ mod helper;
 mod history;
 mod inbox;
 mod lane;
+mod lane_store;
 mod lanes;
 mod lease;
+mod log;
 mod look;
 mod mark;
 mod note;
@@ -66,7 +68,7 @@ pub struct DiskSpool {
 /// What was found broken since the spool was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
-    /// Stored events whose checksum is wrong, counted each time that one is met; lanes go on behind them.
+    /// Stored events, and rows of lanes, whose checksum is wrong, counted each time that one is met; lanes go on behind them.
     pub rows: u64,
     /// Groups that were lost behind damage in the write-ahead log. One may be a group that was never acknowledged.
     pub groups: u64,

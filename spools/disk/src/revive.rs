@@ -58,16 +58,17 @@ struct BuriedEntry {
     at: i64,
 }
 
-/// The next entries that a repair is about, oldest first.
+/// The next entries that a repair is about, oldest first. Those of the lane store's lanes are their owners' business: the lane
+/// machine must know that an event waits again.
 fn next_buried(
     conn: &Connection,
     work: &mut BuriedWork,
     upto: i64,
 ) -> Result<Vec<BuriedEntry>, Trouble> {
     let sql = "SELECT b.number, b.lane, b.seq, b.device, b.at FROM buried b JOIN lane ON lane.id = b.lane \
-               WHERE b.number <= ?1 AND (?2 IS NULL OR lane.name = ?2) ORDER BY b.number LIMIT ?3";
+               WHERE b.lane NOT IN (SELECT lane FROM lane_state) AND b.number <= ?1 AND (?2 IS NULL OR lane.name = ?2) ORDER BY b.number LIMIT ?3";
     let by_id = "SELECT b.number, b.lane, b.seq, b.device, b.at FROM buried b JOIN lane ON lane.id = b.lane \
-                 WHERE b.id = ?3 AND b.number <= ?1 AND (?2 IS NULL OR lane.name = ?2)";
+                 WHERE b.lane NOT IN (SELECT lane FROM lane_state) AND b.id = ?3 AND b.number <= ?1 AND (?2 IS NULL OR lane.name = ?2)";
     let entry = |row: &rusqlite::Row<'_>| {
         Ok(BuriedEntry {
             number: row.get(0)?,

@@ -75,6 +75,7 @@ impl Writer {
                     .map(Done::Newest)
                     .map_err(Trouble::from)
             }
+            Ask::Lane(request) => self.serve_lane(conn, group, request),
             Ask::Sync => Ok(Done::Nothing),
         };
         match done {

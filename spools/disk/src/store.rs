@@ -7,8 +7,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::settings::{DiskSettings, Limits, OpenError, PAGE};
 
-/// The format that this program writes.
+/// The format of a new directory.
 pub(crate) const VERSION: i64 = 1;
+/// The format once lanes of the former contract were taken over (lane_store/take_over.rs): the newest that this program reads.
+pub(crate) const TAKEN_OVER: i64 = 2;
 
 /// Names of the files in the directory.
 #[derive(Clone, Debug)]
@@ -134,14 +136,18 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
     }
     let version = conn.query_row("SELECT version FROM meta", [], |row| row.get(0));
     match version.map_err(failed)? {
-        found if found > VERSION => Err(OpenError::Newer {
+        found if found > TAKEN_OVER => Err(OpenError::Newer {
             dir: settings.dir.display().to_string(),
             found,
-            known: VERSION,
+            known: TAKEN_OVER,
         }),
         _ => {
-            conn.execute_batch(include_str!("added.sql"))
-                .map_err(failed)?;
+            for tables in [
+                include_str!("added.sql"),
+                include_str!("lane_store/tables.sql"),
+            ] {
+                conn.execute_batch(tables).map_err(failed)?;
+            }
             add_columns(conn).map_err(failed)
         }
     }

@@ -20,6 +20,7 @@ use crate::budget::Budget;
 use crate::group::{Effect, Group};
 use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim, trim_quarantine};
 use crate::inbox::Stop;
+use crate::lane_store::{needed, sweep};
 use crate::lanes;
 use crate::mark::Mark;
 use crate::once;
@@ -169,9 +170,9 @@ impl Writer {
     }
 
     /// The lowest event that some lane has not come to.
-    pub(crate) fn need(&self, group: &Group) -> u64 {
-        let needs = self.needs.values().copied();
-        needs.min().unwrap_or(group.meta.next).min(group.meta.next)
+    pub(crate) fn need(&self, conn: &Connection, group: &Group) -> Result<u64, Trouble> {
+        let needs = self.needs.values().copied().chain(needed::need_from(conn)?);
+        Ok(needs.fold(group.meta.next, u64::min))
     }
 
     /// Delivered history gives way when what waits would not fit.
@@ -201,7 +202,7 @@ impl Writer {
     }
 
     fn give_way(&mut self, conn: &Connection, group: &mut Group) -> Result<bool, Trouble> {
-        let need = self.need(group);
+        let need = self.need(conn, group)?;
         // Whatever takes up more goes first.
         let pictures_first = self.packs.bytes() > self.budget.occupied() / 2;
         if pictures_first && self.packs.give_way(conn, need)? {
@@ -223,7 +224,7 @@ impl Writer {
         let settings = &self.shared.settings;
         let before =
             |age: Duration| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-        let need = self.need(group);
+        let need = self.need(conn, group)?;
         let trimmed = trim(
             conn,
             group.meta.trimmed,
@@ -239,13 +240,16 @@ impl Writer {
                 .push(Effect::Quarantined(-unread.cast_signed()));
         }
         let mut forgotten = (0, false);
-        for (lane, need) in &self.needs {
-            let (rows, more) = once::forget(conn, *lane, *need, now)?;
+        let of_lanes = needed::needs(conn)?;
+        let former = self.needs.iter().map(|(lane, need)| (*lane, *need));
+        for (lane, need) in former.chain(of_lanes) {
+            let (rows, more) = once::forget(conn, lane, need, now)?;
             forgotten = (forgotten.0 + rows, forgotten.1 || more);
         }
         let packs = self.packs.look(conn, now, need)?;
-        group.dirty |= trimmed.passed > 0 || unread > 0 || packs || forgotten.0 > 0;
-        group.more |= trimmed.is_full() || self.packs.is_reaping() || forgotten.1;
+        let (swept, more) = sweep(conn, group.meta.trimmed)?;
+        group.dirty |= trimmed.passed > 0 || unread > 0 || packs || forgotten.0 > 0 || swept > 0;
+        group.more |= trimmed.is_full() || self.packs.is_reaping() || forgotten.1 || more;
         Ok(())
     }
 

@@ -223,7 +223,7 @@ async fn what_cannot_be_read_is_refused_with_advice() {
             newer,
             OpenError::Newer {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             }
         ),

@@ -79,6 +79,15 @@ impl Commands {
         }
     }
 
+    /// The command that came while the lane did not work.
+    async fn take_waiting(&self) -> Option<Command> {
+        let mut waiting = self.0.lock().await;
+        waiting
+            .first
+            .take()
+            .or_else(|| waiting.received.try_recv().ok())
+    }
+
     /// Waits until a command is there for the next work. Dropping the future loses none.
     pub(in crate::dispatch) async fn wait(&self) {
         let command = self.next().await;
@@ -87,6 +96,15 @@ impl Commands {
 }
 
 impl Runner {
+    /// Does what was asked while the lane did not work, and shows how it stands then.
+    pub(in crate::dispatch) async fn after_waiting_commands(mut self) -> Self {
+        while let Some(command) = self.tools.commands.take_waiting().await {
+            self.obey(command).await;
+        }
+        self.show();
+        self
+    }
+
     pub(super) async fn obey(&mut self, command: Command) {
         match command {
             Command::Probe => {

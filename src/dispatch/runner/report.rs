@@ -67,7 +67,11 @@ impl Runner {
     pub(super) fn show(&mut self) {
         let view = self.lane.view();
         let wall = self.tools.clock.now();
-        self.tools.status.show(view, self.tick(), wall);
+        if self.tools.stop.is_cancelled() {
+            self.tools.status.stopped(view, wall);
+        } else {
+            self.tools.status.show(view, self.tick(), wall);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use super::{Pack, Packs};
+use crate::lane_store::needed::names_pictures;
 use crate::store::Trouble;
 
 /// Rows of `image` that go in one group at most when a pack is removed.
@@ -41,13 +42,18 @@ impl Packs {
         }
         let free =
             pack.last < need && (pack.free.is_some() || !self.is_held(conn, number, pack)?);
-        let since = match pack.free {
+        let mut since = match pack.free {
             _ if !free => None,
             Some(since) => Some(since.min(now)),
             None => Some(now),
         };
         if since.is_some_and(|since| now.saturating_sub(since) >= self.keep) {
-            self.dying.insert(number);
+            if names_pictures(conn, (pack.first, pack.last))? {
+                // A replay has routed one of its events anew.
+                since = None;
+            } else {
+                self.dying.insert(number);
+            }
         }
         if since == pack.free {
             return Ok(false);
@@ -74,9 +80,10 @@ impl Packs {
         let sql = "SELECT EXISTS (SELECT 1 FROM held JOIN event ON event.seq = held.seq \
                    WHERE held.seq BETWEEN ? AND ? AND event.images IS NOT NULL)";
         let between = (pack.first.cast_signed(), pack.last.cast_signed());
-        Ok(conn
+        let is_held: bool = conn
             .prepare_cached(sql)?
-            .query_row(between, |row| row.get(0))?)
+            .query_row(between, |row| row.get(0))?;
+        Ok(is_held || names_pictures(conn, (pack.first, pack.last))?)
     }
 
     /// Room is short: the oldest pack that nobody needs goes, whatever its age. `false` when there is none.

@@ -1,0 +1,154 @@
+//! What lanes need of the log: trimming passes it, and an event leaves when the last lane lets go of it.
+
+use std::collections::BTreeSet;
+
+use faceway_core::waiting;
+use rusqlite::Connection;
+
+use super::{lane_row, waiting_rows};
+use crate::history::remove_straggler;
+use crate::store::Trouble;
+
+/// The events of a stretch of the log that a lane waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Needed {
+    seqs: BTreeSet<u64>,
+    /// Ranges of which a row is damaged: each of their events may be waited for.
+    whole: BTreeSet<u64>,
+    /// From here on a lane has not routed.
+    unrouted_from: u64,
+}
+
+/// The lowest event that some lane, or one of its replay jobs, has yet to route; `None` when there are no lanes.
+pub(crate) fn need_from(conn: &Connection) -> rusqlite::Result<Option<u64>> {
+    let lanes = lane_row::all(conn)?;
+    Ok(lanes.iter().map(lane_row::Found::need_from).min())
+}
+
+/// For each lane: the lowest event that it has yet to route.
+pub(crate) fn needs(conn: &Connection) -> rusqlite::Result<Vec<(u32, u64)>> {
+    let lanes = lane_row::all(conn)?;
+    Ok(lanes
+        .iter()
+        .map(|lane| (lane.id(), lane.need_from()))
+        .collect())
+}
+
+impl Needed {
+    /// What lanes need of the events from `from` to before `end`.
+    pub(crate) fn of(conn: &Connection, (from, end): (u64, u64)) -> rusqlite::Result<Self> {
+        let mut needed = Self {
+            unrouted_from: u64::MAX,
+            ..Self::default()
+        };
+        let ranges = (
+            waiting::range_of(from),
+            waiting::range_of(end.saturating_sub(1)),
+        );
+        for lane in lane_row::all(conn)? {
+            needed.unrouted_from = needed.unrouted_from.min(lane.unrouted_from());
+            for row in waiting_rows::between(conn, lane.id(), ranges)? {
+                match row.events {
+                    Some(events) => needed.seqs.extend(events.iter().map(|(seq, _)| *seq)),
+                    None => _ = needed.whole.insert(row.range),
+                }
+            }
+        }
+        Ok(needed)
+    }
+
+    /// Whether a lane needs this event.
+    pub(crate) fn has(&self, seq: u64) -> bool {
+        seq >= self.unrouted_from
+            || self.seqs.contains(&seq)
+            || self.whole.contains(&waiting::range_of(seq))
+    }
+
+    /// The parts of a stretch that no lane needs: each from its first event to before the second.
+    pub(crate) fn gaps(&self, (from, end): (u64, u64)) -> Vec<(u64, u64)> {
+        let end = end.min(self.unrouted_from);
+        let seqs = self.seqs.iter().map(|seq| (*seq, seq.saturating_add(1)));
+        let whole = self.whole.iter().map(|range| waiting_rows::bounds(*range));
+        let mut kept: Vec<(u64, u64)> = seqs.chain(whole).collect();
+        kept.sort_unstable();
+        let (mut gaps, mut next) = (Vec::new(), from);
+        for (first, behind) in kept {
+            if next < first.min(end) {
+                gaps.push((next, first.min(end)));
+            }
+            next = next.max(behind);
+        }
+        if next < end {
+            gaps.push((next, end));
+        }
+        gaps
+    }
+}
+
+/// A lane needs these events no longer: those below the trim mark leave the log, unless another lane needs them.
+pub(crate) fn let_go(conn: &Connection, seqs: &[u64], trimmed: u64) -> Result<(), Trouble> {
+    let below: BTreeSet<u64> = seqs.iter().copied().filter(|seq| *seq < trimmed).collect();
+    let ranges: BTreeSet<u64> = below.iter().map(|seq| waiting::range_of(*seq)).collect();
+    for range in ranges {
+        let (first, behind) = waiting_rows::bounds(range);
+        let needed = Needed::of(conn, (first, behind))?;
+        for seq in below.range(first..behind).filter(|seq| !needed.has(**seq)) {
+            remove_straggler(conn, *seq)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an event from `first` to `last` waits in a lane and names pictures.
+pub(crate) fn names_pictures(
+    conn: &Connection,
+    (first, last): (u64, u64),
+) -> Result<bool, Trouble> {
+    let sql = "SELECT seq FROM event WHERE seq BETWEEN ? AND ? AND images IS NOT NULL";
+    let mut select = conn.prepare_cached(sql)?;
+    for range in ranges_between(conn, (first, last))? {
+        let (from, behind) = waiting_rows::bounds(range);
+        let needed = Needed::of(conn, (from, behind))?;
+        let (from, through) = (from.max(first), last.min(behind - 1));
+        let mut rows = select.query((from.cast_signed(), through.cast_signed()))?;
+        while let Some(row) = rows.next()? {
+            if needed.has(crate::store::get(row, 0)?) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn ranges_between(conn: &Connection, (first, last): (u64, u64)) -> rusqlite::Result<BTreeSet<u64>> {
+    let sql = "SELECT DISTINCT range FROM waiting WHERE lane = ? AND range BETWEEN ? AND ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let (first, last) = (waiting::range_of(first), waiting::range_of(last));
+    let mut ranges = BTreeSet::new();
+    for lane in lane_row::all(conn)? {
+        let key = (lane.id(), first.cast_signed(), last.cast_signed());
+        for range in select.query_map(key, |row| crate::store::get(row, 0))? {
+            ranges.insert(range?);
+        }
+    }
+    Ok(ranges)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Needed;
+
+    #[test]
+    fn gaps_spare_what_a_lane_needs() {
+        let needed = Needed {
+            seqs: [3, 4, 9].into(),
+            whole: [1].into(),
+            unrouted_from: 5000,
+        };
+        assert_eq!(needed.gaps((1, 12)), [(1, 3), (5, 9), (10, 12)]);
+        assert_eq!(needed.gaps((3, 5)), []);
+        assert_eq!(needed.gaps((1000, 3000)), [(1000, 1024), (2048, 3000)]);
+        assert_eq!(needed.gaps((4990, 6000)), [(4990, 5000)]);
+        assert!(needed.has(5000) && needed.has(1500) && !needed.has(1000));
+    }
+}

@@ -1,0 +1,112 @@
+//! A lane as it is kept, read from its rows; what is damaged is given on the safe side: twice rather than never.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use faceway_core::{DeviceKey, EventId, LaneState, Passed, waiting};
+use rusqlite::Connection;
+
+use super::lane_row::LaneRow;
+use super::waiting_rows::{Kind, WaitingRow, bounds};
+use super::{held_rows, waiting_rows};
+use crate::row::moment;
+use crate::store::get;
+
+/// A lane, and what of its rows is damaged.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) state: LaneState,
+    /// Ranges of which a row is damaged: their events are undecided.
+    pub(crate) ranges: Vec<u64>,
+    /// Events of which what was known is lost.
+    pub(crate) held: Vec<u64>,
+}
+
+/// Reads a lane.
+pub(crate) fn load(conn: &Connection, lane: &LaneRow) -> rusqlite::Result<Loaded> {
+    let mut loaded = Loaded::default();
+    let rows = waiting_rows::all(conn, lane.id)?;
+    let damaged = rows.iter().filter(|row| row.events.is_none());
+    let damaged: BTreeSet<u64> = damaged.map(|row| row.range).collect();
+    let mut undecided = events_of(&rows, Kind::Undecided);
+    let waiting: BTreeSet<u64> = events_of(&rows, Kind::Waiting);
+    for range in &damaged {
+        undecided.extend(candidates(conn, lane, *range)?);
+    }
+    undecided.retain(|seq| !waiting.contains(seq));
+    for (seq, held) in held_rows::all(conn, lane.id)? {
+        match held {
+            Some(held) => loaded.state.held.push((seq, held)),
+            None => loaded.held.push(seq),
+        }
+    }
+    loaded.ranges = damaged.into_iter().collect();
+    loaded.state.routed_through = lane.routed_through;
+    loaded.state.waiting = waiting_of(rows);
+    loaded.state.undecided = undecided.into_iter().collect();
+    loaded.state.replays.clone_from(&lane.replays);
+    loaded.state.passed = passed(conn, lane.id)?;
+    loaded.state.buried = lane.buried;
+    Ok(loaded)
+}
+
+fn events_of(rows: &[WaitingRow], kind: Kind) -> BTreeSet<u64> {
+    let rows = rows.iter().filter(|row| row.kind == kind);
+    let events = rows.filter_map(|row| row.events.as_ref()).flatten();
+    events.map(|(seq, _)| *seq).collect()
+}
+
+/// Sound rows, as they are.
+fn waiting_of(rows: Vec<WaitingRow>) -> Vec<(u64, Bytes)> {
+    let mut ranges: BTreeMap<u64, (Bytes, Vec<(u64, DeviceKey)>)> = BTreeMap::new();
+    for row in rows {
+        let Some(events) = row.events.filter(|_| row.kind == Kind::Waiting) else {
+            continue;
+        };
+        match ranges.get_mut(&row.range) {
+            None => _ = ranges.insert(row.range, (row.bytes, events)),
+            // A damaged index may let a row be written beside the one before: what waits in either waits.
+            Some((bytes, known)) => {
+                known.extend(events);
+                known.sort_unstable_by_key(|(seq, _)| *seq);
+                known.dedup_by_key(|(seq, _)| *seq);
+                *bytes = waiting::encode(row.range, known);
+            }
+        }
+    }
+    let row = |(range, (bytes, _))| (range, bytes);
+    ranges.into_iter().map(row).collect()
+}
+
+/// Events of a range that may wait: all that are there, the lane has routed, and are not buried.
+fn candidates(conn: &Connection, lane: &LaneRow, range: u64) -> rusqlite::Result<Vec<u64>> {
+    let sql = "SELECT seq FROM event WHERE seq >= ?1 AND seq < ?2 AND seq <= ?3 AND NOT EXISTS \
+               (SELECT 1 FROM buried WHERE buried.lane = ?4 AND buried.seq = event.seq) ORDER BY seq";
+    let (first, behind) = bounds(range);
+    let mut select = conn.prepare_cached(sql)?;
+    let key = (
+        first.cast_signed(),
+        behind.cast_signed(),
+        lane.routed_through
+            .min(i64::MAX.cast_unsigned())
+            .cast_signed(),
+        lane.id,
+    );
+    select.query_map(key, |row| get(row, 0))?.collect()
+}
+
+/// What `once` has let pass, the earliest `until` first; of each key what passed last.
+fn passed(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Passed>> {
+    let sql = "SELECT until, route, key, id, at FROM once WHERE lane = ? ORDER BY until";
+    let mut select = conn.prepare_cached(sql)?;
+    let rows = select.query_map([lane], |row| {
+        Ok(Passed {
+            until: moment(row.get(0)?),
+            route: row.get(1)?,
+            key: row.get(2)?,
+            id: EventId::from_bytes(row.get(3)?),
+            received_at: moment(row.get(4)?),
+        })
+    })?;
+    rows.collect()
+}

@@ -1,0 +1,143 @@
+//! The rows of what waits in a lane, by ranges of the log.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use faceway_core::{DeviceKey, waiting};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::row::fields_crc;
+use crate::store::{Trouble, get};
+
+/// What a row tells of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// They are routed to this outbound and not acknowledged.
+    Waiting,
+    /// The rules are yet to be asked about them. Their devices are not kept.
+    Undecided,
+}
+
+/// A row.
+#[derive(Clone, Debug)]
+pub(crate) struct WaitingRow {
+    pub(crate) range: u64,
+    pub(crate) kind: Kind,
+    pub(crate) bytes: Bytes,
+    /// Its events, ascending; `None` when it is damaged.
+    pub(crate) events: Option<Vec<(u64, DeviceKey)>>,
+}
+
+impl Kind {
+    const fn number(self) -> i64 {
+        match self {
+            Self::Waiting => 0,
+            Self::Undecided => 1,
+        }
+    }
+}
+
+/// The sequence numbers of a range: its first, and the first behind it.
+pub(crate) const fn bounds(range: u64) -> (u64, u64) {
+    let first = range.saturating_mul(waiting::RANGE);
+    (first, first.saturating_add(waiting::RANGE))
+}
+
+/// What a lane keeps of the ranges from `first` to `last`, ascending.
+pub(crate) fn between(
+    conn: &Connection,
+    lane: u32,
+    (first, last): (u64, u64),
+) -> rusqlite::Result<Vec<WaitingRow>> {
+    let sql = "SELECT range, undecided, events, crc FROM waiting WHERE lane = ? AND range BETWEEN ? AND ? \
+               ORDER BY range, undecided";
+    let mut select = conn.prepare_cached(sql)?;
+    let key = (lane, first.cast_signed(), last.cast_signed());
+    let rows = select.query_map(key, |row| read(row, lane))?;
+    rows.collect()
+}
+
+/// All that a lane keeps, ascending.
+pub(crate) fn all(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<WaitingRow>> {
+    between(conn, lane, (0, i64::MAX.cast_unsigned()))
+}
+
+/// One row.
+pub(crate) fn one(
+    conn: &Connection,
+    lane: u32,
+    range: u64,
+    kind: Kind,
+) -> rusqlite::Result<Option<WaitingRow>> {
+    let sql = "SELECT range, undecided, events, crc FROM waiting WHERE lane = ? AND range = ? AND undecided = ?";
+    let key = (lane, range.cast_signed(), kind.number());
+    (conn.prepare_cached(sql)?)
+        .query_row(key, |row| read(row, lane))
+        .optional()
+}
+
+/// Writes a row in place of the one before; removes it when nothing is left.
+pub(crate) fn write(
+    conn: &Connection,
+    lane: u32,
+    range: u64,
+    kind: Kind,
+    bytes: Option<&[u8]>,
+) -> Result<(), Trouble> {
+    let (number, undecided) = (range.cast_signed(), kind.number());
+    let Some(bytes) = bytes else {
+        let sql = "DELETE FROM waiting WHERE lane = ? AND range = ? AND undecided = ?";
+        conn.prepare_cached(sql)?
+            .execute((lane, number, undecided))?;
+        return Ok(());
+    };
+    let sql = "INSERT INTO waiting (lane, range, undecided, events, key_crc, crc) VALUES (?, ?, ?, ?, ?, ?) \
+               ON CONFLICT (lane, range, undecided) DO UPDATE SET events = excluded.events, crc = excluded.crc";
+    let crcs = (crc(lane, range, kind, &[]), crc(lane, range, kind, bytes));
+    let row = (lane, number, undecided, bytes, crcs.0, crcs.1);
+    conn.prepare_cached(sql)?.execute(row)?;
+    Ok(())
+}
+
+/// Undecided events by their ranges, as rows keep them.
+pub(crate) fn undecided_by_range(seqs: &[u64]) -> BTreeMap<u64, Bytes> {
+    let mut ranges: BTreeMap<u64, Vec<(u64, DeviceKey)>> = BTreeMap::new();
+    for seq in seqs {
+        let range = ranges.entry(waiting::range_of(*seq)).or_default();
+        range.push((*seq, DeviceKey(0)));
+    }
+    let encode = |(range, mut events): (u64, Vec<(u64, DeviceKey)>)| {
+        events.sort_unstable_by_key(|(seq, _)| *seq);
+        events.dedup_by_key(|(seq, _)| *seq);
+        (range, waiting::encode(range, &events))
+    };
+    ranges.into_iter().map(encode).collect()
+}
+
+fn read(row: &Row<'_>, lane: u32) -> rusqlite::Result<WaitingRow> {
+    let range = get(row, 0)?;
+    let kind = if row.get::<_, i64>(1)? == 0 {
+        Kind::Waiting
+    } else {
+        Kind::Undecided
+    };
+    // A field of another type is damage too.
+    let bytes = row.get_ref(2)?.as_blob().unwrap_or_default();
+    let is_sound = row.get::<_, i64>(3).ok() == Some(crc(lane, range, kind, bytes));
+    let events = if is_sound {
+        waiting::decode(range, bytes)
+    } else {
+        None
+    };
+    Ok(WaitingRow {
+        range,
+        kind,
+        bytes: Bytes::copy_from_slice(bytes),
+        events,
+    })
+}
+
+fn crc(lane: u32, range: u64, kind: Kind, bytes: &[u8]) -> i64 {
+    let numbers = [lane.into(), range, kind.number().cast_unsigned()].map(u64::to_le_bytes);
+    i64::from(fields_crc(&[numbers.as_flattened(), bytes]))
+}

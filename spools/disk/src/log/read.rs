@@ -1,0 +1,147 @@
+//! Reading entries: from the newest events in memory, else from the database.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use faceway_core::{DeviceKey, Entry, ReadMax, SpoolError, Stretch};
+use rusqlite::Connection;
+
+use crate::lane::{Chunk, Need};
+use crate::row::{Row, moment};
+use crate::shared::{Shared, lock};
+
+impl Row {
+    fn entry(self) -> Entry {
+        Entry {
+            seq: self.seq,
+            id: self.id,
+            device: DeviceKey(self.device),
+            received_at: moment(self.at),
+            trace_context: self.trace_context,
+            body: self.body,
+        }
+    }
+}
+
+/// A stretch as it is put together.
+struct Reading {
+    stretch: Stretch,
+    end: u64,
+    max: ReadMax,
+    bytes: usize,
+}
+
+impl Reading {
+    /// Takes in what was read. `true` when there is nothing more to read.
+    fn take(&mut self, chunk: Chunk) -> bool {
+        for row in chunk.rows {
+            let entries = &self.stretch.entries;
+            let is_full = entries.len() >= self.max.entries || self.bytes >= self.max.bytes;
+            if is_full && !entries.is_empty() {
+                self.stretch.through_seq = row.seq - 1;
+                return true;
+            }
+            self.bytes += row.body.reveal().len(); // only its length
+            self.stretch.entries.push(row.entry());
+        }
+        self.stretch.through_seq = chunk.next.saturating_sub(1).min(self.end);
+        self.stretch.through_seq >= self.end
+    }
+
+    fn next(&self) -> u64 {
+        self.stretch.through_seq + 1
+    }
+}
+
+impl Shared {
+    /// See [`faceway_core::Log::watch_tail`].
+    pub(crate) async fn tail_beyond(&self, seen: u64) -> u64 {
+        let mut mark = 0;
+        loop {
+            let tail = self.newest();
+            if tail > seen {
+                return tail;
+            }
+            // The tail moves before the mark does: what came in between is seen at once.
+            mark = self.changed(mark).await;
+        }
+    }
+
+    /// See [`faceway_core::Log::read`].
+    pub(crate) async fn read_log(
+        self: &Arc<Self>,
+        after_seq: u64,
+        through_seq: u64,
+        max: ReadMax,
+    ) -> Result<Stretch, SpoolError> {
+        let end = through_seq.min(self.newest());
+        let mut reading = Reading {
+            stretch: Stretch {
+                entries: Vec::new(),
+                through_seq: after_seq,
+            },
+            end,
+            max,
+            bytes: 0,
+        };
+        if after_seq >= end {
+            return Ok(reading.stretch);
+        }
+        while let Some(chunk) = lock(&self.recent).chunk(reading.next(), end) {
+            if reading.take(chunk) {
+                return Ok(reading.stretch);
+            }
+        }
+        let read = move |shared: &Self| {
+            shared.readers.with(|conn| {
+                while !reading.take(shared.chunk(conn, reading.next(), end)?) {}
+                Ok(reading.stretch)
+            })
+        };
+        self.blocking(read).await
+    }
+
+    fn chunk(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
+        let need = Need {
+            log: Some((from, last)),
+            ..Need::default()
+        };
+        // The lane's number is only asked for where a range is needed.
+        let stock = self.readers.stock(conn, 0, &need)?;
+        Ok(stock.log.unwrap_or_default())
+    }
+
+    /// See [`faceway_core::Log::fetch`].
+    pub(crate) async fn fetch_entries(
+        self: &Arc<Self>,
+        seqs: Vec<u64>,
+    ) -> Result<Vec<Option<Entry>>, SpoolError> {
+        let (mut found, missing) = self.fetch_newest(&seqs);
+        if !missing.is_empty() {
+            let read = move |shared: &Self| {
+                let read = |conn: &Connection| {
+                    let event =
+                        |seq: &u64| Ok(shared.readers.event(conn, *seq)?.map(|row| (*seq, row)));
+                    let rows = missing.iter().map(event);
+                    rows.collect::<rusqlite::Result<Vec<Option<(u64, Row)>>>>()
+                };
+                shared.readers.with(read)
+            };
+            found.extend(self.blocking(read).await?.into_iter().flatten());
+        }
+        let entry = |seq: &u64| found.get(seq).cloned().map(Row::entry);
+        Ok(seqs.iter().map(entry).collect())
+    }
+
+    fn fetch_newest(&self, seqs: &[u64]) -> (HashMap<u64, Row>, Vec<u64>) {
+        let recent = lock(&self.recent);
+        let (mut found, mut missing) = (HashMap::new(), Vec::new());
+        for seq in seqs {
+            match recent.get(*seq) {
+                Some(row) => _ = found.insert(*seq, row.clone()),
+                None => missing.push(*seq),
+            }
+        }
+        (found, missing)
+    }
+}

@@ -33,6 +33,8 @@ pub struct Context {
     pub gateway_id: Arc<str>,
     /// How long what is on its way may take to end once the gateway stops.
     pub grace: Duration,
+    /// From 0 to 1: spreads pauses. The simulation decides it by its seed.
+    pub chance: fn() -> f64,
 }
 
 #[cfg(test)]
@@ -54,6 +56,7 @@ impl Context {
             public_url: "http://x".into(),
             gateway_id: "x".into(),
             grace: Duration::from_secs(60),
+            chance: rand::random,
         }
     }
 }

@@ -195,6 +195,7 @@ fn context(
         public_url: config.listen.public_url.as_str().into(),
         gateway_id: open::gateway_id(&config.spool.dir)?.into(),
         grace: GRACE,
+        chance: rand::random,
     })
 }
 

@@ -169,8 +169,11 @@ impl Dispatch {
             Since::Now => Start::Now,
             Since::Oldest => Start::Oldest,
         };
-        // Its supervisor claims it again: this claim only makes it.
-        self.context.lanes.claim(&plan.name, start).await?;
+        // A lane that is there needs nothing written: a gateway must start on a full disk too.
+        if self.context.lanes.look(&plan.name).await?.is_none() {
+            // Its supervisor claims it again: this claim only makes it.
+            self.context.lanes.claim(&plan.name, start).await?;
+        }
         Ok(())
     }
 

@@ -227,7 +227,7 @@ impl Supervisor {
             decider: Decider::new(&self.name, rules.current().await),
             rules,
             commands: self.commands.clone(),
-            chance: rand::random,
+            chance: self.context.chance,
             stop: halt,
             grace: self.context.grace,
         }

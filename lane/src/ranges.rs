@@ -135,6 +135,8 @@ impl Range {
         events.retain(|(seq, _)| self.removed.binary_search(seq).is_err());
         events.append(&mut self.added);
         events.sort_unstable_by_key(|(seq, _)| *seq);
+        // Twice the same would make bytes that cannot be read: all of the range would be gone.
+        events.dedup_by_key(|(seq, _)| *seq);
         self.removed.clear();
         self.bytes = waiting::encode(number, &events);
         events

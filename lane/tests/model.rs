@@ -417,11 +417,11 @@ impl World {
             if let Err(Some(until)) = next {
                 let millis = until.since(Tick::after(Duration::ZERO)).as_millis() as u64;
                 assert!(millis >= self.millis, "it waits for what is past");
-                let is_long = millis > self.millis + 500;
+                let is_long = millis > self.millis + 5_000;
                 self.millis = millis.max(self.millis + 1);
                 // A site goes on: without another event nothing tells a bad one from a destination that is down.
                 guests += u64::from(is_long);
-                if is_long && guests % 2 == 0 && guests < 200 {
+                if is_long && guests % 2 == 0 && guests < 800 {
                     self.log.push((DeviceKey(100 + guests % 4), Kind::Good));
                 }
                 continue;

@@ -38,21 +38,24 @@ impl Lane {
     }
 
     /// Hands the entries of the log from `first_seq` to `through_seq` out once more, after all that is new: their rules are
-    /// asked again. Gives the job's number.
+    /// asked again. What is not routed yet is delivered anyway, and not handed out twice. Gives the job's number.
     pub fn replay(
         &mut self,
         (first_seq, through_seq): (u64, u64),
         (since, until): (Timestamp, Timestamp),
     ) -> u64 {
         let number = self.replays.last().map_or(1, |last| last.number + 1);
-        self.replays.push(Replay {
-            number,
-            routed_through: first_seq.saturating_sub(1),
-            through_seq,
-            since,
-            until,
-        });
-        self.keep_replays();
+        let through_seq = through_seq.min(self.routed_through);
+        if first_seq <= through_seq {
+            self.replays.push(Replay {
+                number,
+                routed_through: first_seq.saturating_sub(1),
+                through_seq,
+                since,
+                until,
+            });
+            self.keep_replays();
+        }
         number
     }
 

@@ -82,8 +82,10 @@ impl World {
                 let kept = &self.kept[*seq];
                 !self.receivers[receiver].has(kept.id) && !buried.contains(*seq)
             };
-            let open = routed.filter(is_open).count() as u64;
-            // A kill may have lost an acknowledgement, which is delivered once more; and a burial may not be written yet.
+            // Burials that are not written yet.
+            let unwritten = survey.buried.saturating_sub(buried.len() as u64);
+            let open = (routed.filter(is_open).count() as u64).saturating_sub(unwritten);
+            // A kill may have lost an acknowledgement, which is delivered once more.
             let kept = self.kept_backlog(receiver).await?;
             let is_true = survey.backlog == open || survey.backlog == kept;
             ensure!(

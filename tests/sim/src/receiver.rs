@@ -39,6 +39,8 @@ struct Inner {
     /// In the order in which they were taken first.
     taken: Vec<(DeviceKey, EventId)>,
     known: BTreeSet<EventId>,
+    /// What it has taken in this life of the gateway.
+    now: BTreeSet<EventId>,
     twice: u64,
     in_flight: usize,
     /// How many messages of one device were here at a time, at the most.
@@ -54,6 +56,7 @@ impl Receiver {
             natures: BTreeMap::new(),
             taken: Vec::new(),
             known: BTreeSet::new(),
+            now: BTreeSet::new(),
             twice: 0,
             in_flight: 0,
             devices: BTreeMap::new(),
@@ -87,6 +90,10 @@ impl Receiver {
         self.lock().known.contains(&id)
     }
 
+    pub(crate) fn has_now(&self, id: EventId) -> bool {
+        self.lock().now.contains(&id)
+    }
+
     pub(crate) fn in_flight(&self) -> usize {
         self.lock().in_flight
     }
@@ -101,6 +108,7 @@ impl Receiver {
         let mut inner = self.lock();
         inner.in_flight = 0;
         inner.devices.clear();
+        inner.now.clear();
     }
 
     fn begin(&self, device: DeviceKey) -> Duration {
@@ -138,6 +146,7 @@ impl Receiver {
                 code: Code::status(400),
             },
             (Mood::Well, Nature::Good) => {
+                inner.now.insert(message.id);
                 if inner.known.insert(message.id) {
                     inner.taken.push((message.device, message.id));
                 } else {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use faceway::topology::rules_history::{ActiveRules, Rules, RulesHistory};
-use faceway_core::{Clock as _, DeviceKey, EventId, LaneStore as _, Log as _};
+use faceway_core::{Clock as _, DeviceKey, EventId, LaneStore as _, Log as _, waiting};
 use faceway_rules::OutboundPlan;
 use faceway_testkit::memory::MemoryDisk;
 use rand::RngExt as _;
@@ -46,6 +46,8 @@ pub struct World {
     /// By receiver: they were handed out once more, so their place in the order is another.
     pub(crate) again: [BTreeSet<EventId>; RECEIVERS],
     pub(crate) has_replayed: bool,
+    /// By receiver: what waited when this life began, and how far the log was routed.
+    pub(crate) before: [(BTreeSet<u64>, u64); RECEIVERS],
     trace: Vec<String>,
 }
 
@@ -83,6 +85,7 @@ impl World {
             history: None,
             again: [BTreeSet::new(), BTreeSet::new()],
             has_replayed: false,
+            before: Default::default(),
             trace: Vec::new(),
         }
     }
@@ -150,6 +153,9 @@ impl World {
         let history = self.history.take();
         let history = history.unwrap_or_else(|| RulesHistory::new(self.clock.now(), first));
         self.history = Some(history.clone());
+        for (receiver, name) in NAMES.into_iter().enumerate() {
+            self.before[receiver] = self.look(name).await?;
+        }
         let outbounds: Vec<_> = plans
             .into_iter()
             .zip(self.receivers.iter().cloned())
@@ -319,10 +325,13 @@ impl World {
         anyhow::bail!("a lane stalls although its receiver is well: {stands:?}")
     }
 
-    /// What waits, by what is kept of a lane. For the check of a backlog over the lives.
-    pub(crate) async fn kept_backlog(&self, receiver: usize) -> anyhow::Result<u64> {
-        let state = self.disk.open().look(NAMES[receiver]).await?;
-        Ok(state.context("there is such a lane")?.survey().backlog)
+    /// What a lane begins this life with.
+    async fn look(&self, name: &str) -> anyhow::Result<(BTreeSet<u64>, u64)> {
+        let state = self.disk.open().look(name).await?.unwrap_or_default();
+        let waiting = state.waiting.iter();
+        let waiting = waiting.filter_map(|(range, bytes)| waiting::decode(*range, bytes));
+        let waiting = waiting.flatten().map(|(seq, _)| seq).collect();
+        Ok((waiting, state.routed_through))
     }
 
     fn check_all(&mut self) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::{lane_row, waiting_rows};
 use crate::history::remove_straggler;
-use crate::store::Trouble;
+use crate::store::{Trouble, get};
 
 /// The events of a stretch of the log that a lane waits for.
 #[derive(Debug, Default)]
@@ -99,6 +99,27 @@ pub(crate) fn let_go(conn: &Connection, seqs: &[u64], trimmed: u64) -> Result<()
     Ok(())
 }
 
+/// The same of all events of a range.
+pub(crate) fn let_go_of_range(conn: &Connection, range: u64, trimmed: u64) -> Result<(), Trouble> {
+    let (first, behind) = waiting_rows::bounds(range);
+    let_go(
+        conn,
+        &events_between(conn, (first, behind.min(trimmed)))?,
+        trimmed,
+    )
+}
+
+/// The events from `from` to before `end`.
+pub(crate) fn events_between(
+    conn: &Connection,
+    (from, end): (u64, u64),
+) -> rusqlite::Result<Vec<u64>> {
+    let sql = "SELECT seq FROM event WHERE seq >= ? AND seq < ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let key = (from.cast_signed(), end.cast_signed());
+    select.query_map(key, |row| get(row, 0))?.collect()
+}
+
 /// Whether an event from `first` to `last` waits in a lane and names pictures.
 pub(crate) fn names_pictures(
     conn: &Connection,
@@ -112,7 +133,7 @@ pub(crate) fn names_pictures(
         let (from, through) = (from.max(first), last.min(behind - 1));
         let mut rows = select.query((from.cast_signed(), through.cast_signed()))?;
         while let Some(row) = rows.next()? {
-            if needed.has(crate::store::get(row, 0)?) {
+            if needed.has(get(row, 0)?) {
                 return Ok(true);
             }
         }
@@ -127,7 +148,7 @@ fn ranges_between(conn: &Connection, (first, last): (u64, u64)) -> rusqlite::Res
     let mut ranges = BTreeSet::new();
     for lane in lane_row::all(conn)? {
         let key = (lane.id(), first.cast_signed(), last.cast_signed());
-        for range in select.query_map(key, |row| crate::store::get(row, 0))? {
+        for range in select.query_map(key, |row| get(row, 0))? {
             ranges.insert(range?);
         }
     }

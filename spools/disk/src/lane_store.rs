@@ -33,6 +33,7 @@ use crate::writer::Writer;
 
 use lane_row::{Found, LaneRow};
 use needed::let_go_of_range;
+pub(crate) use take_over::is_taken_over;
 pub(crate) use verify::verify;
 use waiting_rows::Kind;
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use common::{FaultDisk, HandClock, batch, big, open, settings, waiting_seqs, waits};
 use faceway_core::{
     Attempt, AttemptResult, Batch, Burial, Claim, Code, CommitError, HeldEvent, LaneChange,
-    LaneStore as _, Log, Picture, Private, ReadMax, Repair as _, Replay, Sha256, Start,
+    LaneStore as _, Log, Passed, Picture, Private, ReadMax, Repair as _, Replay, Sha256, Start,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
 use faceway_testkit::spool::{event, id, time};
@@ -218,6 +218,31 @@ async fn the_same_attempt_is_kept_once_and_others_of_its_moment_beside_it() {
     let codes = select.query_map([], |row| row.get(0)).unwrap();
     let codes: Vec<String> = codes.collect::<Result<_, _>>().unwrap();
     assert_eq!(codes, ["500", "500", "500", "timeout"]);
+}
+
+/// Also when the clock was set back in between.
+#[tokio::test]
+async fn a_later_mark_of_a_once_window_takes_the_place_of_the_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(dir.path()).await.unwrap();
+    let erp = claim(&spool, "erp").await;
+    let passed = |n, key, until| Passed {
+        route: "r".into(),
+        key: [key; 16],
+        id: id(n),
+        received_at: time(n),
+        until: time(until),
+    };
+    for passed in [passed(1, 1, 900), passed(2, 2, 500), passed(3, 1, 400)] {
+        let mut change = waits(0, &[]);
+        change.passed = vec![passed];
+        spool.commit(&erp, change).await.unwrap();
+    }
+    Log::close(&spool).await;
+    let spool = open(dir.path()).await.unwrap();
+    let (_, state) = spool.claim("erp", Start::Oldest).await.unwrap();
+    assert_eq!(state.passed, [passed(3, 1, 400), passed(2, 2, 500)]);
+    Log::close(&spool).await;
 }
 
 #[tokio::test]

@@ -226,6 +226,25 @@ async fn a_lane_with_a_damaged_position_is_taken_over_from_the_oldest_event() {
     Spool::close(&spool).await;
 }
 
+/// The former contract has no lanes any more, and asking it for one fails nothing else.
+#[tokio::test]
+async fn the_former_contract_opens_no_lanes_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    former(dir.path()).await;
+    let spool = open(dir.path()).await.unwrap();
+    let lane = spool.open_lane("erp", Start::Now).await.unwrap();
+    spool.list().await.unwrap();
+    assert!(spool.lease(lane, 9, time(0)).await.is_err());
+    for name in ["erp", "new"] {
+        let opened = spool.open_lane(name, Start::Now);
+        let appended = Spool::append(&spool, batch(vec![event(99, 1)]));
+        let (opened, appended) = tokio::join!(opened, appended);
+        assert!(opened.is_err() && appended.is_ok());
+    }
+    assert_eq!(spool.list().await.unwrap(), ["bus", "erp"]);
+    Spool::close(&spool).await;
+}
+
 /// The lane machine must know that an event waits again: the former repair would only remove it.
 #[tokio::test]
 async fn the_former_repair_leaves_buried_events_of_taken_over_lanes_alone() {

@@ -343,6 +343,52 @@ async fn a_damaged_lane_begins_with_the_oldest_event() {
 }
 
 #[tokio::test]
+async fn a_damaged_lane_holds_all_of_the_log_until_it_is_claimed() {
+    let dir = tempfile::tempdir().unwrap();
+    with_lane(dir.path()).await;
+    spoil(dir.path(), "UPDATE lane_state SET routed_through = 1950");
+    let spool = open_forgetful(dir.path()).await;
+    assert_eq!(seqs(&spool).await, (1..=2000).collect::<Vec<_>>());
+    let claim = claim(&spool, "erp").await;
+    spool.commit(&claim, waits(2000, &[])).await.unwrap();
+    Log::close(&spool).await;
+    let spool = open_forgetful(dir.path()).await;
+    assert_eq!(seqs(&spool).await, [0; 0]);
+    Log::close(&spool).await;
+}
+
+/// Each of its events may be what the damaged lane waits for.
+#[tokio::test]
+async fn another_lane_lets_nothing_go_of_a_damaged_range() {
+    let dir = tempfile::tempdir().unwrap();
+    with_lane(dir.path()).await;
+    let spool = open(dir.path()).await.unwrap();
+    let bus = claim(&spool, "bus").await;
+    spool
+        .commit(&bus, waits(2000, &[(9, 4), (1600, 0), (1700, 0)]))
+        .await
+        .unwrap();
+    Log::close(&spool).await;
+    spoil(
+        dir.path(),
+        "UPDATE waiting SET crc = 1 WHERE range = 0 AND lane = 1",
+    );
+    let spool = open_forgetful(dir.path()).await;
+    let bus = claim(&spool, "bus").await;
+    let mut change = waits(2000, &[]);
+    change.waiting = vec![(0, None), (1, None)];
+    spool.commit(&bus, change).await.unwrap();
+    let fetched = spool.fetch(vec![9, 1600, 1700]).await.unwrap();
+    let is_there: Vec<bool> = fetched.iter().map(Option::is_some).collect();
+    assert_eq!(
+        is_there,
+        [true, true, false],
+        "1600 is undecided in the other lane"
+    );
+    Log::close(&spool).await;
+}
+
+#[tokio::test]
 async fn the_events_of_a_damaged_range_are_undecided() {
     for sql in [
         "UPDATE waiting SET events = substr(events, 1, length(events) - 1) WHERE range = 0",

@@ -411,10 +411,16 @@ impl World {
     }
 }
 
+/// Each takes a second or two; a long walk is asked for by `PROPTEST_CASES`.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|cases| cases.parse().ok()).unwrap_or(16)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        cases: 16,
+        cases: cases(),
         max_shrink_iters: 50,
         ..ProptestConfig::default()
     })]

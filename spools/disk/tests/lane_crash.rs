@@ -14,9 +14,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{batch, open, waiting_seqs, waits};
+use common::{batch, copy, open, waiting_seqs, waits};
 use faceway_core::{
-    Burial, Code, Entry, HeldEvent, LaneChange, LaneStore as _, Log as _, ReadMax, Start, waiting,
+    Burial, Code, Entry, HeldEvent, LaneChange, LaneState, LaneStore as _, Log as _, ReadMax,
+    Start, waiting,
 };
 use faceway_spool_disk::DiskSpool;
 use faceway_testkit::spool::{event, time};
@@ -156,21 +157,62 @@ async fn no_answered_commit_is_lost_by_a_kill() {
         assert_eq!(spool.damage(), Default::default());
         let state = spool.look("erp").await.unwrap().unwrap();
         assert!(state.routed_through >= answered, "{answered} was answered");
-        let seqs = all(&spool).await;
-        let routed = || {
-            seqs.iter()
-                .copied()
-                .filter(|seq| *seq <= state.routed_through)
-        };
-        assert!(
-            routed()
-                .filter(|seq| waits_at(*seq))
-                .eq(waiting_seqs(&state))
-        );
-        let held = state.held.iter().map(|(seq, _)| *seq);
-        assert!(routed().filter(|seq| is_held(*seq)).eq(held));
-        let buried = routed().filter(|seq| is_buried(*seq)).count() as u64;
-        assert_eq!(state.buried, buried);
+        check(&spool, &state).await;
         spool.close().await;
     }
+}
+
+/// Of a write-ahead log that is cut off anywhere a beginning is left: some commits, each as a whole.
+#[tokio::test]
+async fn a_torn_log_leaves_whole_commits() {
+    let (dir, torn) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let spool = open(dir.path()).await.unwrap();
+    let events = (1..=2000).map(|n| event(n, n % 7)).collect();
+    spool.append(batch(events)).await.unwrap();
+    let (claim, state) = spool.claim("erp", Start::Oldest).await.unwrap();
+    let (mut through, mut known) = (state.routed_through, Vec::new());
+    while through < spool.tail() {
+        let stretch = spool.read(through, u64::MAX, MAX).await.unwrap();
+        through = stretch.through_seq;
+        let seqs = stretch.entries.iter().map(|entry| entry.seq);
+        known.extend(seqs.filter(|seq| waits_at(*seq)).map(|seq| (seq, 0)));
+        let change = change(through, &known, &stretch.entries);
+        spool.commit(&claim, change).await.unwrap();
+    }
+    let copied = torn.path().join("whole");
+    copy(dir.path(), &copied);
+    spool.close().await;
+    let wal = std::fs::read(copied.join("spool.db-wal")).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for part in 1..=24 {
+        let cut = torn.path().join(part.to_string());
+        copy(&copied, &cut);
+        std::fs::write(cut.join("spool.db-wal"), &wal[..wal.len() * part / 24]).unwrap();
+        let spool = open(&cut).await.unwrap();
+        if let Some(state) = spool.look("erp").await.unwrap() {
+            check(&spool, &state).await;
+            seen.insert(state.routed_through);
+        }
+        spool.close().await;
+    }
+    assert!(seen.len() > 5 && seen.contains(&through), "{seen:?}");
+}
+
+/// The lane is as its last commit left it, in all of its rows.
+async fn check(spool: &DiskSpool, state: &LaneState) {
+    let seqs = all(spool).await;
+    let routed = || {
+        seqs.iter()
+            .copied()
+            .filter(|seq| *seq <= state.routed_through)
+    };
+    assert!(
+        routed()
+            .filter(|seq| waits_at(*seq))
+            .eq(waiting_seqs(state))
+    );
+    let held = state.held.iter().map(|(seq, _)| *seq);
+    assert!(routed().filter(|seq| is_held(*seq)).eq(held));
+    let buried = routed().filter(|seq| is_buried(*seq)).count() as u64;
+    assert_eq!(state.buried, buried);
 }

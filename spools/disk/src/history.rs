@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use crate::lane_store::needed::Needed;
+use crate::lane_store::needed::{Needed, is_needed};
 use crate::store::{Trouble, get};
 
 /// Events that leave by age in one group at most, so that no group takes long.
@@ -57,38 +57,30 @@ pub(crate) fn trim(
     if trimmed.passed > 0 {
         let between = (from, trimmed.upto);
         for (first, behind) in Needed::of(conn, between)?.gaps(between) {
-            remove(conn, (first.cast_signed(), behind.cast_signed()))?;
+            remove(conn, (first, behind))?;
         }
     }
     Ok(trimmed)
 }
 
-fn remove(conn: &Connection, between: (i64, i64)) -> Result<(), Trouble> {
+/// Removes the events from the first to before the second that no lane of the former contract holds, with their attempts.
+pub(crate) fn remove(conn: &Connection, (from, end): (u64, u64)) -> Result<(), Trouble> {
     for table in ["event", "attempt"] {
         conn.prepare_cached(&format!(
             "DELETE FROM {table} WHERE seq >= ? AND seq < ? \
              AND NOT EXISTS (SELECT 1 FROM held WHERE held.seq = {table}.seq)"
         ))?
-        .execute(between)?;
+        .execute((from.cast_signed(), end.cast_signed()))?;
     }
     Ok(())
 }
 
 /// Removes an event below the trim mark that was the last time held by somebody.
 pub(crate) fn remove_straggler(conn: &Connection, seq: u64) -> Result<(), Trouble> {
-    let held = "SELECT EXISTS (SELECT 1 FROM held WHERE seq = ?)";
-    let seq = seq.cast_signed();
-    if conn
-        .prepare_cached(held)?
-        .query_row([seq], |row| row.get(0))?
-    {
+    if is_needed(conn, seq)? {
         return Ok(());
     }
-    for table in ["event", "attempt"] {
-        conn.prepare_cached(&format!("DELETE FROM {table} WHERE seq = ?"))?
-            .execute([seq])?;
-    }
-    Ok(())
+    remove(conn, (seq, seq + 1))
 }
 
 /// Removes unreadable bodies that came in before `cutoff`. Gives their number.

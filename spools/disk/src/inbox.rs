@@ -235,3 +235,48 @@ fn group(ops: &mut VecDeque<Op>) -> Vec<Op> {
     }
     ops.drain(..taken).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use faceway_core::{Claim, LaneChange};
+    use tokio::sync::oneshot;
+
+    use super::{Ask, Inbox, LINGER, Op};
+    use crate::lane_store::Request;
+
+    fn push(inbox: &Inbox, ask: Ask) {
+        let (answer, _) = oneshot::channel();
+        assert!(inbox.push(Op { ask, answer }).is_ok());
+    }
+
+    fn commit() -> Ask {
+        Ask::Lane(Request::Commit {
+            claim: Claim {
+                lane: "erp".into(),
+                epoch: 1,
+            },
+            change: Box::new(LaneChange::default()),
+        })
+    }
+
+    #[test]
+    fn a_commit_waits_for_company_and_nothing_else_does() {
+        const LONG: Duration = Duration::from_secs(3600);
+        let (inbox, begin) = (Inbox::default(), Instant::now());
+        push(&inbox, commit());
+        assert_eq!(inbox.take(LONG).ops.len(), 1);
+        assert!(begin.elapsed() >= LINGER);
+        push(&inbox, commit());
+        push(&inbox, Ask::Sync);
+        push(&inbox, commit());
+        assert_eq!(inbox.take(LONG).ops.len(), 3);
+        push(&inbox, commit());
+        assert_eq!(
+            inbox.take(Duration::ZERO).ops.len(),
+            1,
+            "the writer has work"
+        );
+    }
+}

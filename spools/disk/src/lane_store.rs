@@ -11,6 +11,7 @@ mod lane_row;
 pub(crate) mod needed;
 mod state;
 mod take_over;
+mod verify;
 mod waiting_rows;
 
 use std::sync::Arc;
@@ -31,7 +32,9 @@ use crate::store::{Trouble, get};
 use crate::writer::Writer;
 
 use lane_row::{Found, LaneRow};
-use needed::let_go;
+use needed::let_go_of_range;
+pub(crate) use take_over::is_taken_over;
+pub(crate) use verify::verify;
 use waiting_rows::Kind;
 
 /// What is asked of the writer.
@@ -182,7 +185,7 @@ impl Writer {
         lane.buried = count_buried(conn, lane.id)?;
         lane.write(conn)?;
         let loaded = state::load(conn, &lane)?;
-        self.put_right(conn, &lane, name, &loaded)?;
+        self.put_right(conn, group.meta.trimmed, (&lane, name), &loaded)?;
         let claim = Claim {
             lane: Arc::from(name),
             epoch: lane.epoch,
@@ -210,8 +213,8 @@ impl Writer {
     fn put_right(
         &self,
         conn: &Connection,
-        lane: &LaneRow,
-        name: &str,
+        trimmed: u64,
+        (lane, name): (&LaneRow, &str),
         loaded: &state::Loaded,
     ) -> Result<(), Trouble> {
         if !loaded.ranges.is_empty() {
@@ -230,6 +233,8 @@ impl Writer {
                 }
                 let bytes = rows.get(range).map(|bytes| &bytes[..]);
                 waiting_rows::write(conn, lane.id, *range, Kind::Undecided, bytes)?;
+                // As long as the row was damaged, trimming has spared all of its range.
+                let_go_of_range(conn, *range, trimmed)?;
             }
         }
         for seq in &loaded.held {
@@ -326,13 +331,7 @@ pub(crate) fn sweep(conn: &Connection, trimmed: u64) -> Result<(usize, bool), Tr
     })?;
     let rows: Vec<(i64, u64)> = rows.collect::<Result<_, _>>()?;
     for (rowid, range) in &rows {
-        let (first, behind) = waiting_rows::bounds(*range);
-        let events = "SELECT seq FROM event WHERE seq >= ? AND seq < ?";
-        let key = (first.cast_signed(), behind.min(trimmed).cast_signed());
-        let mut events = conn.prepare_cached(events)?;
-        let seqs = events.query_map(key, |row| get(row, 0))?;
-        let seqs: Vec<u64> = seqs.collect::<Result<_, _>>()?;
-        let_go(conn, &seqs, trimmed)?;
+        let_go_of_range(conn, *range, trimmed)?;
         conn.prepare_cached("DELETE FROM waiting WHERE rowid = ?")?
             .execute([*rowid])?;
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::Connection;
 
 use crate::budget::Budget;
-use crate::lane_store::behind_routed;
+use crate::lane_store::{behind_routed, verify};
 use crate::lanes;
 use crate::mark::{Mark, commits_in_wal};
 use crate::packs::Packs;
@@ -80,6 +80,8 @@ fn load(
     let one = |sql: &str| conn.query_row(sql, [], |row| get(row, 0));
     let last = one("SELECT coalesce(max(seq), 0) FROM event")?;
     let held = one("SELECT coalesce(max(seq), 0) FROM held")?;
+    let damaged = verify(&conn)? as u64;
+    shared.readers.damaged.fetch_add(damaged, Ordering::Relaxed);
     let routed = behind_routed(&conn)?;
     let behind = [last + 1, held + 1, seen.newest() + 1, routed, reserved];
     meta.next = behind.into_iter().fold(meta.next, u64::max);

@@ -262,9 +262,10 @@ pub(crate) fn count(
     Ok(total)
 }
 
-struct Damaged;
+pub(crate) struct Damaged;
 
-fn checked(row: &rusqlite::Row<'_>) -> Result<Row, Damaged> {
+/// A row of `event`, or the copy in `buried`, if its checksum is right.
+pub(crate) fn checked(row: &rusqlite::Row<'_>) -> Result<Row, Damaged> {
     let read = || -> rusqlite::Result<Option<Row>> {
         let (seq, at) = (get(row, 0)?, row.get(1)?);
         let id: [u8; 16] = row.get(2)?;

@@ -13,6 +13,7 @@ use crate::group::{Effect, Group};
 use crate::inbox::{Ask, Done, Op};
 use crate::lane::change::Range;
 use crate::lane::{LaneState, Stored};
+use crate::lane_store::is_taken_over;
 use crate::lanes::{self, LaneCell};
 use crate::note;
 use crate::read::count;
@@ -177,6 +178,10 @@ impl Writer {
         if let Some(lane) = self.lane_named(group, name) {
             lane.lock().give_back();
             return Ok(Done::Lane(Lane(lane.id)));
+        }
+        if is_taken_over(conn)? {
+            // A lane of this name may be there: making it would fail, and the whole group with it.
+            return Ok(Done::Nothing);
         }
         let (next, total) = (group.meta.next, group.meta.total);
         let (position, read) = match start {

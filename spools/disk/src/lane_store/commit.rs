@@ -6,7 +6,7 @@ use faceway_core::{Attempt, Burial, Claim, LaneChange, Passed};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::lane_row::{Found, LaneRow};
-use super::needed::let_go;
+use super::needed::{events_between, let_go};
 use super::waiting_rows::{Kind, bounds};
 use super::{Reply, held_rows, lane_row, waiting_rows};
 use crate::group::Group;
@@ -96,12 +96,8 @@ impl Work<'_> {
     }
 
     fn note_all(&mut self, (from, end): (u64, u64)) -> Result<(), Trouble> {
-        let sql = "SELECT seq FROM event WHERE seq >= ? AND seq < ?";
-        let mut select = self.conn.prepare_cached(sql)?;
-        let key = (from.cast_signed(), end.min(self.trimmed).cast_signed());
-        for seq in select.query_map(key, |row| crate::store::get(row, 0))? {
-            self.freed.push(seq?);
-        }
+        let seqs = events_between(self.conn, (from, end.min(self.trimmed)))?;
+        self.freed.extend(seqs);
         Ok(())
     }
 

@@ -6,8 +6,8 @@ use faceway_core::waiting;
 use rusqlite::Connection;
 
 use super::{lane_row, waiting_rows};
-use crate::history::remove_straggler;
-use crate::store::Trouble;
+use crate::history::remove;
+use crate::store::{Trouble, get};
 
 /// The events of a stretch of the log that a lane waits for.
 #[derive(Debug, Default)]
@@ -85,6 +85,11 @@ impl Needed {
     }
 }
 
+/// Whether a lane needs this event.
+pub(crate) fn is_needed(conn: &Connection, seq: u64) -> rusqlite::Result<bool> {
+    Ok(Needed::of(conn, (seq, seq + 1))?.has(seq))
+}
+
 /// A lane needs these events no longer: those below the trim mark leave the log, unless another lane needs them.
 pub(crate) fn let_go(conn: &Connection, seqs: &[u64], trimmed: u64) -> Result<(), Trouble> {
     let below: BTreeSet<u64> = seqs.iter().copied().filter(|seq| *seq < trimmed).collect();
@@ -93,10 +98,31 @@ pub(crate) fn let_go(conn: &Connection, seqs: &[u64], trimmed: u64) -> Result<()
         let (first, behind) = waiting_rows::bounds(range);
         let needed = Needed::of(conn, (first, behind))?;
         for seq in below.range(first..behind).filter(|seq| !needed.has(**seq)) {
-            remove_straggler(conn, *seq)?;
+            remove(conn, (*seq, seq + 1))?;
         }
     }
     Ok(())
+}
+
+/// The same of all events of a range.
+pub(crate) fn let_go_of_range(conn: &Connection, range: u64, trimmed: u64) -> Result<(), Trouble> {
+    let (first, behind) = waiting_rows::bounds(range);
+    let_go(
+        conn,
+        &events_between(conn, (first, behind.min(trimmed)))?,
+        trimmed,
+    )
+}
+
+/// The events from `from` to before `end`.
+pub(crate) fn events_between(
+    conn: &Connection,
+    (from, end): (u64, u64),
+) -> rusqlite::Result<Vec<u64>> {
+    let sql = "SELECT seq FROM event WHERE seq >= ? AND seq < ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let key = (from.cast_signed(), end.cast_signed());
+    select.query_map(key, |row| get(row, 0))?.collect()
 }
 
 /// Whether an event from `first` to `last` waits in a lane and names pictures.
@@ -112,7 +138,7 @@ pub(crate) fn names_pictures(
         let (from, through) = (from.max(first), last.min(behind - 1));
         let mut rows = select.query((from.cast_signed(), through.cast_signed()))?;
         while let Some(row) = rows.next()? {
-            if needed.has(crate::store::get(row, 0)?) {
+            if needed.has(get(row, 0)?) {
                 return Ok(true);
             }
         }
@@ -127,7 +153,7 @@ fn ranges_between(conn: &Connection, (first, last): (u64, u64)) -> rusqlite::Res
     let mut ranges = BTreeSet::new();
     for lane in lane_row::all(conn)? {
         let key = (lane.id(), first.cast_signed(), last.cast_signed());
-        for range in select.query_map(key, |row| crate::store::get(row, 0))? {
+        for range in select.query_map(key, |row| get(row, 0))? {
             ranges.insert(range?);
         }
     }
@@ -136,7 +162,44 @@ fn ranges_between(conn: &Connection, (first, last): (u64, u64)) -> rusqlite::Res
 
 #[cfg(test)]
 mod tests {
+    use faceway_core::{DeviceKey, waiting};
+    use rusqlite::Connection;
+
+    use super::super::lane_row::LaneRow;
+    use super::super::waiting_rows::{self, Kind};
     use super::Needed;
+    use crate::history::remove_straggler;
+
+    #[test]
+    fn a_straggler_that_waits_in_a_lane_is_not_removed() {
+        let conn = Connection::open_in_memory().unwrap();
+        for tables in [
+            include_str!("../schema.sql"),
+            include_str!("../added.sql"),
+            include_str!("tables.sql"),
+        ] {
+            conn.execute_batch(tables).unwrap();
+        }
+        let insert = "INSERT INTO event VALUES (?, 0, x'', 0, NULL, 0, x'')";
+        for seq in 1..=4 {
+            conn.execute(insert, [seq]).unwrap();
+        }
+        let lane = LaneRow {
+            id: 1,
+            routed_through: 3,
+            ..LaneRow::default()
+        };
+        lane.write(&conn).unwrap();
+        let bytes = waiting::encode(0, &[(2, DeviceKey(1))]);
+        waiting_rows::write(&conn, 1, 0, Kind::Waiting, Some(&bytes)).unwrap();
+        for seq in 1..=4 {
+            remove_straggler(&conn, seq).unwrap();
+        }
+        let mut select = conn.prepare("SELECT seq FROM event").unwrap();
+        let left = select.query_map([], |row| row.get(0)).unwrap();
+        let left: Vec<i64> = left.collect::<Result<_, _>>().unwrap();
+        assert_eq!(left, [2, 4], "2 waits, 4 is not routed");
+    }
 
     #[test]
     fn gaps_spare_what_a_lane_needs() {

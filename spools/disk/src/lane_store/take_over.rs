@@ -35,10 +35,7 @@ impl Writer {
         conn: &Connection,
         group: &mut Group,
     ) -> Result<(), Trouble> {
-        let version: i64 = conn
-            .prepare_cached("SELECT version FROM meta")?
-            .query_row([], |row| row.get(0))?;
-        if version >= TAKEN_OVER {
+        if is_taken_over(conn)? {
             return Ok(());
         }
         group.dirty = true;
@@ -56,6 +53,14 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Whether lanes of the former contract are gone.
+pub(crate) fn is_taken_over(conn: &Connection) -> rusqlite::Result<bool> {
+    let version: i64 = conn
+        .prepare_cached("SELECT version FROM meta")?
+        .query_row([], |row| row.get(0))?;
+    Ok(version >= TAKEN_OVER)
 }
 
 /// A lane of the former contract.

@@ -141,3 +141,26 @@ fn crc(lane: u32, range: u64, kind: Kind, bytes: &[u8]) -> i64 {
     let numbers = [lane.into(), range, kind.number().cast_unsigned()].map(u64::to_le_bytes);
     i64::from(fields_crc(&[numbers.as_flattened(), bytes]))
 }
+
+/// Rows whose key is damaged, found without the index.
+pub(crate) fn without_key(conn: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT rowid, lane, range, undecided, key_crc FROM waiting NOT INDEXED";
+    let mut select = conn.prepare(sql)?;
+    let mut rows = select.query([])?;
+    let mut damaged = Vec::new();
+    while let Some(row) = rows.next()? {
+        let is_sound = || {
+            let kind = if row.get::<_, i64>(3).ok()? == 0 {
+                Kind::Waiting
+            } else {
+                Kind::Undecided
+            };
+            let crc = crc(row.get(1).ok()?, get(row, 2).ok()?, kind, &[]);
+            Some(crc == row.get::<_, i64>(4).ok()?)
+        };
+        if is_sound() != Some(true) {
+            damaged.push(row.get(0)?);
+        }
+    }
+    Ok(damaged)
+}

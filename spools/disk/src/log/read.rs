@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use faceway_core::{DeviceKey, Entry, ReadMax, SpoolError, Stretch};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::lane::{Chunk, Need};
+use crate::read::checked;
 use crate::row::{Row, moment};
 use crate::shared::{Shared, lock};
 
@@ -120,8 +121,7 @@ impl Shared {
         if !missing.is_empty() {
             let read = move |shared: &Self| {
                 let read = |conn: &Connection| {
-                    let event =
-                        |seq: &u64| Ok(shared.readers.event(conn, *seq)?.map(|row| (*seq, row)));
+                    let event = |seq: &u64| Ok(shared.entry(conn, *seq)?.map(|row| (*seq, row)));
                     let rows = missing.iter().map(event);
                     rows.collect::<rusqlite::Result<Vec<Option<(u64, Row)>>>>()
                 };
@@ -131,6 +131,19 @@ impl Shared {
         }
         let entry = |seq: &u64| found.get(seq).cloned().map(Row::entry);
         Ok(seqs.iter().map(entry).collect())
+    }
+
+    /// A lane may ask for an event that it revives before its change is durable: then the copy is the event.
+    fn entry(&self, conn: &Connection, seq: u64) -> rusqlite::Result<Option<Row>> {
+        if let Some(row) = self.readers.event(conn, seq)? {
+            return Ok(Some(row));
+        }
+        let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM buried \
+                   WHERE lane IN (SELECT id FROM lane) AND seq = ? LIMIT 1";
+        let copy = (conn.prepare_cached(sql)?)
+            .query_row([seq.cast_signed()], |row| Ok(checked(row).ok()))
+            .optional()?;
+        Ok(copy.flatten())
     }
 
     fn fetch_newest(&self, seqs: &[u64]) -> (HashMap<u64, Row>, Vec<u64>) {

@@ -1,12 +1,15 @@
 //! What the tests of this engine have in common.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use faceway_core::{Batch, Clock, NewEvent, Private, Timestamp};
+use faceway_core::{
+    Batch, Clock, DeviceKey, LaneChange, LaneState, NewEvent, Private, Timestamp, waiting,
+};
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
 
 /// A clock that stands still until it is told.
@@ -100,5 +103,41 @@ pub(crate) fn batch(events: Vec<NewEvent>) -> Batch {
     Batch {
         events,
         ..Batch::default()
+    }
+}
+
+/// A change in which these events wait, each with its device, and no others of their ranges.
+pub(crate) fn waits(through: u64, events: &[(u64, u64)]) -> LaneChange {
+    let mut ranges: BTreeMap<u64, Vec<(u64, DeviceKey)>> = BTreeMap::new();
+    for (seq, device) in events {
+        let range = ranges.entry(waiting::range_of(*seq)).or_default();
+        range.push((*seq, DeviceKey(*device)));
+    }
+    let encode = |(range, events): (u64, Vec<_>)| (range, Some(waiting::encode(range, &events)));
+    LaneChange {
+        routed_through: through,
+        waiting: ranges.into_iter().map(encode).collect(),
+        ..LaneChange::default()
+    }
+}
+
+/// What waits in a lane, by its ranges.
+pub(crate) fn waiting_seqs(state: &LaneState) -> Vec<u64> {
+    let decode = |(range, bytes): &(u64, bytes::Bytes)| waiting::decode(*range, bytes).unwrap();
+    let events = state.waiting.iter().flat_map(decode);
+    events.map(|(seq, _)| seq).collect()
+}
+
+/// The directory as a power cut would leave it: the files, while the spool is open.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.metadata().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else if entry.file_name() != "spool.db-shm" {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }

@@ -13,10 +13,10 @@ mod attributes;
 mod camera;
 mod counts;
 mod episode;
-mod fields;
 mod person;
 mod recognition;
 pub mod simulate;
+mod verbose;
 mod wire;
 
 use faceway_core::{

@@ -12,7 +12,6 @@
 //! `candidates` under these names. What is left of the candidates is in the order of `match.candidates`.
 
 mod candidates;
-mod fields;
 mod recognition;
 pub mod simulate;
 mod wire;

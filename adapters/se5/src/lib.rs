@@ -11,7 +11,6 @@
 //! **Invariant:** face templates and licence keys (`feature…`, `mq_license_key`, `dev_sno`) never get into an event.
 
 pub mod connect;
-mod fields;
 mod form;
 mod greeting;
 mod identity;

@@ -1,10 +1,10 @@
-//! What every adapter has beside its code: a fuzz target, and a place for each of its golden cases in `docs/sources.md`.
+//! What every adapter has beside its code: its line in the list, a fuzz target, and a place for each of its golden cases in `docs/sources.md`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 fn folders(path: &Path) -> BTreeSet<String> {
@@ -15,11 +15,27 @@ fn folders(path: &Path) -> BTreeSet<String> {
         .collect()
 }
 
+/// The crates beside the list.
 fn adapters() -> BTreeSet<String> {
-    let adapters = folders(&root().join("adapters"));
-    let adapters: BTreeSet<String> = adapters.into_iter().filter(|name| name != "all").collect();
+    let path = root().join("adapters");
+    let is_crate = |name: &String| path.join(name).join("Cargo.toml").exists();
+    let adapters: BTreeSet<String> = folders(&path).into_iter().filter(is_crate).collect();
     assert!(adapters.len() >= 5, "looked for adapters at a wrong place");
     adapters
+}
+
+#[test]
+fn every_adapter_is_in_the_list() {
+    let list = faceway_adapters::all();
+    let listed: BTreeSet<&str> = list.iter().map(|adapter| adapter.name()).collect();
+    for adapter in adapters() {
+        // It is there to be copied.
+        assert!(
+            adapter == "example" || listed.contains(adapter.as_str()),
+            "adapters/{adapter} is not in the list: add its line to `all` in adapters/src/lib.rs, and its crate to \
+             adapters/Cargo.toml"
+        );
+    }
 }
 
 /// A page's sections that are named after an adapter, with the names in the column `fixtures` of their tables.

@@ -19,6 +19,7 @@ mod person;
 mod scrub;
 pub mod simulate;
 mod wire;
+mod words;
 
 use faceway_core::{
     Adapter, Answer, Arrival, Dialogue, Element, Outcome, Reach, Reject, Setting, SettingKind,

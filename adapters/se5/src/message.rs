@@ -3,9 +3,9 @@
 
 use faceway_core::lenient::{self, Unit, on_scale};
 use faceway_core::{
-    AgeGroup, Attribute, Attributes, Bounds, Device, DeviceType, Facts, Gender, Image, ImageRole,
-    Kind, Mask, Match, Members, Object, ObjectType, Picture, Private, Reader, Reading, RecordKey,
-    Rest, Text, content_digest,
+    Attribute, Attributes, Bounds, Device, DeviceType, Facts, Image, ImageRole, Kind, Match,
+    Members, Object, ObjectType, Picture, Private, Reader, Reading, RecordKey, Rest, Text,
+    content_digest,
 };
 
 use crate::connect::{Protocol, wanted};
@@ -13,6 +13,7 @@ use crate::identity::{Sent, report_key};
 use crate::person;
 use crate::scrub::scrub;
 use crate::wire::Around;
+use crate::words::{age_group, device_type, gender, mask, media_type};
 
 /// Where pictures stand, in the order in which an event names them.
 pub(crate) const PICTURES: [(&str, ImageRole); 9] = [
@@ -357,45 +358,4 @@ fn bounds(face: &mut Reader<'_>) -> Option<Bounds> {
     })?;
     face.members.drop("box");
     sides
-}
-
-/// 2, a still IP camera, stands in the SE3's status report only.
-const fn device_type(number: i64) -> Option<DeviceType> {
-    match number {
-        0 => Some(DeviceType::Gate),
-        1..=3 => Some(DeviceType::Camera),
-        4 => Some(DeviceType::Door),
-        _ => None,
-    }
-}
-
-fn media_type(word: &str) -> Option<DeviceType> {
-    matches!(word, "rtsp" | "gb28181" | "photo").then_some(DeviceType::Camera)
-}
-
-fn mask(word: &str) -> Option<Mask> {
-    match word {
-        "yes" => Some(Mask::Worn),
-        "no" => Some(Mask::NotWorn),
-        _ => None,
-    }
-}
-
-fn gender(word: &str) -> Option<Gender> {
-    match word {
-        "male" => Some(Gender::Male),
-        "female" => Some(Gender::Female),
-        _ => None,
-    }
-}
-
-fn age_group(word: &str) -> Option<AgeGroup> {
-    match word {
-        "child" => Some(AgeGroup::Child),
-        "juvenile" => Some(AgeGroup::Juvenile),
-        "youth" => Some(AgeGroup::Youth),
-        "middle-aged" => Some(AgeGroup::MiddleAged),
-        "aged" => Some(AgeGroup::Aged),
-        _ => None,
-    }
 }

@@ -29,6 +29,7 @@ mod private;
 pub mod reader;
 pub mod schema;
 mod scrub;
+pub mod simulator;
 mod split;
 mod spool;
 mod text;

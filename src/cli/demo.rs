@@ -13,15 +13,15 @@ use clap::Args;
 use faceway::gateway::Gateway;
 use faceway::observe::{self, LogFormat};
 use metrics_exporter_prometheus::PrometheusHandle;
+use outage::Outage;
+use receiver::Receiver;
+use stage::Stage;
 use tokio::time::Instant;
 
 use super::moment::duration;
 use super::signals::Signals;
 use super::words::span;
 use super::{Ended, Failure, Streams, block_on};
-use outage::Outage;
-use receiver::Receiver;
-use stage::Stage;
 
 /// How long the last deliveries may take at the end.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
@@ -55,7 +55,7 @@ impl Demo {
         let mut signals = Signals::listen()?;
         let metrics = observe::install_metrics()?;
         let mut receiver = Receiver::start().await?;
-        let (stage, doors) = Stage::build(receiver.address())?;
+        let (stage, guests) = Stage::build(receiver.address())?;
         let gateway = Gateway::start(
             stage.config.clone(),
             stage.routes.clone(),
@@ -66,7 +66,7 @@ impl Demo {
         stage.greet(&gateway, self.length, streams)?;
 
         let began = Instant::now();
-        let sources = stage.sources(doors)?;
+        let sources = stage.sources(guests)?;
         let mut audience = Audience {
             receiver: &mut receiver,
             metrics: &metrics,

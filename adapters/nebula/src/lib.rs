@@ -13,11 +13,13 @@
 mod alarm;
 mod recognition;
 pub mod simulate;
+mod simulator;
 mod subscription;
 mod wire;
 
 use std::borrow::Cow;
 
+use faceway_core::simulator::Simulator;
 use faceway_core::{
     Adapter, Answer, Arrival, Device, DeviceType, Dialogue, Element, Facts, Kind, Outcome, Reach,
     Reader, Reading, RecordKey, Reject, Setting, SettingKind, Settings, Subscribed, Subscription,
@@ -90,6 +92,10 @@ impl Adapter for Nebula {
 
     fn subscribe(&self, subscription: Subscription) -> Option<Box<dyn Dialogue<Subscribed>>> {
         Some(Box::new(subscription::Keeper::new(subscription)))
+    }
+
+    fn simulator(&self) -> Option<&'static dyn Simulator> {
+        Some(&simulator::Terminals)
     }
 }
 

@@ -18,9 +18,11 @@ mod message;
 mod person;
 mod scrub;
 pub mod simulate;
+mod simulator;
 mod wire;
 mod words;
 
+use faceway_core::simulator::Simulator;
 use faceway_core::{
     Adapter, Answer, Arrival, Dialogue, Element, Outcome, Reach, Reject, Setting, SettingKind,
     Settings,
@@ -72,6 +74,10 @@ impl Adapter for Se5 {
                 Answer::json(400, body.to_string().into_bytes())
             }
         }
+    }
+
+    fn simulator(&self) -> Option<&'static dyn Simulator> {
+        Some(&simulator::Se5)
     }
 }
 

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 /// So many a second, so many in all.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     rate: f64,
     count: Option<u64>,
 }
 
 impl Pace {
     /// `rate` records a second, `count` in all.
-    pub(crate) const fn new(rate: f64, count: Option<u64>) -> Self {
+    pub const fn new(rate: f64, count: Option<u64>) -> Self {
         Self { rate, count }
     }
 
     /// The same for batches of `size` records; the last one is filled.
-    pub(crate) fn batched(self, size: u64) -> Self {
+    pub fn batched(self, size: u64) -> Self {
         Self {
             rate: self.rate / as_float(size),
             count: self.count.map(|count| count.div_ceil(size)),
@@ -24,12 +24,12 @@ impl Pace {
     }
 
     /// How many there are in all.
-    pub(super) const fn count(self) -> Option<u64> {
+    pub(crate) const fn count(self) -> Option<u64> {
         self.count
     }
 
     /// The same without an end.
-    pub(super) const fn endless(self) -> Self {
+    pub(crate) const fn endless(self) -> Self {
         Self {
             rate: self.rate,
             count: None,
@@ -37,25 +37,15 @@ impl Pace {
     }
 
     /// When the record with this number happens, from the beginning; `None` when there is none.
-    pub(super) fn at(self, number: u64) -> Option<Duration> {
+    pub(crate) fn at(self, number: u64) -> Option<Duration> {
         if self.count.is_some_and(|count| number >= count) {
             return None;
         }
         Some(Duration::try_from_secs_f64(as_float(number) / self.rate).unwrap_or(Duration::MAX))
     }
-
-    /// The number of the first record, from `next` on, that has not happened after `elapsed`; at most `max` further on.
-    pub(super) fn happened(self, next: u64, elapsed: Duration, max: u64) -> u64 {
-        let due = |number: &u64| self.at(*number).is_some_and(|at| at <= elapsed);
-        let further = (next..next.saturating_add(max)).take_while(due).count();
-        next + further as u64
-    }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "nobody simulates for 2^53 records"
-)]
+#[expect(clippy::cast_precision_loss, reason = "no simulation has 2^53 records")]
 const fn as_float(number: u64) -> f64 {
     number as f64
 }
@@ -80,14 +70,5 @@ mod tests {
         let pace = Pace::new(10.0, Some(11)).batched(5);
         assert_eq!(pace.at(1), Some(Duration::from_millis(500)));
         assert_eq!((pace.count(), pace.at(3)), (Some(3), None));
-    }
-
-    #[test]
-    fn what_has_happened_is_counted() {
-        let pace = Pace::new(2.0, Some(5));
-        let elapsed = Duration::from_millis(1100);
-        assert_eq!(pace.happened(0, elapsed, 100), 3);
-        assert_eq!(pace.happened(0, elapsed, 2), 2);
-        assert_eq!(pace.happened(4, Duration::from_secs(60), 100), 5);
     }
 }

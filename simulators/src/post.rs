@@ -1,28 +1,28 @@
 //! A request as a source makes it.
 
-use bytes::Bytes;
-use reqwest::{Client, StatusCode, Url};
+use std::error::Error as _;
 
-use crate::cli::http;
+use bytes::Bytes;
+use faceway_core::simulator::Request;
+use reqwest::{Client, StatusCode, Url};
 
 /// An answer is a few words.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Posts JSON; gives the answer, or in words why there is none.
-pub(super) async fn post(
+pub(crate) async fn post(
     client: &Client,
     to: &Url,
-    headers: &[(&str, &str)],
-    body: impl Into<Bytes>,
+    request: &Request,
 ) -> Result<(StatusCode, Bytes), String> {
-    let mut request = client
+    let mut post = client
         .post(to.clone())
         .header("content-type", "application/json")
-        .body(body.into());
-    for (name, value) in headers {
-        request = request.header(*name, *value);
+        .body(request.body.clone());
+    for (name, value) in &request.headers {
+        post = post.header(*name, value);
     }
-    let answer = request.send().await.map_err(word)?;
+    let answer = post.send().await.map_err(word)?;
     let status = answer.status();
     match answer.bytes().await {
         Ok(body) if body.len() <= ANSWER_BYTES_MAX => Ok((status, body)),
@@ -31,15 +31,17 @@ pub(super) async fn post(
     }
 }
 
-/// How a status is told that is not the wanted one.
-pub(super) fn refused(status: StatusCode) -> String {
-    format!("HTTP {}", status.as_u16())
-}
-
+/// The innermost cause, which says it shortest (`Connection refused`).
 fn word(error: reqwest::Error) -> String {
     if error.is_timeout() {
-        "no answer in time".into()
-    } else {
-        http::cause(error)
+        return "no answer in time".into();
     }
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    text
 }

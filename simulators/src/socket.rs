@@ -1,13 +1,14 @@
-//! A vendor's websocket server: live only. Who is not connected hears nothing, and who does not read loses what has no
-//! room in his buffer.
+//! The websocket server of a source: live only. A client that is not connected hears nothing, and one that does not read
+//! loses what has no room in its buffer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::{StatusCode, Uri};
 use faceway_core::Timestamp;
+use faceway_core::simulator::{Listener, Source};
 use futures_util::{SinkExt as _, StreamExt as _};
+use http::StatusCode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -18,7 +19,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 use tokio_util::sync::CancellationToken;
 
-use super::{Pace, Tally, until};
+use crate::{Pace, Tally, lock, until};
 
 /// Messages that wait for a client; what comes then is dropped. What real ones keep is not documented.
 const CLIENT_MESSAGES_MAX: usize = 64;
@@ -34,21 +35,6 @@ const GOODBYE_MAX: Duration = Duration::from_secs(1);
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
-/// What one vendor's server says to whom.
-pub(super) trait Vendor: Send + Sync + 'static {
-    /// What a client wants to hear.
-    type Wish: Send + 'static;
-
-    /// Lets a client in that asked for `uri`, or says why not.
-    fn admit(&self, uri: &Uri) -> Result<Self::Wish, (StatusCode, &'static str)>;
-
-    /// A client sent a text. An error says what it should have been.
-    fn hear(&self, wish: &mut Self::Wish, text: &str) -> Result<(), &'static str>;
-
-    /// The record with this number as this client gets it; `None` when it does not.
-    fn tell(&self, wish: &Self::Wish, number: u64, at: Timestamp) -> Option<String>;
-}
-
 /// When a server has sent enough.
 #[derive(Clone, Copy, Debug)]
 enum Enough {
@@ -60,7 +46,7 @@ enum Enough {
 }
 
 /// What happens at a server, and when.
-pub(super) struct Show {
+pub(crate) struct Show {
     /// Without an end.
     pace: Pace,
     enough: Enough,
@@ -72,7 +58,7 @@ pub(super) struct Show {
 impl Show {
     /// At this pace. Its count is of the records that somebody was sent; or, where the source `pushes` the same ones, of
     /// those that happen.
-    pub(super) fn new(pace: Pace, pushes: bool, began: Instant, began_at: Timestamp) -> Self {
+    pub(crate) fn new(pace: Pace, pushes: bool, began: Instant, began_at: Timestamp) -> Self {
         let enough = match pace.count() {
             Some(count) if pushes => Enough::Made(count),
             Some(count) => Enough::Sent(count),
@@ -87,10 +73,10 @@ impl Show {
     }
 }
 
-/// A vendor's server.
-pub(super) struct Server<V: Vendor> {
-    vendor: V,
-    clients: Mutex<Vec<Client<V::Wish>>>,
+/// The server of a source.
+pub(crate) struct Server {
+    source: Arc<dyn Source>,
+    clients: Mutex<Vec<Client>>,
     tally: Arc<Tally>,
     /// A record has left, or is lost.
     settled: Arc<Notify>,
@@ -98,8 +84,8 @@ pub(super) struct Server<V: Vendor> {
 }
 
 /// A client, as the server knows it.
-struct Client<W> {
-    wish: Arc<Mutex<W>>,
+struct Client {
+    listener: Arc<Mutex<Box<dyn Listener>>>,
     queue: mpsc::Sender<Telling>,
 }
 
@@ -133,10 +119,14 @@ impl Record {
     }
 }
 
-impl<V: Vendor> Server<V> {
-    pub(super) fn new(vendor: V, tally: Arc<Tally>, stop: CancellationToken) -> Arc<Self> {
+impl Server {
+    pub(crate) fn new(
+        source: Arc<dyn Source>,
+        tally: Arc<Tally>,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            vendor,
+            source,
             clients: Mutex::default(),
             tally,
             settled: Arc::default(),
@@ -145,7 +135,7 @@ impl<V: Vendor> Server<V> {
     }
 
     /// Plays `show` to whoever connects.
-    pub(super) async fn play(self: Arc<Self>, listener: TcpListener, show: Show) {
+    pub(crate) async fn play(self: Arc<Self>, listener: TcpListener, show: Show) {
         let mut clients = JoinSet::new();
         let show = self.show(show);
         tokio::pin!(show);
@@ -220,7 +210,7 @@ impl<V: Vendor> Server<V> {
         let mut clients = self.clients();
         clients.retain(|client| !client.queue.is_closed());
         for client in clients.iter() {
-            let text = self.vendor.tell(&lock(&client.wish), number, at);
+            let text = lock(&client.listener).tell(number, at);
             let telling = text.map(|text| Telling {
                 text: text.into(),
                 record: Arc::clone(&record),
@@ -239,15 +229,18 @@ impl<V: Vendor> Server<V> {
         reason = "the library wants the refusal as it is sent"
     )]
     async fn meet(self: Arc<Self>, stream: TcpStream) {
-        let mut wish = None;
-        let admit = |request: &Request, response: Response| match self.vendor.admit(request.uri()) {
-            Ok(wished) => {
-                wish = Some(wished);
-                Ok(response)
-            }
-            Err((status, why)) => {
-                self.tally.saw_failed(format!("HTTP {}", status.as_u16()));
-                Err(refusal(status, why))
+        let mut listener = None;
+        let admit = |request: &Request, response: Response| {
+            let uri = request.uri();
+            match (self.source).admit(uri.path(), uri.query().unwrap_or_default()) {
+                Ok(admitted) => {
+                    listener = Some(admitted);
+                    Ok(response)
+                }
+                Err((status, why)) => {
+                    self.tally.saw_failed(format!("HTTP {status}"));
+                    Err(refusal(status, why))
+                }
             }
         };
         let config = WebSocketConfig::default()
@@ -257,22 +250,22 @@ impl<V: Vendor> Server<V> {
         let shaken = accept_hdr_async_with_config(stream, admit, Some(config));
         let shaken = tokio::time::timeout(HANDSHAKE_MAX, shaken).await;
         if let Ok(Ok(socket)) = shaken
-            && let Some(wish) = wish
+            && let Some(listener) = listener
         {
             let (queue, tellings) = mpsc::channel(CLIENT_MESSAGES_MAX);
-            let wish = Arc::new(Mutex::new(wish));
+            let listener = Arc::new(Mutex::new(listener));
             self.clients().push(Client {
-                wish: Arc::clone(&wish),
+                listener: Arc::clone(&listener),
                 queue,
             });
-            self.serve(socket, &wish, tellings).await;
+            self.serve(socket, &listener, tellings).await;
         }
     }
 
     async fn serve(
         &self,
         socket: WebSocketStream<TcpStream>,
-        wish: &Mutex<V::Wish>,
+        listener: &Mutex<Box<dyn Listener>>,
         mut tellings: mpsc::Receiver<Telling>,
     ) {
         let (mut sink, mut source) = socket.split();
@@ -280,7 +273,7 @@ impl<V: Vendor> Server<V> {
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 said = source.next() => match said {
-                    Some(Ok(Message::Text(text))) => self.hear(wish, &text),
+                    Some(Ok(Message::Text(text))) => self.hear(listener, &text),
                     // The answer is queued by the library, and leaves with the next flush.
                     Some(Ok(Message::Ping(_))) => if sink.flush().await.is_err() { return },
                     Some(Ok(Message::Close(_)) | Err(_)) | None => break,
@@ -305,24 +298,20 @@ impl<V: Vendor> Server<V> {
         let _ = tokio::time::timeout(GOODBYE_MAX, goodbye).await;
     }
 
-    fn hear(&self, wish: &Mutex<V::Wish>, text: &str) {
-        if let Err(expected) = self.vendor.hear(&mut lock(wish), text) {
+    fn hear(&self, listener: &Mutex<Box<dyn Listener>>, text: &str) {
+        if let Err(expected) = lock(listener).hear(text) {
             self.tally
                 .saw_failed(format!("a message that is not {expected}"));
         }
     }
 
-    fn clients(&self) -> std::sync::MutexGuard<'_, Vec<Client<V::Wish>>> {
+    fn clients(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {
         lock(&self.clients)
     }
 }
 
-fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
+fn refusal(status: u16, why: &str) -> ErrorResponse {
     let mut refusal = ErrorResponse::new(Some(why.to_owned()));
-    *refusal.status_mut() = status;
+    *refusal.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
     refusal
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

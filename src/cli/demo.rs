@@ -28,11 +28,11 @@ const DRAIN_MAX: Duration = Duration::from_secs(15);
 /// How often it is looked whether they are over.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// See the whole thing with nothing installed: gateway, simulated devices of four vendors, a receiver.
+/// See the whole thing with nothing installed: gateway, simulated devices of every vendor, a receiver.
 ///
-/// It makes a temporary directory, takes free ports on 127.0.0.1, and prints what arrives: from SenseNebula terminals, a
-/// FindFace platform, an OMNI Platform and a Sophon box, all in the same words. The receiver goes down now and then, so
-/// that you see events wait and catch up. People, numbers and pictures are invented.
+/// It makes a temporary directory, takes free ports on 127.0.0.1, and prints what arrives from the devices and platforms
+/// of all vendors, all in the same words. The receiver goes down now and then, so that you see events wait and catch up.
+/// People, numbers and pictures are invented.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  faceway demo --for 30s")]
 pub(crate) struct Demo {

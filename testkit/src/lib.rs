@@ -7,4 +7,5 @@ pub mod lines;
 pub mod outbound;
 pub mod platform;
 pub mod receiver;
+pub mod simulator;
 pub mod spool;

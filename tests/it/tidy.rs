@@ -16,6 +16,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         "decode",
         "rules",
         "adapters",
+        "simulators",
         "spools",
         "outbounds",
         "src",
@@ -70,7 +71,18 @@ fn crates_depend_only_towards_the_core() {
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
         let allowed: &[&str] = match name {
-            "faceway" | "faceway-benches" => continue,
+            "faceway-benches" => continue,
+            // It knows vendors by the list alone.
+            "faceway" => &[
+                "faceway-adapters",
+                "faceway-core",
+                "faceway-decode",
+                "faceway-outbound",
+                "faceway-rules",
+                "faceway-simulators",
+                "faceway-spool-",
+                "faceway-tls",
+            ],
             "faceway-core" => &[],
             // What it asks of adapters, it asks of them as the gateway does.
             "faceway-testkit" => &["faceway-core", "faceway-decode"],
@@ -217,6 +229,43 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
             calls == 0 || may,
             "{path} opens the fence around personal data: let it pass `Private` on, or say in tests/it/tidy.rs why it may"
         );
+    }
+}
+
+/// Vendors' names stand in their own folders and in the list. What the gateway has to know, it asks the adapter.
+#[test]
+fn the_gateway_names_no_vendor() {
+    let may: BTreeMap<&str, &str> = [
+        ("src/admin/docs.rs", "builds in the READMEs of adapters"),
+        ("src/cli/explain.rs", "shows an example"),
+        ("src/cli/quarantine.rs", "shows an example"),
+        ("src/cli/read.rs", "shows an example"),
+    ]
+    .into();
+    let adapters = faceway_adapters::all();
+    let names: Vec<&str> = adapters.iter().map(|adapter| adapter.name()).collect();
+    let mut named = BTreeMap::new();
+    for (path, text) in sources() {
+        if !path.starts_with("src") && !path.starts_with("simulators") {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let line = line.to_lowercase();
+            let mut words = line.split(|letter: char| !letter.is_alphanumeric());
+            if words.any(|word| names.contains(&word)) {
+                let at = format!("{}:{}", path.display(), number + 1);
+                named.insert(path.to_string_lossy().into_owned(), at);
+            }
+        }
+    }
+    for (path, at) in &named {
+        assert!(
+            may.contains_key(path.as_str()),
+            "{at} names a vendor: ask the adapter or its simulator, or say in tests/it/tidy.rs why it may"
+        );
+    }
+    for path in may.keys() {
+        assert!(named.contains_key(*path), "{path} names no vendor any more");
     }
 }
 

@@ -245,6 +245,7 @@ to = ["guard"]
 #[cfg(test)]
 mod tests {
     use super::Stage;
+    use crate::cli::simulate::simulators;
 
     #[test]
     fn the_demo_s_files_are_good() {
@@ -256,6 +257,10 @@ mod tests {
         let inbounds: Vec<&str> = (stage.routes.inbounds.iter())
             .map(|inbound| inbound.name.as_str())
             .collect();
-        assert_eq!(inbounds, ["lobby", "city", "mall", "hall"]);
+        let guests = simulators().into_iter();
+        let expected: Vec<&str> = guests
+            .map(|(_, simulator)| simulator.about().demo.inbound)
+            .collect();
+        assert_eq!(inbounds, expected);
     }
 }

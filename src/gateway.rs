@@ -105,14 +105,14 @@ impl Gateway {
         topology.apply(opened).await?;
         let (endpoints, snapshots) = (topology.endpoints(), topology.snapshots());
         let topology = Arc::new(Mutex::new(topology));
-        let watching = file.map(|path| {
-            let watch = Watch {
-                path,
-                config: config.clone(),
-                topology: Arc::clone(&topology),
-                clock: Arc::clone(&clock),
-            };
-            watch.start(&routes, listeners.certificate)
+        let watching = file.map(|file| {
+            Watch::start(
+                (&file, &routes),
+                config.clone(),
+                Arc::clone(&topology),
+                listeners.certificate,
+                Arc::clone(&clock),
+            )
         });
         let (reloader, watch) = watching.unzip();
         let admin = Admin {

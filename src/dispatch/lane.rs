@@ -240,8 +240,8 @@ impl LaneWork {
 
     /// Asks the rules about each event: what is not for this outbound is through.
     async fn sort(&mut self, leases: Vec<Lease>) {
-        // Looked up after the leases came, and waiting for who is just changing them: what was kept behind the mark of a new
-        // edition is not decided by an older one.
+        // Asked after the leases came, and waiting for an apply that is just changing them: what was kept after the mark of a new
+        // version is not decided by an older one.
         self.decider.replace(self.parts.rules.current().await);
         let mut through = Vec::new();
         for lease in leases {

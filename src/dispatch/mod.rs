@@ -32,7 +32,7 @@ use crate::context::Context;
 use crate::topology::rules_history::ActiveRules;
 use decide::Once;
 pub use status::{LaneState, LaneStatus, LastFailure};
-use supervisor::{Orders, Supervisor, Target};
+use supervisor::{Orders, Supervisor};
 pub use tally::{Tally, announce};
 
 /// A lane as others see it.
@@ -148,15 +148,16 @@ impl Dispatch {
             status: Arc::clone(&status),
             probe: Arc::default(),
         };
-        let target = Arc::new(Target { plan, outbound });
         let finished = Arc::new(AtomicBool::new(false));
-        let (orders, ordered) = watch::channel(Orders {
-            target: Arc::clone(&target),
+        let current = Orders {
+            plan: Arc::new(plan),
+            outbound,
             through_seq: None,
-        });
+        };
+        let (orders, ordered) = watch::channel(current.clone());
         let supervisor = Supervisor {
             name: handle.name.clone(),
-            target,
+            current,
             orders: ordered,
             context: self.context.clone(),
             rules: self.rules.clone(),
@@ -189,10 +190,10 @@ impl Dispatch {
         };
         lane.handle.protocol = plan.protocol.name();
         lane.handle.is_retired = false;
-        let target = Arc::new(Target { plan, outbound });
-        // Both in one: between two orders the supervisor could end a lane that has just returned.
+        // All in one: between two orders the supervisor could end a lane that has just returned.
         lane.orders.send_replace(Orders {
-            target,
+            plan: Arc::new(plan),
+            outbound,
             through_seq: None,
         });
         lane.finished.store(false, Ordering::SeqCst);

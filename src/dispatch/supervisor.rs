@@ -25,17 +25,13 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 /// Whether a retired lane is through is asked this often.
 const RETIRED_PAUSE: Duration = Duration::from_millis(500);
 
-/// What a lane delivers to.
-pub(super) struct Target {
-    pub(super) plan: OutboundPlan,
-    pub(super) outbound: Arc<dyn Outbound>,
-}
-
 /// What a lane is to do. All of it together: of several orders the supervisor may see only the last.
 #[derive(Clone)]
 pub(super) struct Orders {
+    /// Deliver as this says.
+    pub(super) plan: Arc<OutboundPlan>,
     /// Deliver to this.
-    pub(super) target: Arc<Target>,
+    pub(super) outbound: Arc<dyn Outbound>,
     /// Deliver what was kept up to and with this sequence number, and then end: the outbound is retired. Not up to a time:
     /// clocks are set back.
     pub(super) through_seq: Option<u64>,
@@ -44,7 +40,9 @@ pub(super) struct Orders {
 /// Everything that a lane's work is made from, and made from again.
 pub(super) struct Supervisor {
     pub(super) name: String,
-    pub(super) target: Arc<Target>,
+    /// What the lane does now.
+    pub(super) current: Orders,
+    /// What it is to do.
     pub(super) orders: watch::Receiver<Orders>,
     pub(super) context: Context,
     pub(super) rules: ActiveRules,
@@ -71,9 +69,16 @@ enum Exit {
     /// The outbound is retired, and everything is through that was kept before.
     Finished,
     /// It is to deliver to something else.
-    Changed(Arc<Target>),
+    Changed(Orders),
     /// A defect of ours.
     Broken,
+}
+
+impl Orders {
+    /// Whether both are orders to deliver in the same way: each change comes with a plan of its own.
+    fn delivers_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.plan, &other.plan)
+    }
 }
 
 impl Supervisor {
@@ -84,18 +89,18 @@ impl Supervisor {
         loop {
             match self.run_once().await {
                 Exit::Stopped => break,
-                Exit::Changed(target) => self.deliver_to(target).await,
+                Exit::Changed(orders) => self.follow(orders).await,
                 Exit::Broken => self.restart().await,
                 Exit::Finished => {
                     self.retire().await;
                     match self.next_orders().await {
-                        Some(target) => self.deliver_to(target).await,
+                        Some(orders) => self.follow(orders).await,
                         None => break,
                     }
                 }
             }
         }
-        self.target.outbound.close().await;
+        self.current.outbound.close().await;
     }
 
     /// Takes back what the outbound left at the far side.
@@ -103,7 +108,7 @@ impl Supervisor {
         tokio::select! {
             // A destination that does not answer must not hold up a stop.
             () = self.stop.cancelled() => {}
-            () = self.target.outbound.retire() => {}
+            () = self.current.outbound.retire() => {}
         }
     }
 
@@ -120,9 +125,9 @@ impl Supervisor {
         }
     }
 
-    async fn deliver_to(&mut self, target: Arc<Target>) {
-        let before = std::mem::replace(&mut self.target, target);
-        if !Arc::ptr_eq(&before, &self.target) {
+    async fn follow(&mut self, orders: Orders) {
+        let before = std::mem::replace(&mut self.current, orders);
+        if !before.delivers_like(&self.current) {
             before.outbound.close().await;
         }
         // What was given up on its way is still leased: without this its devices would wait until the next start.
@@ -130,13 +135,13 @@ impl Supervisor {
     }
 
     /// Says that the lane is through, and waits for other orders. `None` when there will be none.
-    async fn next_orders(&mut self) -> Option<Arc<Target>> {
+    async fn next_orders(&mut self) -> Option<Orders> {
         {
             // The borrow locks the orders: were the flag set after it, an outbound that returns in between would be taken for
             // one that is through, and its lane dropped with new events in it.
             let orders = self.orders.borrow_and_update();
-            if !Arc::ptr_eq(&orders.target, &self.target) {
-                return Some(Arc::clone(&orders.target));
+            if !orders.delivers_like(&self.current) {
+                return Some(orders.clone());
             }
             self.finished.store(true, Ordering::SeqCst);
         }
@@ -145,12 +150,12 @@ impl Supervisor {
             changed = self.orders.changed() => changed.ok()?,
         }
         // To deliver to something else, or to look once more whether it is through.
-        Some(Arc::clone(&self.orders.borrow_and_update().target))
+        Some(self.orders.borrow_and_update().clone())
     }
 
     async fn run_once(&mut self) -> Exit {
         let halt = self.stop.child_token();
-        self.target.outbound.open();
+        self.current.outbound.open();
         let work = self.work(halt.clone()).await;
         let mut work = AbortOnDropHandle::new(tokio::spawn(work.run()));
         let mut next = None;
@@ -163,8 +168,8 @@ impl Supervisor {
                 Ok(()) = orders.changed() => {
                     let orders = self.orders.borrow_and_update();
                     through_seq = orders.through_seq;
-                    if !Arc::ptr_eq(&orders.target, &self.target) {
-                        next = Some(Arc::clone(&orders.target));
+                    if !orders.delivers_like(&self.current) {
+                        next = Some(orders.clone());
                         halt.cancel();
                     }
                 }
@@ -176,7 +181,7 @@ impl Supervisor {
             return Exit::Stopped;
         }
         match (ended, next) {
-            (_, Some(target)) => Exit::Changed(target),
+            (_, Some(orders)) => Exit::Changed(orders),
             (Err(_), None) => Exit::Broken,
             (Ok(()), None) => Exit::Finished,
         }
@@ -214,12 +219,12 @@ impl Supervisor {
     }
 
     async fn work(&self, halt: CancellationToken) -> LaneWork {
-        let plan = &self.target.plan;
+        let plan = &self.current.plan;
         let rules = self.rules.clone();
         let decider = Decider::new(&self.name, rules.current().await, Arc::clone(&self.once));
         let parts = Parts {
             lane: self.lane,
-            outbound: Arc::clone(&self.target.outbound),
+            outbound: Arc::clone(&self.current.outbound),
             renderer: Arc::new(Renderer::new(plan, &self.context)),
             status: Arc::clone(&self.status),
             probe: Arc::clone(&self.probe),

@@ -58,7 +58,7 @@ impl Topology {
                 continue;
             };
             match opened.lanes.get(&plan.name) {
-                Some(new) => self.dispatch.add(plan.clone(), outbound, new.lane),
+                Some(lane) => self.dispatch.add(plan.clone(), outbound, *lane),
                 None => self.dispatch.change(plan.clone(), outbound),
             }
         }
@@ -69,12 +69,12 @@ impl Topology {
         let mut endpoints = Vec::with_capacity(opened.desired.inbounds.len());
         for (name, change) in &opened.diff.inbounds {
             match opened.inbounds.remove(name) {
-                Some(new) => {
-                    match new.source {
+                Some((endpoint, source)) => {
+                    match source {
                         Some(source) => self.sources.start(source),
                         None => self.sources.end(name),
                     }
-                    endpoints.push(new.endpoint);
+                    endpoints.push(endpoint);
                 }
                 None if *change == Change::Retired => self.sources.end(name),
                 None => endpoints.extend(before.named(name).cloned()),

@@ -36,8 +36,8 @@ pub use open::trial;
 use rules_history::ActiveRules;
 use rules_store::Stored;
 pub(crate) use snapshot::Snapshot;
-pub use watch::{Answer, Failed, Refused, Reloader};
 pub(crate) use watch::{Certificate, Watch};
+pub use watch::{Failed, Refused, Reloader};
 
 /// A topology at work.
 pub(crate) struct Topology {

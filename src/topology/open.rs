@@ -10,7 +10,7 @@ mod terminals;
 mod trial;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -20,8 +20,8 @@ use faceway_rules::{OutboundPlan, Protocol, Since};
 use super::Topology;
 use super::desired::Desired;
 use super::diff::{Change, Diff};
+use crate::inbound::{Endpoint, Source};
 
-pub(super) use inbounds::OpenedInbound;
 pub(super) use outbounds::outbound;
 pub use trial::trial;
 
@@ -29,37 +29,24 @@ pub use trial::trial;
 pub(crate) struct Opened {
     pub(super) desired: Desired,
     pub(super) diff: Diff,
-    /// Those that are new or another, by name.
-    pub(super) inbounds: HashMap<String, OpenedInbound>,
+    /// Those that are new or another, by name, each with what is to be dialled for it.
+    pub(super) inbounds: HashMap<String, (Arc<Endpoint>, Option<Source>)>,
     /// Those that are new or another, by name.
     pub(super) outbounds: HashMap<String, Arc<dyn Outbound>>,
     /// Of the outbounds that are new, by name.
-    pub(super) lanes: HashMap<String, OpenedLane>,
-}
-
-/// A lane, opened.
-#[derive(Clone, Copy)]
-pub(super) struct OpenedLane {
-    pub(super) lane: Lane,
-    /// Whether it was made just now.
-    pub(super) is_fresh: bool,
+    pub(super) lanes: HashMap<String, Lane>,
+    /// Outbounds whose lanes were made for it, just now.
+    pub(super) fresh: HashSet<String>,
 }
 
 impl Opened {
-    /// Outbounds whose lanes were made for it.
-    pub(super) fn fresh(&self) -> impl Iterator<Item = &str> {
-        let fresh = self.lanes.iter().filter(|(_, opened)| opened.is_fresh);
-        fresh.map(|(name, _)| name.as_str())
-    }
-
     /// New outbounds that go through the history, which they do by the rules of now.
     pub(super) fn with_history(&self) -> impl Iterator<Item = &str> {
         let plans = self.desired.outbounds.iter().map(|entry| &entry.plan);
         let oldest = plans.filter(|plan| plan.common.since == Since::Oldest);
-        let is_fresh = |name: &str| self.lanes.get(name).is_some_and(|opened| opened.is_fresh);
         oldest
             .map(|plan| plan.name.as_str())
-            .filter(move |name| is_fresh(name))
+            .filter(|name| self.fresh.contains(*name))
     }
 }
 
@@ -87,6 +74,7 @@ impl Topology {
             inbounds,
             outbounds,
             lanes: HashMap::new(),
+            fresh: HashSet::new(),
         };
         // Last: a lane that has been made begins to hold events, which must not happen for a file that cannot be opened.
         match self.open_lanes(&mut opened).await {
@@ -106,8 +94,10 @@ impl Topology {
             let is_fresh = !known.contains(name) || self.made_in_vain(name).await?;
             let lane = self.dispatch.open(&entry.plan).await;
             let lane = lane.with_context(|| format!("cannot open the lane of {name}"))?;
-            let lane = OpenedLane { lane, is_fresh };
             opened.lanes.insert(name.clone(), lane);
+            if is_fresh {
+                opened.fresh.insert(name.clone());
+            }
         }
         Ok(())
     }
@@ -125,8 +115,8 @@ impl Topology {
 
     /// Removes the lanes that were made for what does not come into force: else events would wait there for ever.
     pub(crate) async fn discard(&self, opened: &Opened) {
-        for name in opened.fresh() {
-            if let Err(error) = self.repair.drop_lane(name.to_owned()).await {
+        for name in &opened.fresh {
+            if let Err(error) = self.repair.drop_lane(name.clone()).await {
                 tracing::error!(outbound = name, %error, "a lane that was made in vain cannot be removed");
             }
         }

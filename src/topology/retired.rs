@@ -94,7 +94,7 @@ impl Topology {
             match self.repair.drop_lane(name.to_owned()).await {
                 Ok(_) => tracing::info!(
                     outbound = name,
-                    "delivered what it was given; its lane is gone"
+                    "it delivered what it was given; its lane is removed"
                 ),
                 Err(error) => tracing::error!(
                     outbound = name,

@@ -113,9 +113,8 @@ impl Topology {
     /// No lane waits for an event with a lower sequence number, but for those that were made just now.
     async fn needed_from(&self, opened: &Opened, lanes: &HashSet<String>) -> anyhow::Result<u64> {
         let at_work = self.dispatch.lanes();
-        let fresh: HashSet<&str> = opened.fresh().collect();
         let mut needed = u64::MAX;
-        for name in lanes.iter().filter(|name| !fresh.contains(name.as_str())) {
+        for name in lanes.difference(&opened.fresh) {
             let named = |lane: &&LaneHandle| lane.name() == name;
             let lane = match at_work.iter().find(named) {
                 Some(handle) => handle.lane(),

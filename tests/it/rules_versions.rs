@@ -90,7 +90,7 @@ fn sorted(mut numbers: Vec<usize>) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outbound_that_was_taken_out_goes_on_leaving_after_a_restart() {
+async fn a_retired_outbound_goes_on_after_a_restart() {
     let (old, new) = (Receiver::start().await, Receiver::start().await);
     let before = all_to("old", &[("old", &old)]);
     let after = all_to("new", &[("new", &new)]);
@@ -116,7 +116,7 @@ async fn an_outbound_that_was_taken_out_goes_on_leaving_after_a_restart() {
     }
     let gateway = site.start().await;
     old.listen().await;
-    wait_for_log(&gateway, "its lane is gone").await;
+    wait_for_log(&gateway, "its lane is removed").await;
     assert_eq!(numbers(&old), numbered(0..10));
     assert_eq!(sorted(numbers(&new)), numbered(10..30));
     assert_eq!(lanes(&gateway).await.as_array().unwrap().len(), 1);
@@ -281,7 +281,7 @@ async fn why_tells_the_rules_by_which_an_event_went() {
     // The outbound goes, and another of its name comes: what the first one did is still told.
     replace(&site, LOBBY);
     assert_eq!(reload(&gateway).await.0, 200);
-    wait_for_log(&gateway, "its lane is gone").await;
+    wait_for_log(&gateway, "its lane is removed").await;
     replace(&site, &text("all there is"));
     assert_eq!(reload(&gateway).await.0, 200);
     let told = why(&gateway).await;

@@ -1,6 +1,6 @@
 //! Everything that `routes.toml` names, at work: inbounds, sources, terminals, lanes.
 //!
-//! [`Desired`] is what the two files ask for, `diff.rs` compares it with what is at work, `open.rs` opens what that needs,
+//! `desired.rs` is what the two files ask for, `diff.rs` compares it with what is at work, `open.rs` opens what that needs,
 //! `apply.rs` makes it so, `watch.rs` decides when to read the files. The start is the first apply.
 
 mod apply;

@@ -32,6 +32,8 @@ impl Desired {
     /// # Errors
     /// When one of them cannot be had.
     pub(crate) fn new(routes: Routes) -> anyhow::Result<Self> {
+        // Before anything is opened: a secret that changes in between is another at the next reading, and is taken then. Read
+        // afterwards, the fingerprint would be of a secret that nothing was opened with, and it would never be.
         let inbound = |plan: InboundPlan| {
             let fingerprint = fingerprint::of_inbound(&plan)?;
             anyhow::Ok(Entry { plan, fingerprint })

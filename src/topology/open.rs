@@ -40,8 +40,8 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// New outbounds that go through the history, which they do by the rules of now.
-    pub(super) fn with_history(&self) -> impl Iterator<Item = &str> {
+    /// New outbounds that begin in the past (`since = "oldest"`): they go through it by the rules of now.
+    pub(super) fn backfilled(&self) -> impl Iterator<Item = &str> {
         let plans = self.desired.outbounds.iter().map(|entry| &entry.plan);
         let oldest = plans.filter(|plan| plan.common.since == Since::Oldest);
         oldest

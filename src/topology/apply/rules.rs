@@ -182,7 +182,7 @@ impl Step<'_> {
         for (name, through_seq) in self.returned_without_rules(history) {
             next = next.with_backfill(name, through_seq);
         }
-        for name in self.opened.with_history() {
+        for name in self.opened.backfilled() {
             next = next.with_backfill(name, self.after_seq);
         }
         next.without_retired(has_lane)

@@ -5,6 +5,7 @@
 //! notice. An apply waits for no destination and no source. One that has begun comes to its end: broken off while the rules
 //! are written down, it would leave others on disk than those by which lanes go.
 
+mod next;
 mod rules;
 
 use std::sync::Arc;

@@ -91,7 +91,7 @@ impl Bench {
         let outbound = |name| format!("[outbound.webhook.{name}]\nurl = \"http://127.0.0.1:1\"\n");
         let route = format!("[[route]]\nname = \"all\"\nto = [\"{to}\"]\n");
         let text = outbound("a") + &outbound("b") + &route + more;
-        let routes = faceway_rules::parse(&text, "routes.toml", &[]).unwrap();
+        let routes = faceway_rules::parse(&text, "routes.toml", &crate::config::grammar()).unwrap();
         self.topology.open(Desired::new(routes)?).await
     }
 

@@ -1,15 +1,17 @@
 //! The gateway: built from two files, run, drained.
 //!
-//! Start: parse → plan → open spool → open outbounds → bind listeners → run lanes → accept.
+//! Start: parse → plan → open spool → open inbounds and outbounds → bind listeners → run lanes → accept.
 //! Stop, in the order of the flow: stop accepting → finish what was read → stop leasing → wait for deliveries up to the
 //! grace period → close outbounds → sync and close the spool.
+
+mod open;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{AppendError, Clock, Repair as _, Spool, SystemClock};
+use faceway_core::{AppendError, Clock, Repair, Spool as _, SystemClock};
 use faceway_rules::Routes;
 use faceway_spool_disk::DiskSpool;
 use hyper::service::service_fn;
@@ -23,22 +25,23 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::admin::{self, Admin};
 use crate::config::gateway::Limits;
 use crate::config::{GatewayConfig, ROUTES_FILE, secrets};
-use crate::dispatch::{Common, InForce, RuleBook, Rules};
-use crate::inbound::{self, BodyMemory, Receiver, ServerLimits, TurnedAway};
-use crate::open::{self, Base, Listeners};
+use crate::context::Context;
+use crate::inbound::{self, Endpoints, Receiver, ServerLimits};
+use crate::memory::BodyMemory;
 use crate::process;
-use crate::reload::{Reload, Reloader};
-use crate::site::{Counted, Grounds, Site, View};
+use crate::topology::rules_history::{ActiveRules, Rules, RulesHistory};
+use crate::topology::{Desired, Reloader, Topology, Watch};
+use open::Listeners;
 
 /// How long requests, and after them deliveries, may take to end once the gateway shuts down.
 const GRACE: Duration = Duration::from_secs(10);
 /// The same for requests to the admin listener.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
-/// Connections to the admin listener at a time, so that nobody there takes the file handles that devices need.
+/// Connections to the admin listener at a time, so that none there takes the file handles that devices need.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
 /// Memory for bodies that are being read, together.
 const BODY_MEMORY_BYTES: usize = 256 * 1024 * 1024;
-/// Prometheus' histograms are tidied this often; nobody else does it.
+/// Prometheus' histograms are tidied this often; nothing else does it.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// A gateway at work.
@@ -46,12 +49,12 @@ pub struct Gateway {
     devices: SocketAddr,
     admin: SocketAddr,
     spool: Arc<DiskSpool>,
-    site: Arc<Mutex<Site>>,
+    topology: Arc<Mutex<Topology>>,
     intake: Task,
     admin_server: Task,
     upkeep: JoinHandle<()>,
     reloader: Option<Reloader>,
-    reload: Option<AbortOnDropHandle<()>>,
+    watch: Option<AbortOnDropHandle<()>>,
 }
 
 /// A server, and how to stop it.
@@ -76,55 +79,63 @@ impl Gateway {
         let spool = open::spool(&config.spool, &clock).await?;
         let token = config.listen.admin_token.as_ref();
         let token = token.map(secrets::resolve).transpose()?;
-        let (grounds, common) = grounds(&config, file.as_ref(), &spool, &clock)?;
-        let memory = grounds.base.memory.clone();
-        let mut site = Site::new(grounds).await?;
-        let prepared = site.prepare(routes.clone()).await?;
+        let context = context(&config, &spool, &clock)?;
+        // Until the topology makes those of its file active.
+        let nothing = RulesHistory::new(clock.now(), Rules::default());
+        let rules = ActiveRules::new(nothing);
+        let routes_file = file.clone().unwrap_or_else(|| ROUTES_FILE.into());
+        let repair: Arc<dyn Repair> = Arc::clone(&spool) as _;
+        let topology = Topology::new(
+            context.clone(),
+            Arc::clone(&repair),
+            rules.clone(),
+            routes_file,
+        );
+        let mut topology = topology.await?;
+        let opened = topology.open(Desired::new(routes.clone())?).await?;
         let listeners = match Listeners::bind(&config.listen).await {
             Ok(listeners) => listeners,
             Err(error) => {
-                site.take_back(&prepared).await;
+                topology.discard(&opened).await;
                 return Err(error);
             }
         };
         let (devices, admin_address) = listeners.addresses()?;
         // Last, when nothing that the files name can be missing any more: from here on events leave.
-        site.adopt(prepared).await?;
-        let view = site.view();
-        let site = Arc::new(Mutex::new(site));
-        let watched = file.map(|path| {
-            let reload = Reload {
-                path,
-                config: config.clone(),
-                site: Arc::clone(&site),
-                clock: Arc::clone(&clock),
-            };
-            reload.watch(&routes, listeners.certificate)
+        topology.apply(opened).await?;
+        let (endpoints, snapshots) = (topology.endpoints(), topology.snapshots());
+        let topology = Arc::new(Mutex::new(topology));
+        let watching = file.map(|file| {
+            Watch::start(
+                (&file, &routes),
+                config.clone(),
+                Arc::clone(&topology),
+                listeners.certificate,
+                Arc::clone(&clock),
+            )
         });
-        let (reloader, reload) = watched.unzip();
+        let (reloader, watch) = watching.unzip();
         let admin = Admin {
-            spool: Arc::clone(&common.spool),
-            repair: Arc::clone(&spool) as _,
-            site: Arc::clone(&site),
-            view: view.clone(),
+            context: context.clone(),
+            repair,
+            topology: Arc::clone(&topology),
+            snapshots,
             reloader: reloader.clone(),
-            rules: common.rules.clone(),
+            rules,
             started_at: clock.now(),
-            clock,
             metrics: metrics.clone(),
             token,
         };
-        let receiver = receiver(view, &common, memory, &config.limits);
         Ok(Self {
             devices,
             admin: admin_address,
             spool,
-            site,
-            intake: accept(listeners.devices, receiver, &config.limits),
+            topology,
+            intake: accept(listeners.devices, endpoints, &context),
             admin_server: serve_admin(listeners.admin, admin, &config.limits),
             upkeep: tokio::spawn(upkeep(metrics)),
             reloader,
-            reload,
+            watch,
         })
     }
 
@@ -156,12 +167,12 @@ impl Gateway {
         self.intake.stop.cancel();
         // A reload that has begun comes to its end: broken off while the rules are written down, it would leave others on
         // disk than those by which lanes go until they stop.
-        let mut site = self.site.lock().await;
-        drop(self.reload);
-        let inbounds = tokio::time::timeout(GRACE, site.stop_inbounds());
+        let mut topology = self.topology.lock().await;
+        drop(self.watch);
+        let inbounds = tokio::time::timeout(GRACE, topology.stop_inbounds());
         let _ = tokio::join!(self.intake.work, inbounds);
         tracing::info!("stopping: waiting for deliveries that are on their way");
-        site.stop_outbounds().await;
+        topology.stop_outbounds().await;
         self.admin_server.stop.cancel();
         let _ = self.admin_server.work.await;
         self.upkeep.abort();
@@ -170,68 +181,41 @@ impl Gateway {
     }
 }
 
-/// What a site is made of beside its file.
-fn grounds(
+/// What all components share.
+fn context(
     config: &GatewayConfig,
-    file: Option<&PathBuf>,
     spool: &Arc<DiskSpool>,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(Grounds, Common)> {
-    let store: Arc<dyn Spool> = Arc::clone(spool) as _;
-    // Until the site adopts its file.
-    let nothing = RuleBook::new(clock.now(), Rules::default());
-    let common = Common {
-        spool: Arc::clone(&store),
-        rules: InForce::new(nothing),
-        links: Arc::new(open::links(config, clock)?),
+) -> anyhow::Result<Context> {
+    Ok(Context {
         clock: Arc::clone(clock),
-        grace: GRACE,
-    };
-    let base = Base {
-        gateway_id: open::gateway_id(&config.spool.dir)?,
+        spool: Arc::clone(spool) as _,
+        links: Arc::new(open::links(config, clock)?),
+        limits: config.limits.clone(),
         // Twice, as a packed body is there in both shapes: else the largest of them would never find room.
         memory: BodyMemory::new(
             BODY_MEMORY_BYTES,
             config.limits.body_bytes_max.saturating_mul(2),
         ),
-        config: config.clone(),
-        intake: Arc::new(Counted::new(store, common.rules.clone())),
-        clock: Arc::clone(clock),
-    };
-    let grounds = Grounds {
-        base,
-        common: common.clone(),
-        repair: Arc::clone(spool) as _,
-        file: file.cloned().unwrap_or_else(|| ROUTES_FILE.into()),
-    };
-    Ok((grounds, common))
+        public_url: config.listen.public_url.as_str().into(),
+        gateway_id: open::gateway_id(&config.spool.dir)?.into(),
+        grace: GRACE,
+    })
 }
 
-fn receiver(
-    view: watch::Receiver<Arc<View>>,
-    common: &Common,
-    memory: BodyMemory,
-    limits: &Limits,
-) -> Receiver {
-    Receiver {
-        view,
-        links: Arc::clone(&common.links),
-        spool: Arc::clone(&common.spool),
-        memory,
-        body_bytes_max: limits.body_bytes_max,
-        body_timeout: limits.body_timeout,
-        turned_away: TurnedAway::default(),
-    }
-}
-
-fn accept(listener: inbound::Listener, receiver: Receiver, limits: &Limits) -> Task {
+fn accept(
+    listener: inbound::Listener,
+    endpoints: watch::Receiver<Arc<Endpoints>>,
+    context: &Context,
+) -> Task {
+    let limits = &context.limits;
     let limits = ServerLimits {
         connections_max: process::connections_that_fit(limits.connections_max),
         header_timeout: limits.header_timeout,
         answer_timeout: limits.body_timeout,
-        grace: GRACE,
+        grace: context.grace,
     };
-    let receiver = Arc::new(receiver);
+    let receiver = Arc::new(Receiver::new(endpoints, context.clone()));
     let service = move |peer| {
         let receiver = Arc::clone(&receiver);
         service_fn(move |request| {

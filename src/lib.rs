@@ -3,15 +3,15 @@
 pub mod admin;
 pub mod api;
 pub mod config;
+pub mod context;
 pub mod dispatch;
 pub mod gateway;
 pub mod inbound;
 pub mod link;
+pub mod memory;
 pub mod notify;
 pub mod observe;
-pub mod open;
 pub mod process;
-pub mod reload;
 mod rhythm;
-mod site;
+pub mod topology;
 pub mod visible;

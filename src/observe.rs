@@ -1,19 +1,13 @@
-//! What is told about the gateway at work: metrics and logs. Labels and fields never hold a person or a device.
+//! Metrics and logs: where they go, and what each metric means. Labels and fields never hold a person or a device.
+//!
+//! **Invariant:** this room knows no other one. A room counts what it does by the names that are described here.
 
 mod filter;
 mod logs;
 mod process;
 
-use std::time::Duration;
-
-use faceway_core::{AttemptResult, Code, Kind, Timestamp};
-use metrics::{
-    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
-    histogram,
-};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-
-use crate::inbound::{Kept, Reason};
 
 pub use logs::{LogFormat, install_logs};
 pub(crate) use process::exposition as process_exposition;
@@ -183,11 +177,6 @@ pub(crate) fn spool_limits(bytes_max: u64, free_min: u64) {
     metrics::gauge!("faceway_spool_free_min_bytes").set(as_float(free_min));
 }
 
-/// Counts connections that a listener turns away for this reason.
-pub(crate) fn connections_refused(listener: &'static str, reason: Reason) -> Counter {
-    counter!("faceway_connections_refused_total", "listener" => listener, "reason" => reason.as_str())
-}
-
 /// A count as a gauge's value.
 #[expect(
     clippy::cast_precision_loss,
@@ -195,157 +184,4 @@ pub(crate) fn connections_refused(listener: &'static str, reason: Reason) -> Cou
 )]
 pub(crate) const fn as_float(count: u64) -> f64 {
     count as f64
-}
-
-/// The metrics of one lane, their labels looked up once.
-pub(crate) struct LaneMetrics {
-    outbound: String,
-    attempt_seconds: Histogram,
-    delivery_seconds: Histogram,
-    delivered: Option<(Code, Counter)>,
-}
-
-impl LaneMetrics {
-    pub(crate) fn new(outbound: &str) -> Self {
-        let outbound = outbound.to_owned();
-        Self {
-            attempt_seconds: histogram!("faceway_attempt_seconds", "outbound" => outbound.clone()),
-            delivery_seconds: histogram!("faceway_delivery_seconds", "outbound" => outbound.clone()),
-            delivered: None,
-            outbound,
-        }
-    }
-
-    pub(crate) fn outbound(&self) -> &str {
-        &self.outbound
-    }
-
-    pub(crate) fn attempt(&mut self, result: AttemptResult, code: &Code, took: Duration) {
-        self.attempt_seconds.record(took);
-        // Nearly all attempts end with the same word, so its counter is kept at hand.
-        if let (AttemptResult::Delivered, Some((known, counter))) = (result, &self.delivered)
-            && known == code
-        {
-            return counter.increment(1);
-        }
-        let labels = [
-            ("outbound", self.outbound.clone()),
-            ("result", result.as_str().to_owned()),
-            ("code", code.to_string()),
-        ];
-        let counter = counter!("faceway_attempts_total", &labels);
-        counter.increment(1);
-        if result == AttemptResult::Delivered {
-            self.delivered = Some((code.clone(), counter));
-        }
-    }
-
-    pub(crate) fn delivered(&self, age: Duration) {
-        self.delivery_seconds.record(age);
-    }
-}
-
-/// The metrics of one inbound.
-pub(crate) struct InboundMetrics {
-    /// In the order of [`Kind::ALL`].
-    events: [Counter; Kind::ALL.len()],
-    stored: Counter,
-    conflict: Counter,
-    duplicate: Counter,
-    quarantined: Counter,
-    refused: Counter,
-    busy: Counter,
-    append_seconds: Histogram,
-    last_event: metrics::Gauge,
-}
-
-impl InboundMetrics {
-    pub(crate) fn new(inbound: &str) -> Self {
-        let received = |result: &'static str| counter!("faceway_received_total", "inbound" => inbound.to_owned(), "result" => result);
-        let events = |kind: Kind| counter!("faceway_events_total", "inbound" => inbound.to_owned(), "kind" => kind.as_str());
-        Self {
-            events: Kind::ALL.map(events),
-            stored: received("stored"),
-            conflict: received("conflict"),
-            duplicate: received("duplicate"),
-            quarantined: received("quarantined"),
-            refused: received("refused"),
-            busy: received("busy"),
-            append_seconds: histogram!("faceway_append_seconds"),
-            last_event: metrics::gauge!(
-                "faceway_inbound_last_event_timestamp_seconds", "inbound" => inbound.to_owned()
-            ),
-        }
-    }
-
-    pub(crate) fn kept(&self, kept: &Kept, took: Duration) {
-        self.stored.increment(kept.stored as u64);
-        self.conflict.increment(kept.conflicts as u64);
-        self.duplicate.increment(kept.duplicates as u64);
-        self.quarantined.increment(kept.quarantined as u64);
-        self.append_seconds.record(took);
-    }
-
-    /// An event of this kind is new.
-    pub(crate) fn stored(&self, kind: Kind) {
-        if let Some(counter) = self.events.get(kind as usize) {
-            counter.increment(1);
-        }
-    }
-
-    pub(crate) fn gave_event(&self, at: Timestamp) {
-        self.last_event.set(at.as_seconds());
-    }
-
-    pub(crate) fn refused(&self) {
-        self.refused.increment(1);
-    }
-
-    pub(crate) fn busy(&self) {
-        self.busy.increment(1);
-    }
-}
-
-/// The metrics of one dialled source.
-pub(crate) struct SourceMetrics {
-    connected: metrics::Gauge,
-    gaps: Counter,
-    gap_seconds: Counter,
-    refused: Counter,
-}
-
-impl SourceMetrics {
-    pub(crate) fn new(inbound: &str) -> Self {
-        let inbound = inbound.to_owned();
-        Self {
-            connected: metrics::gauge!("faceway_inbound_connected", "inbound" => inbound.clone()),
-            gaps: counter!("faceway_inbound_gaps_total", "inbound" => inbound.clone()),
-            gap_seconds: counter!("faceway_inbound_gap_seconds_total", "inbound" => inbound.clone()),
-            refused: counter!("faceway_received_total", "inbound" => inbound, "result" => "refused"),
-        }
-    }
-
-    pub(crate) fn connected(&self, connected: bool) {
-        self.connected.set(if connected { 1.0 } else { 0.0 });
-    }
-
-    /// A gap is over. A counter has whole seconds, and none is shorter than one.
-    pub(crate) fn gap(&self, took: Duration) {
-        self.gaps.increment(1);
-        self.gap_seconds.increment(took.as_secs().max(1));
-    }
-
-    pub(crate) fn refused(&self) {
-        self.refused.increment(1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use faceway_core::Kind;
-
-    #[test]
-    fn the_counter_of_a_kind_is_found_by_its_number() {
-        assert_eq!(Kind::ALL.map(|kind| kind as usize), [0, 1, 2, 3, 4, 5]);
-    }
 }

@@ -9,7 +9,7 @@ use faceway_rules::RouteSet;
 use serde_json::Value;
 
 use super::problem::{Body, Path, Problem, Query};
-use super::{Admin, LISTED_MAX, Looking, Page, change_site, lanes};
+use super::{Admin, LISTED_MAX, Looking, Page, change_topology, lanes};
 use crate::api;
 
 /// `GET /api/v1/buried`.
@@ -115,7 +115,7 @@ pub(super) async fn replay(
     State(admin): Looking,
     Body(replay): Body<api::Replay>,
 ) -> Result<Json<api::Count>, Problem> {
-    let until = replay.until.unwrap_or_else(|| admin.clock.now());
+    let until = replay.until.unwrap_or_else(|| admin.context.clock.now());
     if until <= replay.since {
         return Err(Problem::bad(match replay.until {
             Some(_) => "until must be later than since",
@@ -125,8 +125,8 @@ pub(super) async fn replay(
     lanes::known(&admin, &replay.to).await?;
     let repair = Arc::clone(&admin.repair);
     // A reload between the two would be about other events.
-    let count = change_site(&admin, async move |mut site| {
-        let asked = site.ask_anew(&replay.to).await;
+    let count = change_topology(&admin, async move |mut topology| {
+        let asked = topology.backfill(&replay.to).await;
         asked.map_err(|error| Problem::trouble(&error))?;
         let to = replay.to.clone();
         let count = repair.replay(to, replay.since, until).await?;
@@ -162,16 +162,16 @@ pub(super) async fn why(
             .unwrap_or_default()
             .to_owned()
     };
-    let book = admin.rules.look().await;
-    let edition = book.edition(story.seq);
-    let routes = routes(&edition.rules.set, &event);
+    let history = admin.rules.current().await;
+    let version = history.version(story.seq);
+    let routes = routes(&version.rules.set, &event);
     Ok(Json(api::Why {
         id,
         kind: word("kind"),
         inbound: word("inbound"),
         received_at: story.received_at,
-        rules_since: edition.since,
-        rules_changed: edition != book.newest(),
+        rules_since: version.since,
+        rules_changed: version != history.active(),
         lanes: story
             .lanes
             .into_iter()

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use faceway_core::{AppendError, Lane, SpoolError, Survey, Timestamp};
 
 use super::problem::{Body, Path, Problem};
-use super::{Admin, Looking, change_site, inbounds};
+use super::{Admin, Looking, change_topology, inbounds};
 use crate::api;
 use crate::dispatch::{LaneHandle, LaneState};
 
@@ -17,7 +17,7 @@ pub(super) const REMOVED: &str = "removed";
 
 /// `GET /api/v1/overview`.
 pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview>, Problem> {
-    let room = admin.spool.room();
+    let room = admin.context.spool.room();
     Ok(Json(api::Overview {
         version: env!("CARGO_PKG_VERSION").into(),
         started_at: admin.started_at,
@@ -30,7 +30,7 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
         free_bytes: room.free,
         quarantined: room.quarantined,
         reload_failed: failed_reload(&admin),
-        inbounds: inbounds::all(&admin.look(), OVERVIEW_TERMINALS_MAX),
+        inbounds: inbounds::all(&admin.look().endpoints, OVERVIEW_TERMINALS_MAX),
         lanes: all(&admin).await?,
     }))
 }
@@ -55,17 +55,17 @@ pub(super) async fn forget(
     Path(name): Path<String>,
 ) -> Result<Json<api::Dropped>, Problem> {
     known(&admin, &name).await?;
-    change_site(&admin, async move |mut site| {
-        if site.names_outbound(&name) {
+    change_topology(&admin, async move |mut topology| {
+        if topology.names_outbound(&name) {
             let text = format!(
                 "this outbound is in routes.toml. Take it out there, then its lane can be dropped with what waits in it; \
                  of one that stays only buried events can: faceway buried drop --to {name} --all"
             );
             return Err(Problem::new(StatusCode::CONFLICT, text));
         }
-        let forgotten = site.forget(&name).await;
+        let forgotten = topology.forget(&name).await;
         let forgotten = forgotten.map_err(|error| Problem::trouble(&error))?;
-        // Gone since it was looked for.
+        // Retired since it was looked for.
         let survey = forgotten.ok_or_else(|| Problem::not_found("there is no lane of this name"))?;
         Ok(Json(api::Dropped {
             backlog: survey.backlog,
@@ -82,8 +82,8 @@ pub(super) async fn probe(
     Body(api::Probe {}): Body<api::Probe>,
 ) -> Result<Json<api::Probed>, Problem> {
     known(&admin, &name).await?;
-    let view = admin.look();
-    let lane = view.lanes.iter().find(|lane| lane.name() == name);
+    let snapshot = admin.look();
+    let lane = snapshot.lanes.iter().find(|lane| lane.name() == name);
     let removed = "the outbound of this lane is removed from routes.toml, and cannot deliver";
     let lane = lane.ok_or_else(|| Problem::new(StatusCode::CONFLICT, removed))?;
     let state = lane.try_now();
@@ -108,15 +108,15 @@ pub(super) async fn known(admin: &Admin, name: &str) -> Result<(), Problem> {
 
 async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {
     let mut lanes = Vec::new();
-    let now = admin.clock.now();
-    let view = admin.look();
-    for lane in &view.lanes {
+    let now = admin.context.clock.now();
+    let snapshot = admin.look();
+    for lane in &snapshot.lanes {
         if let Some(survey) = survey(admin, lane.name(), lane.lane(), now).await? {
             lanes.push(shown(lane, &survey));
         }
     }
     for name in admin.repair.lanes().await? {
-        if let Some(lane) = view.removed.get(&name)
+        if let Some(lane) = snapshot.removed.get(&name)
             && let Some(survey) = survey(admin, &name, *lane, now).await?
         {
             lanes.push(removed(name, &survey));
@@ -132,7 +132,7 @@ async fn survey(
     lane: Lane,
     now: Timestamp,
 ) -> Result<Option<Survey>, SpoolError> {
-    match admin.spool.survey(lane, now).await {
+    match admin.context.spool.survey(lane, now).await {
         Ok(survey) => Ok(Some(survey)),
         Err(_)
             if !admin
@@ -154,7 +154,7 @@ fn shown(lane: &LaneHandle, survey: &Survey) -> api::Lane {
         name: lane.name().to_owned(),
         protocol: Some(lane.protocol().to_owned()),
         state: state.as_str().into(),
-        leaving: lane.leaving(),
+        leaving: lane.is_retired(),
         since: Some(since),
         next_probe: match state {
             LaneState::Waiting { until, .. } => Some(until),

@@ -21,27 +21,27 @@ use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use faceway_core::{Clock, Private, Repair, Spool, Timestamp};
+use faceway_core::{Private, Repair, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
-use crate::dispatch::InForce;
-use crate::reload::Reloader;
-use crate::site::{Site, View};
+use crate::context::Context;
+use crate::topology::rules_history::ActiveRules;
+use crate::topology::{Reloader, Snapshot, Topology};
 use problem::Problem;
 
 /// What the admin listener looks at and repairs.
 pub struct Admin {
-    pub(crate) spool: Arc<dyn Spool>,
+    pub(crate) context: Context,
+    /// The half of the spool that repairs.
     pub(crate) repair: Arc<dyn Repair>,
     /// What is at work; asked only to change it.
-    pub(crate) site: Arc<Mutex<Site>>,
+    pub(crate) topology: Arc<Mutex<Topology>>,
     /// What is at work, to be looked at.
-    pub(crate) view: watch::Receiver<Arc<View>>,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     /// `None` where the routes were read from no file.
     pub(crate) reloader: Option<Reloader>,
-    pub(crate) rules: InForce,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rules: ActiveRules,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) token: Option<Private<String>>,
     pub(crate) started_at: Timestamp,
@@ -54,23 +54,23 @@ const LISTED_MAX: usize = 10_000;
 
 impl Admin {
     /// What is at work now.
-    fn look(&self) -> Arc<View> {
-        Arc::clone(&self.view.borrow())
+    fn look(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
     }
 }
 
-/// Does something to the site, to its end also when the client goes away: half done it would leave on disk what nobody here
+/// Changes the topology, to the end also when the client goes away: half done it would leave on disk what nothing here
 /// knows of.
-async fn change_site<T, Changed>(
+async fn change_topology<T, Changed>(
     admin: &Admin,
-    change: impl FnOnce(OwnedMutexGuard<Site>) -> Changed,
+    change: impl FnOnce(OwnedMutexGuard<Topology>) -> Changed,
 ) -> Result<T, Problem>
 where
     T: Send + 'static,
     Changed: Future<Output = Result<T, Problem>> + Send + 'static,
 {
-    let site = Arc::clone(&admin.site).lock_owned().await;
-    let ended = tokio::spawn(change(site)).await;
+    let topology = Arc::clone(&admin.topology).lock_owned().await;
+    let ended = tokio::spawn(change(topology)).await;
     ended.unwrap_or_else(|_| Err(Problem::trouble(&anyhow::anyhow!("it broke off"))))
 }
 

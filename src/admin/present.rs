@@ -1,13 +1,13 @@
 //! What a scrape leaves out: gauges of inbounds and outbounds that are no longer there.
 //!
 //! A recorder keeps a series for ever, with the last value that it had: an alert about it would go on for ever, and a sum
-//! would count it. So the text is gone through once, beside the view that its gauges were set from. Nothing is taken out of
+//! would count it. So the text is gone through once, beside the snapshot that its gauges were set from. Nothing is taken out of
 //! the recorder: when an inbound of that name comes back, it is told when it last gave an event. Counters and histograms
 //! stay, as they tell what this process has done.
 
 use std::collections::HashSet;
 
-use crate::site::View;
+use crate::topology::Snapshot;
 
 /// Names, by what is told of them.
 #[derive(Default)]
@@ -22,21 +22,18 @@ pub(super) struct Present<'a> {
 }
 
 impl<'a> Present<'a> {
-    pub(super) fn of(view: &'a View) -> Self {
+    pub(super) fn of(snapshot: &'a Snapshot) -> Self {
         let mut present = Self::default();
-        present
-            .lanes
-            .extend(view.lanes.iter().map(|lane| lane.name()));
-        present
-            .lanes
-            .extend(view.removed.keys().map(String::as_str));
-        for part in view.parts() {
-            let name = part.shown.name.as_str();
+        let at_work = snapshot.lanes.iter().map(|lane| lane.name());
+        let removed = snapshot.removed.keys().map(String::as_str);
+        present.lanes.extend(at_work.chain(removed));
+        for endpoint in snapshot.endpoints.iter() {
+            let name = endpoint.name();
             present.inbounds.insert(name);
-            if part.source.is_some() {
+            if endpoint.source.is_some() {
                 present.dialled.insert(name);
             }
-            if !part.terminals.is_empty() {
+            if !endpoint.terminals.is_empty() {
                 present.with_terminals.insert(name);
             }
         }

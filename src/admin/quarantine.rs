@@ -95,14 +95,15 @@ async fn read_again(
     let Some(QuarantinedBody { entry, body }) = admin.repair.quarantined(number).await? else {
         return Ok(Err("there is no such entry in quarantine".into()));
     };
-    let view = admin.look();
-    let Some(inbound) = view.inbound(&entry.inbound) else {
+    let snapshot = admin.look();
+    let Some(endpoint) = snapshot.endpoints.named(&entry.inbound) else {
         return Ok(Err(format!(
             "its inbound {} is no longer in routes.toml",
             entry.inbound
         )));
     };
     let headers = headers(&entry.headers);
+    let inbound = &endpoint.inbound;
     let kept = inbound
         .keep_again(&headers, body.reveal(), entry.received_at)
         .await;

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::Looking;
 use super::problem::{Body, Problem};
 use crate::api;
-use crate::reload::Refused;
+use crate::topology::Refused;
 
 /// Reads `routes.toml` and the files of `listen.tls` now. One that is wrong changes nothing and answers 422, with everything
 /// that is wrong, and what became of the other. The body

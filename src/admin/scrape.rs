@@ -12,11 +12,11 @@ use super::present::Present;
 use super::{Admin, Looking};
 use crate::dispatch::LaneState;
 use crate::observe::{as_float, process_exposition};
-use crate::site::View;
+use crate::topology::Snapshot;
 
 /// `GET /readyz`: whether events can be kept.
 pub(super) async fn ready(State(admin): Looking) -> Response {
-    match admin.spool.room().accepting {
+    match admin.context.spool.room().accepting {
         Ok(()) => "ready\n".into_response(),
         Err(error) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -28,12 +28,12 @@ pub(super) async fn ready(State(admin): Looking) -> Response {
 
 /// `GET /metrics`: gauges are read at the scrape, so they are never stale, and only of what is there.
 pub(super) async fn metrics(State(admin): Looking, headers: HeaderMap) -> Response {
-    let view = admin.look();
-    room(&admin.spool.room());
-    super::terminals::gauges(&view);
-    lanes(&admin, &view).await;
+    let snapshot = admin.look();
+    room(&admin.context.spool.room());
+    super::terminals::gauges(&snapshot);
+    lanes(&admin, &snapshot).await;
     let asked = Exposition::asked(&headers);
-    let text = Present::of(&view).only(&admin.metrics.render()) + &process_exposition();
+    let text = Present::of(&snapshot).only(&admin.metrics.render()) + &process_exposition();
     (
         [
             (header::CONTENT_TYPE, asked.content_type()),
@@ -54,13 +54,13 @@ fn room(room: &Room) {
 }
 
 /// Every lane in the spool: those at work, and those that only keep what nobody delivers.
-async fn lanes(admin: &Admin, view: &View) {
-    for lane in &view.lanes {
+async fn lanes(admin: &Admin, snapshot: &Snapshot) {
+    for lane in &snapshot.lanes {
         let (state, _, _) = lane.status().get();
-        self::state(lane.name(), state.as_str(), lane.leaving());
+        self::state(lane.name(), state.as_str(), lane.is_retired());
         survey(admin, lane.name(), lane.lane()).await;
     }
-    for (name, lane) in &view.removed {
+    for (name, lane) in &snapshot.removed {
         state(name, REMOVED, false);
         survey(admin, name, *lane).await;
     }
@@ -80,8 +80,8 @@ fn state(outbound: &str, state: &'static str, leaving: bool) {
 
 /// A lane whose survey fails keeps its last values; the failure is in the log.
 async fn survey(admin: &Admin, outbound: &str, lane: Lane) {
-    let now = admin.clock.now();
-    let Ok(survey) = admin.spool.survey(lane, now).await else {
+    let now = admin.context.clock.now();
+    let Ok(survey) = admin.context.spool.survey(lane, now).await else {
         return;
     };
     let oldest = survey

@@ -7,7 +7,7 @@ use metrics::gauge;
 
 use crate::api;
 use crate::inbound::{Terminal, TerminalState};
-use crate::site::View;
+use crate::topology::Snapshot;
 
 /// Shows an inbound's terminals, at most `max`.
 pub(super) fn show(inbound: &mut api::Inbound, terminals: &[Arc<Terminal>], max: usize) {
@@ -46,18 +46,18 @@ fn first(mut shown: Shown, max: usize) -> Vec<api::Terminal> {
 }
 
 /// Sets their gauges. They are counted by inbound, as no label may hold a device.
-pub(super) fn gauges(view: &View) {
-    for part in view.parts() {
-        if part.terminals.is_empty() {
+pub(super) fn gauges(snapshot: &Snapshot) {
+    for endpoint in snapshot.endpoints.iter() {
+        let (inbound, terminals) = (endpoint.name(), &endpoint.terminals);
+        if terminals.is_empty() {
             continue;
         }
-        let (inbound, terminals) = (&part.shown.name, &part.terminals);
         let mut counts: BTreeMap<_, u32> = TerminalState::ALL.map(|state| (state, 0)).into();
         for terminal in terminals {
             *counts.entry(terminal.status().0).or_default() += 1;
         }
         for (state, count) in counts {
-            let inbound = inbound.clone();
+            let inbound = inbound.to_owned();
             gauge!("faceway_terminals", "inbound" => inbound, "state" => state.as_str())
                 .set(f64::from(count));
         }

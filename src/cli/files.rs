@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use faceway::config::{self, ConfigError, GatewayConfig, Loaded, Setting};
-use faceway::open::trial;
+use faceway::topology::trial;
 use faceway_rules::{Diagnostics, Routes};
 
 use super::{Failure, Streams};

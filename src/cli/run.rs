@@ -7,7 +7,7 @@ use faceway::gateway::Gateway;
 use faceway::notify::Manager;
 use faceway::observe::{self, LogFormat};
 use faceway::process;
-use faceway::reload::Reloader;
+use faceway::topology::Reloader;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 

@@ -1,5 +1,6 @@
 //! The two files, from disk to values that are valid.
 
+mod address;
 mod environment;
 pub mod gateway;
 mod merge;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use faceway_rules::{AdapterGrammar, Diagnostics, ReadFile, RouteSet, Routes};
 
+pub(crate) use address::address;
 pub use environment::strangers;
 pub use gateway::GatewayConfig;
 pub use settings::{SetBy, Setting};

@@ -6,8 +6,7 @@ use faceway_core::{Adapter, Private, Step, Subscription};
 use faceway_rules::read::Document;
 use faceway_rules::{Diagnostics, Images, InboundPlan, OutboundPlan, Protocol, Routes};
 
-use super::{ConfigError, GatewayConfig};
-use crate::inbound::address;
+use super::{ConfigError, GatewayConfig, address};
 
 /// Checks the two files against each other; gives what looks odd. Everything is told with its place in `routes.toml`,
 /// because there is the key that asks for more.

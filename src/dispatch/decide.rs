@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use faceway_core::{Lease, Passed};
 use faceway_rules::{Asked, OnceState};
 
-use super::rulebook::{RuleBook, Rules};
+use crate::topology::rules_history::{Rules, RulesHistory};
 
 /// Asks the rules for one lane.
 pub(super) struct Decider {
     name: String,
-    book: Arc<RuleBook>,
+    book: Arc<RulesHistory>,
     places: Places,
     once: Once,
 }
@@ -33,7 +33,7 @@ pub(super) enum Routed {
 }
 
 impl Decider {
-    pub(super) fn new(name: &str, book: Arc<RuleBook>, once: Once) -> Self {
+    pub(super) fn new(name: &str, book: Arc<RulesHistory>, once: Once) -> Self {
         Self {
             name: name.to_owned(),
             places: places(name, &book),
@@ -43,7 +43,7 @@ impl Decider {
     }
 
     /// Takes another book; what `once` remembers stays.
-    pub(super) fn replace(&mut self, book: Arc<RuleBook>) {
+    pub(super) fn replace(&mut self, book: Arc<RulesHistory>) {
         if Arc::ptr_eq(&book, &self.book) {
             return;
         }
@@ -85,7 +85,7 @@ impl Decider {
     }
 }
 
-fn places(name: &str, book: &RuleBook) -> Places {
+fn places(name: &str, book: &RulesHistory) -> Places {
     let place = |rules: &Arc<Rules>| (Arc::as_ptr(rules).addr(), rules.set.outbound(name));
     book.texts().into_iter().map(place).collect()
 }

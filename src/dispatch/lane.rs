@@ -9,7 +9,7 @@ mod settle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, Code, Lane, Lease, Outbound, Settled, Settlement, Spool, Timestamp};
+use faceway_core::{Code, Lane, Lease, Outbound, Settled, Settlement, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,11 +20,12 @@ use super::decide::{Decider, Routed};
 use super::deliveries::Deliveries;
 use super::hands::Hands;
 use super::judge::{Judge, Permit};
+use super::metrics::LaneMetrics;
 use super::render::Renderer;
-use super::rulebook::InForce;
 use super::status::{LaneState, LaneStatus};
-use crate::observe::LaneMetrics;
+use crate::context::Context;
 use crate::rhythm::Rhythm;
+use crate::topology::rules_history::ActiveRules;
 use compare::Undecided;
 
 /// How many events a lane takes into its hands. Enough to keep its deliveries busy between two visits to the spool.
@@ -42,13 +43,11 @@ const TAKE_BACK_GRACE: Duration = Duration::from_secs(2);
 /// When the spool cannot be read, the lane looks again after this.
 const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a lane works with.
-pub(super) struct Tools {
+/// What one lane's work is made of, beside the context.
+pub(super) struct Parts {
     pub(super) lane: Lane,
-    pub(super) spool: Arc<dyn Spool>,
     pub(super) outbound: Arc<dyn Outbound>,
     pub(super) renderer: Arc<Renderer>,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) status: Arc<LaneStatus>,
     /// Somebody wants the next probe at once.
     pub(super) probe: Arc<Notify>,
@@ -56,15 +55,14 @@ pub(super) struct Tools {
     pub(super) concurrency_max: usize,
     /// Events in one message, at least 1.
     pub(super) batch_max: usize,
-    pub(super) rules: InForce,
+    pub(super) rules: ActiveRules,
     pub(super) stop: CancellationToken,
-    /// How long deliveries that are on their way may take once `stop` is set.
-    pub(super) grace: Duration,
 }
 
 /// A lane at work.
 pub(super) struct LaneWork {
-    tools: Tools,
+    context: Context,
+    parts: Parts,
     judge: Judge,
     decider: Decider,
     hands: Hands,
@@ -89,13 +87,14 @@ pub(super) struct LaneWork {
 }
 
 impl LaneWork {
-    pub(super) fn new(tools: Tools, judge: Judge, decider: Decider) -> Self {
-        let (outbound, renderer) = (&tools.outbound, &tools.renderer);
+    pub(super) fn new(context: Context, parts: Parts, judge: Judge, decider: Decider) -> Self {
+        let (outbound, renderer) = (&parts.outbound, &parts.renderer);
         Self {
             deliveries: Deliveries::new(Arc::clone(outbound), Arc::clone(renderer)),
-            burials: Burials::new(Arc::clone(&tools.spool)),
-            batching: Batching::new(tools.batch_max),
-            tools,
+            burials: Burials::new(Arc::clone(&context.spool)),
+            batching: Batching::new(parts.batch_max),
+            context,
+            parts,
             judge,
             decider,
             hands: Hands::default(),
@@ -112,7 +111,7 @@ impl LaneWork {
 
     /// Works until it is stopped, then waits for what is on its way, up to the grace period.
     pub(super) async fn run(mut self) {
-        while !self.tools.stop.is_cancelled() {
+        while !self.parts.stop.is_cancelled() {
             let mut hungry = self.fill().await;
             if self.take_back().await {
                 hungry = self.fill().await;
@@ -121,17 +120,17 @@ impl LaneWork {
             self.tell();
             self.wait(hungry).await;
         }
-        self.tools.status.set(LaneState::Stopped, self.now());
+        self.parts.status.set(LaneState::Stopped, self.now());
         self.drain().await;
     }
 
     async fn wait(&mut self, hungry: bool) {
         let asleep = self.sleep();
         let lingered = sleep_until(self.batching.lingers());
-        let Tools { spool, probe, .. } = &self.tools;
+        let (spool, probe) = (&self.context.spool, &self.parts.probe);
         tokio::select! {
             biased;
-            () = self.tools.stop.cancelled() => {}
+            () = self.parts.stop.cancelled() => {}
             Some(ended) = self.deliveries.next() => self.ended(&ended),
             Some(device) = self.burials.next() => self.hands.returned(device),
             seen = spool.changed(self.seen), if self.dry => {
@@ -152,11 +151,11 @@ impl LaneWork {
     fn probe_now(&mut self) {
         if self.judge.probe_now(self.now()) {
             tracing::info!(
-                outbound = self.tools.metrics.outbound(),
+                outbound = self.parts.metrics.outbound(),
                 "it is asked to try now, and need not wait"
             );
             // Events that have probed in vain wait for longer than the lane does; there may be no others.
-            self.tools.spool.wake(self.tools.lane);
+            self.context.spool.wake(self.parts.lane);
             self.dry = false;
             self.ask_at = None;
         }
@@ -204,7 +203,7 @@ impl LaneWork {
             Permit::Probe | Permit::Wait(_) => return false,
         };
         for _ in 0..VISITS_MAX {
-            if self.dry || self.has_enough(low) || self.tools.stop.is_cancelled() {
+            if self.dry || self.has_enough(low) || self.parts.stop.is_cancelled() {
                 return false;
             }
             self.lease(most - self.hands.waiting()).await;
@@ -218,13 +217,13 @@ impl LaneWork {
 
     async fn lease(&mut self, most: usize) {
         let now = self.now();
-        let leased = self.tools.spool.lease(self.tools.lane, most, now).await;
+        let leased = self.context.spool.lease(self.parts.lane, most, now).await;
         self.is_blind = leased.is_err();
         match leased {
             Ok(leases) if leases.is_empty() => self.found_nothing(now).await,
             Ok(leases) => self.sort(leases).await,
             Err(error) => {
-                tracing::error!(outbound = self.tools.metrics.outbound(), %error, "cannot read the spool");
+                tracing::error!(outbound = self.parts.metrics.outbound(), %error, "cannot read the spool");
                 self.dry = true;
                 self.ask_at = Some(now.plus(SPOOL_PAUSE));
             }
@@ -233,7 +232,7 @@ impl LaneWork {
 
     async fn found_nothing(&mut self, now: Timestamp) {
         self.dry = true;
-        match self.tools.spool.survey(self.tools.lane, now).await {
+        match self.context.spool.survey(self.parts.lane, now).await {
             Ok(survey) => self.ask_at = survey.next_due,
             Err(_) => self.ask_at = Some(now.plus(SPOOL_PAUSE)),
         }
@@ -241,9 +240,9 @@ impl LaneWork {
 
     /// Asks the rules about each event: what is not for this outbound is through.
     async fn sort(&mut self, leases: Vec<Lease>) {
-        // Looked up after the leases came, and waiting for who is just changing them: what was kept behind the mark of a new
-        // edition is not decided by an older one.
-        self.decider.replace(self.tools.rules.look().await);
+        // Asked after the leases came, and waiting for an apply that is just changing them: what was kept after the mark of a new
+        // version is not decided by an older one.
+        self.decider.replace(self.parts.rules.current().await);
         let mut through = Vec::new();
         for lease in leases {
             match self.decider.decide(&lease) {
@@ -258,9 +257,9 @@ impl LaneWork {
             }
         }
         // Before anything of it is settled.
-        self.tools
+        self.context
             .spool
-            .remember(self.tools.lane, self.decider.passed());
+            .remember(self.parts.lane, self.decider.passed());
         self.settle(through);
     }
 
@@ -283,7 +282,7 @@ impl LaneWork {
             return Vec::new();
         }
         match self.judge.permit(self.now()) {
-            Permit::Open if self.deliveries.len() < self.tools.concurrency_max => {
+            Permit::Open if self.deliveries.len() < self.parts.concurrency_max => {
                 let now = Instant::now();
                 self.batching.next(&mut self.hands, &self.judge, now)
             }
@@ -317,14 +316,14 @@ impl LaneWork {
             None if self.deliveries.is_empty() => LaneState::Idle,
             None => LaneState::Delivering,
         };
-        self.tools.status.set(state, self.now());
+        self.parts.status.set(state, self.now());
     }
 
     /// Waits for what is on its way. What does not end in time is given up: it is leased again after the next start.
     async fn drain(mut self) {
         let waiting = self.hands.give_back_all();
         self.release(waiting);
-        let deadline = Instant::now() + self.tools.grace;
+        let deadline = Instant::now() + self.context.grace;
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.deliveries.next()).await
         {
             self.ended(&ended);
@@ -342,7 +341,7 @@ impl LaneWork {
     }
 
     fn now(&self) -> Timestamp {
-        self.tools.clock.now()
+        self.context.clock.now()
     }
 }
 

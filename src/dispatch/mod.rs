@@ -11,52 +11,36 @@ mod doubt;
 mod hands;
 mod judge;
 mod lane;
+mod metrics;
 mod render;
-mod rulebook;
-mod seat;
 mod status;
+mod supervisor;
 mod tally;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use faceway_core::{Clock, Lane, Outbound, Spool, SpoolError, Start};
+use faceway_core::{Lane, Outbound, SpoolError, Start};
 use faceway_rules::{OutboundPlan, Since};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::link::Links;
+use crate::context::Context;
+use crate::topology::rules_history::ActiveRules;
 use decide::Once;
-pub use rulebook::{Anew, Edition, Gone, InForce, RuleBook, Rules};
-use seat::{Orders, Seat, Target};
 pub use status::{LaneState, LaneStatus, LastFailure};
+use supervisor::{Orders, Supervisor};
 pub use tally::{Tally, announce};
 
-/// What all lanes share.
-#[derive(Clone)]
-pub struct Common {
-    /// Where events come from.
-    pub spool: Arc<dyn Spool>,
-    /// The rules.
-    pub rules: InForce,
-    /// Signs links to pictures.
-    pub links: Arc<Links>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// How long deliveries may take to end once the gateway shuts down.
-    pub grace: Duration,
-}
-
-/// A lane, for those who look.
+/// A lane as others see it.
 #[derive(Clone)]
 pub struct LaneHandle {
     name: String,
     protocol: &'static str,
-    leaving: bool,
+    is_retired: bool,
     lane: Lane,
     status: Arc<LaneStatus>,
     probe: Arc<Notify>,
@@ -74,8 +58,8 @@ impl LaneHandle {
     }
 
     /// Whether its outbound is no longer in `routes.toml`: what it was given before is still delivered.
-    pub const fn leaving(&self) -> bool {
-        self.leaving
+    pub const fn is_retired(&self) -> bool {
+        self.is_retired
     }
 
     /// Its lane in the spool.
@@ -100,33 +84,43 @@ impl LaneHandle {
 
 /// The lanes at work.
 pub struct Dispatch {
-    common: Common,
-    seated: Vec<Seated>,
+    context: Context,
+    rules: ActiveRules,
+    lanes: Vec<Supervised>,
     stop: CancellationToken,
 }
 
-struct Seated {
+/// A lane and how to reach its supervisor.
+struct Supervised {
     handle: LaneHandle,
     orders: watch::Sender<Orders>,
-    /// Set by its lane when it has left.
-    left: Arc<AtomicBool>,
+    /// Set by the supervisor of a retired lane that is through.
+    finished: Arc<AtomicBool>,
     work: JoinHandle<()>,
 }
 
-impl Seated {
-    /// Whether there is something to do again.
-    fn look_again(&mut self) {
-        self.left.store(false, Ordering::SeqCst);
+impl Supervised {
+    /// Whether the supervisor says that it is through; gives up to which event.
+    fn says_finished(&self) -> Option<u64> {
+        let through_seq = self.orders.borrow().through_seq?;
+        self.finished.load(Ordering::SeqCst).then_some(through_seq)
+    }
+
+    /// There is something to do again.
+    fn look_again(&self) {
+        // The flag first: the supervisor may be through once more before the next line, and says so then.
+        self.finished.store(false, Ordering::SeqCst);
         self.orders.send_modify(|_| {});
     }
 }
 
 impl Dispatch {
     /// No lanes yet.
-    pub fn new(common: Common) -> Self {
+    pub fn new(context: Context, rules: ActiveRules) -> Self {
         Self {
-            common,
-            seated: Vec::new(),
+            context,
+            rules,
+            lanes: Vec::new(),
             stop: CancellationToken::new(),
         }
     }
@@ -140,133 +134,134 @@ impl Dispatch {
             Since::Now => Start::Now,
             Since::Oldest => Start::Oldest,
         };
-        self.common.spool.open_lane(&plan.name, start).await
+        self.context.spool.open_lane(&plan.name, start).await
     }
 
     /// Sets a lane to work.
     pub fn add(&mut self, plan: OutboundPlan, outbound: Arc<dyn Outbound>, lane: Lane) {
-        let common = self.common.clone();
-        let status = Arc::new(LaneStatus::new(common.clock.now()));
+        let status = Arc::new(LaneStatus::new(self.context.clock.now()));
         let handle = LaneHandle {
             name: plan.name.clone(),
             protocol: plan.protocol.name(),
-            leaving: false,
+            is_retired: false,
             lane,
             status: Arc::clone(&status),
             probe: Arc::default(),
         };
-        let target = Arc::new(Target { plan, outbound });
-        let left = Arc::new(AtomicBool::new(false));
-        let (orders, ordered) = watch::channel(Orders {
-            target: Arc::clone(&target),
-            leave: None,
-        });
-        let seat = Seat {
+        let finished = Arc::new(AtomicBool::new(false));
+        let current = Orders {
+            plan: Arc::new(plan),
+            outbound,
+            through_seq: None,
+        };
+        let (orders, ordered) = watch::channel(current.clone());
+        let supervisor = Supervisor {
             name: handle.name.clone(),
-            target,
+            current,
             orders: ordered,
-            common,
+            context: self.context.clone(),
+            rules: self.rules.clone(),
             lane,
             status,
             probe: Arc::clone(&handle.probe),
             once: Once::default(),
-            left: Arc::clone(&left),
+            finished: Arc::clone(&finished),
             stop: self.stop.clone(),
         };
-        let work = tokio::spawn(seat.keep_working());
-        self.seated.push(Seated {
+        let work = tokio::spawn(supervisor.run());
+        self.lanes.push(Supervised {
             handle,
             orders,
-            left,
+            finished,
             work,
         });
     }
 
-    /// Whether a lane of this name is at work, or leaving.
+    /// Whether a lane of this name is at work, retired or not.
     pub fn has(&self, name: &str) -> bool {
-        self.seated.iter().any(|seated| seated.handle.name == name)
+        self.lanes.iter().any(|lane| lane.handle.name == name)
     }
 
-    /// The lane delivers to something else from now on. What is on its way may end, up to the grace period; nobody waits
-    /// for it here.
+    /// The lane delivers to something else from now on. What is on its way may end, up to the grace period; this does not
+    /// wait for it.
     pub fn change(&mut self, plan: OutboundPlan, outbound: Arc<dyn Outbound>) {
-        let Some(seated) = self.seat(&plan.name) else {
+        let Some(lane) = self.lane(&plan.name) else {
             return;
         };
-        seated.handle.protocol = plan.protocol.name();
-        seated.handle.leaving = false;
-        let target = Arc::new(Target { plan, outbound });
-        let leave = None;
-        seated.orders.send_replace(Orders { target, leave });
-        seated.left.store(false, Ordering::SeqCst);
+        lane.handle.protocol = plan.protocol.name();
+        lane.handle.is_retired = false;
+        // All in one: between two orders the supervisor could end a lane that has just returned.
+        lane.orders.send_replace(Orders {
+            plan: Arc::new(plan),
+            outbound,
+            through_seq: None,
+        });
+        lane.finished.store(false, Ordering::SeqCst);
     }
 
-    /// The lane delivers what was kept up to `upto`, a sequence number, and ends.
-    pub fn leave(&mut self, name: &str, upto: u64) {
-        if let Some(seated) = self.seat(name)
-            && !seated.handle.leaving
+    /// The outbound is retired: its lane delivers what was kept up to and with `through_seq`, and ends.
+    pub fn retire(&mut self, name: &str, through_seq: u64) {
+        if let Some(lane) = self.lane(name)
+            && !lane.handle.is_retired
         {
-            seated.handle.leaving = true;
-            seated
-                .orders
-                .send_modify(|orders| orders.leave = Some(upto));
+            lane.handle.is_retired = true;
+            lane.orders
+                .send_modify(|orders| orders.through_seq = Some(through_seq));
         }
     }
 
-    /// Lanes that have left, and are no longer here. One that has something to do again, as it was handed events of the
-    /// history, goes on.
-    pub async fn left(&mut self) -> Vec<LaneHandle> {
-        let mut left = Vec::new();
-        for mut seated in std::mem::take(&mut self.seated) {
-            let upto = seated.orders.borrow().leave;
-            match upto {
-                Some(upto) if seated.left.load(Ordering::SeqCst) => {
-                    match self.is_through(&seated, upto).await {
-                        true => left.push(seated.handle),
-                        false => {
-                            seated.look_again();
-                            self.seated.push(seated);
-                        }
-                    }
+    /// Retired lanes that are through, which are no longer here then. One that has something to do again, as it was handed
+    /// events of the history, goes on.
+    pub async fn take_finished(&mut self) -> Vec<LaneHandle> {
+        let mut finished = Vec::new();
+        for lane in std::mem::take(&mut self.lanes) {
+            match lane.says_finished() {
+                Some(through_seq) if self.is_through(&lane, through_seq).await => {
+                    finished.push(lane.handle);
                 }
-                _ => self.seated.push(seated),
+                // Asked again here, as a replay may have come since the supervisor said so.
+                Some(_) => {
+                    lane.look_again();
+                    self.lanes.push(lane);
+                }
+                None => self.lanes.push(lane),
             }
         }
-        left
+        finished
     }
 
-    async fn is_through(&self, seated: &Seated, upto: u64) -> bool {
-        let now = self.common.clock.now();
-        let survey = self.common.spool.survey(seated.handle.lane, now).await;
-        survey.is_ok_and(|survey| seat::is_through(&survey, upto))
+    async fn is_through(&self, lane: &Supervised, through_seq: u64) -> bool {
+        let now = self.context.clock.now();
+        let survey = self.context.spool.survey(lane.handle.lane, now).await;
+        survey.is_ok_and(|survey| supervisor::is_through(&survey, through_seq))
     }
 
-    /// Ends a lane that is leaving, whatever it has still to deliver.
-    pub async fn give_up(&mut self, name: &str) {
-        let leaving = |seated: &mut Seated| seated.handle.leaving && seated.handle.name == name;
-        let mut given_up: Vec<_> = self.seated.extract_if(.., leaving).collect();
-        for seated in &mut given_up {
-            seated.work.abort();
-            let _ = (&mut seated.work).await;
+    /// Ends a retired lane, whatever it has still to deliver.
+    pub async fn abort(&mut self, name: &str) {
+        let named = |lane: &mut Supervised| lane.handle.is_retired && lane.handle.name == name;
+        let mut aborted: Vec<_> = self.lanes.extract_if(.., named).collect();
+        for lane in &mut aborted {
+            lane.work.abort();
+            // Until it has ended it could still settle in a lane that is dropped next.
+            let _ = (&mut lane.work).await;
         }
     }
 
-    fn seat(&mut self, name: &str) -> Option<&mut Seated> {
-        let named = |seated: &&mut Seated| seated.handle.name == name;
-        self.seated.iter_mut().find(named)
+    fn lane(&mut self, name: &str) -> Option<&mut Supervised> {
+        let named = |lane: &&mut Supervised| lane.handle.name == name;
+        self.lanes.iter_mut().find(named)
     }
 
-    /// The lanes, for those who look.
+    /// The lanes, as others see them.
     pub fn lanes(&self) -> Vec<LaneHandle> {
-        let handles = self.seated.iter().map(|seated| seated.handle.clone());
-        handles.collect()
+        self.lanes.iter().map(|lane| lane.handle.clone()).collect()
     }
 
     /// Stops leasing and waits for what is on its way.
     pub async fn stop(self) {
         self.stop.cancel();
-        for seated in self.seated {
-            let _ = seated.work.await;
+        for lane in self.lanes {
+            let _ = lane.work.await;
         }
     }
 }

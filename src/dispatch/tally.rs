@@ -11,7 +11,7 @@ use faceway_rules::RouteSet;
 use metrics::{Counter, counter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::rulebook::{InForce, Rules};
+use crate::topology::rules_history::{ActiveRules, Rules};
 
 /// Bytes of events that may wait to be counted. They wait while rules are written down, so that an event is counted by
 /// those that were in force when it was kept; who keeps more waits too.
@@ -39,7 +39,7 @@ struct Counters {
 
 impl Tally {
     /// Counts by these rules.
-    pub fn new(rules: InForce) -> Self {
+    pub fn new(rules: ActiveRules) -> Self {
         let (told, heard) = mpsc::unbounded_channel();
         tokio::spawn(work(rules, heard));
         Self {
@@ -74,12 +74,12 @@ pub fn announce(rules: &RouteSet) {
     }
 }
 
-async fn work(rules: InForce, mut heard: mpsc::UnboundedReceiver<Told>) {
+async fn work(rules: ActiveRules, mut heard: mpsc::UnboundedReceiver<Told>) {
     let mut counters: Option<Counters> = None;
     while let Some(told) = heard.recv().await {
-        let book = rules.look().await;
+        let book = rules.current().await;
         for (seq, body) in &told.events {
-            let rules = &book.edition(*seq).rules;
+            let rules = &book.version(*seq).rules;
             let known = counters.take_if(|known| Arc::ptr_eq(&known.rules, rules));
             counters
                 .insert(known.unwrap_or_else(|| Counters::of(rules)))

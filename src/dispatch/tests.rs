@@ -18,8 +18,9 @@ use faceway_testkit::spool::{Watched, event, id, number};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Common, Dispatch, InForce, LaneHandle, LaneState, RuleBook, Rules};
-use crate::link::Links;
+use super::{Dispatch, LaneHandle, LaneState};
+use crate::context::Context;
+use crate::topology::rules_history::{ActiveRules, Rules, RulesHistory};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -156,15 +157,10 @@ impl Bench {
         let spool = Arc::new(Watched::new(Arc::clone(&disk) as _));
         let (plan, rules) = plan(file);
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-        let common = Common {
-            spool: Arc::clone(&spool) as _,
-            rules: InForce::new(RuleBook::new(clock.now(), rules)),
-            links: Arc::new(Links::new("http://x", &[0; 32], HOUR, Arc::clone(&shared))),
-            clock: shared,
-            grace: PATIENCE,
-        };
+        let rules = ActiveRules::new(RulesHistory::new(clock.now(), rules));
+        let context = Context::for_tests(Arc::clone(&spool) as _, shared);
         Self {
-            dispatch: Dispatch::new(common),
+            dispatch: Dispatch::new(context, rules),
             spool,
             disk,
             clock,
@@ -197,19 +193,19 @@ impl Bench {
         self.spool.append(batch).await.unwrap();
     }
 
-    fn leave(&mut self) {
-        self.dispatch.leave("erp", self.spool.newest());
+    fn retire(&mut self) {
+        self.dispatch.retire("erp", self.spool.newest());
     }
 
-    /// Waits until the lane has left, and what it delivers to is closed.
-    async fn has_left(&mut self) {
-        let left = async {
+    /// Waits until the retired lane is through, and what it delivers to is closed.
+    async fn has_finished(&mut self) {
+        let finished = async {
             let mut ticks = tokio::time::interval(Duration::from_millis(5));
-            while self.dispatch.left().await.is_empty() {
+            while self.dispatch.take_finished().await.is_empty() {
                 ticks.tick().await;
             }
         };
-        tokio::time::timeout(PATIENCE, left).await.unwrap();
+        tokio::time::timeout(PATIENCE, finished).await.unwrap();
     }
 
     async fn eventually(&self, holds: impl Fn(&Dispatch) -> bool) {
@@ -237,19 +233,19 @@ impl Bench {
     }
 }
 
-/// What was kept before the clock was set back has not left because it seems to be of the future.
+/// What was kept before the clock was set back is not through because it seems to be of the future.
 #[tokio::test]
 async fn a_lane_that_leaves_delivers_what_it_was_given_whatever_the_clock_says() {
     let mut bench = Bench::new().await;
     let gate = Gate::new(0);
     bench.add(Arc::clone(&gate) as _).await;
     bench.append(bench.clock.now().plus(HOUR)).await;
-    bench.leave();
+    bench.retire();
     // It has looked whether it is through.
     bench.surveyed(2).await;
-    assert!(bench.dispatch.left().await.is_empty());
+    assert!(bench.dispatch.take_finished().await.is_empty());
     gate.open.add_permits(3);
-    bench.has_left().await;
+    bench.has_finished().await;
     assert_eq!(gate.confirmed(), 3);
 }
 
@@ -266,7 +262,7 @@ async fn a_lane_that_is_asked_back_and_sent_off_again_delivers_what_came_between
         .unwrap()
         .unwrap()
         .forget();
-    bench.dispatch.leave("erp", 0);
+    bench.dispatch.retire("erp", 0);
     let lane = bench.dispatch.lanes().remove(0);
     bench
         .eventually(|_| matches!(lane.status().get().0, LaneState::Stopped))
@@ -274,24 +270,24 @@ async fn a_lane_that_is_asked_back_and_sent_off_again_delivers_what_came_between
     bench
         .dispatch
         .change(bench.plan.clone(), Arc::clone(&second) as _);
-    bench.leave();
+    bench.retire();
     first.open.add_permits(1);
-    bench.has_left().await;
+    bench.has_finished().await;
     assert_eq!((first.confirmed(), second.confirmed()), (1, 2));
 }
 
-/// A lane that has left and is handed events once more delivers them before it goes.
+/// A retired lane that is through and is handed events once more delivers them before it goes.
 #[tokio::test]
-async fn a_lane_that_has_left_goes_on_when_there_is_something_to_do_again() {
+async fn a_lane_that_has_finished_goes_on_when_there_is_something_to_do_again() {
     let mut bench = Bench::new().await;
     let gate = Gate::new(9);
     bench.add(Arc::clone(&gate) as _).await;
     bench.append(bench.clock.now()).await;
     let all = bench.spool.newest();
     // As if nothing had been kept for it: it is through as soon as it has delivered all.
-    bench.leave();
+    bench.retire();
     bench
-        .eventually(|dispatch| dispatch.seated[0].left.load(Ordering::SeqCst))
+        .eventually(|dispatch| dispatch.lanes[0].finished.load(Ordering::SeqCst))
         .await;
     assert_eq!((gate.confirmed(), all), (3, 3));
     let (since, until) = (
@@ -299,8 +295,11 @@ async fn a_lane_that_has_left_goes_on_when_there_is_something_to_do_again() {
         bench.clock.now().plus(HOUR),
     );
     bench.disk.replay("erp".into(), since, until).await.unwrap();
-    assert!(bench.dispatch.left().await.is_empty(), "it has to go on");
-    bench.has_left().await;
+    assert!(
+        bench.dispatch.take_finished().await.is_empty(),
+        "it has to go on"
+    );
+    bench.has_finished().await;
     assert_eq!(gate.confirmed(), 6);
 }
 

@@ -34,6 +34,11 @@ impl Admission {
         Self { allow, token }
     }
 
+    /// Whether a token is needed.
+    pub(crate) const fn needs_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     pub(super) fn check(&self, peer: IpAddr, uri: &Uri, headers: &HeaderMap) -> Result<(), Denied> {
         if !self.allow.is_empty() && !self.allow.iter().any(|net| net.contains(&peer)) {
             return Err(Denied::Address);

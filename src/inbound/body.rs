@@ -1,18 +1,14 @@
 //! Reading a request's body within limits of size, time and memory.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::RequestBody;
-
-/// The memory that bodies may take together, in permits of one KiB.
-#[derive(Clone, Debug)]
-pub struct BodyMemory(Arc<Semaphore>);
+use crate::memory::{BodyMemory, FREE_BYTES, PERMIT_BYTES};
 
 /// A body, and its share of the memory until it is dropped.
 pub(super) struct Body {
@@ -40,35 +36,6 @@ pub(super) enum BodyError {
 pub(super) struct BodyLimits {
     pub(super) bytes_max: u64,
     pub(super) timeout: Duration,
-}
-
-const PERMIT_BYTES: usize = 1024;
-/// Without a share a body may come this far: small bodies, nearly all, never touch the semaphore.
-const FREE_BYTES: usize = 16 * 1024;
-
-impl BodyMemory {
-    /// Room for bodies of `bytes` together, and for one of the largest in any case.
-    pub fn new(bytes: usize, body_bytes_max: u64) -> Self {
-        let one = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
-        let permits = bytes.max(one).div_ceil(PERMIT_BYTES);
-        Self(Arc::new(Semaphore::new(
-            permits.min(Semaphore::MAX_PERMITS),
-        )))
-    }
-
-    /// A share for a message that has come already, when there is one; small ones need none.
-    pub(super) async fn wait(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        if bytes <= FREE_BYTES {
-            return None;
-        }
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
-        Arc::clone(&self.0).acquire_many_owned(permits).await.ok()
-    }
-
-    fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
-        Arc::clone(&self.0).try_acquire_many_owned(permits).ok()
-    }
 }
 
 /// Reads a body. An announced size over the limit is refused before a byte of it is read. What had come of one that breaks

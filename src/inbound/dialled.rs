@@ -24,25 +24,27 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Api, BodyMemory, Inbound};
+use super::{Api, Inbound};
+use crate::context::Context;
+use crate::memory::BodyMemory;
 use connect::Socket;
 use pause::Pause;
-use stream::Ended;
+use stream::Exit;
 
 pub(crate) use connect::Target;
 pub(crate) use status::{SourceState, SourceStatus, Status};
 
 /// How long is waited for what; shorter in tests.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Timing {
+struct Timing {
     /// A ping is sent this often, and a source that has said nothing for two periods is given up.
-    pub(crate) ping: Duration,
+    ping: Duration,
     /// For name, connection, TLS and handshake together.
-    pub(crate) connect_max: Duration,
+    connect_max: Duration,
     /// First and longest pause between two attempts. A long one would only lose more events.
-    pub(crate) pause: (Duration, Duration),
+    pause: (Duration, Duration),
     /// What the greeting was made from is asked for again this often.
-    pub(crate) refresh: Duration,
+    refresh: Duration,
 }
 
 impl Default for Timing {
@@ -61,13 +63,13 @@ const STABLE: Duration = Duration::from_secs(60);
 
 /// A source that is to be dialled.
 pub(crate) struct Source {
-    pub(crate) inbound: Arc<Inbound>,
-    pub(crate) target: Target,
+    inbound: Arc<Inbound>,
+    target: Target,
     /// Asked for what the greeting needs.
-    pub(crate) api: Option<Api>,
-    pub(crate) memory: BodyMemory,
-    pub(crate) status: Arc<Status>,
-    pub(crate) timing: Timing,
+    api: Option<Api>,
+    memory: BodyMemory,
+    status: Arc<Status>,
+    timing: Timing,
 }
 
 /// All sources at work.
@@ -101,7 +103,7 @@ impl Sources {
             if let Some(before) = before {
                 let _ = before.await;
             }
-            source.keep_running(stopped, all_stop).await;
+            source.supervise(stopped, all_stop).await;
         });
         self.running.insert(name, Running { stop, task });
     }
@@ -142,9 +144,32 @@ struct Greeting {
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 impl Source {
+    /// A source that was not dialled yet.
+    pub(crate) fn new(
+        inbound: &Arc<Inbound>,
+        target: Target,
+        api: Option<Api>,
+        context: &Context,
+    ) -> Self {
+        let status = Status::new(inbound.name(), Arc::clone(&context.clock));
+        Self {
+            inbound: Arc::clone(inbound),
+            target,
+            api,
+            memory: context.memory.clone(),
+            status: Arc::new(status),
+            timing: Timing::default(),
+        }
+    }
+
+    /// How it stands.
+    pub(crate) fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status)
+    }
+
     /// Works until `stop`. A panic is a defect of ours; it must cost a second, not the source. `all_stop`: the gateway
     /// stops as well.
-    async fn keep_running(self, stop: CancellationToken, all_stop: CancellationToken) {
+    async fn supervise(self, stop: CancellationToken, all_stop: CancellationToken) {
         let source = Arc::new(self);
         loop {
             let work = Arc::clone(&source).run(stop.clone(), all_stop.clone());
@@ -172,7 +197,7 @@ impl Source {
                     self.status.connected();
                     let ended = self.live(socket, &greeted, &stop, &all_stop).await;
                     self.status.lost(&ended);
-                    if ended == Ended::Changed {
+                    if ended == Exit::Changed {
                         continue;
                     }
                     if began.elapsed() >= STABLE {
@@ -236,7 +261,7 @@ impl Source {
         greeted: &Greeting,
         stop: &CancellationToken,
         all_stop: &CancellationToken,
-    ) -> Ended {
+    ) -> Exit {
         let enough = stop.child_token();
         let peer = socket.get_ref().peer();
         let (queue, queued) = keeper::queue();
@@ -250,10 +275,10 @@ impl Source {
         let work = async { tokio::join!(read, keep).0 };
         let ended = tokio::select! {
             ended = work => ended,
-            () = refresh => Ended::Enough,
+            () = refresh => Exit::Enough,
         };
         match ended {
-            Ended::Enough if !stop.is_cancelled() => Ended::Changed,
+            Exit::Enough if !stop.is_cancelled() => Exit::Changed,
             ended => ended,
         }
     }

@@ -14,13 +14,15 @@ use http::header::{CONTENT_ENCODING, HeaderMap};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::Kept;
 use super::conflicts::Conflicts;
 use super::cut::Cut;
 use super::decode::{Counted, Heard, join};
 use super::earlier::Earlier;
 use super::junk::Junk;
-use super::{Kept, Unpacking};
-use crate::observe::InboundMetrics;
+use super::metrics::InboundMetrics;
+use super::unpack::Unpacking;
+use crate::context::Context;
 
 /// A body larger than this is read on a thread that may block, so that the others go on.
 const LARGE_BODY_BYTES: usize = 1024 * 1024;
@@ -71,23 +73,22 @@ impl<S: Spool> Intake for S {
 }
 
 impl Inbound {
-    /// An inbound of this name.
+    /// An inbound of this name, which appends to `spool`: of the spool that others see it gets nothing else.
     pub fn new(
         name: &str,
         adapter: Arc<dyn Adapter>,
         settings: Settings,
         spool: Arc<dyn Intake>,
-        clock: Arc<dyn Clock>,
-        unpacking: Unpacking,
+        context: &Context,
     ) -> Self {
         Self {
             metrics: InboundMetrics::new(name),
             name: name.to_owned(),
             adapter,
             settings,
-            unpacking,
+            unpacking: Unpacking::new(context),
             spool,
-            clock,
+            clock: Arc::clone(&context.clock),
             conflicts: Conflicts::default(),
             junk: Junk::default(),
             cut: Cut::default(),

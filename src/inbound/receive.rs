@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use faceway_core::{Answer, Outcome, Spool};
+use faceway_core::{Answer, Outcome};
 use http::header::{
     ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -14,39 +14,49 @@ use http_body_util::Full;
 use tokio::sync::watch;
 
 use super::admission::{Admission, Denied};
-use super::body::{self, BodyError, BodyLimits, BodyMemory};
-use super::{Inbound, RequestBody, TurnedAway, images, path};
-use crate::link::Links;
-use crate::site::{View, Way};
+use super::body::{self, BodyError, BodyLimits};
+use super::{Endpoint, Endpoints, Inbound, RequestBody, TurnedAway, images, path};
+use crate::context::Context;
 
 /// How long a device is asked to wait when its record cannot be kept.
 const RETRY_AFTER_SECONDS: &str = "5";
 
 /// Takes the requests of devices.
 pub struct Receiver {
-    pub(crate) view: watch::Receiver<Arc<View>>,
-    pub(crate) links: Arc<Links>,
-    pub(crate) spool: Arc<dyn Spool>,
-    pub(crate) memory: BodyMemory,
-    pub(crate) body_bytes_max: u64,
-    pub(crate) body_timeout: std::time::Duration,
-    pub(crate) turned_away: TurnedAway,
+    /// Where they push to now.
+    endpoints: watch::Receiver<Arc<Endpoints>>,
+    context: Context,
+    turned_away: TurnedAway,
 }
 
 impl Receiver {
+    /// Finds inbounds among `endpoints`, as these are when a request comes.
+    pub(crate) fn new(endpoints: watch::Receiver<Arc<Endpoints>>, context: Context) -> Self {
+        Self {
+            endpoints,
+            context,
+            turned_away: TurnedAway::default(),
+        }
+    }
+
     /// Answers one request.
     pub async fn answer(
         &self,
         peer: IpAddr,
         request: Request<RequestBody>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let way = self.view.borrow().way(&path::normal(request.uri().path()));
-        let response = match way {
-            Some(Way { inbound, admission }) => {
-                self.receive(&inbound, &admission, peer, request).await
+        let path = path::normal(request.uri().path());
+        // Cloned, not held: an apply that publishes other endpoints would wait for every request on its way.
+        let endpoint = self.endpoints.borrow().at(&path).cloned();
+        let response = match endpoint {
+            Some(endpoint) => {
+                let Endpoint {
+                    inbound, admission, ..
+                } = &*endpoint;
+                self.receive(inbound, admission, peer, request).await
             }
             None if request.uri().path().starts_with("/images/") => {
-                images::serve(&request, &self.links, &*self.spool).await
+                images::serve(&request, &self.context.links, &*self.context.spool).await
             }
             None => {
                 self.turned_away.nowhere(request.uri().path(), peer);
@@ -86,11 +96,11 @@ impl Receiver {
         }
         let (head, body) = request.into_parts();
         let limits = BodyLimits {
-            bytes_max: self.body_bytes_max,
-            timeout: self.body_timeout,
+            bytes_max: self.context.limits.body_bytes_max,
+            timeout: self.context.limits.body_timeout,
         };
         let mut came = BytesMut::new();
-        match body::read(&head.headers, body, limits, &self.memory, &mut came).await {
+        match body::read(&head.headers, body, limits, &self.context.memory, &mut came).await {
             Ok(body) => {
                 let kept = inbound.keep(&head.headers, Some(peer), &body.bytes).await;
                 let mut response = response_of(inbound, &kept.outcome);

@@ -11,14 +11,14 @@ use rustix::io::Errno;
 use rustls::{AlertDescription, PeerIncompatible};
 use tokio::time::Instant;
 
+use super::metrics::connections_refused;
 use super::places::GaveWay;
 use super::progress::Progress;
-use crate::observe;
 use crate::rhythm::{Rhythm, SharedRhythm};
 
 /// Why a connection is turned away, as the metric's label says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
+pub(super) enum Reason {
     /// What came is no HTTP.
     NotHttp,
     /// What came is no TLS.
@@ -37,7 +37,7 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// All of them.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::NotHttp,
         Self::NotTls,
         Self::Tls,
@@ -48,7 +48,7 @@ impl Reason {
     ];
 
     /// The label.
-    pub(crate) const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::NotHttp => "not-http",
             Self::NotTls => "not-tls",
@@ -84,7 +84,7 @@ impl Refusals {
     pub(super) fn new(listener: &'static str) -> Self {
         Self {
             listener,
-            counters: Reason::ALL.map(|reason| observe::connections_refused(listener, reason)),
+            counters: Reason::ALL.map(|reason| connections_refused(listener, reason)),
             logged: Mutex::new(Logged {
                 since: Instant::now(),
                 rhythm: Rhythm::default(),

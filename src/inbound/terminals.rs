@@ -3,7 +3,6 @@
 //! A site may have thousands of them, so few are asked at a time; those that do not answer wait in a queue of their own
 //! and keep nobody else waiting. A user that a terminal refuses is not tried again soon, or it would be locked out.
 
-mod address;
 mod pace;
 mod status;
 
@@ -17,7 +16,6 @@ use faceway_tls::{Keys, Untrusted};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use self::address::address;
 use self::pace::Pace;
 pub(crate) use self::status::TerminalState;
 use self::status::{Change, TerminalStatus};

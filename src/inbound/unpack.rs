@@ -3,11 +3,13 @@
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::body::{self, BodyMemory};
+use super::body;
+use crate::context::Context;
+use crate::memory::BodyMemory;
 
 /// How large a body may be after it was unpacked, and the memory that it shares with the others.
 #[derive(Clone, Debug)]
-pub struct Unpacking {
+pub(super) struct Unpacking {
     bytes_max: usize,
     memory: BodyMemory,
 }
@@ -19,11 +21,11 @@ pub(super) struct Unpacked<'m> {
 }
 
 impl Unpacking {
-    /// Within `limits.body_bytes_max` and `memory`.
-    pub fn new(body_bytes_max: u64, memory: BodyMemory) -> Self {
+    /// Within `limits.body_bytes_max` and the memory that all bodies share.
+    pub(super) fn new(context: &Context) -> Self {
         Self {
-            bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
-            memory,
+            bytes_max: usize::try_from(context.limits.body_bytes_max).unwrap_or(usize::MAX),
+            memory: context.memory.clone(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What Cargo cannot enforce about the shape of the code. Each message says what to write instead.
 
+mod rooms;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -191,7 +193,7 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
             "serves a picture to who has its link",
         ),
         (
-            "src/open/print.rs",
+            "src/topology/fingerprint.rs",
             "digests secrets, to see whether they have changed",
         ),
         (
@@ -209,7 +211,7 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
             "shows a body to the admin, and reads it again",
         ),
         (
-            "src/open/outbounds.rs",
+            "src/topology/open/outbounds.rs",
             "sets the header that a secret is for",
         ),
     ]

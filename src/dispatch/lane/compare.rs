@@ -39,7 +39,7 @@ impl LaneWork {
         match self.give_back(self.judge.set_aside()).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(outbound = self.tools.metrics.outbound(), %error, "cannot take burials back; trying again");
+                tracing::error!(outbound = self.parts.metrics.outbound(), %error, "cannot take burials back; trying again");
                 self.dry = true;
                 self.ask_at = Some(self.now().plus(SPOOL_PAUSE));
                 false
@@ -48,14 +48,14 @@ impl LaneWork {
     }
 
     async fn give_back(&mut self, asides: Vec<Aside>) -> Result<(), SpoolError> {
-        let (spool, lane) = (&self.tools.spool, self.tools.lane);
+        let (spool, lane) = (&self.context.spool, self.parts.lane);
         let events = asides.iter().map(|aside| aside.id).collect();
         spool.take_back(lane, events).await?;
         self.judge.taken_back();
         for Aside { id, code, .. } in &asides {
             if let Some(took) = self.undecided.remove(id) {
                 let result = AttemptResult::Retry;
-                self.tools.metrics.attempt(result, code, took);
+                self.parts.metrics.attempt(result, code, took);
             }
         }
         Ok(())
@@ -72,7 +72,7 @@ impl LaneWork {
             return;
         }
         if let Err(error) = self.give_back(back).await {
-            tracing::error!(outbound = self.tools.metrics.outbound(), %error, "cannot take burials back: see faceway buried list");
+            tracing::error!(outbound = self.parts.metrics.outbound(), %error, "cannot take burials back: see faceway buried list");
         }
     }
 
@@ -81,9 +81,9 @@ impl LaneWork {
         for Aside { id, code, .. } in stands {
             let took = self.undecided.remove(id).unwrap_or_default();
             let result = AttemptResult::Buried;
-            self.tools.metrics.attempt(result, code, took);
+            self.parts.metrics.attempt(result, code, took);
             let said = "given up: events are buried; see faceway buried list";
-            log_events(&mut self.buried, &self.tools, [*id], code, said);
+            log_events(&mut self.buried, &self.parts, [*id], code, said);
         }
     }
 

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 
 use super::super::deliveries::{Ended, Finished};
 use super::super::judge::{Beside, Judgement, Outage};
-use super::{LaneWork, Tools};
+use super::{LaneWork, Parts};
 use crate::rhythm::Rhythm;
 
 impl LaneWork {
     pub(super) fn ended(&mut self, ended: &Ended) {
         if ended.finished.broke_off {
             tracing::error!(
-                outbound = self.tools.metrics.outbound(),
+                outbound = self.parts.metrics.outbound(),
                 "a delivery ended without a verdict"
             );
         }
@@ -63,16 +63,16 @@ impl LaneWork {
                 // Counted when it is known what came of it.
                 self.undecided.insert(lease.id, finished.took);
             } else {
-                self.tools
+                self.parts
                     .metrics
                     .attempt(judgement.result, &code, finished.took);
             }
             if delivered {
-                self.tools.metrics.delivered(now.since(lease.received_at));
+                self.parts.metrics.delivered(now.since(lease.received_at));
             }
         }
         if !delivered {
-            self.tools.status.failed(&code, now);
+            self.parts.status.failed(&code, now);
         }
         Attempt {
             at: now,
@@ -137,11 +137,11 @@ impl LaneWork {
             // One that was in doubt was not told.
             if std::mem::take(&mut self.outage_told) {
                 tracing::info!(
-                    outbound = self.tools.metrics.outbound(),
+                    outbound = self.parts.metrics.outbound(),
                     "the destination is back"
                 );
             }
-            self.tools.spool.wake(self.tools.lane);
+            self.context.spool.wake(self.parts.lane);
         }
     }
 
@@ -149,14 +149,14 @@ impl LaneWork {
     fn log_buried(&mut self, sent: &[Lease], code: &Code) {
         let said = "given up: events are buried; see faceway buried list";
         let events = sent.iter().map(|lease| lease.id);
-        log_events(&mut self.buried, &self.tools, events, code, said);
+        log_events(&mut self.buried, &self.parts, events, code, said);
     }
 
     /// That one event breaks the connection for all, in a rhythm.
     fn log_blamed(&mut self, sent: &[Lease], code: &Code) {
         let said = "the connection ends whenever this event is sent: it is tried alone, and the others go on";
         let events = sent.iter().map(|lease| lease.id);
-        log_events(&mut self.blamed, &self.tools, events, code, said);
+        log_events(&mut self.blamed, &self.parts, events, code, said);
     }
 
     pub(super) fn log_outage(&mut self) {
@@ -169,7 +169,7 @@ impl LaneWork {
             "the destination is down: the lane waits"
         };
         tracing::warn!(
-            outbound = self.tools.metrics.outbound(),
+            outbound = self.parts.metrics.outbound(),
             code = code.map(Code::as_str),
             reason = code.and_then(Code::reason),
             "{said}"
@@ -187,7 +187,7 @@ impl LaneWork {
 
     pub(super) fn settle(&self, settlements: Vec<Settlement>) {
         if !settlements.is_empty() {
-            self.tools.spool.settle(self.tools.lane, settlements);
+            self.context.spool.settle(self.parts.lane, settlements);
         }
     }
 }
@@ -195,7 +195,7 @@ impl LaneWork {
 /// Says so of these events, when it is time to. The id is that of the last one: `faceway why` tells its story.
 pub(super) fn log_events(
     rhythm: &mut Rhythm<Code>,
-    tools: &Tools,
+    parts: &Parts,
     events: impl IntoIterator<Item = EventId>,
     code: &Code,
     said: &str,
@@ -203,7 +203,7 @@ pub(super) fn log_events(
     for id in events {
         if let Some(times) = rhythm.note(code.clone(), Instant::now()) {
             tracing::warn!(
-                outbound = tools.metrics.outbound(),
+                outbound = parts.metrics.outbound(),
                 code = code.as_str(),
                 times,
                 event = %id,

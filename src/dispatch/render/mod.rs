@@ -5,13 +5,11 @@ mod batch;
 mod labels;
 mod pictures;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use faceway_core::{Code, Lease, Message, Private, Scope, Spool, Verdict};
+use faceway_core::{Code, Lease, Message, Private, Scope, Verdict};
 use faceway_rules::{Format, FormatError, OutboundPlan, Projection};
 
-use crate::link::Links;
+use crate::context::Context;
 use batch::Array;
 pub(super) use batch::BATCH_BYTES_MAX;
 use labels::{Labelled, Labels};
@@ -49,10 +47,10 @@ enum RenderError {
 }
 
 impl Renderer {
-    pub(super) fn new(plan: &OutboundPlan, links: Arc<Links>, spool: Arc<dyn Spool>) -> Self {
+    pub(super) fn new(plan: &OutboundPlan, context: &Context) -> Self {
         Self {
             labels: Labels::of(&plan.protocol),
-            pictures: Pictures::new(plan, links, spool),
+            pictures: Pictures::new(plan, context),
             projection: plan.common.projection.clone(),
             array: match plan.common.batch_max {
                 0 | 1 => None,

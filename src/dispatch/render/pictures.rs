@@ -12,6 +12,7 @@ use faceway_rules::{Field, Images, OutboundPlan, Projection};
 use serde_json::value::RawValue;
 
 use super::{RenderError, projected};
+use crate::context::Context;
 use crate::link::Links;
 
 /// What an envelope and the members of a picture's entry take beside the picture, in bytes.
@@ -29,7 +30,7 @@ pub(super) struct Pictures {
 }
 
 impl Pictures {
-    pub(super) fn new(plan: &OutboundPlan, links: Arc<Links>, spool: Arc<dyn Spool>) -> Self {
+    pub(super) fn new(plan: &OutboundPlan, context: &Context) -> Self {
         let hidden = Field::find("images.url");
         let hidden = hidden.is_some_and(|url| plan.common.projection.hides(&url));
         Self {
@@ -40,8 +41,8 @@ impl Pictures {
                 plan.common.images
             },
             bytes_max: plan.protocol.payload_bytes_max(),
-            links,
-            spool,
+            links: Arc::clone(&context.links),
+            spool: Arc::clone(&context.spool),
             outbound: plan.name.clone(),
             told: AtomicBool::new(false),
         }
@@ -229,8 +230,8 @@ mod tests {
         let plan = parse(outbound, "routes.toml", &[]).unwrap();
         let plan = &plan.outbounds[0];
         let clock = Arc::new(TestClock::default());
-        let links = Links::new("http://gateway", &[1; 32], Duration::from_secs(60), clock);
-        let pictures = Pictures::new(plan, Arc::new(links), Arc::clone(&spool));
+        let context = Context::for_tests(Arc::clone(&spool), clock);
+        let pictures = Pictures::new(plan, &context);
         let put = pictures.put(&body, &plan.common.projection).await;
         let put = put.unwrap_or_else(|_| panic!("not put"));
         let event: Value = serde_json::from_slice(&put).unwrap();

@@ -238,7 +238,7 @@ impl Outbound for Silent {
 #[tokio::test]
 async fn what_a_later_event_may_have_passed_is_not_taken_back_when_the_lane_stops() {
     let mut bench = Bench::of(&file(2)).await;
-    bench.dispatch.common.grace = Duration::from_millis(50);
+    bench.dispatch.context.grace = Duration::from_millis(50);
     let _ticking = tick(&bench.clock);
     let gate = Gate::new(0);
     bench

@@ -12,7 +12,8 @@ use faceway_spool_disk::{DiskSettings, DiskSpool};
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 
 use super::{Earlier, Inbound, Intake};
-use crate::inbound::{BodyMemory, Unpacking};
+use crate::context::Context;
+use crate::memory::BodyMemory;
 
 async fn inbound(dir: &std::path::Path, memory: BodyMemory) -> Inbound {
     let hour = Duration::from_secs(3600);
@@ -26,7 +27,9 @@ async fn inbound(dir: &std::path::Path, memory: BodyMemory) -> Inbound {
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let spool = DiskSpool::open(settings, Arc::clone(&clock)).await.unwrap();
-    let spool: Arc<dyn Intake> = Arc::new(spool);
+    let spool = Arc::new(spool);
+    let mut context = Context::for_tests(Arc::clone(&spool) as _, clock);
+    context.memory = memory;
     let mut adapters = faceway_adapters::all().into_iter();
     let adapter = adapters
         .find(|adapter| adapter.name() == "findface")
@@ -35,9 +38,8 @@ async fn inbound(dir: &std::path::Path, memory: BodyMemory) -> Inbound {
         "city",
         Arc::from(adapter),
         Settings::default(),
-        spool,
-        clock,
-        Unpacking::new(1 << 20, memory),
+        spool as Arc<dyn Intake>,
+        &context,
     )
 }
 

@@ -1,0 +1,240 @@
+//! Keeps one lane running: while the outbound that it delivers to changes, through our own defects, and until the outbound
+//! is retired and through.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use faceway_core::{Lane, Outbound, Start, Survey};
+use faceway_rules::OutboundPlan;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::LaneStatus;
+use super::decide::{Decider, Once, lock};
+use super::judge::Judge;
+use super::lane::{LaneWork, Parts};
+use super::metrics::LaneMetrics;
+use super::render::Renderer;
+use crate::context::Context;
+use crate::topology::rules_history::ActiveRules;
+
+/// When a lane's work ends by a defect of ours, it begins anew after this.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// Whether a retired lane is through is asked this often.
+const RETIRED_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a lane is to do. All of it together: of several orders the supervisor may see only the last.
+#[derive(Clone)]
+pub(super) struct Orders {
+    /// Deliver as this says.
+    pub(super) plan: Arc<OutboundPlan>,
+    /// Deliver to this.
+    pub(super) outbound: Arc<dyn Outbound>,
+    /// Deliver what was kept up to and with this sequence number, and then end: the outbound is retired. Not up to a time:
+    /// clocks are set back.
+    pub(super) through_seq: Option<u64>,
+}
+
+/// Everything that a lane's work is made from, and made from again.
+pub(super) struct Supervisor {
+    pub(super) name: String,
+    /// What the lane does now.
+    pub(super) current: Orders,
+    /// What it is to do.
+    pub(super) orders: watch::Receiver<Orders>,
+    pub(super) context: Context,
+    pub(super) rules: ActiveRules,
+    pub(super) lane: Lane,
+    pub(super) status: Arc<LaneStatus>,
+    /// An operator wants the next probe at once.
+    pub(super) probe: Arc<Notify>,
+    pub(super) once: Once,
+    /// Whether the retired lane is through, and only waits for other orders.
+    pub(super) finished: Arc<AtomicBool>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Whether a lane has nothing more to do with what was kept up to and with a sequence number. With buried events it stays, so
+/// that they can be looked at, and skips what is not for it.
+pub(super) fn is_through(survey: &Survey, through_seq: u64) -> bool {
+    survey.buried == 0 && survey.first.is_none_or(|first| first > through_seq)
+}
+
+/// Why a lane's work ended.
+enum Exit {
+    /// The gateway stops.
+    Stopped,
+    /// The outbound is retired, and everything is through that was kept before.
+    Finished,
+    /// It is to deliver to something else.
+    Changed(Orders),
+    /// A defect of ours.
+    Broken,
+}
+
+impl Orders {
+    /// Whether both are orders to deliver in the same way: each change comes with a plan of its own.
+    fn delivers_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.plan, &other.plan)
+    }
+}
+
+impl Supervisor {
+    /// Runs until the gateway stops, or no orders can come any more. A retired lane that is through says so and waits: its
+    /// outbound may return. A panic is a defect of ours; it must cost a second, not the lane.
+    pub(super) async fn run(mut self) {
+        self.restore_once().await;
+        loop {
+            match self.run_once().await {
+                Exit::Stopped => break,
+                Exit::Changed(orders) => self.follow(orders).await,
+                Exit::Broken => self.restart().await,
+                Exit::Finished => {
+                    self.retire().await;
+                    match self.next_orders().await {
+                        Some(orders) => self.follow(orders).await,
+                        None => break,
+                    }
+                }
+            }
+        }
+        self.current.outbound.close().await;
+    }
+
+    /// Takes back what the outbound left at the far side.
+    async fn retire(&self) {
+        tokio::select! {
+            // A destination that does not answer must not hold up a stop.
+            () = self.stop.cancelled() => {}
+            () = self.current.outbound.retire() => {}
+        }
+    }
+
+    /// What `once` let pass before the gateway started.
+    async fn restore_once(&self) {
+        // Before the first event: without its marks the first of each would pass once more after every restart.
+        match self.context.spool.remembered(self.lane).await {
+            Ok(passed) => lock(&self.once).recall(passed),
+            Err(error) => tracing::error!(
+                outbound = self.name,
+                %error,
+                "what `once` has let pass cannot be read: the first of each passes again"
+            ),
+        }
+    }
+
+    async fn follow(&mut self, orders: Orders) {
+        let before = std::mem::replace(&mut self.current, orders);
+        if !before.delivers_like(&self.current) {
+            before.outbound.close().await;
+        }
+        // What was given up on its way is still leased: without this its devices would wait until the next start.
+        self.release_leases().await;
+    }
+
+    /// Says that the lane is through, and waits for other orders. `None` when there will be none.
+    async fn next_orders(&mut self) -> Option<Orders> {
+        {
+            // The borrow locks the orders: were the flag set after it, an outbound that returns in between would be taken for
+            // one that is through, and its lane dropped with new events in it.
+            let orders = self.orders.borrow_and_update();
+            if !orders.delivers_like(&self.current) {
+                return Some(orders.clone());
+            }
+            self.finished.store(true, Ordering::SeqCst);
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => return None,
+            changed = self.orders.changed() => changed.ok()?,
+        }
+        // To deliver to something else, or to look once more whether it is through.
+        Some(self.orders.borrow_and_update().clone())
+    }
+
+    async fn run_once(&mut self) -> Exit {
+        let halt = self.stop.child_token();
+        self.current.outbound.open();
+        let work = self.work(halt.clone()).await;
+        let mut work = AbortOnDropHandle::new(tokio::spawn(work.run()));
+        let mut next = None;
+        let mut through_seq = self.orders.borrow().through_seq;
+        let ended = loop {
+            let mut orders = self.orders.clone();
+            tokio::select! {
+                // Orders first: work that ends at the same moment would else pass for finished while a new target waits.
+                biased;
+                Ok(()) = orders.changed() => {
+                    let orders = self.orders.borrow_and_update();
+                    through_seq = orders.through_seq;
+                    if !orders.delivers_like(&self.current) {
+                        next = Some(orders.clone());
+                        halt.cancel();
+                    }
+                }
+                ended = &mut work => break ended,
+                () = self.through(through_seq), if through_seq.is_some() && !halt.is_cancelled() => halt.cancel(),
+            }
+        };
+        if self.stop.is_cancelled() {
+            return Exit::Stopped;
+        }
+        match (ended, next) {
+            (_, Some(orders)) => Exit::Changed(orders),
+            (Err(_), None) => Exit::Broken,
+            (Ok(()), None) => Exit::Finished,
+        }
+    }
+
+    /// Ends when everything is through that was kept before the outbound was retired.
+    async fn through(&self, through_seq: Option<u64>) {
+        loop {
+            let now = self.context.clock.now();
+            if let Ok(survey) = self.context.spool.survey(self.lane, now).await
+                && through_seq.is_some_and(|through_seq| is_through(&survey, through_seq))
+            {
+                return;
+            }
+            tokio::time::sleep(RETIRED_PAUSE).await;
+        }
+    }
+
+    async fn restart(&self) {
+        tracing::error!(
+            outbound = self.name,
+            "a lane's work broke off; it begins anew"
+        );
+        // A panic that comes back at once must not fill the disk with log lines.
+        tokio::time::sleep(RESTART_PAUSE).await;
+        self.release_leases().await;
+    }
+
+    /// What an earlier work held can be leased again.
+    async fn release_leases(&self) {
+        let opened = self.context.spool.open_lane(&self.name, Start::Now).await;
+        if let Err(error) = opened {
+            tracing::error!(outbound = self.name, %error, "the lane cannot be opened again");
+        }
+    }
+
+    async fn work(&self, halt: CancellationToken) -> LaneWork {
+        let plan = &self.current.plan;
+        let rules = self.rules.clone();
+        let decider = Decider::new(&self.name, rules.current().await, Arc::clone(&self.once));
+        let parts = Parts {
+            lane: self.lane,
+            outbound: Arc::clone(&self.current.outbound),
+            renderer: Arc::new(Renderer::new(plan, &self.context)),
+            status: Arc::clone(&self.status),
+            probe: Arc::clone(&self.probe),
+            metrics: LaneMetrics::new(&self.name),
+            concurrency_max: plan.common.concurrency_max as usize,
+            batch_max: plan.common.batch_max as usize,
+            rules,
+            stop: halt,
+        };
+        let judge = Judge::new(plan.common.retry);
+        LaneWork::new(self.context.clone(), parts, judge, decider)
+    }
+}

@@ -1,0 +1,116 @@
+//! What `gateway.toml` names, opened: the spool, links, listeners.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use faceway_core::Clock;
+use faceway_spool_disk::{DiskSettings, DiskSpool};
+
+use crate::config::GatewayConfig;
+use crate::config::gateway::{Listen, SpoolConfig};
+use crate::inbound::Listener;
+use crate::link::Links;
+use crate::topology::Certificate;
+
+/// Links to pictures live as long as pictures do, but no longer than this.
+const LINK_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Both listeners, bound.
+pub(super) struct Listeners {
+    pub(super) devices: Listener,
+    pub(super) admin: Listener,
+    /// That of devices, for the watch that reads it again.
+    pub(super) certificate: Option<Certificate>,
+}
+
+impl Listeners {
+    pub(super) async fn bind(listen: &Listen) -> anyhow::Result<Self> {
+        let opened = listen.tls.as_ref().map(Certificate::open).transpose()?;
+        let (certificate, tls) = opened.unzip();
+        let cannot =
+            |address, key| format!("cannot listen on {address} (listen.{key} of gateway.toml)");
+        let devices = Listener::bind("devices", listen.devices, tls).await;
+        let admin = Listener::bind("admin", listen.admin, None).await;
+        Ok(Self {
+            devices: devices.with_context(|| cannot(listen.devices, "devices"))?,
+            admin: admin.with_context(|| cannot(listen.admin, "admin"))?,
+            certificate,
+        })
+    }
+
+    pub(super) fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.devices.address()?, self.admin.address()?))
+    }
+}
+
+pub(super) async fn spool(
+    spool: &SpoolConfig,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<DiskSpool>> {
+    let settings = DiskSettings {
+        dir: spool.dir.clone(),
+        bytes_max: spool.bytes_max,
+        free_min: spool.free_min,
+        history: spool.history,
+        images: spool.images,
+        quarantine: spool.quarantine,
+    };
+    crate::observe::spool_limits(settings.bytes_max, settings.free_min);
+    let opened = DiskSpool::open(settings, Arc::clone(clock)).await;
+    Ok(Arc::new(opened.with_context(|| {
+        format!("cannot open the spool in {}", spool.dir.display())
+    })?))
+}
+
+pub(super) fn links(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Links> {
+    let key =
+        link_key(&config.spool.dir).context("cannot read or make the key for picture links")?;
+    let lifetime = config.spool.images.min(LINK_LIFETIME_MAX);
+    Ok(Links::new(
+        &config.listen.public_url,
+        &key,
+        lifetime,
+        Arc::clone(clock),
+    ))
+}
+
+/// What tells this gateway from others, always the same as long as its spool is. It is made from the key of the links
+/// and tells nothing of it.
+pub(super) fn gateway_id(dir: &Path) -> anyhow::Result<String> {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let key = link_key(dir).context("cannot read or make the key for picture links")?;
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key)?;
+    mac.update(b"gateway id");
+    let id = faceway_core::Sha256(mac.finalize().into_bytes().into()).to_string();
+    Ok(id.chars().take(GATEWAY_ID_DIGITS).collect())
+}
+
+/// Enough that no two gateways at one broker meet by chance, and few enough to be read.
+const GATEWAY_ID_DIGITS: usize = 8;
+
+/// The key is kept beside the spool, so that links outlive a restart.
+fn link_key(dir: &Path) -> anyhow::Result<[u8; 32]> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = dir.join("link.key");
+    if let Ok(key) = std::fs::read(&path)
+        && let Ok(key) = key.try_into()
+    {
+        return Ok(key);
+    }
+    let key: [u8; 32] = rand::random();
+    let new = dir.join("link.key.new");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    std::fs::rename(new, path)?;
+    Ok(key)
+}

@@ -1,0 +1,149 @@
+//! The middle of an apply: the rules version is written down, and only then it is active.
+//!
+//! **Invariants.** Every lane goes by the same rules about an event, also after a crash: a version is durable before any
+//! lane decides by it. Rules that cannot be written down do not become active, but for the first ones after a start: a
+//! gateway has to deliver. Lanes wait meanwhile, devices do not.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anyhow::bail;
+use faceway_core::Start;
+
+use super::super::Topology;
+use super::super::open::Opened;
+use super::super::rules_history::RulesHistory;
+use super::super::rules_store::{self, Outcome, Stored};
+use super::next::Step;
+use crate::dispatch::LaneHandle;
+
+impl Topology {
+    /// Makes the rules active for what is kept from now on. Gives the newest event that they are not for.
+    ///
+    /// # Errors
+    /// When they cannot be written down; then nothing has changed.
+    pub(super) async fn activate_rules(&mut self, opened: &Opened) -> anyhow::Result<u64> {
+        let lanes: HashSet<String> = self.repair.lanes().await?.into_iter().collect();
+        // Before the lock: surveys read the disk, and every lane would wait for them. A lane that goes on meanwhile needs
+        // less, not more.
+        let needed_from = self.needed_from(opened, &lanes).await?;
+        let rules = self.rules.clone();
+        // From here until the history is written no lane decides about an event. Without the lock a lane could decide by the
+        // old version about an event that comes after the mark of the new one, and after a crash by the new one.
+        let mut active = rules.hold().await;
+        // Under the lock: an event that was appended before it may already be decided by the old version, so the mark must
+        // not lie before it.
+        let after_seq = self.context.spool.newest();
+        let before = match &self.applied {
+            Some(_) => Some(Stored::from((**active).clone())),
+            None => self.stored.take(),
+        };
+        let step = Step {
+            rules: &opened.desired.rules,
+            now: self.context.clock.now(),
+            after_seq,
+            needed_from,
+            backfilled: opened.backfilled().collect(),
+            lanes: &lanes,
+        };
+        let mut history = step.next(before.as_ref());
+        while self.applied.is_none()
+            && let Err(error) = history.check()
+        {
+            tracing::error!(%error, "the oldest of these rules are dropped: their events go by the next version");
+            history = history.without_oldest();
+        }
+        let before = before.map(|stored| stored.history);
+        self.write_and_activate(&mut active, history, before.as_ref())
+            .await?;
+        Ok(after_seq)
+    }
+
+    /// Writes a history down, and then makes it the one that all ask.
+    async fn write_and_activate(
+        &mut self,
+        active: &mut Arc<RulesHistory>,
+        history: RulesHistory,
+        before: Option<&RulesHistory>,
+    ) -> anyhow::Result<()> {
+        history.check()?;
+        if self.written && before == Some(&history) {
+            *active = Arc::new(history);
+            return Ok(());
+        }
+        // Written before it is active: a crash between the two would let a lane decide by rules that no start knows.
+        let outcome = rules_store::write(&*self.context.spool, &history).await?;
+        // What is unknown is written again at the next occasion.
+        self.written = outcome != Outcome::Unknown;
+        if outcome == Outcome::Written {
+            *active = Arc::new(history);
+            return Ok(());
+        }
+        if self.applied.is_none() {
+            tracing::error!("the rules are active without being written down; that is tried again");
+            self.written = false;
+            *active = Arc::new(history);
+            return Ok(());
+        }
+        bail!(
+            "the rules cannot be written down in the spool, and so do not come into force; that is tried again"
+        )
+    }
+
+    /// Writes down what is active, where that failed.
+    pub(in crate::topology) async fn write_rules_down(&mut self) {
+        if self.written {
+            return;
+        }
+        let history = self.rules.current().await;
+        let outcome = rules_store::write(&*self.context.spool, &history).await;
+        self.written = matches!(outcome, Ok(Outcome::Written));
+    }
+
+    /// No lane waits for an event with a lower sequence number, but for those that were made just now.
+    async fn needed_from(&self, opened: &Opened, lanes: &HashSet<String>) -> anyhow::Result<u64> {
+        let at_work = self.dispatch.lanes();
+        let mut needed = u64::MAX;
+        for name in lanes.difference(&opened.fresh) {
+            let named = |lane: &&LaneHandle| lane.name() == name;
+            let lane = match at_work.iter().find(named) {
+                Some(handle) => handle.lane(),
+                // No supervisor works there, so no lease is given back; its start does not count, as the lane is there.
+                None => self.context.spool.open_lane(name, Start::Now).await?,
+            };
+            let now = self.context.clock.now();
+            let survey = self.context.spool.survey(lane, now).await?;
+            needed = needed.min(survey.first.unwrap_or(u64::MAX));
+        }
+        Ok(needed)
+    }
+
+    /// What is handed to an outbound once more goes by the active rules, as far as nothing older waits in its lane. What
+    /// waits goes by those of when it was kept: the active rules may not know the outbound any more, and the event would
+    /// reach no destination.
+    ///
+    /// # Errors
+    /// When that cannot be written down.
+    pub(crate) async fn backfill(&mut self, outbound: &str) -> anyhow::Result<()> {
+        let lanes = self.dispatch.lanes();
+        let named = |lane: &&LaneHandle| lane.name() == outbound && !lane.is_retired();
+        let Some(lane) = lanes.iter().find(named) else {
+            return Ok(());
+        };
+        let rules = self.rules.clone();
+        let mut active = rules.hold().await;
+        let spool = &self.context.spool;
+        let newest = spool.newest();
+        let survey = spool.survey(lane.lane(), self.context.clock.now()).await?;
+        let first = survey.first.unwrap_or(u64::MAX);
+        let known = active.backfills().get(outbound);
+        if first <= known.map_or(0, |backfill| backfill.through_seq) {
+            return Ok(());
+        }
+        let before = active.as_ref().clone();
+        let through_seq = newest.min(first.saturating_sub(1));
+        let history = before.clone().with_backfill(outbound, through_seq);
+        self.write_and_activate(&mut active, history, Some(&before))
+            .await
+    }
+}

@@ -1,0 +1,300 @@
+//! The history of the rules as the spool keeps it: a note, so that what waits goes by the same rules after a restart.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use faceway_core::{Spool, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::rules_history::{Backfill, Retired, Rules, RulesHistory, RulesVersion};
+use crate::config;
+
+/// The note's name.
+const NOTE: &str = "rules";
+/// Where a note goes that cannot be read, so that it is not written over.
+const UNREADABLE: &str = "rules, unreadable";
+/// How often writing it down is tried.
+const TRIES_MAX: usize = 2;
+/// A spool that fails is asked again after this, for so long.
+const PAUSE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The note. The names of its members in JSON never change: a later program reads what an earlier one wrote.
+#[derive(Debug, Deserialize, Serialize)]
+struct Note {
+    /// Texts of `routes.toml`. They name secrets and hold none.
+    texts: Vec<String>,
+    #[serde(rename = "editions")]
+    versions: Vec<NotedVersion>,
+    #[serde(rename = "anew")]
+    backfills: BTreeMap<String, NotedOutbound>,
+    #[serde(rename = "gone")]
+    retired: BTreeMap<String, NotedOutbound>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct NotedVersion {
+    #[serde(rename = "behind")]
+    after_seq: u64,
+    since: Timestamp,
+    /// Which of the texts.
+    text: usize,
+}
+
+/// A backfill, which always has a text, or a retired outbound, whose last rules may be unknown.
+#[derive(Debug, Deserialize, Serialize)]
+struct NotedOutbound {
+    #[serde(rename = "upto")]
+    through_seq: u64,
+    text: Option<usize>,
+}
+
+/// What came of writing the history down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is durable.
+    Written,
+    /// The one before is there.
+    NotThere,
+    /// One of the two is there, and the spool does not say which.
+    Unknown,
+}
+
+/// Writes the history down, and finds out what came of it when the spool says that it failed: it may be there all the same.
+pub(super) async fn write(
+    spool: &dyn Spool,
+    history: &RulesHistory,
+) -> Result<Outcome, serde_json::Error> {
+    let note = Bytes::from(serde_json::to_vec(&noted(history))?);
+    for _ in 0..TRIES_MAX {
+        match spool.keep_note(NOTE, note.clone()).await {
+            Ok(()) => return Ok(Outcome::Written),
+            Err(error) => tracing::error!(%error, "the rules cannot be written down"),
+        }
+        // A full disk has given up its reserve by now, and a disk that failed is asked again after a while.
+        match found(spool).await {
+            Some(found) if found == note => return Ok(Outcome::Written),
+            Some(_) => {}
+            None => return Ok(Outcome::Unknown),
+        }
+    }
+    Ok(Outcome::NotThere)
+}
+
+/// What is there, once the spool answers again.
+async fn found(spool: &dyn Spool) -> Option<Bytes> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match spool.note(NOTE).await {
+            Ok(note) => return Some(note.unwrap_or_default()),
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            Err(_) => return None,
+        }
+    }
+}
+
+/// What was written down.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stored {
+    /// The history.
+    pub(super) history: RulesHistory,
+    /// Events with a higher sequence number had rules that cannot be read any more.
+    pub(super) unread_after: Option<u64>,
+}
+
+impl From<RulesHistory> for Stored {
+    fn from(history: RulesHistory) -> Self {
+        Self {
+            history,
+            unread_after: None,
+        }
+    }
+}
+
+/// The history as it was last written down; `None` when there is none, or nothing of it can be read.
+///
+/// # Errors
+/// When the spool cannot be read.
+pub(super) async fn load(spool: &dyn Spool, file: &Path) -> anyhow::Result<Option<Stored>> {
+    let note = spool.note(NOTE).await;
+    let Some(note) = note.context("the rules that were kept cannot be read")? else {
+        return Ok(None);
+    };
+    match serde_json::from_slice(&note) {
+        Ok(noted) => Ok(read(noted, file)),
+        Err(error) => {
+            tracing::error!(%error, "the rules that were kept cannot be read: what waits goes by routes.toml as it is now");
+            // Kept aside before anything writes over it: it may be of a later program, to which the operator goes back.
+            spool.keep_note(UNREADABLE, note).await?;
+            Ok(None)
+        }
+    }
+}
+
+fn noted(history: &RulesHistory) -> Note {
+    let texts = history.texts();
+    // All rules of a history are among its texts.
+    let place = |rules: &Arc<Rules>| {
+        let mut texts = texts.iter();
+        texts
+            .position(|known| Arc::ptr_eq(known, rules))
+            .unwrap_or(0)
+    };
+    let version = |version: &RulesVersion| NotedVersion {
+        after_seq: version.after_seq,
+        since: version.since,
+        text: place(&version.rules),
+    };
+    let backfill = |(name, backfill): (&String, &Backfill)| {
+        let text = Some(place(&backfill.rules));
+        let through_seq = backfill.through_seq;
+        (name.clone(), NotedOutbound { through_seq, text })
+    };
+    let retired = |(name, retired): (&String, &Retired)| {
+        let text = retired.rules.as_ref().map(place);
+        let through_seq = retired.through_seq;
+        (name.clone(), NotedOutbound { through_seq, text })
+    };
+    Note {
+        retired: history.retired().iter().map(retired).collect(),
+        versions: history.versions().iter().map(version).collect(),
+        backfills: history.backfills().iter().map(backfill).collect(),
+        texts: texts.iter().map(|rules| rules.text.clone()).collect(),
+    }
+}
+
+/// Rules that cannot be read any more, by a program that knows another grammar, leave their events to those after them.
+fn read(noted: Note, file: &Path) -> Option<Stored> {
+    let texts: Vec<Option<Arc<Rules>>> = noted
+        .texts
+        .into_iter()
+        .map(|text| rules(text, file).map(Arc::new))
+        .collect();
+    let text = |number: usize| texts.get(number).cloned().flatten();
+    let mut versions: Vec<RulesVersion> = Vec::new();
+    let mut unread_after = None;
+    for version in noted.versions {
+        let after_seq = *unread_after.get_or_insert(version.after_seq);
+        if let Some(rules) = text(version.text) {
+            versions.push(RulesVersion {
+                after_seq,
+                since: version.since,
+                rules,
+            });
+            unread_after = None;
+        }
+    }
+    let last = Arc::clone(&versions.last()?.rules);
+    let backfills = noted.backfills.into_iter().map(|(name, backfill)| {
+        let rules = backfill.text.and_then(&text);
+        let rules = rules.unwrap_or_else(|| Arc::clone(&last));
+        let through_seq = backfill.through_seq;
+        (name, Backfill { through_seq, rules })
+    });
+    let retired = noted.retired.into_iter().map(|(name, retired)| {
+        let rules = retired.text.and_then(&text);
+        let through_seq = retired.through_seq;
+        (name, Retired { through_seq, rules })
+    });
+    let history = RulesHistory::of(versions, backfills.collect(), retired.collect())?;
+    Some(Stored {
+        history,
+        unread_after,
+    })
+}
+
+fn rules(text: String, file: &Path) -> Option<Rules> {
+    match config::parse_rules(&text, &file.display().to_string()) {
+        Ok(set) => Some(Rules { text, set }),
+        Err(errors) => {
+            tracing::warn!(
+                "rules that were active before the start cannot be read any more; what waits for them goes by those after \
+                 them:\n{errors}"
+            );
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use faceway_core::Timestamp;
+
+    use super::{Note, noted, read, rules};
+    use crate::topology::rules_history::{Rules, RulesHistory};
+
+    fn at() -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000).unwrap()
+    }
+
+    fn of(name: &str) -> Rules {
+        let text = format!("[outbound.stdout.{name}]\n");
+        rules(text, Path::new("routes.toml")).unwrap()
+    }
+
+    fn history() -> RulesHistory {
+        RulesHistory::new(at(), of("a"))
+            .with(10, at(), of("b"))
+            .with_backfill("b", 7)
+            .with(20, at(), of("a"))
+    }
+
+    fn through_json(written: &Note) -> Note {
+        serde_json::from_slice(&serde_json::to_vec(written).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_history_is_read_as_it_was_written() {
+        let noted = noted(&history());
+        assert_eq!(noted.texts.len(), 2, "each text once");
+        let kept = read(through_json(&noted), Path::new("routes.toml")).unwrap();
+        assert_eq!((kept.history, kept.unread_after), (history(), None));
+    }
+
+    /// A gateway of before these words wrote this.
+    #[test]
+    fn the_names_in_the_note_never_change() {
+        let text = r#"{
+            "texts": ["[outbound.stdout.a]\n", "[outbound.stdout.b]\n"],
+            "editions": [
+                {"behind": 0, "since": "2027-01-15T08:00:00Z", "text": 0},
+                {"behind": 10, "since": "2027-01-15T08:00:00Z", "text": 1},
+                {"behind": 20, "since": "2027-01-15T08:00:00Z", "text": 0}
+            ],
+            "anew": {"b": {"upto": 7, "text": 1}},
+            "gone": {"b": {"upto": 20, "text": 1}}
+        }"#;
+        let written: Note = serde_json::from_str(text).unwrap();
+        let kept = read(written, Path::new("routes.toml")).unwrap();
+        assert_eq!(kept.history, history());
+        let text = serde_json::to_string(&noted(&history())).unwrap();
+        for name in [
+            "texts", "editions", "behind", "since", "text", "anew", "gone", "upto",
+        ] {
+            assert!(text.contains(&format!("\"{name}\":")), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_any_more_leaves_its_events_to_what_came_after() {
+        let read = |written: &Note| read(through_json(written), Path::new("routes.toml"));
+        let mut first = noted(&history());
+        first.texts[0] = "[outbound.pigeon.a]\n".into();
+        let kept = read(&first).unwrap();
+        let after: Vec<_> = (kept.history.versions().iter())
+            .map(|version| version.after_seq)
+            .collect();
+        assert_eq!(after, [0], "events from the first on go by the second");
+        assert_eq!(kept.unread_after, Some(20), "the third is like the first");
+        let mut none = first;
+        none.texts[1] = "?".into();
+        assert_eq!(read(&none), None);
+    }
+}

@@ -40,10 +40,16 @@ mod tests {
         for kind in ALL {
             let named = |name: &str| kind.keys.iter().find(|key| key.name == name);
             let template = |key: &&faceway_core::Key| matches!(key.shape, Shape::Template);
-            let templates: Vec<_> = kind.keys.iter().filter(template).map(|key| key.name).collect();
+            let templates: Vec<_> = kind
+                .keys
+                .iter()
+                .filter(template)
+                .map(|key| key.name)
+                .collect();
             let address: Vec<_> = kind.address.iter().map(|address| address.key).collect();
             assert_eq!(templates, address, "{}", kind.name);
-            let headers = named("headers").is_some_and(|key| matches!(key.shape, Shape::Headers { .. }));
+            let headers =
+                named("headers").is_some_and(|key| matches!(key.shape, Shape::Headers { .. }));
             assert_eq!(headers, kind.headers.is_some(), "{}", kind.name);
         }
     }

@@ -42,7 +42,7 @@ impl Site {
         };
         let base = &self.base;
         let public_url = &base.config.listen.public_url;
-        let outbound = open::outbound(&plan, &base.gateway_id, public_url, &base.clock)?;
+        let outbound = open::outbound(&plan, None, &base.gateway_id, public_url, &base.clock)?;
         let lane = self.common.spool.open_lane(name, Start::Now).await?;
         self.dispatch.add(plan, outbound, lane);
         self.dispatch.leave(name, gone.upto);

@@ -1,11 +1,10 @@
 //! What another reading of the file needs, opened before anything changes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use faceway_core::{Lane, Outbound};
-use faceway_rules::{InboundPlan, OutboundPlan, Protocol, Routes, Since};
+use faceway_rules::{InboundPlan, OutboundPlan, Routes, Since};
 
 use super::Site;
 use crate::open::{self, OpenedInbound, Print};
@@ -134,32 +133,13 @@ impl Site {
         }
         let base = &self.base;
         let public_url = &base.config.listen.public_url;
-        let opened = self.as_opened(plan);
-        let outbound = open::outbound(&opened, &base.gateway_id, public_url, &base.clock)?;
+        let mut before = self.outbounds.iter();
+        let before = before.find(|(known, _)| known.name == plan.name);
+        let before = before.map(|(known, _)| known);
+        let outbound = open::outbound(plan, before, &base.gateway_id, public_url, &base.clock)?;
         Ok(match self.dispatch.has(&plan.name) {
             true => Change::Delivers(outbound),
             false => Change::Begins(outbound, None),
         })
-    }
-
-    /// As it is opened: what no longer says anything of Home Assistant, and did before, takes back what it announced.
-    fn as_opened<'a>(&self, plan: &'a OutboundPlan) -> Cow<'a, OutboundPlan> {
-        let says = |plan: &OutboundPlan| match &plan.protocol {
-            Protocol::Mqtt(mqtt) => mqtt.home_assistant,
-            _ => None,
-        };
-        let mut before = self
-            .outbounds
-            .iter()
-            .filter(|(known, _)| known.name == plan.name);
-        let announced = before.any(|(known, _)| says(known) == Some(true));
-        let mut opened = Cow::Borrowed(plan);
-        if announced
-            && says(plan).is_none()
-            && let Protocol::Mqtt(mqtt) = &mut opened.to_mut().protocol
-        {
-            mqtt.home_assistant = Some(false);
-        }
-        opened
     }
 }

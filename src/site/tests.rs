@@ -104,7 +104,7 @@ impl Bench {
         let outbound = |name| format!("[outbound.webhook.{name}]\nurl = \"http://127.0.0.1:1\"\n");
         let route = format!("[[route]]\nname = \"all\"\nto = [\"{to}\"]\n");
         let text = outbound("a") + &outbound("b") + &route;
-        let routes = faceway_rules::parse(&text, "routes.toml", &[]).unwrap();
+        let routes = faceway_rules::parse(&text, "routes.toml", &crate::config::grammar()).unwrap();
         let prepared = self.site.prepare(routes).await?;
         self.site.adopt(prepared).await.map(drop)
     }

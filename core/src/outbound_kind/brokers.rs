@@ -1,6 +1,6 @@
 //! What protocols of brokers have in common: who we are to them, and how large a message may be.
 
-use super::{At, Headers, HeaderStyle, Reading};
+use super::{At, HeaderStyle, Headers, Reading};
 use crate::{Key, Secret, Shape};
 
 /// Who Faceway is to the broker.

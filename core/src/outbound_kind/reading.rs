@@ -212,7 +212,8 @@ impl Reading<'_> {
 
     /// What is declared and never read is a promise that is not kept.
     fn finish(&self) {
-        let read_elsewhere = |key: &&Key| !matches!(key.shape, Shape::Template | Shape::Headers { .. });
+        let read_elsewhere =
+            |key: &&Key| !matches!(key.shape, Shape::Template | Shape::Headers { .. });
         for key in self.keys.iter().filter(read_elsewhere) {
             debug_assert!(
                 self.asked.borrow().contains(&key.name),

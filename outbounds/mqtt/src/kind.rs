@@ -135,7 +135,11 @@ fn read(table: &Reading<'_>) -> Read {
             username,
             password: None,
             client_id: String::new(),
-            version: if table.whole("version") == Some(4) { 4 } else { 5 },
+            version: if table.whole("version") == Some(4) {
+                4
+            } else {
+                5
+            },
             fall_back: true,
             qos: match table.whole("qos") {
                 Some(0) => 0,

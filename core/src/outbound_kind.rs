@@ -24,6 +24,8 @@ pub const TLS_FILES: Key = Key::new("tls", Shape::Tls, "Own authorities, client 
 pub struct OutboundKind {
     /// Its name in `[outbound.<protocol>.<name>]`, which is that of its folder too.
     pub name: &'static str,
+    /// The page for authors of receivers, which the console serves; `None` where there is nothing to say to them.
+    pub readme: Option<Readme>,
     /// What others call it; whoever writes one of these is told the name.
     pub aliases: &'static [&'static str],
     /// The keys of its own. What every outbound has (`format`, `images`, `retry` …) is read for it.
@@ -72,6 +74,15 @@ pub trait OutboundSettings: Send + Sync + 'static {
     fn lacks_attributes(&self) -> Option<&'static str> {
         None
     }
+}
+
+/// A page of the repository.
+#[derive(Clone, Copy, Debug)]
+pub struct Readme {
+    /// Where it is in the repository: `outbounds/<protocol>/README.md`.
+    pub path: &'static str,
+    /// What it says, by `include_str!`.
+    pub text: &'static str,
 }
 
 /// Keys that a table does not have, and what to write in their place.

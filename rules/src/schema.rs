@@ -54,18 +54,19 @@ fn batches(grammar: &Grammar) -> String {
     format!("Events in one message of {batching}, 1 when left out; more = a JSON array.")
 }
 
-/// What `concurrency_max` is, and what counts where it is left out.
+/// What `concurrency_max` is, and what counts where it is left out: the first protocol's, and what differs from it.
 fn concurrency(grammar: &Grammar) -> String {
-    let mut by_number = BTreeMap::<u32, Vec<&str>>::new();
-    for kind in &grammar.outbounds {
-        by_number
-            .entry(kind.concurrency)
-            .or_default()
-            .push(kind.name);
+    let usual = grammar.outbounds.first().map_or(0, |kind| kind.concurrency);
+    let mut others = BTreeMap::<u32, Vec<&str>>::new();
+    for kind in grammar
+        .outbounds
+        .iter()
+        .filter(|kind| kind.concurrency != usual)
+    {
+        others.entry(kind.concurrency).or_default().push(kind.name);
     }
-    let mut by_number = by_number.into_iter();
-    let usual = by_number.next().map_or(0, |(number, _)| number);
-    let others = by_number.map(|(number, names)| format!(", {number} for {}", names.join(" and ")));
+    let others = others.iter();
+    let others = others.map(|(number, names)| format!(", {number} for {}", names.join(" and ")));
     format!(
         "Deliveries at the same time; {usual} when left out{}. Events of one device stay one after another.",
         others.collect::<String>()

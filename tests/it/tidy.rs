@@ -257,39 +257,25 @@ fn outbounds_are_registered() {
 }
 
 /// Code that may name a protocol though it is neither in the protocol's crate nor in the list: where, the name, and why.
-const MAY_NAME_A_PROTOCOL: [(&str, &str, &str); 8] = [
-    ("adapters/", "webhook", "vendors call what they post so"),
-    (
-        "src/cli/simulate",
-        "webhook",
-        "vendors call what they post so",
-    ),
+const MAY_NAME_A_PROTOCOL: &[(&str, &str, &str)] = &[
+    ("adapters/", "webhook", "a vendor's word for what it posts"),
+    ("src/cli/simulate", "webhook", "a vendor's word as well"),
     ("src/cli/demo/", "webhook", "the demo writes a routes.toml"),
     ("src/cli/streams.rs", "stdout", "the command's own output"),
     ("src/cli/top.rs", "stdout", "the command's own output"),
-    (
-        "src/cli/top/screen.rs",
-        "stdout",
-        "the command's own output",
-    ),
-    (
-        "spools/disk/examples/",
-        "stdout",
-        "the example's own output",
-    ),
-    (
-        "rules/examples/",
-        "stdout",
-        "the example's output, and its outbound",
-    ),
-    ("src/admin/docs.rs", "", "READMEs for authors of receivers"),
+    ("spools/disk/examples/", "stdout", "the example's output"),
+    ("rules/examples/", "stdout", "the example's output"),
 ];
+
+/// Names of protocols that are ordinary words too, so that code may say them and mean something else.
+const ORDINARY_WORDS: &[&str] = &[];
 
 #[test]
 fn a_protocol_is_known_to_its_crate_and_to_the_list_alone() {
-    let protocols = protocols();
+    let mut protocols = protocols();
+    protocols.retain(|name| !ORDINARY_WORDS.contains(&name.as_str()));
     let mut wrong = Vec::new();
-    let mut used = [false; MAY_NAME_A_PROTOCOL.len()];
+    let mut used = vec![false; MAY_NAME_A_PROTOCOL.len()];
     for (path, text) in sources() {
         let path = path.to_string_lossy();
         for (number, line) in text.lines().enumerate() {

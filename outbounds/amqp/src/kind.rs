@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::outbound_kind::{
-    Address, At, Headers, OpenContext, OpenError, PASSWORD, PAYLOAD_BYTES_MAX, Reading, TLS_FILES,
-    USERNAME, Wrong,
+    Address, At, Headers, OpenContext, OpenError, PASSWORD, PAYLOAD_BYTES_MAX, Reading, Readme,
+    TLS_FILES, USERNAME, Wrong,
 };
 use faceway_core::{Key, Outbound, OutboundKind, OutboundSettings, Secret, Shape, TlsFiles};
 use faceway_tls::ClientTls;
@@ -16,6 +16,10 @@ use crate::{Amqp, AmqpSettings, ExchangeType};
 /// What this protocol declares.
 pub static KIND: OutboundKind = OutboundKind {
     name: "amqp",
+    readme: Some(Readme {
+        path: "outbounds/amqp/README.md",
+        text: include_str!("../README.md"),
+    }),
     aliases: &["rabbitmq", "amqps"],
     keys: KEYS,
     meant: &[],

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::outbound_kind::{
-    Address, At, Headers, OpenContext, OpenError, PASSWORD, PAYLOAD_BYTES_MAX, Reading, TLS_FILES,
-    USERNAME, Wrong,
+    Address, At, Headers, OpenContext, OpenError, PASSWORD, PAYLOAD_BYTES_MAX, Reading, Readme,
+    TLS_FILES, USERNAME, Wrong,
 };
 use faceway_core::{
     Key, Outbound, OutboundKind, OutboundSettings, Secret, Shape, TlsFiles, is_unsendable,
@@ -18,6 +18,10 @@ use crate::{Mqtt, MqttSettings};
 /// What this protocol declares.
 pub static KIND: OutboundKind = OutboundKind {
     name: "mqtt",
+    readme: Some(Readme {
+        path: "outbounds/mqtt/README.md",
+        text: include_str!("../README.md"),
+    }),
     aliases: &["mosquitto", "mqtts"],
     keys: KEYS,
     meant: &[],

@@ -10,6 +10,7 @@ use crate::Stdout;
 /// What this protocol declares.
 pub static KIND: OutboundKind = OutboundKind {
     name: "stdout",
+    readme: None,
     aliases: &["console"],
     keys: &[],
     meant: &[],

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faceway_core::outbound_kind::{
-    At, HeaderStyle, Headers, Meant, OpenContext, OpenError, Reading, TLS_FILES,
+    At, HeaderStyle, Headers, Meant, OpenContext, OpenError, Reading, Readme, TLS_FILES,
 };
 use faceway_core::{Key, Outbound, OutboundKind, OutboundSettings, Secret, Shape, TlsFiles};
 use faceway_tls::ClientTls;
@@ -14,6 +14,10 @@ use crate::{ProxySettings, Webhook, WebhookSettings};
 /// What this protocol declares.
 pub static KIND: OutboundKind = OutboundKind {
     name: "webhook",
+    readme: Some(Readme {
+        path: "outbounds/webhook/README.md",
+        text: include_str!("../README.md"),
+    }),
     aliases: &["http", "https", "rest"],
     keys: KEYS,
     meant: &[

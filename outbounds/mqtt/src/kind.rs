@@ -173,8 +173,9 @@ fn read(table: &Reading<'_>) -> Read {
     read
 }
 
-impl OutboundSettings for Read {
-    fn open(&self, context: &OpenContext<'_>) -> Result<Arc<dyn Outbound>, OpenError> {
+impl Read {
+    /// The settings with what only the gateway has.
+    fn filled(&self, context: &OpenContext<'_>) -> Result<MqttSettings, OpenError> {
         let client_id = self.client_id.clone();
         let client_id =
             client_id.unwrap_or_else(|| format!("faceway-{}-{}", context.gateway, context.name));
@@ -182,11 +183,11 @@ impl OutboundSettings for Read {
         let resources = context.resources;
         let password = self.password.as_ref();
         let tls = self.tls.as_ref();
-        // Who says nothing of Home Assistant any more, and announced devices before, takes back what was announced: else
-        // they stayed there for ever.
+        // An outbound that announced devices and says nothing of Home Assistant any more takes them back: else they stayed
+        // there for ever.
         let announced = context.before.and_then(|said| said.bool("home_assistant"));
         let stopped = self.home_assistant.is_none() && announced == Some(true);
-        let settings = MqttSettings {
+        Ok(MqttSettings {
             password: password
                 .map(|password| resources.secret(password))
                 .transpose()?,
@@ -202,8 +203,13 @@ impl OutboundSettings for Read {
             withdraw: self.settings.withdraw || stopped,
             no_picture: Some(context.no_picture.to_owned()),
             ..self.settings.clone()
-        };
-        Ok(Arc::new(Mqtt::new(settings)?))
+        })
+    }
+}
+
+impl OutboundSettings for Read {
+    fn open(&self, context: &OpenContext<'_>) -> Result<Arc<dyn Outbound>, OpenError> {
+        Ok(Arc::new(Mqtt::new(self.filled(context)?)?))
     }
 
     fn url(&self) -> Option<&str> {
@@ -299,4 +305,110 @@ fn wrong_part(part: &str) -> Wrong {
         "has a control character, or a code point that is no character: brokers end the connection at it",
         "leave it out",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use faceway_core::outbound_kind::{Missing, Resources};
+    use faceway_core::{Clock, Private, SystemClock, Value, Values};
+
+    use super::*;
+
+    /// A machine on which every secret is its name.
+    struct Here;
+
+    impl Resources for Here {
+        fn secret(&self, secret: &Secret) -> Result<Private<String>, Missing> {
+            Ok(secret.to_string().into())
+        }
+
+        fn pem(&self, file: &Path, _: &str) -> Result<Vec<u8>, Missing> {
+            Err(Missing(file.display().to_string()))
+        }
+    }
+
+    /// What a table with these values means to the gateway `g`, where another one said `before`.
+    fn filled(
+        values: impl IntoIterator<Item = (&'static str, Value)>,
+        before: Option<&Values>,
+    ) -> MqttSettings {
+        let mut table = Values::default();
+        table.add("url", Some(Value::Text("mqtt://broker".to_owned())));
+        for (key, value) in values {
+            table.add(key, Some(value));
+        }
+        let (read, found) = Reading::of((KEYS, &table), "canonical", &|_| true, read);
+        assert_eq!(found, []);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let context = OpenContext {
+            name: "bus",
+            gateway: "g",
+            no_picture: "http://gateway/none",
+            timeout: Duration::from_secs(10),
+            concurrency_max: 32,
+            headers: Vec::new(),
+            needs_headers: false,
+            before,
+            clock: &clock,
+            resources: &Here,
+        };
+        read.filled(&context).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_usual_meaning() {
+        let settings = filled([], None);
+        assert_eq!(settings.check(), Ok(()));
+        assert_eq!(settings.client_id, "faceway-g-bus");
+        assert_eq!(
+            settings.status_topic.as_deref(),
+            Some("faceway/status/faceway-g-bus")
+        );
+        assert_eq!((settings.version, settings.qos), (5, 1));
+        assert!(!settings.retain && settings.fall_back);
+        assert_eq!(settings.payload_bytes_max, 256 * 1024);
+        assert_eq!(settings.keep_alive, Duration::from_secs(30));
+        assert_eq!((settings.window, settings.timeout.as_secs()), (32, 10));
+    }
+
+    #[test]
+    fn what_is_said_counts() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let settings = filled(
+            [
+                ("client_id", text("me")),
+                ("version", Value::Whole(4)),
+                ("qos", Value::Whole(2)),
+                ("username", text("u")),
+                ("password", Value::Secret(Secret::Env("P".to_owned()))),
+            ],
+            None,
+        );
+        assert_eq!((settings.version, settings.qos), (4, 2));
+        assert_eq!(settings.status_topic.as_deref(), Some("faceway/status/me"));
+        let password = settings.password.map(Private::into_revealed);
+        assert_eq!(password.as_deref(), Some("environment variable P"));
+    }
+
+    #[test]
+    fn announcements_are_taken_back_when_they_are_no_longer_asked_for() {
+        let said = |said: bool| {
+            let mut values = Values::default();
+            values.add("home_assistant", Some(Value::Bool(said)));
+            values
+        };
+        let (yes, no) = (said(true), said(false));
+        let announces = |now: Option<bool>, before: Option<&Values>| {
+            let now = now.map(|now| ("home_assistant", Value::Bool(now)));
+            let settings = filled(now, before);
+            (settings.home_assistant, settings.withdraw)
+        };
+        assert_eq!(announces(None, None), (false, false));
+        assert_eq!(announces(None, Some(&no)), (false, false));
+        assert_eq!(announces(None, Some(&yes)), (false, true));
+        assert_eq!(announces(Some(false), None), (false, true));
+        assert_eq!(announces(Some(true), Some(&yes)), (true, false));
+    }
 }

@@ -1,7 +1,7 @@
 //! What a protocol declares of itself, so that nothing outside its crate has to know it: its keys in
 //! `[outbound.<protocol>.<name>]`, what it writes beside a payload, how its settings are read and how they are opened.
 //!
-//! The flow: the gateway reads the table by [`OutboundKind::keys`] into [`Values`], tells what is wrong with its place,
+//! The flow: the gateway reads the table by [`OutboundKind::keys`] into [`Values`], reports what is wrong with its place,
 //! and calls [`OutboundKind::read`], which checks what only the protocol knows. The [`OutboundSettings`] that come of it
 //! are opened when the outbound begins to work, with what only the gateway has ([`OpenContext`]).
 
@@ -26,7 +26,7 @@ pub struct OutboundKind {
     pub name: &'static str,
     /// The page for authors of receivers, which the console serves; `None` where there is nothing to say to them.
     pub readme: Option<Readme>,
-    /// What others call it; whoever writes one of these is told the name.
+    /// What others call it; the error about one of these says the name.
     pub aliases: &'static [&'static str],
     /// The keys of its own. What every outbound has (`format`, `images`, `retry` …) is read for it.
     pub keys: &'static [Key],
@@ -134,6 +134,6 @@ pub enum HeaderStyle {
     /// secret; these and those without placeholders come to the outbound in [`OpenContext::headers`], the others with
     /// each message. Attributes of CloudEvents have `ce-` before their names.
     Http,
-    /// Any text, beside a message that whoever subscribes can read: no secrets. Control characters become `_`.
+    /// Any text, beside a message that every subscriber can read: no secrets. Control characters become `_`.
     Text,
 }

@@ -1,4 +1,4 @@
-//! A protocol that nobody has heard of is read, checked and shown by what it declares.
+//! An invented protocol is read, checked and shown by what it declares.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 use std::sync::Arc;
@@ -112,7 +112,7 @@ fn grammar() -> Grammar {
     }
 }
 
-fn told(text: &str) -> Result<Routes, Diagnostics> {
+fn parsed(text: &str) -> Result<Routes, Diagnostics> {
     parse(text, "routes.toml", &grammar())
 }
 
@@ -135,7 +135,7 @@ headers = { x-a = "{device.id}" }
 username = "u"
 password = { env = "P" }
 "#;
-    let routes = told(text).unwrap();
+    let routes = parsed(text).unwrap();
     let plan = &routes.outbounds[0];
     let expected = format!(
         "loft://here {:?}",
@@ -160,9 +160,9 @@ password = { env = "P" }
     let key = |rest: &str| format!("outbound.pigeon.paul.{rest}");
     assert_eq!(secrets, [key("codes"), key("codes"), key("password")]);
     // What another reading says is another outbound, and only that.
-    assert_eq!(told(text).unwrap().outbounds, routes.outbounds);
+    assert_eq!(parsed(text).unwrap().outbounds, routes.outbounds);
     let other = text.replace("\"Mara\"", "\"Mira\"");
-    assert_ne!(told(&other).unwrap().outbounds, routes.outbounds);
+    assert_ne!(parsed(&other).unwrap().outbounds, routes.outbounds);
 }
 
 /// Line and column of each finding, with the beginning of its message.
@@ -185,7 +185,7 @@ ring = { year = "old" }
 batch_max = 2
 headers = { x-a = "{kind}" }
 "#;
-    let errors = told(text).unwrap_err();
+    let errors = parsed(text).unwrap_err();
     let found: Vec<_> = errors
         .iter()
         .map(|error| (error.line, error.column, error.message.as_str()))
@@ -217,7 +217,8 @@ headers = { x-a = "{kind}" }
     for help in ["it eats by itself; leave it out", "it is called `pigeon`"] {
         assert!(helps.iter().any(|text| text.contains(help)), "{help}");
     }
-    let routes = told("[outbound.pigeon.a]\nurl = \"loft://x\"\nring = { owner = \"x\" }").unwrap();
+    let routes =
+        parsed("[outbound.pigeon.a]\nurl = \"loft://x\"\nring = { owner = \"x\" }").unwrap();
     let mut warnings = routes.warnings.iter();
     let warning = warnings.find(|warning| warning.message == "a ring has a year");
     let warning = warning.unwrap();

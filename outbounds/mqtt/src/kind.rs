@@ -235,7 +235,7 @@ fn check_version_4(table: &Reading<'_>, settings: &MqttSettings) {
     }
 }
 
-/// Home Assistant is told of devices by what canonical events say of them.
+/// Devices are announced to Home Assistant by what canonical events say of them.
 fn check_home_assistant(table: &Reading<'_>, settings: &MqttSettings) {
     if !settings.home_assistant {
         return;

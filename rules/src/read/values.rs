@@ -1,4 +1,4 @@
-//! A whole table at once, for whoever declares keys and lives in another crate.
+//! A whole table at once, for the crates that declare its keys.
 
 use faceway_core::outbound_kind::{At, Finding, Weight};
 use faceway_core::{Key, Shape, TlsFiles, Value, Values};
@@ -8,8 +8,8 @@ use crate::diagnostic::Span;
 use super::Table;
 
 impl Table<'_> {
-    /// The values of these keys of the table, each by its shape. What is wrong is told, and so is what stands within
-    /// without being known there. Templates and headers are not read, as they are checked against the event.
+    /// The values of these keys of the table, each by its shape. What is wrong is reported, and so are unknown keys of
+    /// tables within. Templates and headers are not read, as they are checked against the event.
     pub(crate) fn values(&self, keys: &[Key]) -> Values {
         let mut values = Values::default();
         for key in keys {
@@ -101,8 +101,8 @@ impl Table<'_> {
         })
     }
 
-    /// Tells what whoever declares the keys of this table has found in its values.
-    pub(crate) fn tell(&self, found: Vec<Finding>) {
+    /// Reports what the crate that declares the keys has found in their values.
+    pub(crate) fn report(&self, found: Vec<Finding>) {
         let reporter = self.reporter();
         for finding in found {
             let span = self.place(&finding);

@@ -35,7 +35,7 @@ pub(super) fn read(
     let (settings, found) = Reading::of((kind.keys, &values), format.name(), &shows, |reading| {
         (kind.read)(reading)
     });
-    table.tell(found);
+    table.report(found);
     Protocol {
         address: address.map(|address| address::read(table, address, projection)),
         headers: match kind.headers {

@@ -123,12 +123,12 @@ fn every_key_is_used_somewhere() {
         &schema["properties"]["inbound"]["properties"]["se5"]["additionalProperties"]["properties"];
     let tables = [all(&file["inbound"]["se5"]), all(&file["inbound"]["omni"])].concat();
     used(tables.iter().collect(), inbound, &["allow"]);
-    for protocol in ["webhook", "mqtt", "amqp", "stdout"] {
+    for (protocol, tables) in file["outbound"].as_object().unwrap() {
         let outbound = &schema["properties"]["outbound"]["properties"][protocol]["additionalProperties"]
             ["properties"];
-        let tables = all(&file["outbound"][protocol]);
+        let tables = all(tables);
         // What every protocol has is used once.
-        let common: Vec<_> = match protocol {
+        let common: Vec<_> = match protocol.as_str() {
             "webhook" => Vec::new(),
             _ => COMMON.to_vec(),
         };

@@ -250,3 +250,64 @@ fn too_long(name: &str) -> Wrong {
     name.contains(char::is_control)
         .then_some(("has a control character", "leave it out"))
 }
+
+#[cfg(test)]
+mod tests {
+    use faceway_core::{Value, Values};
+
+    use super::*;
+
+    /// The settings of a table with these texts, with what the reading found.
+    fn settings(texts: &[(&'static str, &str)]) -> (AmqpSettings, Vec<String>) {
+        let mut table = Values::default();
+        for (key, text) in texts {
+            table.add(key, Some(Value::Text((*text).to_owned())));
+        }
+        let (read, found) = Reading::of((KEYS, &table), "canonical", &|_| true, read);
+        let found = found.into_iter().map(|finding| finding.message);
+        let settings = AmqpSettings {
+            // The gateway's.
+            timeout: Duration::from_secs(10),
+            window: 32,
+            ..read.settings
+        };
+        (settings, found.collect())
+    }
+
+    #[test]
+    fn a_queue_takes_everything_and_the_default_exchange_binds_nothing() {
+        let url = ("url", "amqp://broker");
+        let queue = ("queue", "faceway");
+        let (named, found) = settings(&[url, ("exchange", "faces"), queue]);
+        assert_eq!(found, Vec::<String>::new());
+        assert_eq!(named.bind.as_deref(), Some("#"));
+        assert_eq!((named.declare, named.payload_bytes_max), (None, 256 * 1024));
+        assert_eq!(named.check(), Ok(()));
+        let (default, found) = settings(&[url, ("exchange", ""), queue]);
+        assert_eq!(found, Vec::<String>::new());
+        assert_eq!(
+            (default.queue.as_deref(), default.bind.as_deref()),
+            (Some("faceway"), None)
+        );
+        assert_eq!(default.check(), Ok(()));
+    }
+
+    /// What a table may say, the library's settings take: else a file that `check` calls good would not start.
+    #[test]
+    fn what_is_found_here_is_found_before_it_is_opened() {
+        let url = ("url", "amqp://broker");
+        let long = "x".repeat(256);
+        let wrong: [&[(&'static str, &str)]; 6] = [
+            &[url, ("exchange", &long)],
+            &[url, ("exchange", "amq.topic"), ("declare", "topic")],
+            &[url, ("exchange", "faces"), ("queue", "amq.mine")],
+            &[url, ("exchange", "faces"), ("bind", "#")],
+            &[url, ("exchange", "faces"), ("queue", "q"), ("bind", &long)],
+            &[url, ("exchange", ""), ("declare", "topic")],
+        ];
+        for texts in wrong {
+            let (_, found) = settings(texts);
+            assert_eq!(found.len(), 1, "{texts:?}: {found:?}");
+        }
+    }
+}

@@ -199,3 +199,112 @@ fn warn_of_secret(table: &Reading<'_>, url: &str) {
         table.warning(At::Value("url"), message, help);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use faceway_core::outbound_kind::{Missing, Resources};
+    use faceway_core::{Private, Value, Values};
+
+    use super::*;
+
+    /// A machine without any secret or file.
+    struct Bare;
+
+    impl Resources for Bare {
+        fn secret(&self, secret: &Secret) -> Result<Private<String>, Missing> {
+            Err(Missing(format!("the {secret} is not set")))
+        }
+
+        fn pem(&self, file: &Path, key: &str) -> Result<Vec<u8>, Missing> {
+            Err(Missing(format!("cannot read {} ({key})", file.display())))
+        }
+    }
+
+    fn text(text: &str) -> Option<Value> {
+        Some(Value::Text(text.to_owned()))
+    }
+
+    fn table(values: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Values {
+        let mut table = Values::default();
+        for (key, value) in values {
+            table.add(key, value);
+        }
+        table
+    }
+
+    fn read_of(table: &Values) -> (Read, Vec<String>) {
+        let (read, found) = Reading::of((KEYS, table), "canonical", &|_| true, read);
+        let found = found.into_iter().map(|finding| finding.message);
+        (read, found.collect())
+    }
+
+    #[test]
+    fn a_secret_or_file_that_is_not_there_is_named_with_what_it_is_for() {
+        let secret = || Some(Value::Secret(Secret::Env("X".to_owned())));
+        let proxy = table([
+            ("url", text("http://proxy")),
+            ("username", text("u")),
+            ("password", secret()),
+        ]);
+        let tls = TlsFiles {
+            ca: Some("/ca.pem".into()),
+            client: None,
+        };
+        let url = || ("url", text("https://erp.example/"));
+        let cases = [
+            (
+                (
+                    "sign",
+                    Some(Value::Secrets(vec![Secret::Env("S".to_owned())])),
+                ),
+                "the environment variable S is not set",
+            ),
+            (
+                ("proxy", Some(Value::Table(proxy))),
+                "the proxy's password: the environment variable X is not set",
+            ),
+            (
+                ("tls", Some(Value::Tls(tls))),
+                "cannot read /ca.pem (tls.ca)",
+            ),
+        ];
+        let clock: Arc<dyn faceway_core::Clock> = Arc::new(faceway_core::SystemClock);
+        for (value, expected) in cases {
+            let (read, found) = read_of(&table([url(), value]));
+            assert_eq!(found, Vec::<String>::new());
+            let context = OpenContext {
+                name: "erp",
+                gateway: "g",
+                no_picture: "",
+                timeout: Duration::from_secs(10),
+                concurrency_max: 4,
+                headers: Vec::new(),
+                needs_headers: false,
+                before: None,
+                clock: &clock,
+                resources: &Bare,
+            };
+            let error = read.open(&context).err().unwrap();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn tls_has_a_use_where_the_endpoint_or_its_proxy_is_encrypted() {
+        let tls = || ("tls", Some(Value::Tls(TlsFiles::default())));
+        let found = |url: &str, proxy: &str| {
+            let values = [("url", text(url)), ("proxy", text(proxy)), tls()];
+            read_of(&table(values)).1
+        };
+        for (url, proxy) in [
+            ("https://erp.example", "http://proxy"),
+            ("http://erp.example", "https://proxy"),
+        ] {
+            assert_eq!(found(url, proxy), Vec::<String>::new(), "{url} {proxy}");
+        }
+        let expected = ["`tls` has no use with a URL that begins with http://"];
+        assert_eq!(found("http://erp.example", "http://proxy"), expected);
+    }
+}

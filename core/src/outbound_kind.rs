@@ -1,9 +1,9 @@
 //! What a protocol declares of itself, so that nothing outside its crate has to know it: its keys in
 //! `[outbound.<protocol>.<name>]`, what it writes beside a payload, how its settings are read and how they are opened.
 //!
-//! The flow: the gateway reads the table by [`OutboundKind::keys`] into [`Values`], reports what is wrong with its place,
-//! and calls [`OutboundKind::read`], which checks what only the protocol knows. The [`OutboundSettings`] that come of it
-//! are opened when the outbound begins to work, with what only the gateway has ([`OpenContext`]).
+//! The flow: the gateway reads the table by [`OutboundKind::keys`] into [`Values`](crate::Values), reports what is wrong
+//! with its place, and calls [`OutboundKind::read`], which checks what only the protocol knows. The [`OutboundSettings`]
+//! that come of it are opened when the outbound begins to work, with what only the gateway has ([`OpenContext`]).
 
 mod brokers;
 mod opening;

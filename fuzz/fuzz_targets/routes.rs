@@ -11,7 +11,9 @@ static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
     let adapters = faceway_adapters::all();
     let adapters = adapters.iter();
     Grammar {
-        adapters: adapters.map(|adapter| AdapterGrammar::of(&**adapter)).collect(),
+        adapters: adapters
+            .map(|adapter| AdapterGrammar::of(&**adapter))
+            .collect(),
         outbounds: faceway_outbounds::ALL.to_vec(),
     }
 });

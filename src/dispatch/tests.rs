@@ -128,7 +128,7 @@ async fn disk(dir: &std::path::Path, clock: &TestClock) -> Arc<DiskSpool> {
 }
 
 fn plan(file: &str) -> (OutboundPlan, Rules) {
-    let routes = faceway_rules::parse(file, "routes.toml", &[]).unwrap();
+    let routes = faceway_rules::parse(file, "routes.toml", &crate::config::grammar()).unwrap();
     let plan = routes.outbounds[0].clone();
     let (text, set) = (routes.text, routes.routes);
     (plan, Rules { text, set })

@@ -9,13 +9,12 @@ mod outbounds;
 mod terminals;
 mod trial;
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use faceway_core::{Lane, Outbound};
-use faceway_rules::{OutboundPlan, Protocol, Since};
+use faceway_rules::{OutboundPlan, Since};
 
 use super::Topology;
 use super::desired::Desired;
@@ -123,32 +122,15 @@ impl Topology {
     }
 
     fn open_outbound(&self, plan: &OutboundPlan) -> anyhow::Result<Arc<dyn Outbound>> {
-        let opened = self.as_opened(plan);
+        let applied = self.applied.iter();
+        let mut known = applied.flat_map(|desired| &desired.outbounds);
+        let before = known.find(|known| known.plan.name == plan.name);
         outbound(
-            &opened,
+            plan,
+            before.map(|known| &known.plan),
             &self.context.gateway_id,
             &self.context.public_url,
             &self.context.clock,
         )
-    }
-
-    /// As it is opened: what no longer says anything of Home Assistant, and did before, takes back what it announced.
-    fn as_opened<'a>(&self, plan: &'a OutboundPlan) -> Cow<'a, OutboundPlan> {
-        let says = |plan: &OutboundPlan| match &plan.protocol {
-            Protocol::Mqtt(mqtt) => mqtt.home_assistant,
-            _ => None,
-        };
-        let applied = self.applied.iter();
-        let known = applied.flat_map(|desired| &desired.outbounds);
-        let mut before = known.filter(|known| known.plan.name == plan.name);
-        let announced = before.any(|known| says(&known.plan) == Some(true));
-        let mut opened = Cow::Borrowed(plan);
-        if announced
-            && says(plan).is_none()
-            && let Protocol::Mqtt(mqtt) = &mut opened.to_mut().protocol
-        {
-            mqtt.home_assistant = Some(false);
-        }
-        opened
     }
 }

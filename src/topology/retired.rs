@@ -45,6 +45,7 @@ impl Topology {
         let context = &self.context;
         let outbound = open::outbound(
             &plan,
+            None,
             &context.gateway_id,
             &context.public_url,
             &context.clock,

@@ -89,6 +89,7 @@ fn crates_depend_only_towards_the_core() {
             // What it asks of adapters, it asks of them as the gateway does.
             "faceway-testkit" => &["faceway-core", "faceway-decode"],
             "faceway-adapters" => &["faceway-core", "faceway-adapter-"],
+            "faceway-outbounds" => &["faceway-core", "faceway-outbound-"],
             // What is dialled shares one room for TLS.
             name if name.starts_with("faceway-outbound-") => &["faceway-core", "faceway-tls"],
             _ => &["faceway-core"],
@@ -269,6 +270,92 @@ fn the_gateway_names_no_vendor() {
     for path in may.keys() {
         assert!(named.contains_key(*path), "{path} names no vendor any more");
     }
+}
+
+/// The names of the protocols: their folders.
+fn protocols() -> Vec<String> {
+    let folders = std::fs::read_dir(Path::new(ROOT).join("outbounds")).unwrap();
+    let folders = folders.map(|folder| folder.unwrap().path());
+    let crates = folders.filter(|folder| folder.join("Cargo.toml").exists());
+    crates
+        .map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn outbounds_are_registered() {
+    let list = std::fs::read_to_string(Path::new(ROOT).join("outbounds/src/lib.rs")).unwrap();
+    for name in protocols() {
+        assert!(
+            list.contains(&format!("&faceway_outbound_{name}::KIND,")),
+            "add a line for {name} to outbounds/src/lib.rs"
+        );
+    }
+}
+
+/// Code that may name a protocol though it is neither in the protocol's crate nor in the list: where, the name, and why.
+const MAY_NAME_A_PROTOCOL: &[(&str, &str, &str)] = &[
+    ("adapters/", "webhook", "a vendor's word for what it posts"),
+    ("src/cli/simulate", "webhook", "a vendor's word as well"),
+    ("src/cli/demo/", "webhook", "the demo writes a routes.toml"),
+    ("src/cli/streams.rs", "stdout", "the command's own output"),
+    ("src/cli/top.rs", "stdout", "the command's own output"),
+    ("spools/disk/examples/", "stdout", "the example's output"),
+    ("rules/examples/", "stdout", "the example's output"),
+];
+
+/// Names of protocols that are ordinary words too, so that code may say them and mean something else.
+const ORDINARY_WORDS: &[&str] = &[];
+
+#[test]
+fn a_protocol_is_known_to_its_crate_and_to_the_list_alone() {
+    let mut protocols = protocols();
+    protocols.retain(|name| !ORDINARY_WORDS.contains(&name.as_str()));
+    let mut wrong = Vec::new();
+    let mut used = vec![false; MAY_NAME_A_PROTOCOL.len()];
+    for (path, text) in sources() {
+        let path = path.to_string_lossy();
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let named = protocols.iter().filter(|name| names(code, name));
+            for name in named.filter(|name| {
+                !path.starts_with(&format!("outbounds/{name}/")) && *path != *"outbounds/src/lib.rs"
+            }) {
+                let may = MAY_NAME_A_PROTOCOL.iter().position(|(room, known, _)| {
+                    path.starts_with(room) && (known.is_empty() || known == name)
+                });
+                match may {
+                    Some(index) => used[index] = true,
+                    None => wrong.push(format!("{path}:{}: {name}", number + 1)),
+                }
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "this names a protocol outside its crate; let the protocol declare in its KIND (core/src/outbound_kind.rs) what is \
+         to be known of it, or say in tests/it/tidy.rs why it must be named:\n{}",
+        wrong.join("\n")
+    );
+    for ((room, name, _), used) in MAY_NAME_A_PROTOCOL.iter().zip(used) {
+        assert!(
+            used,
+            "{room} does not name {name:?} any more: take that out of the list"
+        );
+    }
+}
+
+/// Whether the code has a word that begins with this one: `mqtt`, `MQTT`, `mqtts`, `mqtt_plan`, `OldMqttPlan`.
+fn names(code: &str, word: &str) -> bool {
+    let (first, rest) = word.split_at(1);
+    let in_a_type = code.contains(&(first.to_uppercase() + rest));
+    let code = code.to_lowercase();
+    let mut found = code.match_indices(word);
+    in_a_type
+        || found.any(|(at, _)| {
+            let before = code[..at].chars().next_back();
+            before.is_none_or(|before| !before.is_alphanumeric())
+        })
 }
 
 #[test]

@@ -227,7 +227,7 @@ mod tests {
     async fn sent(outbound: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let (spool, body) = spool(dir.path()).await;
-        let plan = parse(outbound, "routes.toml", &[]).unwrap();
+        let plan = parse(outbound, "routes.toml", &crate::config::grammar()).unwrap();
         let plan = &plan.outbounds[0];
         let clock = Arc::new(TestClock::default());
         let context = Context::for_tests(Arc::clone(&spool), clock);

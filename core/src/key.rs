@@ -1,4 +1,5 @@
-//! What a table may hold. One list serves the walker, its errors and the JSON Schema, so that they cannot part ways.
+//! What a table of a file may hold. One list serves the reader, its errors and the JSON Schema, so that they cannot part
+//! ways.
 
 use serde_json::Value;
 
@@ -61,6 +62,10 @@ impl Key {
 pub enum Shape {
     /// Text that is not blank.
     Text,
+    /// Text whose empty one has a meaning too.
+    TextOrEmpty,
+    /// Text that is not blank, with fields of the event as placeholders.
+    Template,
     /// Path of a file or directory.
     Path,
     /// A URL with one of these schemes.
@@ -107,6 +112,13 @@ pub enum Shape {
     Secret,
     /// A list of names of secrets.
     Secrets,
+    /// What goes beside each message, by name: texts with fields of the event as placeholders.
+    Headers {
+        /// Whether a value may be the name of a secret.
+        secrets: bool,
+    },
+    /// A table with the PEM files of [`TLS`].
+    Tls,
     /// A table with these keys.
     Table(&'static [Key]),
     /// Read by its owner, who also gives the JSON Schema.
@@ -126,4 +138,28 @@ impl Shape {
     };
     /// A hundred years: longer is a slip of the pen.
     const DURATION_MAX_MS: u64 = 36_525 * 24 * 60 * 60 * 1000;
+
+    /// The keys of the table that it is or may be.
+    pub const fn keys(&self) -> Option<&'static [Key]> {
+        match self {
+            Self::Table(keys) | Self::UrlOrTable(_, keys) => Some(keys),
+            Self::Tls => Some(TLS),
+            _ => None,
+        }
+    }
 }
+
+/// The keys of every `tls`.
+pub const TLS: &[Key] = &[
+    Key::new(
+        "ca",
+        Shape::Path,
+        "PEM file of the authorities to trust in place of the usual ones.",
+    ),
+    Key::new(
+        "cert",
+        Shape::Path,
+        "PEM file of the client's certificate chain.",
+    ),
+    Key::new("key", Shape::Path, "PEM file of the client's key."),
+];

@@ -10,6 +10,8 @@
 //! * What a log line says of an event is its sequence number.
 
 mod budget;
+mod checksum;
+mod covered;
 mod disk;
 mod group;
 mod helper;
@@ -34,6 +36,7 @@ mod settings;
 mod shared;
 mod store;
 mod story;
+mod verify;
 mod writer;
 
 use std::sync::atomic::Ordering;
@@ -65,8 +68,11 @@ pub struct DiskSpool {
 /// What was found broken since the spool was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
-    /// Stored events whose checksum is wrong, counted each time that one is met; lanes go on behind them.
+    /// Rows that cannot be trusted: when the spool was opened, and events each time that one is met; lanes go on behind
+    /// them.
     pub rows: u64,
+    /// Rows in which one byte was wrong and was put right when the spool was opened.
+    pub mended: u64,
     /// Groups that were lost behind damage in the write-ahead log. One may be a group that was never acknowledged.
     pub groups: u64,
 }
@@ -132,7 +138,9 @@ impl DiskSpool {
     /// What was found broken.
     pub fn damage(&self) -> Damage {
         Damage {
-            rows: self.shared.readers.damaged.load(Ordering::Relaxed),
+            rows: self.shared.readers.damaged.load(Ordering::Relaxed)
+                + self.shared.gauge.rows_damaged.load(Ordering::Relaxed),
+            mended: self.shared.gauge.rows_mended.load(Ordering::Relaxed),
             groups: self.shared.gauge.groups_lost.load(Ordering::Relaxed),
         }
     }

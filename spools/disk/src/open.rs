@@ -16,6 +16,7 @@ use crate::seen::Seen;
 use crate::settings::{IDS_MAX, OpenError};
 use crate::shared::Shared;
 use crate::store::{Meta, Trouble, get, open_writer, prepare_schema, private_file};
+use crate::verify::verify;
 use crate::writer::Writer;
 
 /// SQLite needs a little space for the index of its log.
@@ -50,6 +51,8 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         .map_err(|error| database(error.into()))?;
     note_lost_groups(shared, &conn, &commits).map_err(|error| database(error.into()))?;
     prepare_schema(&conn, &shared.settings)?;
+    let findings = verify(&conn).map_err(database)?;
+    shared.found(findings);
     load(shared, conn, mark, reserved, lock).map_err(database)
 }
 
@@ -77,7 +80,10 @@ fn load(
         shared.lanes.insert(lane);
     }
     let one = |sql: &str| conn.query_row(sql, [], |row| get(row, 0));
-    let last = one("SELECT coalesce(max(seq), 0) FROM event")?;
+    // A damaged number is no reason to skip what comes behind it.
+    let bound = meta.next.max(seen.newest() + 1).max(reserved);
+    let last = "SELECT coalesce(max(seq), 0) FROM event WHERE seq < ?";
+    let last = conn.query_row(last, [bound.cast_signed()], |row| get(row, 0))?;
     let held = one("SELECT coalesce(max(seq), 0) FROM held")?;
     meta.next = [meta.next, last + 1, held + 1, seen.newest() + 1, reserved]
         .into_iter()

@@ -9,6 +9,7 @@ use faceway_core::{
 use rusqlite::Connection;
 
 use crate::budget::Wanted;
+use crate::covered::QUARANTINE;
 use crate::group::{Effect, Group};
 use crate::inbox::{Ask, Done, Op};
 use crate::lane::change::Range;
@@ -179,8 +180,9 @@ impl Writer {
         }
         let (next, total) = (group.meta.next, group.meta.total);
         let (position, read) = match start {
-            Start::Now => (next, total),
-            Start::Oldest => {
+            // The outbound's backlog is that of the lane that was lost.
+            Start::Now if !self.shared.lane_lost() => (next, total),
+            Start::Now | Start::Oldest => {
                 let (always, first) = ((i64::MIN, i64::MAX), group.meta.trimmed);
                 let later = count(conn, (upto.max(first), next), always)?;
                 // Below the trim mark lies only what other lanes hold.
@@ -305,19 +307,22 @@ fn row(seq: u64, event: &NewEvent) -> Row {
 }
 
 fn insert_unreadable(conn: &Connection, entry: &NewUnreadable) -> Result<(), Trouble> {
-    let sql = "INSERT INTO quarantine (at, inbound, reason, bytes, headers, crc, body) \
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO quarantine (at, inbound, reason, bytes, headers, crc, body, row_crc) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     // Raw as it came, for its owner's eyes only (the files are 0600).
     let (headers, body) = (entry.headers.reveal(), entry.body.reveal());
     let at = entry.received_at.as_millis();
+    let bytes = body.len() as i64;
+    let texts = [entry.inbound.as_bytes(), entry.reason.as_bytes()];
     conn.prepare_cached(sql)?.execute((
         at,
         &entry.inbound,
         &*entry.reason,
-        body.len() as i64,
+        bytes,
         headers,
         unreadable_crc(at, headers, body),
         &body[..],
+        QUARANTINE.crc([at, bytes], &texts),
     ))?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What the writer, the lanes and the readers have in common.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use faceway_core::{AppendError, Clock, Room};
@@ -14,6 +14,7 @@ use crate::recent::Recent;
 use crate::row::Published;
 use crate::settings::{DiskSettings, IN_FLIGHT_BYTES_MAX};
 use crate::store::Paths;
+use crate::verify::Findings;
 
 /// See the module.
 pub(crate) struct Shared {
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     /// that may come back from the buried ones.
     given_out: AtomicU64,
     changed: watch::Sender<u64>,
+    lane_lost: AtomicBool,
 }
 
 impl Shared {
@@ -56,6 +58,7 @@ impl Shared {
             published: Mutex::default(),
             given_out: AtomicU64::new(0),
             changed: watch::Sender::new(0),
+            lane_lost: AtomicBool::new(false),
         })
     }
 
@@ -99,6 +102,18 @@ impl Shared {
         }
     }
 
+    /// Takes note of what was found when the spool was opened.
+    pub(crate) fn found(&self, findings: Findings) {
+        self.gauge.rows_damaged.store(findings.damaged, Ordering::Relaxed);
+        self.gauge.rows_mended.store(findings.mended, Ordering::Relaxed);
+        self.lane_lost.store(findings.lane_lost, Ordering::Relaxed);
+    }
+
+    /// Whether a lane may have been lost: then one that is new may be that one.
+    pub(crate) fn lane_lost(&self) -> bool {
+        self.lane_lost.load(Ordering::Relaxed)
+    }
+
     /// Asks the writer and waits for its answer.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Done, AppendError> {
         let (answer, receiver) = oneshot::channel();
@@ -122,6 +137,9 @@ pub(crate) struct Gauge {
     pub(crate) quarantined: AtomicU64,
     /// Groups that were lost before the spool was opened.
     pub(crate) groups_lost: AtomicU64,
+    /// Rows that were damaged, or were put right, when the spool was opened.
+    pub(crate) rows_damaged: AtomicU64,
+    pub(crate) rows_mended: AtomicU64,
     accepting: AtomicU8,
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::covered::META;
 use crate::settings::{DiskSettings, Limits, OpenError, PAGE};
 
 /// The format that this program writes.
@@ -127,7 +128,9 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
         .query_row(exists, [], |row| row.get(0))
         .map_err(failed)?;
     if tables == 0 {
-        let rows = format!("INSERT INTO meta VALUES ({VERSION}, 1, 0, 1, 0);");
+        let rows = format!(
+            "INSERT INTO meta (version, next, total, trimmed, groups) VALUES ({VERSION}, 1, 0, 1, 0);"
+        );
         let schema = include_str!("schema.sql");
         conn.execute_batch(&format!("BEGIN IMMEDIATE; {schema} {rows} COMMIT;"))
             .map_err(failed)?;
@@ -149,12 +152,24 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
 
 /// Columns that came after the first ones. An earlier program does not look at them, and leaves them empty.
 fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
+    // The trace that the device's request belongs to: no part of the event, so no part of its checksum, which an earlier
+    // program would then find wrong. What breaks its grammar is as none.
     for table in ["event", "buried"] {
-        // The trace that the device's request belongs to: no part of the event, so no part of its checksum, which an earlier
-        // program would then find wrong. What breaks its grammar is as none.
-        if !conn.column_exists(None, table, "trace")? {
-            conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN trace TEXT"))?;
-        }
+        add_column(conn, table, "trace", "TEXT")?;
+    }
+    // The row's checksum; an earlier program writes none.
+    let checked = [
+        "meta", "lane", "held", "range", "once", "gone", "buried", "quarantine",
+    ];
+    for table in checked {
+        add_column(conn, table, "row_crc", "INTEGER")?;
+    }
+    Ok(())
+}
+
+fn add_column(conn: &Connection, table: &str, column: &str, kind: &str) -> rusqlite::Result<()> {
+    if !conn.column_exists(None, table, column)? {
+        conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
     }
     Ok(())
 }
@@ -189,13 +204,12 @@ impl Meta {
     }
 
     pub(crate) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
-        let sql = "UPDATE meta SET next = ?, total = ?, trimmed = ?, groups = ?";
-        conn.prepare_cached(sql)?.execute((
-            self.next.cast_signed(),
-            self.total.cast_signed(),
-            self.trimmed.cast_signed(),
-            self.groups.cast_signed(),
-        ))?;
+        let sql = "UPDATE meta SET next = ?, total = ?, trimmed = ?, groups = ?, row_crc = ?";
+        let [next, total, trimmed, groups] =
+            [self.next, self.total, self.trimmed, self.groups].map(u64::cast_signed);
+        let crc = META.crc([next, total, trimmed, groups], &[]);
+        conn.prepare_cached(sql)?
+            .execute((next, total, trimmed, groups, crc))?;
         Ok(())
     }
 }

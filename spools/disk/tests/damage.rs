@@ -11,24 +11,10 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{HandClock, batch, open, settings};
+use common::{HandClock, batch, copy, open, settings};
 use faceway_core::{NewEvent, Receipt, Spool as _, Start, TraceContext};
 use faceway_spool_disk::{DiskSpool, OpenError};
 use faceway_testkit::spool::{body, event, numbers, time};
-
-/// The directory as a power cut would leave it: the files, while the spool is open.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.metadata().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else if entry.file_name() != "spool.db-shm" {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
 
 fn flip(file: &Path, at: usize) {
     let mut bytes = std::fs::read(file).unwrap();

@@ -102,3 +102,17 @@ pub(crate) fn batch(events: Vec<NewEvent>) -> Batch {
         ..Batch::default()
     }
 }
+
+/// The directory as a power cut would leave it: the files, while the spool is open.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.metadata().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else if entry.file_name() != "spool.db-shm" {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}

@@ -19,6 +19,9 @@ const ROW_OVERHEAD: u64 = 160;
 /// The small files: the index of the write-ahead log, the mark, the lock.
 const SMALL_FILES: u64 = 128 << 10;
 
+/// With less than this left, a failure is taken for one of a full disk.
+const NEARLY_FULL: u64 = PAGE * 64;
+
 /// What is occupied, as last measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
@@ -31,6 +34,7 @@ pub(crate) struct Budget {
     wal: u64,
     packs: u64,
     ballast: bool,
+    start_reserve: bool,
     /// What the disk has left.
     free: u64,
     /// What was refused since there was room for all that came.
@@ -74,6 +78,7 @@ impl Budget {
             wal: 0,
             packs: 0,
             ballast: false,
+            start_reserve: false,
             free: u64::MAX,
             refused: Wanted::default(),
         }
@@ -94,6 +99,11 @@ impl Budget {
         Ok(())
     }
 
+    /// Only what the disk has left.
+    pub(crate) fn look_at_free(&mut self, paths: &Paths, disk: &dyn Disk) {
+        self.free = disk.free(&paths.dir).unwrap_or(0);
+    }
+
     /// The part that changes inside a transaction.
     pub(crate) fn measure_pages(&mut self, conn: &Connection) -> Result<(), Trouble> {
         let pragma = |sql: &str| -> rusqlite::Result<i64> {
@@ -106,8 +116,10 @@ impl Budget {
 
     /// Bytes that the spool occupies.
     pub(crate) fn occupied(&self) -> u64 {
-        let ballast = if self.ballast { self.limits.ballast } else { 0 };
-        self.pages * PAGE + self.wal + self.packs + ballast + SMALL_FILES
+        let of = |is_there, bytes| if is_there { bytes } else { 0 };
+        let reserves = of(self.ballast, self.limits.ballast)
+            + of(self.start_reserve, self.limits.start_reserve);
+        self.pages * PAGE + self.wal + self.packs + reserves + SMALL_FILES
     }
 
     /// Bytes that the disk has left.
@@ -120,7 +132,8 @@ impl Budget {
         let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
         // The log will be as large as it may; the ballast is counted also while it is missing.
         let wal = self.wal.max(self.limits.wal_pages * PAGE);
-        let occupied = self.pages * PAGE + wal + self.packs + self.limits.ballast + SMALL_FILES;
+        let reserves = self.limits.ballast + self.limits.start_reserve;
+        let occupied = self.pages * PAGE + wal + self.packs + reserves + SMALL_FILES;
         let disk = self
             .free_min
             .saturating_add(grow)
@@ -197,13 +210,25 @@ impl Budget {
 
     /// Some failures are a full disk in disguise (a shared-memory file that cannot grow).
     pub(crate) fn drop_ballast_if_full(&mut self, paths: &Paths, disk: &dyn Disk) {
-        if disk.free(&paths.dir).is_ok_and(|free| free < PAGE * 64) {
+        if disk.free(&paths.dir).is_ok_and(|free| free < NEARLY_FULL) {
             self.drop_ballast(&paths.ballast);
         }
     }
 
-    /// Makes the reserve when there is room for it.
-    pub(crate) fn make_ballast(&mut self, path: &Path) {
+    /// Makes both reserves when there is room for them: first that of the start, as without it a gateway that ended on a
+    /// full disk could not start again.
+    pub(crate) fn make_reserves(&mut self, paths: &Paths) {
+        if !self.start_reserve && self.free >= 2 * self.limits.start_reserve {
+            let made = allocate(&paths.start_reserve, self.limits.start_reserve);
+            match made {
+                Ok(()) => self.start_reserve = true,
+                Err(_) => drop(std::fs::remove_file(&paths.start_reserve)),
+            }
+        }
+        self.make_ballast(&paths.ballast);
+    }
+
+    fn make_ballast(&mut self, path: &Path) {
         if self.ballast {
             return;
         }
@@ -260,7 +285,8 @@ mod tests {
     #[test]
     fn rows_use_empty_pages_and_pictures_do_not() {
         let mut budget = budget();
-        budget.pages = (14 << 10) - (128 << 10) / 4096;
+        // All but the log, the ballast, the reserve of the start and the small files.
+        budget.pages = (14 << 10) - (2 << 20) / 4096 - (128 << 10) / 4096;
         let rows = |rows| Wanted { rows, pictures: 0 };
         assert!(!budget.fits(rows(1)));
         budget.empty = 256;

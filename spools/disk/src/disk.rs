@@ -14,6 +14,22 @@ pub trait Disk: Send + Sync + 'static {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// Makes names in `dir` durable: files and directories that were made or removed there.
+    ///
+    /// # Errors
+    /// When the system cannot.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        std::fs::File::open(dir)?.sync_all()
+    }
+
+    /// Called before the write-ahead log is folded into the database; an error is taken as folding that failed.
+    ///
+    /// # Errors
+    /// When a test wants it.
+    fn before_fold(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Called before a group is committed; an error is taken as a commit that failed, and nothing of the group is there.
     ///
     /// # Errors

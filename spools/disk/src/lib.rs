@@ -37,6 +37,7 @@ mod shared;
 mod store;
 mod story;
 mod verify;
+mod wal;
 mod writer;
 
 use std::sync::atomic::Ordering;

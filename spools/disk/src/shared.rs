@@ -105,7 +105,7 @@ impl Shared {
     /// Takes note of what was found when the spool was opened.
     pub(crate) fn found(&self, findings: Findings) {
         self.gauge.rows_damaged.store(findings.damaged, Ordering::Relaxed);
-        self.gauge.rows_mended.store(findings.mended, Ordering::Relaxed);
+        self.gauge.rows_mended.fetch_add(findings.mended, Ordering::Relaxed);
         self.lane_lost.store(findings.lane_lost, Ordering::Relaxed);
     }
 

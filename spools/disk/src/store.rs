@@ -3,9 +3,11 @@
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::covered::META;
+use crate::disk::Disk;
 use crate::settings::{DiskSettings, Limits, OpenError, PAGE};
 
 /// The format that this program writes.
@@ -18,6 +20,8 @@ pub(crate) struct Paths {
     pub(crate) database: PathBuf,
     pub(crate) wal: PathBuf,
     pub(crate) ballast: PathBuf,
+    pub(crate) start_reserve: PathBuf,
+    pub(crate) shm: PathBuf,
     pub(crate) mark: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) images: PathBuf,
@@ -30,6 +34,8 @@ impl Paths {
             database: dir.join("spool.db"),
             wal: dir.join("spool.db-wal"),
             ballast: dir.join("ballast"),
+            start_reserve: dir.join("start-reserve"),
+            shm: dir.join("spool.db-shm"),
             mark: dir.join("sequence"),
             lock: dir.join("lock"),
             images: dir.join("images"),
@@ -37,15 +43,61 @@ impl Paths {
     }
 
     /// Makes the directories and the database file, for their owner's eyes only: they hold pictures and secrets.
-    pub(crate) fn make(&self) -> std::io::Result<()> {
+    pub(crate) fn make(&self, disk: &dyn Disk) -> std::io::Result<()> {
         for dir in [&self.dir, &self.images] {
-            std::fs::create_dir_all(dir)?;
+            make_dir(dir, disk)?;
             std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+        }
+        if self.database.exists() {
+            return Ok(());
         }
         // SQLite gives its -wal and -shm files the permissions of the database.
         private_file().open(&self.database)?;
-        Ok(())
+        disk.sync_dir(&self.dir)
     }
+
+    /// What shows that a spool was here, although its database is missing or empty; `None` when nothing does.
+    pub(crate) fn remains(&self) -> Option<String> {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        if size(&self.database) > 0 {
+            return None;
+        }
+        let mut remains = Vec::new();
+        for (path, name) in [(&self.mark, "sequence"), (&self.wal, "spool.db-wal")] {
+            if size(path) > 0 {
+                remains.push(name.to_owned());
+            }
+        }
+        let images = std::fs::read_dir(&self.images).into_iter().flatten();
+        let packs = images.flatten().filter(|entry| {
+            let path = entry.path();
+            path.extension().is_some_and(|end| end == "pack") && size(&path) > 0
+        });
+        match packs.count() {
+            0 => {}
+            1 => remains.push("a pack of pictures".into()),
+            packs => remains.push(format!("{packs} packs of pictures")),
+        }
+        (!remains.is_empty()).then(|| remains.join(", "))
+    }
+}
+
+/// Makes a directory and those above it that are missing. Each name is durable before anything is put below it: else a power
+/// cut could take all of it away.
+fn make_dir(dir: &Path, disk: &dyn Disk) -> std::io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = match dir.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    make_dir(above, disk)?;
+    match std::fs::create_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        made => made?,
+    }
+    disk.sync_dir(above)
 }
 
 /// Opens for reading and writing, makes the file for its owner only.
@@ -104,6 +156,8 @@ pub(crate) fn open_writer(paths: &Paths, limits: Limits) -> rusqlite::Result<Con
     // NORMAL loses acknowledged groups at a power cut.
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
+    // The log goes at an orderly end only, so that one that is missing is noticed.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
     conn.pragma_update(None, "wal_autocheckpoint", limits.wal_pages.cast_signed())?;
     let wal_bytes = limits.wal_pages * PAGE * 2;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use faceway_core::AppendError;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::budget::Budget;
 use crate::group::{Effect, Group};
@@ -121,7 +122,7 @@ impl Writer {
         let paths = &self.shared.paths;
         self.budget
             .measure(conn, paths, self.packs.bytes(), &*disk)?;
-        self.budget.make_ballast(&paths.ballast);
+        self.budget.make_reserves(paths);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.write_lanes(conn, group)?;
         self.make_room(conn, group)?;
@@ -282,8 +283,12 @@ impl Writer {
         self.more = false;
         match trouble {
             Trouble::Full if rolled_back => {
-                self.conn = Some(conn);
+                // The log's own space can be used again: without a reserve there is no other.
+                if !self.budget.has_ballast() {
+                    self.give_back(&conn);
+                }
                 self.budget.drop_ballast(&self.shared.paths.ballast);
+                self.conn = Some(conn);
                 self.shared.gauge.set_accepting(Err(AppendError::Full));
                 group.fail(AppendError::Full);
             }
@@ -370,6 +375,8 @@ impl Writer {
     /// The orderly end.
     fn finish(&mut self) {
         let mut group = Group::new(Vec::new(), self.meta);
+        // The next start compares these totals with the file `sequence`.
+        group.dirty = true;
         self.attempt(&mut group);
         let Some(conn) = self.conn.take() else {
             return;
@@ -378,8 +385,13 @@ impl Writer {
         self.shared.readers.clear();
         let folded = fold_wal(&conn);
         if folded.is_ok() && self.mark.settle(self.meta.next).is_ok() {
+            // Only now may the log go: without it and with numbers reserved it would count as lost.
+            let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
             let _ = conn.close();
         }
+        let paths = &self.shared.paths;
+        self.budget.look_at_free(paths, &*self.shared.disk);
+        self.budget.make_reserves(paths);
     }
 }
 

@@ -9,13 +9,12 @@
 mod common;
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{FaultDisk, HandClock, batch, big, settings};
+use common::{FaultDisk, HandClock, Loop, batch, big, settings};
 use faceway_core::{
     AppendError, Batch, Lane, Picture, Private, Receipt, Repair as _, Settled, Settlement, Sha256,
     Spool as _, Start,
@@ -414,50 +413,6 @@ async fn too_little_left_on_the_disk_is_full() {
         .unwrap();
     spool.append(batch(vec![event(2, 1)])).await.unwrap();
     spool.close().await;
-}
-
-/// A file system of its own, unmounted at the end.
-struct Loop(tempfile::TempDir);
-
-impl Loop {
-    fn mount(mebibytes: u64) -> Result<Self, String> {
-        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let image = dir.path().join("image");
-        let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
-        file.set_len(mebibytes << 20)
-            .map_err(|error| error.to_string())?;
-        let at = dir.path().join("at");
-        std::fs::create_dir(&at).map_err(|error| error.to_string())?;
-        run(
-            "mkfs.ext4",
-            &["-q", "-m", "0", "-O", "^has_journal"],
-            &[&image],
-        )?;
-        run("mount", &["-o", "loop"], &[&image, &at])?;
-        Ok(Self(dir))
-    }
-
-    fn at(&self) -> std::path::PathBuf {
-        self.0.path().join("at")
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = run("umount", &[], &[&self.at()]);
-    }
-}
-
-fn run(program: &str, flags: &[&str], paths: &[&Path]) -> Result<(), String> {
-    let output = Command::new(program).args(flags).args(paths).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!(
-            "{program}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        )),
-    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -114,5 +115,49 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         } else if entry.file_name() != "spool.db-shm" {
             std::fs::copy(entry.path(), to).unwrap();
         }
+    }
+}
+
+/// A file system of its own, unmounted at the end.
+pub(crate) struct Loop(tempfile::TempDir);
+
+impl Loop {
+    pub(crate) fn mount(mebibytes: u64) -> Result<Self, String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let image = dir.path().join("image");
+        let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
+        file.set_len(mebibytes << 20)
+            .map_err(|error| error.to_string())?;
+        let at = dir.path().join("at");
+        std::fs::create_dir(&at).map_err(|error| error.to_string())?;
+        run(
+            "mkfs.ext4",
+            &["-q", "-m", "0", "-O", "^has_journal"],
+            &[&image],
+        )?;
+        run("mount", &["-o", "loop"], &[&image, &at])?;
+        Ok(Self(dir))
+    }
+
+    pub(crate) fn at(&self) -> std::path::PathBuf {
+        self.0.path().join("at")
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = run("umount", &[], &[&self.at()]);
+    }
+}
+
+fn run(program: &str, flags: &[&str], paths: &[&Path]) -> Result<(), String> {
+    let output = Command::new(program).args(flags).args(paths).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "{program}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
     }
 }

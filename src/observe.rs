@@ -146,6 +146,14 @@ fn describe_gauges() {
         ),
         ("faceway_quarantine", "Bodies that could not be read."),
         (
+            "faceway_quarantine_bytes",
+            "Bytes that bodies which could not be read take up.",
+        ),
+        (
+            "faceway_quarantine_max_bytes",
+            "Bytes that they may take up, those of one inbound half of it.",
+        ),
+        (
             "faceway_ready",
             "1 while events can be kept; while it is 0, devices are told to keep their records.",
         ),
@@ -178,7 +186,8 @@ fn describe_gauges() {
 }
 
 /// Tells what the spool may take, so that alerts need not know `gateway.toml`.
-pub(crate) fn spool_limits(bytes_max: u64, free_min: u64) {
+pub(crate) fn spool_limits(bytes_max: u64, free_min: u64, quarantine_bytes_max: u64) {
+    metrics::gauge!("faceway_quarantine_max_bytes").set(as_float(quarantine_bytes_max));
     metrics::gauge!("faceway_spool_max_bytes").set(as_float(bytes_max));
     metrics::gauge!("faceway_spool_free_min_bytes").set(as_float(free_min));
 }

@@ -72,8 +72,13 @@ pub(crate) async fn spool(
         history: spool.history,
         images: spool.images,
         quarantine: spool.quarantine,
+        quarantine_bytes_max: spool.quarantine_bytes_max,
     };
-    crate::observe::spool_limits(settings.bytes_max, settings.free_min);
+    crate::observe::spool_limits(
+        settings.bytes_max,
+        settings.free_min,
+        settings.quarantine_bytes_max,
+    );
     let opened = DiskSpool::open(settings, Arc::clone(clock)).await;
     Ok(Arc::new(opened.with_context(|| {
         format!("cannot open the spool in {}", spool.dir.display())

@@ -78,6 +78,10 @@ pub enum AppendError {
     /// No room: over the byte budget, too little free, or the disk is full.
     #[error("the spool is full")]
     Full,
+    /// What of the batch could not be read finds no room in quarantine: in all of it, or in the half that one inbound may
+    /// use. Without that the rest of the batch may be kept.
+    #[error("the quarantine of this inbound is full")]
+    QuarantineFull,
     /// The store fails; the engine's log says how.
     #[error("the spool fails")]
     Failing,
@@ -239,6 +243,8 @@ pub struct Room {
     pub free: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
+    /// Bytes that they take up of their share.
+    pub quarantine_bytes: u64,
     /// `Ok` when an append would be taken now; after a refusal, when what was refused would be.
     pub accepting: Result<(), AppendError>,
 }

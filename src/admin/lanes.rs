@@ -23,7 +23,8 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
         started_at: admin.started_at,
         ready: room.accepting.is_ok(),
         trouble: room.accepting.err().map(|error| match error {
-            AppendError::Full => "full".into(),
+            // The quarantine alone makes no spool unready.
+            AppendError::Full | AppendError::QuarantineFull => "full".into(),
             AppendError::Failing => "failing".into(),
         }),
         spool_bytes: room.bytes,

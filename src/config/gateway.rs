@@ -66,6 +66,8 @@ pub struct SpoolConfig {
     pub images: Duration,
     /// How long unreadable bodies are kept.
     pub quarantine: Duration,
+    /// Bytes of `bytes_max` that they may take up.
+    pub quarantine_bytes_max: u64,
 }
 
 /// `[limits]`.
@@ -82,6 +84,8 @@ pub struct Limits {
 }
 
 const MIB: u64 = 1024 * 1024;
+/// Quarantine may take up an eighth of the spool.
+const QUARANTINE_SHARE: u64 = 8;
 
 const TLS: &[Key] = &[
     Key::required(
@@ -150,6 +154,12 @@ const SPOOL: &[Key] = &[
         Shape::DURATION,
         "Unreadable bodies are kept this long, raw.",
     ).or("7d"),
+    Key::new(
+        "quarantine_bytes_max",
+        Shape::Bytes { min: MIB },
+        "Bytes of `bytes_max` that are set aside for unreadable bodies, at most half. One inbound may use half of them; then \
+         what cannot be read of it is answered 503, and what can be read is still kept. Default an eighth of `bytes_max`.",
+    ),
 ];
 
 const LIMITS: &[Key] = &[
@@ -234,8 +244,14 @@ pub fn parse_with_settings(
         limits,
     });
     let settings = config.as_ref().map(|config| {
-        let public_url = &config.listen.public_url;
-        settings(ROOT, document.root(), file, &origins, public_url)
+        let made = [
+            ("listen.public_url", config.listen.public_url.clone()),
+            (
+                "spool.quarantine_bytes_max",
+                size(config.spool.quarantine_bytes_max),
+            ),
+        ];
+        settings(ROOT, document.root(), file, &origins, &made)
     });
     let (errors, warnings) = document.finish();
     match config.zip(settings) {
@@ -247,6 +263,18 @@ pub fn parse_with_settings(
         // A reader gives nothing only where it has told why: every key that must be there has a default.
         _ => Err(errors),
     }
+}
+
+/// A size as the file would say it.
+fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", MIB), ("KiB", 1024)];
+    let unit = UNITS
+        .iter()
+        .find(|(_, unit)| bytes.is_multiple_of(*unit) && bytes > 0);
+    unit.map_or_else(
+        || format!("{bytes}B"),
+        |(name, unit)| format!("{}{name}", bytes / unit),
+    )
 }
 
 fn read_listen(table: Table<'_>, origins: &Origins) -> Option<Listen> {
@@ -357,6 +385,16 @@ fn read_spool(table: Table<'_>) -> Option<SpoolConfig> {
     let (bytes_max, free_min) = (table.bytes("bytes_max"), table.bytes("free_min"));
     let (history, images) = (table.duration("history"), table.duration("images"));
     let quarantine = table.duration("quarantine");
+    let quarantine_bytes_max = table.bytes("quarantine_bytes_max");
+    if let Some(entry) = table.entry("quarantine_bytes_max")
+        && let Some((share, all)) = quarantine_bytes_max.zip(bytes_max)
+        && share > all / 2
+    {
+        let half = all / 2 / MIB;
+        let help = format!("at most half of bytes_max: {half}MiB; an eighth when left out");
+        let message = "quarantine would leave too little of `bytes_max` for events";
+        table.reporter().error(entry.node.span, message, help);
+    }
     table.finish();
     Some(SpoolConfig {
         dir: dir?,
@@ -365,6 +403,7 @@ fn read_spool(table: Table<'_>) -> Option<SpoolConfig> {
         history: history?,
         images: images?,
         quarantine: quarantine?,
+        quarantine_bytes_max: quarantine_bytes_max.unwrap_or(bytes_max? / QUARANTINE_SHARE),
     })
 }
 

@@ -1,5 +1,6 @@
 //! One inbound: what it reads is stamped, written once, and kept before anything is answered.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 
@@ -43,6 +44,16 @@ pub struct Inbound {
     /// Held from asking what was kept before until what follows from it is kept: of two equal reports that come at the
     /// same time both would be new otherwise.
     in_turn: Mutex<()>,
+}
+
+/// What becomes of what cannot be read where quarantine has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoRoom {
+    /// The source hears that it must send again, and keeps it until then.
+    SendAgain,
+    /// A stream hears nothing and repeats nothing: the message is left out, counted as refused, and told. To wait would
+    /// block all that can be read behind it.
+    LeaveOut,
 }
 
 /// The spool, as far as an inbound may use it.
@@ -122,7 +133,7 @@ impl Inbound {
         };
         let hear =
             |earlier: &mut Earlier| aside(bytes, || self.hear(&arrival, received_at, earlier));
-        match self.append_in_turn(hear, began).await {
+        match self.append_in_turn(hear, began, NoRoom::SendAgain).await {
             Ok((gives_events, kept)) => self.noted(gives_events, kept, received_at),
             Err(Undecoded::NoRoom) => self.busy(),
             Err(refused) => {
@@ -145,17 +156,20 @@ impl Inbound {
         &self,
         hear: impl Fn(&mut Earlier) -> Result<Heard, E>,
         began: Instant,
+        no_room: NoRoom,
     ) -> Result<(bool, Kept), E> {
         let heard = hear(&mut Earlier::default())?;
         if heard.depends_on.is_empty() {
-            return Ok((!heard.counted.is_empty(), self.append(heard, began).await));
+            let gives_events = !heard.counted.is_empty();
+            return Ok((gives_events, self.append(heard, began, no_room).await));
         }
         let _turn = self.in_turn.lock().await;
         let records = heard.depends_on;
         match self.newest_of(&records).await {
             Ok(newest) => {
                 let heard = hear(&mut Earlier::new(records, newest))?;
-                Ok((!heard.counted.is_empty(), self.append(heard, began).await))
+                let gives_events = !heard.counted.is_empty();
+                Ok((gives_events, self.append(heard, began, no_room).await))
             }
             Err(error) => {
                 tracing::debug!(inbound = self.name, %error, "the source must send again");
@@ -181,7 +195,7 @@ impl Inbound {
         why: &'static str,
     ) -> Kept {
         let heard = self.piece(headers, body, why.into(), self.clock.now());
-        self.append(heard, Instant::now()).await
+        self.append(heard, Instant::now(), NoRoom::SendAgain).await
     }
 
     /// Keeps messages of a stream, in their order, all or none: [`Outcome::Busy`] when the spool cannot keep them now. One
@@ -209,7 +223,8 @@ impl Inbound {
             Ok::<_, std::convert::Infallible>(all)
         };
         let bytes = messages.iter().map(Bytes::len).sum();
-        let appended = self.append_in_turn(|earlier| aside(bytes, || hear(earlier)), began);
+        let hear = |earlier: &mut Earlier| aside(bytes, || hear(earlier));
+        let appended = self.append_in_turn(hear, began, NoRoom::LeaveOut);
         let Ok((gives_events, kept)) = appended.await;
         let outcome = self.noted(gives_events, kept, received_at).outcome;
         // Told once, not at every attempt to keep the others.
@@ -257,7 +272,7 @@ impl Inbound {
                 (Some(_) | None, None) => Ok(heard),
             }
         };
-        let (_, kept) = self.append_in_turn(hear, began).await?;
+        let (_, kept) = self.append_in_turn(hear, began, NoRoom::SendAgain).await?;
         Ok(kept)
     }
 
@@ -269,20 +284,61 @@ impl Inbound {
         kept
     }
 
-    async fn append(&self, heard: Heard, began: Instant) -> Kept {
+    /// Where what cannot be read finds no room in quarantine, what can be read is kept without it: one unreadable element
+    /// costs one element, also when the source has to send all of it again.
+    async fn append(&self, mut heard: Heard, began: Instant, no_room: NoRoom) -> Kept {
+        let readable = readable_alone(&heard.batch);
+        let unreadable = heard.batch.unreadable.len();
+        let batch = std::mem::take(&mut heard.batch);
+        let reason = batch.unreadable.first().map(|entry| entry.reason.clone());
+        match self.spool.append(batch).await {
+            Err(AppendError::QuarantineFull) => {
+                self.junk.no_room(&self.name, unreadable);
+                let kept = match readable {
+                    Some(batch) => {
+                        let appended = self.spool.append(batch).await;
+                        self.appended(appended, heard, None, began)
+                    }
+                    None => Kept::nothing(Outcome::Kept),
+                };
+                match no_room {
+                    NoRoom::SendAgain => {
+                        self.metrics.busy();
+                        Kept {
+                            outcome: Outcome::Busy,
+                            ..kept
+                        }
+                    }
+                    NoRoom::LeaveOut => {
+                        for _ in 0..unreadable {
+                            self.metrics.refused();
+                        }
+                        kept
+                    }
+                }
+            }
+            appended => self.appended(appended, heard, reason.map(|why| (unreadable, why)), began),
+        }
+    }
+
+    fn appended(
+        &self,
+        appended: Result<Vec<Receipt>, AppendError>,
+        heard: Heard,
+        unreadable: Option<(usize, Cow<'static, str>)>,
+        began: Instant,
+    ) -> Kept {
         let Heard {
-            batch,
             counted,
             cut,
             piece,
             ..
         } = heard;
-        let quarantined = batch.unreadable.len();
-        let reason = batch.unreadable.first().map(|entry| entry.reason.clone());
-        match self.spool.append(batch).await {
+        match appended {
             Ok(receipts) => {
-                if let Some(reason) = reason {
-                    self.junk.quarantined(&self.name, quarantined, &reason);
+                let quarantined = unreadable.as_ref().map_or(0, |(entries, _)| *entries);
+                if let Some((entries, reason)) = unreadable {
+                    self.junk.quarantined(&self.name, entries, &reason);
                 }
                 let (stored, conflicts) = self.count(&receipts, &counted);
                 if let Some(piece) = piece {
@@ -332,6 +388,15 @@ impl Inbound {
         self.metrics.busy();
         Kept::nothing(Outcome::Busy)
     }
+}
+
+/// What of a batch can be read, where something of it cannot.
+fn readable_alone(batch: &Batch) -> Option<Batch> {
+    (!batch.unreadable.is_empty() && !batch.events.is_empty()).then(|| Batch {
+        events: batch.events.clone(),
+        pictures: batch.pictures.clone(),
+        unreadable: Vec::new(),
+    })
 }
 
 /// Reads `bytes` here, or where it may take a while.

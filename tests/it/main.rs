@@ -40,6 +40,7 @@ mod retry;
 mod review;
 mod scripts;
 mod simulators;
+mod spool;
 mod terminal;
 mod terminals;
 mod tidy;

@@ -52,6 +52,7 @@ pub const GATEWAY: &[(&str, &[&str])] = &[
             "history",
             "images",
             "quarantine",
+            "quarantine_bytes_max",
         ],
     ),
     (

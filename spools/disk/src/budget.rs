@@ -33,6 +33,9 @@ pub(crate) struct Budget {
     empty: u64,
     wal: u64,
     packs: u64,
+    /// What lies in quarantine, and its share.
+    quarantine: u64,
+    quarantine_max: u64,
     ballast: bool,
     start_reserve: bool,
     /// What the disk has left.
@@ -77,6 +80,8 @@ impl Budget {
             empty: 0,
             wal: 0,
             packs: 0,
+            quarantine: 0,
+            quarantine_max: settings.quarantine_bytes_max,
             ballast: false,
             start_reserve: false,
             free: u64::MAX,
@@ -129,16 +134,29 @@ impl Budget {
 
     /// Whether there is room for `wanted`. Rows go into empty pages first, pictures never do.
     pub(crate) fn fits(&self, wanted: Wanted) -> bool {
+        // What is left of the quarantine's share is taken as if it were used.
+        let aside = self.quarantine_max.saturating_sub(self.quarantine);
         let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
-        // The log will be as large as it may; the ballast is counted also while it is missing.
+        // The log will be as large as it may; the reserves are counted also while they are missing.
         let wal = self.wal.max(self.limits.wal_pages * PAGE);
         let reserves = self.limits.ballast + self.limits.start_reserve;
-        let occupied = self.pages * PAGE + wal + self.packs + reserves + SMALL_FILES;
+        let occupied = self.pages * PAGE + wal + self.packs + reserves + SMALL_FILES + aside;
+        occupied + grow <= self.bytes_max && self.fits_on_disk(wanted)
+    }
+
+    /// Whether the disk has room for `wanted`. For unreadable bodies nothing else counts: their share is set aside.
+    pub(crate) fn fits_on_disk(&self, wanted: Wanted) -> bool {
+        let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
         let disk = self
             .free_min
             .saturating_add(grow)
             .saturating_add(wanted.rows);
-        self.ballast && occupied + grow <= self.bytes_max && disk <= self.free
+        self.ballast && disk <= self.free
+    }
+
+    /// Takes note of how much lies in quarantine.
+    pub(crate) fn set_quarantine(&mut self, bytes: u64) {
+        self.quarantine = bytes;
     }
 
     /// What the next append may need, to tell whether it would be taken: one of ordinary size, or as much as was refused
@@ -277,6 +295,7 @@ mod tests {
             history: Duration::ZERO,
             images: Duration::ZERO,
             quarantine: Duration::ZERO,
+            quarantine_bytes_max: 0,
         });
         budget.ballast = true;
         budget

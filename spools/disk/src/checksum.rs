@@ -166,7 +166,11 @@ mod tests {
         }
         for bit in 0..32 {
             let verdict = row.check("held", Some(crc ^ (1 << bit)));
-            assert_eq!(verdict, Verdict::Mended(row.clone()), "bit {bit} of the checksum");
+            assert_eq!(
+                verdict,
+                Verdict::Mended(row.clone()),
+                "bit {bit} of the checksum"
+            );
         }
     }
 

@@ -88,7 +88,7 @@ impl Group {
         for (answer, done) in std::mem::take(&mut self.answers) {
             // Whoever asked may have gone away.
             let _ = answer.send(match done {
-                Done::Refused => Err(AppendError::Full),
+                Done::Refused(error) => Err(error),
                 done => Ok(done),
             });
         }

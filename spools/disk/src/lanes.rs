@@ -244,9 +244,9 @@ fn write_bury(conn: &Connection, lane: u32, bury: &BuryRow) -> Result<u64, Troub
     let code = bury.code.as_str();
     let covered = [lane.into(), seq, bury.at, bury.failures.into()];
     let row_crc = BURIED.crc(covered, &[code.as_bytes()]);
-    let now = conn
-        .prepare_cached(sql)?
-        .execute((lane, bury.at, code, bury.failures, row_crc, seq))?;
+    let now =
+        conn.prepare_cached(sql)?
+            .execute((lane, bury.at, code, bury.failures, row_crc, seq))?;
     Ok((before + 1 - now) as u64)
 }
 

@@ -25,6 +25,7 @@ mod note;
 mod once;
 mod open;
 mod packs;
+mod quarantine;
 mod read;
 mod recent;
 mod repair;

@@ -42,8 +42,7 @@ pub(crate) fn write<'p>(
     lane: u32,
     passed: impl Iterator<Item = &'p Passed>,
 ) -> Result<(), Trouble> {
-    let sql =
-        "INSERT OR REPLACE INTO once (lane, until, route, key, id, at, row_crc) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT OR REPLACE INTO once (lane, until, route, key, id, at, row_crc) VALUES (?, ?, ?, ?, ?, ?, ?)";
     let mut insert = conn.prepare_cached(sql)?;
     for one in passed {
         let numbers = [

@@ -11,6 +11,7 @@ use crate::budget::Budget;
 use crate::lanes;
 use crate::mark::Mark;
 use crate::packs::Packs;
+use crate::quarantine::Quarantine;
 use crate::row::Published;
 use crate::seen::Seen;
 use crate::settings::{IDS_MAX, OpenError};
@@ -35,7 +36,9 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
     };
     match open_in_room(shared) {
         // Whatever SQLite calls it: "disk I/O error", "unable to open database file".
-        Err(OpenError::Directory { .. } | OpenError::Database { .. }) if free(shared) < SPACE_TO_OPEN => {
+        Err(OpenError::Directory { .. } | OpenError::Database { .. })
+            if free(shared) < SPACE_TO_OPEN =>
+        {
             Err(full())
         }
         Err(OpenError::Directory { reason, .. }) if is_full(&reason) => Err(full()),
@@ -70,8 +73,8 @@ fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         Trouble::Full => failed(std::io::ErrorKind::StorageFull.into()),
         Trouble::Io(reason) => OpenError::Database { dir: dir(), reason },
     };
-    let conn = open_writer(paths, shared.settings.limits())
-        .map_err(|error| database(error.into()))?;
+    let conn =
+        open_writer(paths, shared.settings.limits()).map_err(|error| database(error.into()))?;
     note_lost_groups(shared, &conn, &log).map_err(|error| database(error.into()))?;
     prepare_schema(&conn, &shared.settings)?;
     let findings = verify(&conn).map_err(database)?;
@@ -153,7 +156,9 @@ fn load(
         .gauge
         .quarantined
         .store(quarantined, Ordering::Relaxed);
+    let quarantine = Quarantine::load(&conn, settings.quarantine_bytes_max)?;
     let mut budget = Budget::new(settings);
+    budget.set_quarantine(quarantine.bytes());
     budget.measure(&conn, &shared.paths, packs.bytes(), &*shared.disk)?;
     budget.make_reserves(&shared.paths);
     let mut writer = Writer {
@@ -163,6 +168,7 @@ fn load(
         meta,
         seen,
         packs,
+        quarantine,
         budget,
         needs,
         uncertain: None,
@@ -177,7 +183,10 @@ fn load(
 /// SQLite drops what lies behind a bad byte of its write-ahead log and says nothing. Whoever reads the log can.
 fn note_lost_groups(shared: &Shared, conn: &Connection, log: &Log) -> rusqlite::Result<()> {
     if log.mended > 0 {
-        shared.gauge.rows_mended.fetch_add(log.mended, Ordering::Relaxed);
+        shared
+            .gauge
+            .rows_mended
+            .fetch_add(log.mended, Ordering::Relaxed);
         tracing::warn!(
             frames = log.mended,
             "the write-ahead log was damaged and put right: one byte in each of these frames was wrong"

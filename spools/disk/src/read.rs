@@ -178,7 +178,12 @@ impl Readers {
         while !is_full && let Some(row) = rows.next()? {
             count += 1;
             match checked(row) {
-                Ok(row) if row.seq > last => return Ok(Some(Chunk { next: last + 1, ..chunk })),
+                Ok(row) if row.seq > last => {
+                    return Ok(Some(Chunk {
+                        next: last + 1,
+                        ..chunk
+                    }));
+                }
                 // A damaged number led to the wrong place.
                 Ok(row) if row.seq < next => {}
                 Ok(row) => {

@@ -18,6 +18,8 @@ pub struct DiskSettings {
     pub images: Duration,
     /// How long unreadable bodies are kept.
     pub quarantine: Duration,
+    /// Bytes of `bytes_max` that are set aside for unreadable bodies; those of one inbound may use half of it.
+    pub quarantine_bytes_max: u64,
 }
 
 /// Who asks the system.

@@ -104,8 +104,12 @@ impl Shared {
 
     /// Takes note of what was found when the spool was opened.
     pub(crate) fn found(&self, findings: Findings) {
-        self.gauge.rows_damaged.store(findings.damaged, Ordering::Relaxed);
-        self.gauge.rows_mended.fetch_add(findings.mended, Ordering::Relaxed);
+        self.gauge
+            .rows_damaged
+            .store(findings.damaged, Ordering::Relaxed);
+        self.gauge
+            .rows_mended
+            .fetch_add(findings.mended, Ordering::Relaxed);
         self.lane_lost.store(findings.lane_lost, Ordering::Relaxed);
     }
 
@@ -135,6 +139,7 @@ pub(crate) struct Gauge {
     pub(crate) bytes: AtomicU64,
     pub(crate) free: AtomicU64,
     pub(crate) quarantined: AtomicU64,
+    pub(crate) quarantine_bytes: AtomicU64,
     /// Groups that were lost before the spool was opened.
     pub(crate) groups_lost: AtomicU64,
     /// Rows that were damaged, or were put right, when the spool was opened.
@@ -146,13 +151,16 @@ pub(crate) struct Gauge {
 impl Gauge {
     pub(crate) fn set_accepting(&self, accepting: Result<(), AppendError>) {
         let number = match accepting {
-            Ok(()) => 0,
+            // It says nothing of others.
+            Ok(()) | Err(AppendError::QuarantineFull) => 0,
             Err(AppendError::Full) => 1,
             Err(AppendError::Failing) => 2,
         };
         if self.accepting.swap(number, Ordering::Relaxed) != number {
             match accepting {
-                Ok(()) => tracing::info!("the spool takes events"),
+                Ok(()) | Err(AppendError::QuarantineFull) => {
+                    tracing::info!("the spool takes events")
+                }
                 Err(AppendError::Full) => {
                     tracing::warn!("the spool is full; devices are told to wait")
                 }
@@ -168,6 +176,7 @@ impl Gauge {
             bytes: self.bytes.load(Ordering::Relaxed),
             free: self.free.load(Ordering::Relaxed),
             quarantined: self.quarantined.load(Ordering::Relaxed),
+            quarantine_bytes: self.quarantine_bytes.load(Ordering::Relaxed),
             accepting: match self.accepting.load(Ordering::Relaxed) {
                 0 => Ok(()),
                 1 => Err(AppendError::Full),

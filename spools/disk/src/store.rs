@@ -213,7 +213,14 @@ fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
     }
     // The row's checksum; an earlier program writes none.
     let checked = [
-        "meta", "lane", "held", "range", "once", "gone", "buried", "quarantine",
+        "meta",
+        "lane",
+        "held",
+        "range",
+        "once",
+        "gone",
+        "buried",
+        "quarantine",
     ];
     for table in checked {
         add_column(conn, table, "row_crc", "INTEGER")?;

@@ -132,11 +132,7 @@ fn verify_lanes(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<
 }
 
 /// A position in which more than a byte is wrong stays as it is: its lane begins with the oldest event when it is loaded.
-fn verify_position(
-    conn: &Connection,
-    id: i64,
-    findings: &mut Findings,
-) -> rusqlite::Result<bool> {
+fn verify_position(conn: &Connection, id: i64, findings: &mut Findings) -> rusqlite::Result<bool> {
     let sql = "SELECT position, read, outstanding, crc FROM lane WHERE id = ?";
     let row = |row: &rusqlite::Row<'_>| {
         let [position, read] = numbers(row, [0, 1]).unwrap_or_default();
@@ -163,12 +159,21 @@ fn verify_position(
         return Ok(false);
     }
     findings.mended += 1;
-    tracing::warn!(lane = id, "a lane's position was put right: one byte was wrong");
+    tracing::warn!(
+        lane = id,
+        "a lane's position was put right: one byte was wrong"
+    );
     let (position, rest) = bytes.split_at(8);
     let (read, outstanding) = rest.split_at(8);
     let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap_or_default());
     let sql = "UPDATE lane SET position = ?, read = ?, outstanding = ?, crc = ? WHERE id = ?";
-    let row = (number(position), number(read), outstanding, crc_of(&bytes), id);
+    let row = (
+        number(position),
+        number(read),
+        outstanding,
+        crc_of(&bytes),
+        id,
+    );
     conn.execute(sql, row)?;
     Ok(true)
 }
@@ -229,9 +234,9 @@ fn verify_ranges(
     findings: &mut Findings,
 ) -> rusqlite::Result<()> {
     let ranges = RANGE.look_at_all(conn)?;
-    let changed = ranges
-        .iter()
-        .fold(false, |changed, range| findings.count(&RANGE, range) || changed);
+    let changed = ranges.iter().fold(false, |changed, range| {
+        findings.count(&RANGE, range) || changed
+    });
     if !changed {
         return Ok(());
     }
@@ -243,10 +248,7 @@ fn verify_ranges(
             Some(row) if lanes.contains(&row.numbers[0]) => {
                 let [lane, number, next, end, since, until, remaining] = row.numbers;
                 let crc = RANGE.crc(row.numbers, &[]);
-                conn.execute(
-                    sql,
-                    (lane, number, next, end, since, until, remaining, crc),
-                )?;
+                conn.execute(sql, (lane, number, next, end, since, until, remaining, crc))?;
             }
             _ => tracing::error!(
                 replay = range.key,
@@ -310,7 +312,9 @@ fn verify_buried(
 ) -> rusqlite::Result<()> {
     for buried in BURIED.look_for_damage(conn)? {
         findings.count(&BURIED, &buried);
-        let row = buried.trusted().filter(|row| lanes.contains(&row.numbers[0]));
+        let row = buried
+            .trusted()
+            .filter(|row| lanes.contains(&row.numbers[0]));
         let Some(row) = row else {
             tracing::error!(
                 number = buried.key,

@@ -220,12 +220,7 @@ fn sums(before: (u32, u32), bytes: &[u8], big: bool) -> (u32, u32) {
 
 /// The one byte that is wrong, as place and right value. A change of a word by `d` changes both sums by `d` times two
 /// neighbours of Fibonacci's numbers, of which one is odd: so `d` can be divided out.
-fn wrong_byte(
-    sum: (u32, u32),
-    right: (u32, u32),
-    bytes: &[u8],
-    big: bool,
-) -> Option<(usize, u8)> {
+fn wrong_byte(sum: (u32, u32), right: (u32, u32), bytes: &[u8], big: bool) -> Option<(usize, u8)> {
     let off = (right.0.wrapping_sub(sum.0), right.1.wrapping_sub(sum.1));
     // What one more in the last word adds to both sums; the word before it: what one more in `one` adds.
     let mut factors = (0_u32, 1_u32);
@@ -234,12 +229,16 @@ fn wrong_byte(
             (1, _) => off.0.wrapping_mul(inverse(factors.0)),
             _ => off.1.wrapping_mul(inverse(factors.1)),
         };
-        let fits = factors.0.wrapping_mul(change) == off.0 && factors.1.wrapping_mul(change) == off.1;
+        let fits =
+            factors.0.wrapping_mul(change) == off.0 && factors.1.wrapping_mul(change) == off.1;
         let at = 4 * word;
         let was = number(bytes, at, big);
         let differs = was ^ was.wrapping_add(change);
         let byte = (0..4).find(|byte| differs & !(0xff << (8 * byte)) == 0);
-        if fits && differs != 0 && let Some(byte) = byte {
+        if fits
+            && differs != 0
+            && let Some(byte) = byte
+        {
             let value = (was.wrapping_add(change) >> (8 * byte)) as u8;
             return Some((at + if big { 3 - byte } else { byte }, value));
         }

@@ -19,12 +19,13 @@ use rusqlite::config::DbConfig;
 
 use crate::budget::Budget;
 use crate::group::{Effect, Group};
-use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim, trim_quarantine};
+use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim};
 use crate::inbox::Stop;
 use crate::lanes;
 use crate::mark::Mark;
 use crate::once;
 use crate::packs::Packs;
+use crate::quarantine::Quarantine;
 use crate::seen::Seen;
 use crate::shared::{Shared, lock};
 use crate::store::{Meta, Trouble, open_writer};
@@ -44,6 +45,7 @@ pub(crate) struct Writer {
     pub(crate) meta: Meta,
     pub(crate) seen: Seen,
     pub(crate) packs: Packs,
+    pub(crate) quarantine: Quarantine,
     pub(crate) budget: Budget,
     /// Per lane: nothing from here on may be trimmed.
     pub(crate) needs: HashMap<u32, u64>,
@@ -122,6 +124,7 @@ impl Writer {
         let paths = &self.shared.paths;
         self.budget
             .measure(conn, paths, self.packs.bytes(), &*disk)?;
+        self.budget.set_quarantine(self.quarantine.bytes());
         self.budget.make_reserves(paths);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.write_lanes(conn, group)?;
@@ -233,7 +236,7 @@ impl Writer {
             EVENTS_AT_ONCE,
         )?;
         group.meta.trimmed = trimmed.upto;
-        let unread = trim_quarantine(conn, before(settings.quarantine))?;
+        let unread = self.quarantine.trim(conn, before(settings.quarantine))?;
         if unread > 0 {
             group
                 .effects
@@ -255,6 +258,7 @@ impl Writer {
         self.more = group.more;
         self.seen.commit();
         self.packs.commit();
+        self.quarantine.commit();
         // Before anybody is answered, so that whoever was taken in does not read that nobody is.
         self.report();
         group.publish(&self.shared);
@@ -265,6 +269,8 @@ impl Writer {
         let gauge = &self.shared.gauge;
         gauge.bytes.store(self.budget.occupied(), Ordering::Relaxed);
         gauge.free.store(self.budget.free(), Ordering::Relaxed);
+        let quarantine = self.quarantine.bytes();
+        gauge.quarantine_bytes.store(quarantine, Ordering::Relaxed);
         // While history gives way, nobody is refused yet.
         if self.budget.fits(self.budget.probe()) {
             self.budget.forget_refused();
@@ -364,6 +370,7 @@ impl Writer {
     fn restore(&mut self, group: &mut Group) {
         self.seen.rollback();
         self.packs.rollback();
+        self.quarantine.rollback();
         group.restore();
         let lanes = self.shared.lanes.all();
         self.needs = lanes

@@ -157,7 +157,11 @@ async fn a_byte_of_the_log_is_put_right_and_nothing_is_lost() {
         flip(&cut.join("spool.db-wal"), at);
         let spool = open(&cut).await.unwrap();
         let damage = spool.damage();
-        assert_eq!((damage.mended, damage.rows, damage.groups), (1, 0, 0), "byte {at}");
+        assert_eq!(
+            (damage.mended, damage.rows, damage.groups),
+            (1, 0, 0),
+            "byte {at}"
+        );
         assert_eq!(all(&spool).await.len(), 200, "byte {at}");
         spool.close().await;
     }
@@ -174,7 +178,10 @@ async fn a_header_of_the_log_that_cannot_be_put_right_keeps_the_gateway_from_sta
     let before = std::fs::read(&wal).unwrap();
     let refused = open(&cut).await.map(|_| ()).unwrap_err();
     assert!(matches!(refused, OpenError::Log { .. }), "{refused}");
-    assert!(refused.to_string().contains("faceway spool salvage"), "{refused}");
+    assert!(
+        refused.to_string().contains("faceway spool salvage"),
+        "{refused}"
+    );
     assert_eq!(std::fs::read(&wal).unwrap(), before, "the log is as it was");
     // As the text says: without it.
     std::fs::rename(&wal, cut.join("away")).unwrap();
@@ -217,7 +224,12 @@ async fn a_missing_database_never_begins_a_new_spool_silently() {
         let refused = open(&whole).await.map(|_| ()).unwrap_err();
         assert!(matches!(refused, OpenError::Missing { .. }), "{refused}");
         let told = refused.to_string();
-        for part in ["sequence", "a pack of pictures", "Put spool.db back", "salvage"] {
+        for part in [
+            "sequence",
+            "a pack of pictures",
+            "Put spool.db back",
+            "salvage",
+        ] {
             assert!(told.contains(part), "{part} is missing in: {told}");
         }
     }

@@ -25,6 +25,7 @@ use faceway_testkit::spool::{alone, event, number, time};
 fn small(dir: &Path, bytes_max: u64) -> DiskSettings {
     DiskSettings {
         bytes_max,
+        quarantine_bytes_max: bytes_max / 8,
         ..settings(dir)
     }
 }
@@ -469,4 +470,95 @@ impl faceway_spool_disk::Disk for Blind {
             free
         })
     }
+}
+
+fn unreadable(inbound: &str, bytes: usize) -> Batch {
+    Batch {
+        unreadable: vec![faceway_core::NewUnreadable {
+            inbound: inbound.into(),
+            received_at: time(0),
+            reason: "not JSON".into(),
+            headers: Private::new("{}".into()),
+            body: Private::new(vec![b'{'; bytes].into()),
+        }],
+        ..Batch::default()
+    }
+}
+
+/// Puts bodies into quarantine until one is refused. Gives how many were kept.
+async fn fill_quarantine(spool: &DiskSpool, inbound: &str) -> u64 {
+    for n in 0.. {
+        match spool.append(unreadable(inbound, 30_000)).await {
+            Ok(_) => assert!(spool.room().accepting.is_ok()),
+            Err(error) => {
+                assert_eq!(error, AppendError::QuarantineFull);
+                return n;
+            }
+        }
+    }
+    unreachable!()
+}
+
+/// Bodies that nobody can read come in until no more are taken: honest events find what they would find without them.
+#[tokio::test]
+async fn unreadable_bodies_never_take_the_room_of_events() {
+    let without = tempfile::tempdir().unwrap();
+    let spool = DiskSpool::open(small(without.path(), 16 << 20), HandClock::new())
+        .await
+        .unwrap();
+    spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let fit = fill(&spool, 1).await;
+    spool.close().await;
+
+    let dir = tempfile::tempdir().unwrap();
+    let settings = small(dir.path(), 16 << 20);
+    let spool = DiskSpool::open(settings.clone(), HandClock::new())
+        .await
+        .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    for n in 1..=100 {
+        spool.append(batch(vec![big(n, n, 10_000)])).await.unwrap();
+    }
+    deliver(&spool, lane).await;
+    // A half of 2 MiB for each of two inbounds.
+    let first = fill_quarantine(&spool, "junk").await;
+    assert!((20..=35).contains(&first), "{first}");
+    let second = fill_quarantine(&spool, "gate").await;
+    assert!((20..=35).contains(&second), "{second}");
+    assert!(spool.room().quarantine_bytes <= 2 << 20);
+    let third = fill_quarantine(&spool, "third").await;
+    assert!(third <= 2, "the whole share is used");
+    assert!(spool.room().accepting.is_ok());
+    let replayed = spool
+        .replay("erp".into(), time(0), time(200))
+        .await
+        .unwrap();
+    assert_eq!(replayed, Some(100), "no history gave way");
+    deliver(&spool, lane).await;
+    let fit_beside = fill(&spool, 1001).await - 1001;
+    assert!(
+        fit_beside + 20 >= fit,
+        "{fit_beside} beside junk, {fit} without"
+    );
+    spool.close().await;
+    drop(spool);
+    // All or nothing, and known again after a restart.
+    let spool = DiskSpool::open(settings, HandClock::new()).await.unwrap();
+    deliver(&spool, lane).await;
+    goes_on(&spool, 8000).await;
+    let mut mixed = unreadable("junk", 30_000);
+    mixed.events = vec![event(9000, 1)];
+    assert_eq!(spool.append(mixed).await, Err(AppendError::QuarantineFull));
+    let receipts = spool.append(batch(vec![event(9000, 1)])).await.unwrap();
+    assert!(
+        matches!(receipts[..], [Receipt::Appended(_)]),
+        "{receipts:?}"
+    );
+    assert_eq!(
+        spool.drop_quarantined(None).await.unwrap(),
+        first + second + third
+    );
+    assert_eq!(spool.room().quarantine_bytes, 0);
+    assert!(fill_quarantine(&spool, "junk").await >= first);
+    spool.close().await;
 }

@@ -53,7 +53,10 @@ async fn filled(dir: &Path) -> PathBuf {
         until: time(100),
     };
     spool.remember(lane, vec![passed]);
-    spool.append(batch(vec![event(6, 6), event(7, 7)])).await.unwrap();
+    spool
+        .append(batch(vec![event(6, 6), event(7, 7)]))
+        .await
+        .unwrap();
     let replayed = spool.replay("erp".into(), time(8), time(9)).await.unwrap();
     assert_eq!(replayed, Some(1));
     spool.close().await;
@@ -104,7 +107,10 @@ async fn one_bit_of_a_number_is_put_right_and_told() {
     filled(&whole).await;
     let columns = [
         ("held", "seq lane device at failures routed due why row_crc"),
-        ("range", "lane number next end since until remaining row_crc"),
+        (
+            "range",
+            "lane number next end since until remaining row_crc",
+        ),
         ("lane", "id position read crc row_crc"),
         ("once", "lane until at row_crc"),
         ("buried", "lane seq buried failures row_crc"),
@@ -241,7 +247,9 @@ async fn a_flipped_number_of_an_event_costs_that_event() {
     let bytes = std::fs::read(whole.join("spool.db")).unwrap();
     let body = faceway_testkit::spool::body(57);
     let body = body.as_bytes();
-    let at = (bytes.windows(body.len())).position(|window| window == body).unwrap();
+    let at = (bytes.windows(body.len()))
+        .position(|window| window == body)
+        .unwrap();
     // A row begins with its length, its number, and the types of its columns: no value for `seq`, 16 bytes of id.
     let number = (at - 80..at)
         .find(|at| bytes[*at] == 57 && bytes[*at + 2] == 0 && bytes[*at + 4] == 16 * 2 + 12);

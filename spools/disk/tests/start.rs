@@ -19,7 +19,11 @@ use faceway_testkit::spool::{event, number, time};
 /// Writes into a file until the file system has no block left.
 fn fill_up(file: &Path) {
     use std::io::Write as _;
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .unwrap();
     for size in [1 << 20, 4096, 1024] {
         while file.write_all(&vec![1; size]).is_ok() {}
     }
@@ -29,6 +33,7 @@ fn fill_up(file: &Path) {
 async fn open(dir: &Path) -> Result<DiskSpool, OpenError> {
     let settings = DiskSettings {
         bytes_max: 64 << 20,
+        quarantine_bytes_max: 8 << 20,
         ..settings(dir)
     };
     DiskSpool::open(settings, HandClock::new()).await
@@ -74,7 +79,9 @@ async fn starts_on_a_full_disk_and_delivers_when_the_reserve_is_used_up() {
     for stopped in [true, false] {
         let disk = match Loop::mount(48) {
             Ok(disk) => disk,
-            Err(reason) => return println!("skipped: no file system can be mounted here ({reason})"),
+            Err(reason) => {
+                return println!("skipped: no file system can be mounted here ({reason})");
+            }
         };
         let (dir, filler) = (disk.at().join("spool"), disk.at().join("filler"));
         let spool = open(&dir).await.unwrap();
@@ -92,13 +99,21 @@ async fn starts_on_a_full_disk_and_delivers_when_the_reserve_is_used_up() {
             Err(AppendError::Full)
         );
         let delivered = deliver(&spool, lane).await;
-        assert_eq!(delivered, (1..=kept).collect::<Vec<_>>(), "stopped: {stopped}");
+        assert_eq!(
+            delivered,
+            (1..=kept).collect::<Vec<_>>(),
+            "stopped: {stopped}"
+        );
         spool.sync().await.unwrap();
         spool.close().await;
         drop(spool);
         fill_up(&filler);
         let spool = open(&dir).await.unwrap();
-        assert_eq!(deliver(&spool, lane).await, [0; 0], "settlements were durable");
+        assert_eq!(
+            deliver(&spool, lane).await,
+            [0; 0],
+            "settlements were durable"
+        );
         std::fs::remove_file(&filler).unwrap();
         while spool.append(batch(vec![event(9000, 1)])).await.is_err() {}
         assert!(dir.join("ballast").exists() && dir.join("start-reserve").exists());
@@ -116,7 +131,10 @@ async fn a_disk_without_any_room_is_told_in_its_own_words() {
     fill_up(&filler);
     let told = |refused: Result<DiskSpool, OpenError>| {
         let refused = refused.map(|_| ()).unwrap_err().to_string();
-        assert!(refused.contains("the disk is full: free 4 MB at"), "{refused}");
+        assert!(
+            refused.contains("the disk is full: free 4 MB at"),
+            "{refused}"
+        );
         assert!(refused.contains("nothing is lost"), "{refused}");
     };
     told(open(&dir).await);
@@ -158,9 +176,17 @@ async fn every_folder_that_is_made_is_durable_before_events_are() {
         .await
         .unwrap();
     let synced = disk.0.lock().unwrap().clone();
-    let expected = [above.path(), &above.path().join("a"), &above.path().join("a/b"), &dir];
+    let expected = [
+        above.path(),
+        &above.path().join("a"),
+        &above.path().join("a/b"),
+        &dir,
+    ];
     for dir in expected {
-        assert!(synced.iter().any(|synced| synced == dir), "{dir:?} of {synced:?}");
+        assert!(
+            synced.iter().any(|synced| synced == dir),
+            "{dir:?} of {synced:?}"
+        );
     }
     spool.close().await;
 }

@@ -41,6 +41,7 @@ pub(crate) fn settings(dir: &Path) -> DiskSettings {
         history: Duration::from_secs(7 * 86_400),
         images: Duration::from_secs(86_400),
         quarantine: Duration::from_secs(7 * 86_400),
+        quarantine_bytes_max: 1 << 27,
     }
 }
 

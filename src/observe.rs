@@ -87,6 +87,14 @@ fn describe_counters() {
             "faceway_unrouted_total",
             "New events that no route matched, counted when they are kept.",
         ),
+        (
+            "faceway_spool_failures_total",
+            "Writes behind the intake that failed; events were kept all the same.",
+        ),
+        (
+            "faceway_spool_damaged_total",
+            "Rows and commits of the spool that were found damaged.",
+        ),
     ];
     counters
         .into_iter()
@@ -156,6 +164,10 @@ fn describe_gauges() {
         (
             "faceway_ready",
             "1 while events can be kept; while it is 0, devices are told to keep their records.",
+        ),
+        (
+            "faceway_spool_degraded",
+            "1 while something of the spool does not work although events are kept.",
         ),
         ("faceway_spool_bytes", "Bytes that the spool occupies."),
         (

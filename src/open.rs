@@ -1,5 +1,6 @@
 //! Everything that the two files name, opened: a spool, links, inbounds, outbounds, listeners.
 
+mod link_key;
 mod outbounds;
 mod print;
 mod terminals;
@@ -86,8 +87,7 @@ pub(crate) async fn spool(
 }
 
 pub(crate) fn links(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Links> {
-    let key =
-        link_key(&config.spool.dir).context("cannot read or make the key for picture links")?;
+    let key = link_key::read_or_make(&config.spool.dir)?;
     let lifetime = config.spool.images.min(LINK_LIFETIME_MAX);
     Ok(Links::new(
         &config.listen.public_url,
@@ -101,7 +101,7 @@ pub(crate) fn links(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::R
 /// and tells nothing of it.
 pub(crate) fn gateway_id(dir: &Path) -> anyhow::Result<String> {
     use hmac::{Hmac, KeyInit as _, Mac as _};
-    let key = link_key(dir).context("cannot read or make the key for picture links")?;
+    let key = link_key::read_or_make(dir)?;
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key)?;
     mac.update(b"gateway id");
     let id = faceway_core::Sha256(mac.finalize().into_bytes().into()).to_string();
@@ -110,30 +110,6 @@ pub(crate) fn gateway_id(dir: &Path) -> anyhow::Result<String> {
 
 /// Enough that no two gateways at one broker meet by chance, and few enough to be read.
 const GATEWAY_ID_DIGITS: usize = 8;
-
-/// The key is kept beside the spool, so that links outlive a restart.
-fn link_key(dir: &Path) -> anyhow::Result<[u8; 32]> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let path = dir.join("link.key");
-    if let Ok(key) = std::fs::read(&path)
-        && let Ok(key) = key.try_into()
-    {
-        return Ok(key);
-    }
-    let key: [u8; 32] = rand::random();
-    let new = dir.join("link.key.new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(&key)?;
-    file.sync_all()?;
-    std::fs::rename(new, path)?;
-    Ok(key)
-}
 
 /// What `gateway.toml` gives to all that `routes.toml` names.
 pub(crate) struct Base {

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::disk::Disk;
+use crate::health::Gauge;
 use crate::settings::{DiskSettings, Limits, PAGE};
 use crate::store::{Paths, Trouble, private_file};
 
@@ -215,27 +216,35 @@ impl Budget {
     }
 
     /// The disk is full: the reserve is for trimming.
-    pub(crate) fn drop_ballast(&mut self, path: &Path) {
-        if std::mem::replace(&mut self.ballast, false) {
-            tracing::warn!("the disk is full; the reserve is given up until there is room again");
+    pub(crate) fn drop_ballast(&mut self, path: &Path, gauge: &Gauge) {
+        if std::mem::replace(&mut self.ballast, false)
+            && let Some(times) = gauge.throttle.note("reserve given up")
+        {
+            tracing::warn!(
+                times,
+                "the disk is full; the reserve is given up until there is room again"
+            );
         }
         if let Err(error) = std::fs::remove_file(path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::warn!(%error, "the reserve cannot be removed");
+            gauge.failed();
+            if let Some(times) = gauge.throttle.note("reserve stays") {
+                tracing::warn!(%error, times, "the reserve cannot be removed");
+            }
         }
     }
 
     /// Some failures are a full disk in disguise (a shared-memory file that cannot grow).
-    pub(crate) fn drop_ballast_if_full(&mut self, paths: &Paths, disk: &dyn Disk) {
+    pub(crate) fn drop_ballast_if_full(&mut self, paths: &Paths, disk: &dyn Disk, gauge: &Gauge) {
         if disk.free(&paths.dir).is_ok_and(|free| free < NEARLY_FULL) {
-            self.drop_ballast(&paths.ballast);
+            self.drop_ballast(&paths.ballast, gauge);
         }
     }
 
     /// Makes both reserves when there is room for them: first that of the start, as without it a gateway that ended on a
     /// full disk could not start again.
-    pub(crate) fn make_reserves(&mut self, paths: &Paths) {
+    pub(crate) fn make_reserves(&mut self, paths: &Paths, gauge: &Gauge) {
         if !self.start_reserve && self.free >= 2 * self.limits.start_reserve {
             let made = allocate(&paths.start_reserve, self.limits.start_reserve);
             match made {
@@ -243,10 +252,10 @@ impl Budget {
                 Err(_) => drop(std::fs::remove_file(&paths.start_reserve)),
             }
         }
-        self.make_ballast(&paths.ballast);
+        self.make_ballast(&paths.ballast, gauge);
     }
 
-    fn make_ballast(&mut self, path: &Path) {
+    fn make_ballast(&mut self, path: &Path, gauge: &Gauge) {
         if self.ballast {
             return;
         }
@@ -257,7 +266,10 @@ impl Budget {
         match allocate(path, self.limits.ballast) {
             Ok(()) => self.ballast = true,
             Err(error) => {
-                tracing::warn!(%error, "the reserve cannot be made");
+                gauge.failed();
+                if let Some(times) = gauge.throttle.note("reserve not made") {
+                    tracing::warn!(%error, times, "the reserve cannot be made");
+                }
                 let _ = std::fs::remove_file(path);
             }
         }

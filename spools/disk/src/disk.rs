@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// What the engine asks of the disk beyond files. The default answers are the real disk's.
 pub trait Disk: Send + Sync + 'static {
@@ -20,6 +21,11 @@ pub trait Disk: Send + Sync + 'static {
     /// When the system cannot.
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         std::fs::File::open(dir)?.sync_all()
+    }
+
+    /// How long one group may take before the disk counts as one that does not answer.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(30)
     }
 
     /// Called before the write-ahead log is folded into the database; an error is taken as folding that failed.

@@ -13,7 +13,10 @@ mod budget;
 mod checksum;
 mod covered;
 mod disk;
+mod failing;
+mod fold;
 mod group;
+mod health;
 mod helper;
 mod history;
 mod inbox;
@@ -37,8 +40,10 @@ mod settings;
 mod shared;
 mod store;
 mod story;
+mod throttle;
 mod verify;
 mod wal;
+mod watchdog;
 mod writer;
 
 use std::sync::atomic::Ordering;
@@ -58,6 +63,7 @@ pub use settings::{DiskSettings, OpenError};
 use inbox::{Ask, Done, Stop};
 use settings::IN_FLIGHT_BYTES_MAX;
 use shared::{Shared, lock};
+use watchdog::Watchdog;
 
 /// The spool in a directory.
 ///
@@ -134,6 +140,7 @@ impl DiskSpool {
             .map_err(failed)?;
         let ended_early = || failed(std::io::Error::other("the thread that writes has ended"));
         opened.await.unwrap_or_else(|_| Err(ended_early()))?;
+        Watchdog::start(&shared).map_err(failed)?;
         Ok(Self { shared, ended })
     }
 
@@ -156,7 +163,11 @@ impl DiskSpool {
             .unwrap_or(u32::MAX)
             .min(IN_FLIGHT_BYTES_MAX);
         let semaphore = Arc::clone(&self.shared.permits);
-        let permit = semaphore.acquire_many_owned(permits).await.ok();
+        let permit = tokio::select! {
+            biased;
+            permit = semaphore.acquire_many_owned(permits) => permit.ok(),
+            () = self.shared.gauge.until_it_hangs() => return Err(AppendError::Failing),
+        };
         let ask = Ask::Append {
             batch,
             bytes,
@@ -293,7 +304,7 @@ impl Spool for DiskSpool {
     }
 
     fn room(&self) -> Room {
-        self.shared.gauge.room()
+        self.shared.room()
     }
 
     fn picture(&self, sha256: Sha256) -> BoxFuture<'_, Result<Option<Private<Bytes>>, SpoolError>> {
@@ -318,6 +329,13 @@ struct AtEnd(Arc<Shared>, Arc<Ended>);
 impl Drop for AtEnd {
     fn drop(&mut self) {
         drop(self.0.inbox.drain());
+        self.0.watchdog.stop();
+        if std::thread::panicking() {
+            self.0.gauge.set_accepting(Err(AppendError::Failing));
+            tracing::error!(
+                "the spool's writer has ended by a fault of its own; nothing is kept until the gateway is restarted"
+            );
+        }
         *lock(&self.1.flag) = true;
         self.1.bell.notify_all();
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::Connection;
 
 use crate::budget::Budget;
+use crate::failing::Failing;
 use crate::lanes;
 use crate::mark::Mark;
 use crate::packs::Packs;
@@ -73,8 +74,8 @@ fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         Trouble::Full => failed(std::io::ErrorKind::StorageFull.into()),
         Trouble::Io(reason) => OpenError::Database { dir: dir(), reason },
     };
-    let conn =
-        open_writer(paths, shared.settings.limits()).map_err(|error| database(error.into()))?;
+    let conn = open_writer(paths, shared.settings.limits(), &shared.log_pages)
+        .map_err(|error| database(error.into()))?;
     note_lost_groups(shared, &conn, &log).map_err(|error| database(error.into()))?;
     prepare_schema(&conn, &shared.settings)?;
     let findings = verify(&conn).map_err(database)?;
@@ -160,7 +161,7 @@ fn load(
     let mut budget = Budget::new(settings);
     budget.set_quarantine(quarantine.bytes());
     budget.measure(&conn, &shared.paths, packs.bytes(), &*shared.disk)?;
-    budget.make_reserves(&shared.paths);
+    budget.make_reserves(&shared.paths, &shared.gauge);
     let mut writer = Writer {
         shared: Arc::clone(shared),
         conn: Some(conn),
@@ -174,6 +175,8 @@ fn load(
         uncertain: None,
         ticked: None,
         more: false,
+        failing: Failing::default(),
+        fold_after: None,
         _lock: lock,
     };
     writer.report();

@@ -128,6 +128,7 @@ impl Writer {
             });
         }
         if first < group.rows.len() {
+            group.pictures |= !batch.pictures.is_empty();
             self.keep_pictures(conn, batch, &receipts)?;
         }
         self.quarantine.keep(conn, &batch.unreadable)?;

@@ -2,8 +2,11 @@
 
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::covered::META;
@@ -145,9 +148,14 @@ pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
 }
 
 /// The one connection that writes.
-pub(crate) fn open_writer(paths: &Paths, limits: Limits) -> rusqlite::Result<Connection> {
+/// `log_pages` is told how long the write-ahead log has become; the writer folds it in, as SQLite would not say that it failed.
+pub(crate) fn open_writer(
+    paths: &Paths,
+    limits: Limits,
+    log_pages: &Arc<AtomicU64>,
+) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(&paths.database, flags)?;
+    let mut conn = Connection::open_with_flags(&paths.database, flags)?;
     conn.set_prepared_statement_cache_capacity(64);
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
     // Counts only for a database without tables.
@@ -159,7 +167,12 @@ pub(crate) fn open_writer(paths: &Paths, limits: Limits) -> rusqlite::Result<Con
     // The log goes at an orderly end only, so that one that is missing is noticed.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
-    conn.pragma_update(None, "wal_autocheckpoint", limits.wal_pages.cast_signed())?;
+    let log_pages = Arc::clone(log_pages);
+    log_pages.store(0, Ordering::Relaxed);
+    conn.wal_hook(Some(move |_: &mut Wal, pages: i32| {
+        log_pages.store(pages.unsigned_abs().into(), Ordering::Relaxed);
+        Ok(())
+    }))?;
     let wal_bytes = limits.wal_pages * PAGE * 2;
     conn.pragma_update(None, "journal_size_limit", wal_bytes.cast_signed())?;
     Ok(conn)

@@ -18,6 +18,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use crate::budget::Budget;
+use crate::failing::Failing;
 use crate::group::{Effect, Group};
 use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim};
 use crate::inbox::Stop;
@@ -54,6 +55,10 @@ pub(crate) struct Writer {
     pub(crate) ticked: Option<Instant>,
     /// There is more to trim than one group may.
     pub(crate) more: bool,
+    /// What failed and has not been seen to work since.
+    pub(crate) failing: Failing,
+    /// Folding is not tried again before this.
+    pub(crate) fold_after: Option<Instant>,
     /// Keeps others out of the directory as long as it is open.
     pub(crate) _lock: File,
 }
@@ -93,10 +98,18 @@ impl Writer {
     }
 
     fn attempt(&mut self, group: &mut Group) {
+        self.shared.gauge.begins();
+        self.attempt_once(group);
+        self.shared.gauge.ends();
+    }
+
+    fn attempt_once(&mut self, group: &mut Group) {
         let conn = match self.connection() {
             Ok(conn) => conn,
             Err(trouble) => {
-                tracing::error!(?trouble, "the spool cannot be opened again");
+                if let Some(times) = self.shared.gauge.throttle.note("open") {
+                    tracing::error!(?trouble, times, "the spool cannot be opened again");
+                }
                 self.drop_ballast_if_full();
                 self.shared.gauge.set_accepting(Err(AppendError::Failing));
                 return group.fail(AppendError::Failing);
@@ -109,6 +122,7 @@ impl Writer {
             Ok(()) => match self.commit(&conn) {
                 Ok(()) => {
                     self.publish(group);
+                    self.fold_when_due(&conn);
                     if group.vacuumed && (!group.more || !self.budget.has_ballast()) {
                         self.give_back(&conn);
                     }
@@ -121,11 +135,12 @@ impl Writer {
 
     fn fill(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
         let disk = Arc::clone(&self.shared.disk);
-        let paths = &self.shared.paths;
+        let paths = self.shared.paths.clone();
+        let paths = &paths;
         self.budget
             .measure(conn, paths, self.packs.bytes(), &*disk)?;
         self.budget.set_quarantine(self.quarantine.bytes());
-        self.budget.make_reserves(paths);
+        self.budget.make_reserves(paths, &self.shared.gauge);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.write_lanes(conn, group)?;
         self.make_room(conn, group)?;
@@ -134,6 +149,7 @@ impl Writer {
         }
         self.packs.begin_sync();
         self.look_after(conn, group)?;
+        self.failing.probe(group, &paths.images)?;
         self.seen.flush(conn)?;
         self.packs.flush(conn)?;
         if group.dirty {
@@ -254,6 +270,7 @@ impl Writer {
     }
 
     fn publish(&mut self, group: &mut Group) {
+        self.failing.went_well(group);
         self.meta = group.meta;
         self.more = group.more;
         self.seen.commit();
@@ -272,12 +289,13 @@ impl Writer {
         let quarantine = self.quarantine.bytes();
         gauge.quarantine_bytes.store(quarantine, Ordering::Relaxed);
         // While history gives way, nobody is refused yet.
-        if self.budget.fits(self.budget.probe()) {
+        if self.failing.is_over() && self.budget.fits(self.budget.probe()) {
             self.budget.forget_refused();
             gauge.set_accepting(Ok(()));
-        } else if !self.more || !self.budget.has_ballast() {
+        } else if self.failing.is_over() && (!self.more || !self.budget.has_ballast()) {
             gauge.set_accepting(Err(AppendError::Full));
         }
+        gauge.tell();
     }
 
     /// Nothing of the group is there.
@@ -293,13 +311,18 @@ impl Writer {
                 if !self.budget.has_ballast() {
                     self.give_back(&conn);
                 }
-                self.budget.drop_ballast(&self.shared.paths.ballast);
+                let shared = &self.shared;
+                self.budget
+                    .drop_ballast(&shared.paths.ballast, &shared.gauge);
                 self.conn = Some(conn);
                 self.shared.gauge.set_accepting(Err(AppendError::Full));
                 group.fail(AppendError::Full);
             }
             trouble => {
-                tracing::error!(?trouble, "a group could not be written");
+                if let Some(times) = self.shared.gauge.throttle.note("write") {
+                    tracing::error!(?trouble, times, "a group could not be written");
+                }
+                self.failing.begin(group);
                 self.shared.readers.clear();
                 self.drop_ballast_if_full();
                 self.shared.gauge.set_accepting(Err(AppendError::Failing));
@@ -313,7 +336,10 @@ impl Writer {
         if matches!(trouble, Trouble::Full) {
             return self.undo(conn, group, trouble);
         }
-        tracing::error!(?trouble, "a group could not be made durable");
+        if let Some(times) = self.shared.gauge.throttle.note("commit") {
+            tracing::error!(?trouble, times, "a group could not be made durable");
+        }
+        self.failing.begin(group);
         let _ = conn.close();
         self.shared.readers.clear();
         self.meta.next = self.meta.next.max(group.meta.next);
@@ -331,8 +357,8 @@ impl Writer {
         }
         let shared = Arc::clone(&self.shared);
         shared.readers.clear();
-        let conn = open_writer(&shared.paths, shared.settings.limits())?;
-        fold_wal(&conn)?;
+        let conn = open_writer(&shared.paths, shared.settings.limits(), &shared.log_pages)?;
+        self.fold_all(&conn)?;
         let meta = Meta::read(&conn)?;
         if let Some(mut group) = self.uncertain.take() {
             let next = self.meta.next.max(meta.next);
@@ -349,21 +375,19 @@ impl Writer {
     /// What was trimmed goes back to the disk only when the log is folded in. Waiting for readers, so that the log's
     /// own bytes go back as well, is worth it only when room is short.
     fn give_back(&self, conn: &Connection) {
-        let folded = if self.budget.fits(self.budget.probe()) {
-            let row = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            row.map_err(Trouble::from)
-        } else {
-            fold_wal(conn)
-        };
-        if let Err(trouble) = folded {
-            tracing::warn!(?trouble, "the write-ahead log cannot be folded in now");
+        if self.budget.fits(self.budget.probe()) {
+            self.fold(conn);
+        } else if let Err(Trouble::Io(reason)) = self.fold_all(conn)
+            && let Some(times) = self.shared.gauge.throttle.note("give back")
+        {
+            tracing::warn!(reason, times, "the write-ahead log cannot be emptied now");
         }
     }
 
     fn drop_ballast_if_full(&mut self) {
         let shared = &self.shared;
         self.budget
-            .drop_ballast_if_full(&shared.paths, &*shared.disk);
+            .drop_ballast_if_full(&shared.paths, &*shared.disk, &shared.gauge);
     }
 
     /// After a failure the lanes' memory says what may be trimmed: lanes of the group may be there or not.
@@ -390,7 +414,7 @@ impl Writer {
         };
         lock(&self.shared.recent).clear();
         self.shared.readers.clear();
-        let folded = fold_wal(&conn);
+        let folded = self.fold_all(&conn);
         if folded.is_ok() && self.mark.settle(self.meta.next).is_ok() {
             // Only now may the log go: without it and with numbers reserved it would count as lost.
             let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
@@ -398,15 +422,6 @@ impl Writer {
         }
         let paths = &self.shared.paths;
         self.budget.look_at_free(paths, &*self.shared.disk);
-        self.budget.make_reserves(paths);
-    }
-}
-
-/// Folds the write-ahead log into the database and empties it.
-pub(crate) fn fold_wal(conn: &Connection) -> Result<(), Trouble> {
-    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    match busy {
-        0 => Ok(()),
-        _ => Err(Trouble::Io("the write-ahead log is in use".into())),
+        self.budget.make_reserves(paths, &self.shared.gauge);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Every metric of a gateway, with its type. Alerts and dashboards out there depend on these names.
-pub(super) const METRICS: [(&str, &str); 37] = [
+pub(super) const METRICS: [(&str, &str); 40] = [
     ("faceway_append_seconds", "histogram"),
     ("faceway_attempt_seconds", "histogram"),
     ("faceway_attempts_total", "counter"),
@@ -29,6 +29,9 @@ pub(super) const METRICS: [(&str, &str); 37] = [
     ("faceway_reload_timestamp_seconds", "gauge"),
     ("faceway_routed_total", "counter"),
     ("faceway_spool_bytes", "gauge"),
+    ("faceway_spool_damaged_total", "counter"),
+    ("faceway_spool_degraded", "gauge"),
+    ("faceway_spool_failures_total", "counter"),
     ("faceway_spool_free_bytes", "gauge"),
     ("faceway_spool_free_min_bytes", "gauge"),
     ("faceway_spool_max_bytes", "gauge"),

@@ -55,6 +55,7 @@ pub(crate) struct FaultDisk {
     pub(crate) free: AtomicU64,
     pub(crate) before: AtomicU64,
     pub(crate) after: AtomicU64,
+    pub(crate) fold: AtomicU64,
 }
 
 impl FaultDisk {
@@ -63,6 +64,7 @@ impl FaultDisk {
             free: AtomicU64::new(u64::MAX),
             before: AtomicU64::new(0),
             after: AtomicU64::new(0),
+            fold: AtomicU64::new(0),
         })
     }
 }
@@ -80,6 +82,10 @@ fn fail(count: &AtomicU64) -> std::io::Result<()> {
 impl Disk for FaultDisk {
     fn free(&self, _: &Path) -> std::io::Result<u64> {
         Ok(self.free.load(Ordering::SeqCst))
+    }
+
+    fn before_fold(&self) -> std::io::Result<()> {
+        fail(&self.fold)
     }
 
     fn before_commit(&self) -> std::io::Result<()> {

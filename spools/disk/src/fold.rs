@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::store::Trouble;
+use crate::store::{Trouble, fold};
 use crate::writer::Writer;
 
 /// After a failure the next group does not try again at once: each try costs a sync that fails.
@@ -36,24 +36,12 @@ impl Writer {
 
     /// Folds all of the log in and empties it.
     pub(crate) fn fold_all(&self, conn: &Connection) -> Result<(), Trouble> {
-        let fold = || {
-            self.shared.disk.before_fold()?;
-            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-            let busy: i64 = conn.query_row(sql, [], |row| row.get(0))?;
-            Ok(busy)
-        };
-        match fold() {
-            Ok(0) => {
-                self.shared.gauge.folded(&Ok(()));
-                Ok(())
-            }
-            // A reader is no failure of the disk.
-            Ok(_) => Err(Trouble::Io("the write-ahead log is in use".into())),
-            Err(trouble) => {
-                let failed = Err(trouble);
-                self.shared.gauge.folded(&failed);
-                failed
-            }
+        let begun = self.shared.disk.before_fold().map_err(Trouble::from);
+        let folded = begun.and_then(|()| fold(conn));
+        // A reader is no failure of the disk, and is told by who wanted the log to be empty.
+        if !matches!(&folded, Err(Trouble::InUse)) {
+            self.shared.gauge.folded(&folded);
         }
+        folded
     }
 }

@@ -20,6 +20,7 @@ mod health;
 mod helper;
 mod history;
 mod inbox;
+mod inspect;
 mod lane;
 mod lanes;
 mod lease;
@@ -58,6 +59,7 @@ use faceway_core::{
 use tokio::sync::oneshot;
 
 pub use disk::{Disk, RealDisk};
+pub use inspect::{InspectError, Part, check, salvage};
 pub use settings::{DiskSettings, OpenError};
 
 use inbox::{Ask, Done, Stop};

@@ -72,6 +72,7 @@ fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
     let (mark, reserved) = Mark::open(&paths.mark).map_err(failed)?;
     let database = |trouble| match trouble {
         Trouble::Full => failed(std::io::ErrorKind::StorageFull.into()),
+        Trouble::InUse => failed(std::io::ErrorKind::ResourceBusy.into()),
         Trouble::Io(reason) => OpenError::Database { dir: dir(), reason },
     };
     let conn = open_writer(paths, shared.settings.limits(), &shared.log_pages)

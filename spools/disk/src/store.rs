@@ -115,6 +115,8 @@ pub(crate) fn private_file() -> std::fs::OpenOptions {
 pub(crate) enum Trouble {
     /// No space left.
     Full,
+    /// A reader keeps the write-ahead log.
+    InUse,
     /// Anything else of the disk or the database.
     Io(String),
 }
@@ -178,6 +180,16 @@ pub(crate) fn open_writer(
     Ok(conn)
 }
 
+/// Folds all of the log into the database and empties it.
+pub(crate) fn fold(conn: &Connection) -> Result<(), Trouble> {
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let busy: i64 = conn.query_row(sql, [], |row| row.get(0))?;
+    match busy {
+        0 => Ok(()),
+        _ => Err(Trouble::InUse),
+    }
+}
+
 /// A connection that only reads.
 pub(crate) fn open_reader(database: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -218,7 +230,7 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
 }
 
 /// Columns that came after the first ones. An earlier program does not look at them, and leaves them empty.
-fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
     // The trace that the device's request belongs to: no part of the event, so no part of its checksum, which an earlier
     // program would then find wrong. What breaks its grammar is as none.
     for table in ["event", "buried"] {

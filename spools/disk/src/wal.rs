@@ -27,13 +27,46 @@ pub(crate) struct Log {
     pub(crate) mended: u64,
     /// The header is damaged beyond repair, and behind it is something: SQLite would throw it away.
     pub(crate) headless: bool,
+    /// Something is wrong that cannot be put right: SQLite reads nothing from there on. It may be an end that was cut off.
+    pub(crate) broken: bool,
     /// Whether there is a file at all.
     pub(crate) exists: bool,
 }
 
 /// Looks at the log, and puts right what can be.
 pub(crate) fn look(path: &Path) -> std::io::Result<Log> {
-    let file = match File::options().read(true).write(true).open(path) {
+    read(path, Mend::InPlace, &mut |_, _| Ok(()))
+}
+
+/// The same without writing anything.
+pub(crate) fn only_look(path: &Path) -> std::io::Result<Log> {
+    read(path, Mend::No, &mut |_, _| Ok(()))
+}
+
+/// Gives the pages of all commits that can be read, each with its number from 1, in the order in which they were written:
+/// also those behind damage. Nothing of the log is changed.
+pub(crate) fn pages(path: &Path, page: &mut TakePage<'_>) -> std::io::Result<Log> {
+    read(path, Mend::Behind, page)
+}
+
+type TakePage<'p> = dyn FnMut(u32, &[u8]) -> std::io::Result<()> + 'p;
+
+/// What becomes of what can be put right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mend {
+    InPlace,
+    /// It is only counted.
+    No,
+    /// It is read as if it were right, and a header that is gone is made up from the frames.
+    Behind,
+}
+
+fn read(path: &Path, mend: Mend, page: &mut TakePage<'_>) -> std::io::Result<Log> {
+    let file = match File::options()
+        .read(true)
+        .write(mend == Mend::InPlace)
+        .open(path)
+    {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Log::default()),
         Err(error) => return Err(error),
@@ -53,19 +86,35 @@ pub(crate) fn look(path: &Path) -> std::io::Result<Log> {
     if !is_sound(&header) {
         match mend_header(&header, &first) {
             Some(right) => {
-                file.write_all_at(&right, 0)?;
-                file.sync_data()?;
+                if mend == Mend::InPlace {
+                    file.write_all_at(&right, 0)?;
+                    file.sync_data()?;
+                }
                 header = right;
                 log.mended += 1;
             }
             None => {
                 log.headless = first.iter().any(|byte| *byte != 0);
-                return Ok(log);
+                if !log.headless || mend != Mend::Behind {
+                    return Ok(log);
+                }
+                header = made_up(&file, &first);
             }
         }
     }
-    Frames::new(&file, &header).walk(&mut log)?;
+    Frames::new(&file, &header).walk(mend, page, &mut log)?;
     Ok(log)
+}
+
+/// A header whose checksum no frame continues; the second frame tells in which order bytes were summed.
+fn made_up(file: &File, first: &[u8; FRAME]) -> [u8; HEADER] {
+    let mut second = [0; FRAME];
+    let _ = file.read_exact_at(&mut second, (HEADER + FRAME) as u64);
+    let big = frame_sums(written(first), &second, true) == written(&second);
+    let mut header = [0; HEADER];
+    header[3] = u8::from(big);
+    header[16..24].copy_from_slice(&first[8..16]);
+    header
 }
 
 fn is_sound(header: &[u8; HEADER]) -> bool {
@@ -138,30 +187,52 @@ impl<'f> Frames<'f> {
         Some(frame)
     }
 
-    fn walk(&mut self, log: &mut Log) -> std::io::Result<()> {
-        // Behind damage that stays, only the headers are counted.
+    fn walk(&mut self, mend: Mend, page: &mut TakePage<'_>, log: &mut Log) -> std::io::Result<()> {
+        // Behind damage that stays, SQLite reads nothing; only a salvage goes on.
         let mut broken = false;
+        let mut pending: Vec<[u8; FRAME]> = Vec::new();
         while let Some(mut frame) = self.read(self.number) {
-            if !broken && !self.continues(&frame) {
+            let mut sound = self.continues(&frame);
+            if !sound && (!broken || mend == Mend::Behind) {
                 match self.mend(&frame) {
                     Some(right) => {
                         frame = right;
-                        let at = HEADER as u64 + self.number * FRAME as u64;
-                        self.file.write_all_at(&frame, at)?;
-                        self.file.sync_data()?;
+                        sound = true;
+                        self.keep_mended(mend, &frame)?;
                         log.mended += 1;
                     }
-                    None => broken = true,
+                    None => {
+                        broken = true;
+                        log.broken |= frame[8..16] == self.salts;
+                    }
                 }
             }
             self.number += 1;
             self.before = written(&frame);
             // Frames of an earlier round of the log have other salts.
-            if frame[8..16] == self.salts && word(&frame, 4) != 0 {
+            let ends_commit = frame[8..16] == self.salts && word(&frame, 4) != 0;
+            if ends_commit {
                 log.commits.push(self.number);
+            }
+            if sound && mend == Mend::Behind {
+                pending.push(frame);
+                if ends_commit {
+                    for frame in pending.drain(..) {
+                        page(word(&frame, 0), &frame[FRAME_HEAD..])?;
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    fn keep_mended(&self, mend: Mend, frame: &[u8; FRAME]) -> std::io::Result<()> {
+        if mend != Mend::InPlace {
+            return Ok(());
+        }
+        let at = HEADER as u64 + self.number * FRAME as u64;
+        self.file.write_all_at(frame, at)?;
+        self.file.sync_data()
     }
 
     fn continues(&self, frame: &[u8; FRAME]) -> bool {

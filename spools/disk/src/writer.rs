@@ -377,10 +377,13 @@ impl Writer {
     fn give_back(&self, conn: &Connection) {
         if self.budget.fits(self.budget.probe()) {
             self.fold(conn);
-        } else if let Err(Trouble::Io(reason)) = self.fold_all(conn)
+        } else if let Err(Trouble::InUse) = self.fold_all(conn)
             && let Some(times) = self.shared.gauge.throttle.note("give back")
         {
-            tracing::warn!(reason, times, "the write-ahead log cannot be emptied now");
+            tracing::warn!(
+                times,
+                "the write-ahead log is in use and cannot be emptied now"
+            );
         }
     }
 

@@ -181,12 +181,9 @@ pub struct Overview {
     /// `full` or `failing`, when it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
-    /// What does not work although events are kept, in words: it needs somebody before it becomes worse.
+    /// What does not work although events are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<String>,
-    /// Rows and commits of the spool that were found damaged since the start; the log names them.
-    #[serde(default)]
-    pub damaged: u64,
     /// Bytes that the spool occupies.
     pub spool_bytes: u64,
     /// Bytes that its disk has left.

@@ -28,7 +28,6 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
             AppendError::Failing => "failing".into(),
         }),
         degraded: room.degraded.map(|degraded| degraded.to_string()),
-        damaged: room.damaged,
         spool_bytes: room.bytes,
         free_bytes: room.free,
         quarantined: room.quarantined,

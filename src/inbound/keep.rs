@@ -1,5 +1,7 @@
 //! One inbound: what it reads is stamped, written once, and kept before anything is answered.
 
+mod no_room;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
@@ -15,6 +17,7 @@ use http::header::{CONTENT_ENCODING, HeaderMap};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use self::no_room::NoRoom;
 use super::conflicts::Conflicts;
 use super::cut::Cut;
 use super::decode::{Counted, Heard, join};
@@ -44,16 +47,6 @@ pub struct Inbound {
     /// Held from asking what was kept before until what follows from it is kept: of two equal reports that come at the
     /// same time both would be new otherwise.
     in_turn: Mutex<()>,
-}
-
-/// What becomes of what cannot be read where quarantine has no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NoRoom {
-    /// The source hears that it must send again, and keeps it until then.
-    SendAgain,
-    /// A stream hears nothing and repeats nothing: the message is left out, counted as refused, and told. To wait would
-    /// block all that can be read behind it.
-    LeaveOut,
 }
 
 /// The spool, as far as an inbound may use it.
@@ -284,44 +277,7 @@ impl Inbound {
         kept
     }
 
-    /// Where what cannot be read finds no room in quarantine, what can be read is kept without it: one unreadable element
-    /// costs one element, also when the source has to send all of it again.
-    async fn append(&self, mut heard: Heard, began: Instant, no_room: NoRoom) -> Kept {
-        let readable = readable_alone(&heard.batch);
-        let unreadable = heard.batch.unreadable.len();
-        let batch = std::mem::take(&mut heard.batch);
-        let reason = batch.unreadable.first().map(|entry| entry.reason.clone());
-        match self.spool.append(batch).await {
-            Err(AppendError::QuarantineFull) => {
-                self.junk.no_room(&self.name, unreadable);
-                let kept = match readable {
-                    Some(batch) => {
-                        let appended = self.spool.append(batch).await;
-                        self.appended(appended, heard, None, began)
-                    }
-                    None => Kept::nothing(Outcome::Kept),
-                };
-                match no_room {
-                    NoRoom::SendAgain => {
-                        self.metrics.busy();
-                        Kept {
-                            outcome: Outcome::Busy,
-                            ..kept
-                        }
-                    }
-                    NoRoom::LeaveOut => {
-                        for _ in 0..unreadable {
-                            self.metrics.refused();
-                        }
-                        kept
-                    }
-                }
-            }
-            appended => self.appended(appended, heard, reason.map(|why| (unreadable, why)), began),
-        }
-    }
-
-    fn appended(
+    pub(super) fn appended(
         &self,
         appended: Result<Vec<Receipt>, AppendError>,
         heard: Heard,
@@ -388,15 +344,6 @@ impl Inbound {
         self.metrics.busy();
         Kept::nothing(Outcome::Busy)
     }
-}
-
-/// What of a batch can be read, where something of it cannot.
-fn readable_alone(batch: &Batch) -> Option<Batch> {
-    (!batch.unreadable.is_empty() && !batch.events.is_empty()).then(|| Batch {
-        events: batch.events.clone(),
-        pictures: batch.pictures.clone(),
-        unreadable: Vec::new(),
-    })
 }
 
 /// Reads `bytes` here, or where it may take a while.

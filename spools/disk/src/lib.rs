@@ -32,6 +32,7 @@ mod packs;
 mod quarantine;
 mod read;
 mod recent;
+mod recover;
 mod repair;
 mod revive;
 mod row;

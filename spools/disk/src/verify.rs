@@ -234,9 +234,10 @@ fn verify_ranges(
     findings: &mut Findings,
 ) -> rusqlite::Result<()> {
     let ranges = RANGE.look_at_all(conn)?;
-    let changed = ranges.iter().fold(false, |changed, range| {
-        findings.count(&RANGE, range) || changed
-    });
+    let mut changed = false;
+    for range in &ranges {
+        changed |= findings.count(&RANGE, range);
+    }
     if !changed {
         return Ok(());
     }
@@ -261,10 +262,10 @@ fn verify_ranges(
 
 /// What cannot be trusted silences nothing: an event may pass twice rather than never.
 fn verify_once(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<()> {
-    let changed = ONCE
-        .look_for_damage(conn)?
-        .iter()
-        .fold(false, |changed, one| findings.count(&ONCE, one) || changed);
+    let mut changed = false;
+    for one in ONCE.look_for_damage(conn)? {
+        changed |= findings.count(&ONCE, &one);
+    }
     if !changed {
         return Ok(());
     }

@@ -29,7 +29,7 @@ use crate::packs::Packs;
 use crate::quarantine::Quarantine;
 use crate::seen::Seen;
 use crate::shared::{Shared, lock};
-use crate::store::{Meta, Trouble, open_writer};
+use crate::store::{Meta, Trouble};
 
 /// How often the writer looks after room and age when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -269,7 +269,7 @@ impl Writer {
         Ok(())
     }
 
-    fn publish(&mut self, group: &mut Group) {
+    pub(crate) fn publish(&mut self, group: &mut Group) {
         self.failing.went_well(group);
         self.meta = group.meta;
         self.more = group.more;
@@ -298,83 +298,9 @@ impl Writer {
         gauge.tell();
     }
 
-    /// Nothing of the group is there.
-    fn undo(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
-        let rolled_back = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
-        self.restore(group);
-        // Numbers that were given out are not given out again.
-        self.meta.next = self.meta.next.max(group.meta.next);
-        self.more = false;
-        match trouble {
-            Trouble::Full if rolled_back => {
-                // The log's own space can be used again: without a reserve there is no other.
-                if !self.budget.has_ballast() {
-                    self.give_back(&conn);
-                }
-                let shared = &self.shared;
-                self.budget
-                    .drop_ballast(&shared.paths.ballast, &shared.gauge);
-                self.conn = Some(conn);
-                self.shared.gauge.set_accepting(Err(AppendError::Full));
-                group.fail(AppendError::Full);
-            }
-            trouble => {
-                if let Some(times) = self.shared.gauge.throttle.note("write") {
-                    tracing::error!(?trouble, times, "a group could not be written");
-                }
-                self.failing.begin(group);
-                self.shared.readers.clear();
-                self.drop_ballast_if_full();
-                self.shared.gauge.set_accepting(Err(AppendError::Failing));
-                group.fail(AppendError::Failing);
-            }
-        }
-    }
-
-    /// The commit failed. A full disk leaves nothing behind; after anything else only the database knows.
-    fn lose(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
-        if matches!(trouble, Trouble::Full) {
-            return self.undo(conn, group, trouble);
-        }
-        if let Some(times) = self.shared.gauge.throttle.note("commit") {
-            tracing::error!(?trouble, times, "a group could not be made durable");
-        }
-        self.failing.begin(group);
-        let _ = conn.close();
-        self.shared.readers.clear();
-        self.meta.next = self.meta.next.max(group.meta.next);
-        self.more = false;
-        self.drop_ballast_if_full();
-        self.shared.gauge.set_accepting(Err(AppendError::Failing));
-        group.fail(AppendError::Failing);
-        self.uncertain = Some(std::mem::take(group));
-    }
-
-    /// The connection, opened again if it was given up.
-    fn connection(&mut self) -> Result<Connection, Trouble> {
-        if let Some(conn) = self.conn.take() {
-            return Ok(conn);
-        }
-        let shared = Arc::clone(&self.shared);
-        shared.readers.clear();
-        let conn = open_writer(&shared.paths, shared.settings.limits(), &shared.log_pages)?;
-        self.fold_all(&conn)?;
-        let meta = Meta::read(&conn)?;
-        if let Some(mut group) = self.uncertain.take() {
-            let next = self.meta.next.max(meta.next);
-            if meta.groups == group.meta.groups {
-                self.publish(&mut group);
-            } else {
-                self.restore(&mut group);
-            }
-            self.meta.next = next;
-        }
-        Ok(conn)
-    }
-
     /// What was trimmed goes back to the disk only when the log is folded in. Waiting for readers, so that the log's
     /// own bytes go back as well, is worth it only when room is short.
-    fn give_back(&self, conn: &Connection) {
+    pub(crate) fn give_back(&self, conn: &Connection) {
         if self.budget.fits(self.budget.probe()) {
             self.fold(conn);
         } else if let Err(Trouble::InUse) = self.fold_all(conn)
@@ -385,25 +311,6 @@ impl Writer {
                 "the write-ahead log is in use and cannot be emptied now"
             );
         }
-    }
-
-    fn drop_ballast_if_full(&mut self) {
-        let shared = &self.shared;
-        self.budget
-            .drop_ballast_if_full(&shared.paths, &*shared.disk, &shared.gauge);
-    }
-
-    /// After a failure the lanes' memory says what may be trimmed: lanes of the group may be there or not.
-    fn restore(&mut self, group: &mut Group) {
-        self.seen.rollback();
-        self.packs.rollback();
-        self.quarantine.rollback();
-        group.restore();
-        let lanes = self.shared.lanes.all();
-        self.needs = lanes
-            .iter()
-            .map(|lane| (lane.id, lane.lock().need_from()))
-            .collect();
     }
 
     /// The orderly end.

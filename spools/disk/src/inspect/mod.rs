@@ -1,6 +1,7 @@
 //! Looking at a spool while no gateway runs: is it whole, and what of a broken one can be saved.
 
 mod check;
+mod copied;
 mod merged;
 mod salvage;
 

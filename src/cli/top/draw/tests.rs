@@ -129,7 +129,6 @@ pub(in crate::cli::top) fn sample(seconds: u64) -> Sample {
             ready: true,
             trouble: None,
             degraded: None,
-            damaged: 0,
             spool_bytes: 1_234_567_890,
             free_bytes: 40 << 30,
             quarantined: 3,

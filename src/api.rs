@@ -199,8 +199,7 @@ pub struct Overview {
     pub lanes: Vec<Lane>,
 }
 
-/// A reading of `routes.toml`, or of the certificate of `listen.tls`, that was not taken over: what was in force before still
-/// is.
+/// A reading of `routes.toml`, or of the certificate of `listen.tls`, that was not taken over.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadFailed {
     /// When it was read.

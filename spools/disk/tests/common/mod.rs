@@ -130,6 +130,11 @@ pub(crate) struct Loop(tempfile::TempDir);
 
 impl Loop {
     pub(crate) fn mount(mebibytes: u64) -> Result<Self, String> {
+        Self::mount_with_blocks(mebibytes, "4096")
+    }
+
+    /// With blocks of so many bytes.
+    pub(crate) fn mount_with_blocks(mebibytes: u64, bytes: &str) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
         let image = dir.path().join("image");
         let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
@@ -139,7 +144,7 @@ impl Loop {
         std::fs::create_dir(&at).map_err(|error| error.to_string())?;
         run(
             "mkfs.ext4",
-            &["-q", "-m", "0", "-O", "^has_journal"],
+            &["-q", "-m", "0", "-b", bytes, "-O", "^has_journal"],
             &[&image],
         )?;
         run("mount", &["-o", "loop"], &[&image, &at])?;

@@ -181,6 +181,9 @@ pub struct Overview {
     /// `full` or `failing`, when it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// What does not work although events are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
     /// Bytes that the spool occupies.
     pub spool_bytes: u64,
     /// Bytes that its disk has left.
@@ -196,8 +199,7 @@ pub struct Overview {
     pub lanes: Vec<Lane>,
 }
 
-/// A reading of `routes.toml`, or of the certificate of `listen.tls`, that was not taken over: what was in force before still
-/// is.
+/// A reading of `routes.toml`, or of the certificate of `listen.tls`, that was not taken over.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadFailed {
     /// When it was read.

@@ -4,6 +4,7 @@ mod address;
 mod environment;
 pub mod gateway;
 mod merge;
+mod quarantine;
 pub mod secrets;
 mod settings;
 mod small;

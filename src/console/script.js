@@ -150,8 +150,9 @@ const fact = (name, value) => make("div", [make("dt", name), make("dd", value)])
 
 function show(overview) {
   const why = { full: "not ready: the spool is full", failing: "not ready: the spool fails" };
-  at("ready").textContent = overview.ready ? "ready" : why[overview.trouble] || "not ready";
-  at("ready").className = "mark " + (overview.ready ? "good" : "bad");
+  const well = overview.degraded ? "degraded: " + overview.degraded : "ready";
+  at("ready").textContent = overview.ready ? well : why[overview.trouble] || "not ready";
+  at("ready").className = "mark " + (!overview.ready ? "bad" : overview.degraded ? "wait" : "good");
   at("version").textContent = "version " + overview.version + ", up for " + age(overview.started_at);
   at("room").replaceChildren(
     fact("Spool", bytes(overview.spool_bytes)), fact("Free on its disk", bytes(overview.free_bytes)),

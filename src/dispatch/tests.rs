@@ -122,6 +122,7 @@ async fn disk(dir: &std::path::Path, clock: &TestClock) -> Arc<DiskSpool> {
         history: age,
         images: age,
         quarantine: age,
+        quarantine_bytes_max: 1 << 27,
     };
     let disk = DiskSpool::open(settings, Arc::new(clock.clone())).await;
     Arc::new(disk.unwrap())

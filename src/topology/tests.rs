@@ -63,6 +63,7 @@ impl Bench {
             history: AGE,
             images: AGE,
             quarantine: AGE,
+            quarantine_bytes_max: 1 << 27,
         };
         let disk = Arc::new(Failing::default());
         let spool = DiskSpool::open_on(settings, Arc::clone(&clock), Arc::clone(&disk) as _);

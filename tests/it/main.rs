@@ -40,6 +40,7 @@ mod review;
 mod rules_versions;
 mod scripts;
 mod simulators;
+mod spool;
 mod terminal;
 mod terminals;
 mod tidy;

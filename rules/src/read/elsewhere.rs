@@ -55,6 +55,7 @@ pub const GATEWAY: &[(&str, &[&str])] = &[
             "history",
             "images",
             "quarantine",
+            "quarantine_bytes_max",
         ],
     ),
     (

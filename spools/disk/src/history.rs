@@ -8,8 +8,6 @@ use crate::store::{Trouble, get};
 pub(crate) const EVENTS_AT_ONCE: usize = 1024;
 /// Events that give way in one step when room is short; few, so that not more leaves than has to.
 pub(crate) const EVENTS_A_STEP: usize = 64;
-/// The same of unreadable bodies, which may be large.
-const BODIES_AT_ONCE: i64 = 64;
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,24 +79,4 @@ pub(crate) fn remove_straggler(conn: &Connection, seq: u64) -> Result<(), Troubl
             .execute([seq])?;
     }
     Ok(())
-}
-
-/// Removes unreadable bodies that came in before `cutoff`. Gives their number.
-pub(crate) fn trim_quarantine(conn: &Connection, cutoff: i64) -> Result<u64, Trouble> {
-    let mut select =
-        conn.prepare_cached("SELECT number, at FROM quarantine ORDER BY number LIMIT ?")?;
-    let mut rows = select.query([BODIES_AT_ONCE])?;
-    let mut upto = None;
-    while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? >= cutoff {
-            break;
-        }
-        upto = Some(row.get::<_, i64>(0)?);
-    }
-    drop(rows);
-    let Some(upto) = upto else {
-        return Ok(0);
-    };
-    let mut delete = conn.prepare_cached("DELETE FROM quarantine WHERE number <= ?")?;
-    Ok(delete.execute([upto])? as u64)
 }

@@ -67,8 +67,8 @@ pub(crate) struct BuriedWork {
 #[derive(Debug)]
 pub(crate) enum Done {
     Receipts(Vec<Receipt>),
-    /// There is no room for it.
-    Refused,
+    /// It is not kept.
+    Refused(AppendError),
     Lane(Lane),
     Flag(bool),
     Count(u64),

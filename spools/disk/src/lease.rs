@@ -28,11 +28,19 @@ impl Shared {
         loop {
             let log = self.published();
             // Everything is decided in this one step, after all reading: what was settled before it counts.
-            let (taken, pending) = {
+            let (taken, pending, unseen) = {
                 let mut state = cell.lock();
                 let taken = state.try_take(max, now.as_millis(), log);
-                (taken, state.pending_rows())
+                (taken, state.pending_rows(), state.take_unseen())
             };
+            if unseen > 0 {
+                tracing::warn!(
+                    lane = cell.name,
+                    events = unseen,
+                    "events that this lane should have come to are not in the log: they left while it was opened, or the \
+                     spool is damaged (stop, then `faceway spool check`)"
+                );
+            }
             let need = match taken {
                 Ok(leases) => return Ok(leases),
                 Err(need) => need,
@@ -41,7 +49,7 @@ impl Shared {
                 self.sync().await?;
             }
             let stock = self.fetch(&cell, need).await?;
-            cell.lock().stock(stock, self.published());
+            cell.lock().stock(stock);
         }
     }
 

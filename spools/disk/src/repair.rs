@@ -9,11 +9,13 @@ use faceway_core::{
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::DiskSpool;
+use crate::checksum::stored;
+use crate::covered::QUARANTINE;
 use crate::inbox::{Ask, BuriedWork, Done};
 use crate::lane::change::Range;
+use crate::quarantine::unreadable_crc;
 use crate::read::{count, first_at, first_within};
 use crate::row::{event_crc, moment};
-use crate::serve::unreadable_crc;
 use crate::shared::Shared;
 use crate::store::get;
 use crate::story::story;
@@ -265,12 +267,15 @@ fn quarantined(
     conn: &Connection,
     number: u64,
 ) -> rusqlite::Result<Option<Option<QuarantinedBody>>> {
-    let sql = "SELECT number, inbound, at, reason, bytes, headers, crc, body FROM quarantine WHERE number = ?";
+    let sql = "SELECT number, inbound, at, reason, bytes, headers, crc, body, row_crc FROM quarantine WHERE number = ?";
     let entry = |row: &Row<'_>| {
         let entry = quarantine_entry(row)?;
         let body: Vec<u8> = row.get(7)?;
         let crc = unreadable_crc(row.get(2)?, entry.headers.reveal(), &body);
-        let sound = crc == row.get::<_, i64>(6)?;
+        let texts = [entry.inbound.as_bytes(), entry.reason.as_bytes()];
+        let row_crc = QUARANTINE.crc([row.get(2)?, row.get(4)?], &texts);
+        let sound =
+            crc == row.get::<_, i64>(6)? && stored(row, 8).is_none_or(|known| known == row_crc);
         Ok(sound.then(|| QuarantinedBody {
             entry,
             body: Private::new(body.into()),

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use faceway_core::{
-    AppendError, Batch, Lane, NewEvent, NewUnreadable, Receipt, Sha256, Start, TraceContext,
-};
+use faceway_core::{AppendError, Batch, Lane, NewEvent, Receipt, Sha256, Start, TraceContext};
 use rusqlite::Connection;
 
 use crate::budget::Wanted;
@@ -15,8 +13,9 @@ use crate::lane::change::Range;
 use crate::lane::{LaneState, Stored};
 use crate::lanes::{self, LaneCell};
 use crate::note;
+use crate::quarantine;
 use crate::read::count;
-use crate::row::{Row, event_crc, fields_crc};
+use crate::row::{Row, event_crc};
 use crate::store::Trouble;
 use crate::writer::Writer;
 
@@ -60,7 +59,9 @@ impl Writer {
             },
             Ask::Replay { lane, range } => self.replay(conn, group, *lane, range),
             Ask::Note { name, body } => note::write(conn, group, name, body),
-            Ask::DropQuarantined(numbers) => drop_quarantined(conn, group, numbers.as_deref()),
+            Ask::DropQuarantined(numbers) => {
+                self.quarantine.drop_some(conn, group, numbers.as_deref())
+            }
             Ask::Find(id) => self
                 .seen
                 .find(conn, *id)
@@ -97,10 +98,13 @@ impl Writer {
         batch: &Batch,
     ) -> Result<Done, Trouble> {
         let wanted = group.wanted + batch_wanted(batch);
-        if !self.budget.fits(wanted) {
+        if !batch.events.is_empty() && !self.budget.fits(wanted) {
             self.budget.refuse(batch_wanted(batch));
             self.shared.gauge.set_accepting(Err(AppendError::Full));
-            return Ok(Done::Refused);
+            return Ok(Done::Refused(AppendError::Full));
+        }
+        if let Some(error) = self.refusal_of_unreadable(batch, wanted) {
+            return Ok(Done::Refused(error));
         }
         group.wanted = wanted;
         group.dirty = true;
@@ -124,16 +128,28 @@ impl Writer {
             });
         }
         if first < group.rows.len() {
+            group.pictures |= !batch.pictures.is_empty();
             self.keep_pictures(conn, batch, &receipts)?;
         }
-        for entry in &batch.unreadable {
-            insert_unreadable(conn, entry)?;
-        }
+        self.quarantine.keep(conn, &batch.unreadable)?;
         if !batch.unreadable.is_empty() {
             let change = batch.unreadable.len() as i64;
             group.effects.push(Effect::Quarantined(change));
         }
         Ok(Done::Receipts(receipts))
+    }
+
+    /// Why what could not be read is not kept. That refuses the whole batch and says nothing of others: honest records find
+    /// the room that they would find without it.
+    fn refusal_of_unreadable(&self, batch: &Batch, wanted: Wanted) -> Option<AppendError> {
+        if batch.unreadable.is_empty() {
+            return None;
+        }
+        if !self.quarantine.fits(&batch.unreadable) {
+            return Some(AppendError::QuarantineFull);
+        }
+        let more = quarantine::wanted(&batch.unreadable);
+        (!self.budget.fits_on_disk(wanted + more)).then_some(AppendError::Full)
     }
 
     /// Keeps the pictures that new events name. Those of duplicates are there already, or were removed by age.
@@ -179,8 +195,9 @@ impl Writer {
         }
         let (next, total) = (group.meta.next, group.meta.total);
         let (position, read) = match start {
-            Start::Now => (next, total),
-            Start::Oldest => {
+            // The outbound's backlog is that of the lane that was lost.
+            Start::Now if !self.shared.lane_lost() => (next, total),
+            Start::Now | Start::Oldest => {
                 let (always, first) = ((i64::MIN, i64::MAX), group.meta.trimmed);
                 let later = count(conn, (upto.max(first), next), always)?;
                 // Below the trim mark lies only what other lanes hold.
@@ -253,16 +270,13 @@ impl Writer {
     }
 }
 
-/// Lengths only: the fence stays shut.
+/// What its events and pictures need; what could not be read has a share of its own. Lengths only: the fence stays shut.
 fn batch_wanted(batch: &Batch) -> Wanted {
     let mut wanted = Wanted::default();
     for event in &batch.events {
         let trace = event.trace_context.as_ref();
         let trace = trace.map_or(0, |context| context.as_stored().len());
         wanted.add_row(event.body.reveal().len() + event.images.len() * 32 + trace);
-    }
-    for entry in &batch.unreadable {
-        wanted.add_row(entry.body.reveal().len() + entry.headers.reveal().len());
     }
     for picture in &batch.pictures {
         wanted.pictures += picture.bytes.reveal().len() as u64;
@@ -302,47 +316,4 @@ fn row(seq: u64, event: &NewEvent) -> Row {
         trace_context: event.trace_context.clone(),
         body: event.body.clone(),
     }
-}
-
-fn insert_unreadable(conn: &Connection, entry: &NewUnreadable) -> Result<(), Trouble> {
-    let sql = "INSERT INTO quarantine (at, inbound, reason, bytes, headers, crc, body) \
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
-    // Raw as it came, for its owner's eyes only (the files are 0600).
-    let (headers, body) = (entry.headers.reveal(), entry.body.reveal());
-    let at = entry.received_at.as_millis();
-    conn.prepare_cached(sql)?.execute((
-        at,
-        &entry.inbound,
-        &*entry.reason,
-        body.len() as i64,
-        headers,
-        unreadable_crc(at, headers, body),
-        &body[..],
-    ))?;
-    Ok(())
-}
-
-/// What an entry in quarantine is checked against.
-pub(crate) fn unreadable_crc(at: i64, headers: &str, body: &[u8]) -> i64 {
-    i64::from(fields_crc(&[&at.to_le_bytes(), headers.as_bytes(), body]))
-}
-
-fn drop_quarantined(
-    conn: &Connection,
-    group: &mut Group,
-    numbers: Option<&[u64]>,
-) -> Result<Done, Trouble> {
-    let mut gone = 0;
-    match numbers {
-        None => gone += conn.execute("DELETE FROM quarantine", [])?,
-        Some(numbers) => {
-            let mut delete = conn.prepare_cached("DELETE FROM quarantine WHERE number = ?")?;
-            for number in numbers {
-                gone += delete.execute([number.cast_signed()])?;
-            }
-        }
-    }
-    group.dirty |= gone > 0;
-    group.effects.push(Effect::Quarantined(-(gone as i64)));
-    Ok(Done::Count(gone as u64))
 }

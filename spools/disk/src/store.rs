@@ -2,9 +2,15 @@
 
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::covered::META;
+use crate::disk::Disk;
 use crate::settings::{DiskSettings, Limits, OpenError, PAGE};
 
 /// The format that this program writes.
@@ -17,6 +23,8 @@ pub(crate) struct Paths {
     pub(crate) database: PathBuf,
     pub(crate) wal: PathBuf,
     pub(crate) ballast: PathBuf,
+    pub(crate) start_reserve: PathBuf,
+    pub(crate) shm: PathBuf,
     pub(crate) mark: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) images: PathBuf,
@@ -29,6 +37,8 @@ impl Paths {
             database: dir.join("spool.db"),
             wal: dir.join("spool.db-wal"),
             ballast: dir.join("ballast"),
+            start_reserve: dir.join("start-reserve"),
+            shm: dir.join("spool.db-shm"),
             mark: dir.join("sequence"),
             lock: dir.join("lock"),
             images: dir.join("images"),
@@ -36,15 +46,61 @@ impl Paths {
     }
 
     /// Makes the directories and the database file, for their owner's eyes only: they hold pictures and secrets.
-    pub(crate) fn make(&self) -> std::io::Result<()> {
+    pub(crate) fn make(&self, disk: &dyn Disk) -> std::io::Result<()> {
         for dir in [&self.dir, &self.images] {
-            std::fs::create_dir_all(dir)?;
+            make_dir(dir, disk)?;
             std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+        }
+        if self.database.exists() {
+            return Ok(());
         }
         // SQLite gives its -wal and -shm files the permissions of the database.
         private_file().open(&self.database)?;
-        Ok(())
+        disk.sync_dir(&self.dir)
     }
+
+    /// What shows that a spool was here, although its database is missing or empty; `None` when nothing does.
+    pub(crate) fn remains(&self) -> Option<String> {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        if size(&self.database) > 0 {
+            return None;
+        }
+        let mut remains = Vec::new();
+        for (path, name) in [(&self.mark, "sequence"), (&self.wal, "spool.db-wal")] {
+            if size(path) > 0 {
+                remains.push(name.to_owned());
+            }
+        }
+        let images = std::fs::read_dir(&self.images).into_iter().flatten();
+        let packs = images.flatten().filter(|entry| {
+            let path = entry.path();
+            path.extension().is_some_and(|end| end == "pack") && size(&path) > 0
+        });
+        match packs.count() {
+            0 => {}
+            1 => remains.push("a pack of pictures".into()),
+            packs => remains.push(format!("{packs} packs of pictures")),
+        }
+        (!remains.is_empty()).then(|| remains.join(", "))
+    }
+}
+
+/// Makes a directory and those above it that are missing. Each name is durable before anything is put below it: else a power
+/// cut could take all of it away.
+fn make_dir(dir: &Path, disk: &dyn Disk) -> std::io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = match dir.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    make_dir(above, disk)?;
+    match std::fs::create_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        made => made?,
+    }
+    disk.sync_dir(above)
 }
 
 /// Opens for reading and writing, makes the file for its owner only.
@@ -59,6 +115,8 @@ pub(crate) fn private_file() -> std::fs::OpenOptions {
 pub(crate) enum Trouble {
     /// No space left.
     Full,
+    /// A reader keeps the write-ahead log.
+    InUse,
     /// Anything else of the disk or the database.
     Io(String),
 }
@@ -92,9 +150,14 @@ pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
 }
 
 /// The one connection that writes.
-pub(crate) fn open_writer(paths: &Paths, limits: Limits) -> rusqlite::Result<Connection> {
+/// `log_pages` is told how long the write-ahead log has become; the writer folds it in, as SQLite would not say that it failed.
+pub(crate) fn open_writer(
+    paths: &Paths,
+    limits: Limits,
+    log_pages: &Arc<AtomicU64>,
+) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(&paths.database, flags)?;
+    let mut conn = Connection::open_with_flags(&paths.database, flags)?;
     conn.set_prepared_statement_cache_capacity(64);
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
     // Counts only for a database without tables.
@@ -103,11 +166,28 @@ pub(crate) fn open_writer(paths: &Paths, limits: Limits) -> rusqlite::Result<Con
     // NORMAL loses acknowledged groups at a power cut.
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
+    // The log goes at an orderly end only, so that one that is missing is noticed.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
-    conn.pragma_update(None, "wal_autocheckpoint", limits.wal_pages.cast_signed())?;
+    let log_pages = Arc::clone(log_pages);
+    log_pages.store(0, Ordering::Relaxed);
+    conn.wal_hook(Some(move |_: &mut Wal, pages: i32| {
+        log_pages.store(pages.unsigned_abs().into(), Ordering::Relaxed);
+        Ok(())
+    }))?;
     let wal_bytes = limits.wal_pages * PAGE * 2;
     conn.pragma_update(None, "journal_size_limit", wal_bytes.cast_signed())?;
     Ok(conn)
+}
+
+/// Folds all of the log into the database and empties it.
+pub(crate) fn fold(conn: &Connection) -> Result<(), Trouble> {
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let busy: i64 = conn.query_row(sql, [], |row| row.get(0))?;
+    match busy {
+        0 => Ok(()),
+        _ => Err(Trouble::InUse),
+    }
 }
 
 /// A connection that only reads.
@@ -127,7 +207,9 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
         .query_row(exists, [], |row| row.get(0))
         .map_err(failed)?;
     if tables == 0 {
-        let rows = format!("INSERT INTO meta VALUES ({VERSION}, 1, 0, 1, 0);");
+        let rows = format!(
+            "INSERT INTO meta (version, next, total, trimmed, groups) VALUES ({VERSION}, 1, 0, 1, 0);"
+        );
         let schema = include_str!("schema.sql");
         conn.execute_batch(&format!("BEGIN IMMEDIATE; {schema} {rows} COMMIT;"))
             .map_err(failed)?;
@@ -148,13 +230,32 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
 }
 
 /// Columns that came after the first ones. An earlier program does not look at them, and leaves them empty.
-fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
+    // The trace that the device's request belongs to: no part of the event, so no part of its checksum, which an earlier
+    // program would then find wrong. What breaks its grammar is as none.
     for table in ["event", "buried"] {
-        // The trace that the device's request belongs to: no part of the event, so no part of its checksum, which an earlier
-        // program would then find wrong. What breaks its grammar is as none.
-        if !conn.column_exists(None, table, "trace")? {
-            conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN trace TEXT"))?;
-        }
+        add_column(conn, table, "trace", "TEXT")?;
+    }
+    // The row's checksum; an earlier program writes none.
+    let checked = [
+        "meta",
+        "lane",
+        "held",
+        "range",
+        "once",
+        "gone",
+        "buried",
+        "quarantine",
+    ];
+    for table in checked {
+        add_column(conn, table, "row_crc", "INTEGER")?;
+    }
+    Ok(())
+}
+
+fn add_column(conn: &Connection, table: &str, column: &str, kind: &str) -> rusqlite::Result<()> {
+    if !conn.column_exists(None, table, column)? {
+        conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
     }
     Ok(())
 }
@@ -189,13 +290,12 @@ impl Meta {
     }
 
     pub(crate) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
-        let sql = "UPDATE meta SET next = ?, total = ?, trimmed = ?, groups = ?";
-        conn.prepare_cached(sql)?.execute((
-            self.next.cast_signed(),
-            self.total.cast_signed(),
-            self.trimmed.cast_signed(),
-            self.groups.cast_signed(),
-        ))?;
+        let sql = "UPDATE meta SET next = ?, total = ?, trimmed = ?, groups = ?, row_crc = ?";
+        let [next, total, trimmed, groups] =
+            [self.next, self.total, self.trimmed, self.groups].map(u64::cast_signed);
+        let crc = META.crc([next, total, trimmed, groups], &[]);
+        conn.prepare_cached(sql)?
+            .execute((next, total, trimmed, groups, crc))?;
         Ok(())
     }
 }

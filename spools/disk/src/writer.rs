@@ -15,18 +15,21 @@ use std::time::{Duration, Instant};
 
 use faceway_core::AppendError;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::budget::Budget;
+use crate::failing::Failing;
 use crate::group::{Effect, Group};
-use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim, trim_quarantine};
+use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim};
 use crate::inbox::Stop;
 use crate::lanes;
 use crate::mark::Mark;
 use crate::once;
 use crate::packs::Packs;
+use crate::quarantine::Quarantine;
 use crate::seen::Seen;
 use crate::shared::{Shared, lock};
-use crate::store::{Meta, Trouble, open_writer};
+use crate::store::{Meta, Trouble};
 
 /// How often the writer looks after room and age when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -43,6 +46,7 @@ pub(crate) struct Writer {
     pub(crate) meta: Meta,
     pub(crate) seen: Seen,
     pub(crate) packs: Packs,
+    pub(crate) quarantine: Quarantine,
     pub(crate) budget: Budget,
     /// Per lane: nothing from here on may be trimmed.
     pub(crate) needs: HashMap<u32, u64>,
@@ -51,6 +55,10 @@ pub(crate) struct Writer {
     pub(crate) ticked: Option<Instant>,
     /// There is more to trim than one group may.
     pub(crate) more: bool,
+    /// What failed and has not been seen to work since.
+    pub(crate) failing: Failing,
+    /// Folding is not tried again before this.
+    pub(crate) fold_after: Option<Instant>,
     /// Keeps others out of the directory as long as it is open.
     pub(crate) _lock: File,
 }
@@ -90,10 +98,18 @@ impl Writer {
     }
 
     fn attempt(&mut self, group: &mut Group) {
+        self.shared.gauge.begins();
+        self.attempt_once(group);
+        self.shared.gauge.ends();
+    }
+
+    fn attempt_once(&mut self, group: &mut Group) {
         let conn = match self.connection() {
             Ok(conn) => conn,
             Err(trouble) => {
-                tracing::error!(?trouble, "the spool cannot be opened again");
+                if let Some(times) = self.shared.gauge.throttle.note("open") {
+                    tracing::error!(?trouble, times, "the spool cannot be opened again");
+                }
                 self.drop_ballast_if_full();
                 self.shared.gauge.set_accepting(Err(AppendError::Failing));
                 return group.fail(AppendError::Failing);
@@ -106,6 +122,7 @@ impl Writer {
             Ok(()) => match self.commit(&conn) {
                 Ok(()) => {
                     self.publish(group);
+                    self.fold_when_due(&conn);
                     if group.vacuumed && (!group.more || !self.budget.has_ballast()) {
                         self.give_back(&conn);
                     }
@@ -118,10 +135,12 @@ impl Writer {
 
     fn fill(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
         let disk = Arc::clone(&self.shared.disk);
-        let paths = &self.shared.paths;
+        let paths = self.shared.paths.clone();
+        let paths = &paths;
         self.budget
             .measure(conn, paths, self.packs.bytes(), &*disk)?;
-        self.budget.make_ballast(&paths.ballast);
+        self.budget.set_quarantine(self.quarantine.bytes());
+        self.budget.make_reserves(paths, &self.shared.gauge);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.write_lanes(conn, group)?;
         self.make_room(conn, group)?;
@@ -130,6 +149,7 @@ impl Writer {
         }
         self.packs.begin_sync();
         self.look_after(conn, group)?;
+        self.failing.probe(group, &paths.images)?;
         self.seen.flush(conn)?;
         self.packs.flush(conn)?;
         if group.dirty {
@@ -232,7 +252,7 @@ impl Writer {
             EVENTS_AT_ONCE,
         )?;
         group.meta.trimmed = trimmed.upto;
-        let unread = trim_quarantine(conn, before(settings.quarantine))?;
+        let unread = self.quarantine.trim(conn, before(settings.quarantine))?;
         if unread > 0 {
             group
                 .effects
@@ -249,11 +269,13 @@ impl Writer {
         Ok(())
     }
 
-    fn publish(&mut self, group: &mut Group) {
+    pub(crate) fn publish(&mut self, group: &mut Group) {
+        self.failing.went_well(group);
         self.meta = group.meta;
         self.more = group.more;
         self.seen.commit();
         self.packs.commit();
+        self.quarantine.commit();
         // Before anybody is answered, so that whoever was taken in does not read that nobody is.
         self.report();
         group.publish(&self.shared);
@@ -264,130 +286,52 @@ impl Writer {
         let gauge = &self.shared.gauge;
         gauge.bytes.store(self.budget.occupied(), Ordering::Relaxed);
         gauge.free.store(self.budget.free(), Ordering::Relaxed);
+        let quarantine = self.quarantine.bytes();
+        gauge.quarantine_bytes.store(quarantine, Ordering::Relaxed);
         // While history gives way, nobody is refused yet.
-        if self.budget.fits(self.budget.probe()) {
+        if self.failing.is_over() && self.budget.fits(self.budget.probe()) {
             self.budget.forget_refused();
             gauge.set_accepting(Ok(()));
-        } else if !self.more || !self.budget.has_ballast() {
+        } else if self.failing.is_over() && (!self.more || !self.budget.has_ballast()) {
             gauge.set_accepting(Err(AppendError::Full));
         }
-    }
-
-    /// Nothing of the group is there.
-    fn undo(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
-        let rolled_back = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
-        self.restore(group);
-        // Numbers that were given out are not given out again.
-        self.meta.next = self.meta.next.max(group.meta.next);
-        self.more = false;
-        match trouble {
-            Trouble::Full if rolled_back => {
-                self.conn = Some(conn);
-                self.budget.drop_ballast(&self.shared.paths.ballast);
-                self.shared.gauge.set_accepting(Err(AppendError::Full));
-                group.fail(AppendError::Full);
-            }
-            trouble => {
-                tracing::error!(?trouble, "a group could not be written");
-                self.shared.readers.clear();
-                self.drop_ballast_if_full();
-                self.shared.gauge.set_accepting(Err(AppendError::Failing));
-                group.fail(AppendError::Failing);
-            }
-        }
-    }
-
-    /// The commit failed. A full disk leaves nothing behind; after anything else only the database knows.
-    fn lose(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
-        if matches!(trouble, Trouble::Full) {
-            return self.undo(conn, group, trouble);
-        }
-        tracing::error!(?trouble, "a group could not be made durable");
-        let _ = conn.close();
-        self.shared.readers.clear();
-        self.meta.next = self.meta.next.max(group.meta.next);
-        self.more = false;
-        self.drop_ballast_if_full();
-        self.shared.gauge.set_accepting(Err(AppendError::Failing));
-        group.fail(AppendError::Failing);
-        self.uncertain = Some(std::mem::take(group));
-    }
-
-    /// The connection, opened again if it was given up.
-    fn connection(&mut self) -> Result<Connection, Trouble> {
-        if let Some(conn) = self.conn.take() {
-            return Ok(conn);
-        }
-        let shared = Arc::clone(&self.shared);
-        shared.readers.clear();
-        let conn = open_writer(&shared.paths, shared.settings.limits())?;
-        fold_wal(&conn)?;
-        let meta = Meta::read(&conn)?;
-        if let Some(mut group) = self.uncertain.take() {
-            let next = self.meta.next.max(meta.next);
-            if meta.groups == group.meta.groups {
-                self.publish(&mut group);
-            } else {
-                self.restore(&mut group);
-            }
-            self.meta.next = next;
-        }
-        Ok(conn)
+        gauge.tell();
     }
 
     /// What was trimmed goes back to the disk only when the log is folded in. Waiting for readers, so that the log's
     /// own bytes go back as well, is worth it only when room is short.
-    fn give_back(&self, conn: &Connection) {
-        let folded = if self.budget.fits(self.budget.probe()) {
-            let row = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            row.map_err(Trouble::from)
-        } else {
-            fold_wal(conn)
-        };
-        if let Err(trouble) = folded {
-            tracing::warn!(?trouble, "the write-ahead log cannot be folded in now");
+    pub(crate) fn give_back(&self, conn: &Connection) {
+        if self.budget.fits(self.budget.probe()) {
+            self.fold(conn);
+        } else if let Err(Trouble::InUse) = self.fold_all(conn)
+            && let Some(times) = self.shared.gauge.throttle.note("give back")
+        {
+            tracing::warn!(
+                times,
+                "the write-ahead log is in use and cannot be emptied now"
+            );
         }
-    }
-
-    fn drop_ballast_if_full(&mut self) {
-        let shared = &self.shared;
-        self.budget
-            .drop_ballast_if_full(&shared.paths, &*shared.disk);
-    }
-
-    /// After a failure the lanes' memory says what may be trimmed: lanes of the group may be there or not.
-    fn restore(&mut self, group: &mut Group) {
-        self.seen.rollback();
-        self.packs.rollback();
-        group.restore();
-        let lanes = self.shared.lanes.all();
-        self.needs = lanes
-            .iter()
-            .map(|lane| (lane.id, lane.lock().need_from()))
-            .collect();
     }
 
     /// The orderly end.
     fn finish(&mut self) {
         let mut group = Group::new(Vec::new(), self.meta);
+        // The next start compares these totals with the file `sequence`.
+        group.dirty = true;
         self.attempt(&mut group);
         let Some(conn) = self.conn.take() else {
             return;
         };
         lock(&self.shared.recent).clear();
         self.shared.readers.clear();
-        let folded = fold_wal(&conn);
+        let folded = self.fold_all(&conn);
         if folded.is_ok() && self.mark.settle(self.meta.next).is_ok() {
+            // Only now may the log go: without it and with numbers reserved it would count as lost.
+            let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
             let _ = conn.close();
         }
-    }
-}
-
-/// Folds the write-ahead log into the database and empties it.
-pub(crate) fn fold_wal(conn: &Connection) -> Result<(), Trouble> {
-    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    match busy {
-        0 => Ok(()),
-        _ => Err(Trouble::Io("the write-ahead log is in use".into())),
+        let paths = &self.shared.paths;
+        self.budget.look_at_free(paths, &*self.shared.disk);
+        self.budget.make_reserves(paths, &self.shared.gauge);
     }
 }

@@ -186,6 +186,7 @@ mod tests {
             history: day,
             images: day,
             quarantine: day,
+            quarantine_bytes_max: 1 << 27,
         };
         let clock = Arc::new(TestClock::default());
         let spool = DiskSpool::open(settings, clock).await.unwrap();

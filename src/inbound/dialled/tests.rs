@@ -47,6 +47,7 @@ impl Bench {
             history: Duration::from_secs(3600),
             images: Duration::from_secs(3600),
             quarantine: Duration::from_secs(3600),
+            quarantine_bytes_max: 1 << 27,
         };
         let clock: Arc<dyn faceway_core::Clock> = Arc::new(SystemClock);
         let disk = DiskSpool::open(settings_of_spool, Arc::clone(&clock))

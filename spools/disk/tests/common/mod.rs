@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub(crate) fn settings(dir: &Path) -> DiskSettings {
         history: Duration::from_secs(7 * 86_400),
         images: Duration::from_secs(86_400),
         quarantine: Duration::from_secs(7 * 86_400),
+        quarantine_bytes_max: 1 << 27,
     }
 }
 
@@ -53,6 +55,7 @@ pub(crate) struct FaultDisk {
     pub(crate) free: AtomicU64,
     pub(crate) before: AtomicU64,
     pub(crate) after: AtomicU64,
+    pub(crate) fold: AtomicU64,
 }
 
 impl FaultDisk {
@@ -61,6 +64,7 @@ impl FaultDisk {
             free: AtomicU64::new(u64::MAX),
             before: AtomicU64::new(0),
             after: AtomicU64::new(0),
+            fold: AtomicU64::new(0),
         })
     }
 }
@@ -78,6 +82,10 @@ fn fail(count: &AtomicU64) -> std::io::Result<()> {
 impl Disk for FaultDisk {
     fn free(&self, _: &Path) -> std::io::Result<u64> {
         Ok(self.free.load(Ordering::SeqCst))
+    }
+
+    fn before_fold(&self) -> std::io::Result<()> {
+        fail(&self.fold)
     }
 
     fn before_commit(&self) -> std::io::Result<()> {
@@ -100,5 +108,68 @@ pub(crate) fn batch(events: Vec<NewEvent>) -> Batch {
     Batch {
         events,
         ..Batch::default()
+    }
+}
+
+/// The directory as a power cut would leave it: the files, while the spool is open.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.metadata().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else if entry.file_name() != "spool.db-shm" {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// A file system of its own, unmounted at the end.
+pub(crate) struct Loop(tempfile::TempDir);
+
+impl Loop {
+    pub(crate) fn mount(mebibytes: u64) -> Result<Self, String> {
+        Self::mount_with_blocks(mebibytes, "4096")
+    }
+
+    /// With blocks of so many bytes.
+    pub(crate) fn mount_with_blocks(mebibytes: u64, bytes: &str) -> Result<Self, String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let image = dir.path().join("image");
+        let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
+        file.set_len(mebibytes << 20)
+            .map_err(|error| error.to_string())?;
+        let at = dir.path().join("at");
+        std::fs::create_dir(&at).map_err(|error| error.to_string())?;
+        run(
+            "mkfs.ext4",
+            &["-q", "-m", "0", "-b", bytes, "-O", "^has_journal"],
+            &[&image],
+        )?;
+        run("mount", &["-o", "loop"], &[&image, &at])?;
+        Ok(Self(dir))
+    }
+
+    pub(crate) fn at(&self) -> std::path::PathBuf {
+        self.0.path().join("at")
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = run("umount", &[], &[&self.at()]);
+    }
+}
+
+fn run(program: &str, flags: &[&str], paths: &[&Path]) -> Result<(), String> {
+    let output = Command::new(program).args(flags).args(paths).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "{program}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
     }
 }

@@ -81,6 +81,9 @@ fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
     prepare_schema(&conn, &shared.settings)?;
     let findings = verify(&conn).map_err(database)?;
     shared.found(findings);
+    // The log's name is durable before numbers are reserved: else a power cut in the first group would look as if a log with
+    // events in it had gone.
+    let _ = shared.disk.sync_dir(&paths.dir);
     note_missing(shared, &conn, &log, reserved).map_err(|error| database(error.into()))?;
     load(shared, conn, mark, reserved.unwrap_or(0), lock).map_err(database)
 }

@@ -94,7 +94,13 @@ fn read(path: &Path, mend: Mend, page: &mut TakePage<'_>) -> std::io::Result<Log
                 log.mended += 1;
             }
             None => {
-                log.headless = first.iter().any(|byte| *byte != 0);
+                let is_there = first.iter().any(|byte| *byte != 0);
+                // A header of zeros is a page that a power cut kept from the disk: then nothing behind it was ever synced,
+                // and the gateway must start. That it may be damage is told as a group that is lost.
+                log.headless = is_there && header != [0; HEADER];
+                if is_there && !log.headless {
+                    log.commits.push(u64::MAX);
+                }
                 if !log.headless || mend != Mend::Behind {
                     return Ok(log);
                 }

@@ -134,11 +134,10 @@ impl Writer {
     }
 
     fn fill(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
-        let disk = Arc::clone(&self.shared.disk);
-        let paths = self.shared.paths.clone();
-        let paths = &paths;
+        let shared = Arc::clone(&self.shared);
+        let (disk, paths) = (&shared.disk, &shared.paths);
         self.budget
-            .measure(conn, paths, self.packs.bytes(), &*disk)?;
+            .measure(conn, paths, self.packs.bytes(), &**disk)?;
         self.budget.set_quarantine(self.quarantine.bytes());
         self.budget.make_reserves(paths, &self.shared.gauge);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;

@@ -194,6 +194,26 @@ async fn a_header_of_the_log_that_cannot_be_put_right_keeps_the_gateway_from_sta
     spool.close().await;
 }
 
+/// After a power cut the first page of a log that was never synced may be missing while the next one is there.
+#[tokio::test]
+async fn a_log_whose_first_page_never_arrived_keeps_no_gateway_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let cut = dir.path().join("two");
+    cut_off(&dir.path().join("one"), &cut).await;
+    let wal = cut.join("spool.db-wal");
+    let mut bytes = std::fs::read(&wal).unwrap();
+    bytes[..4096].fill(0);
+    std::fs::write(&wal, bytes).unwrap();
+    let spool = open(&cut).await.unwrap();
+    assert_eq!(spool.damage().groups, 1, "it may be damage, so it is told");
+    let receipts = spool.append(batch(vec![event(1, 1)])).await.unwrap();
+    assert!(
+        matches!(receipts[..], [Receipt::Appended(_)]),
+        "{receipts:?}"
+    );
+    spool.close().await;
+}
+
 /// A spool that began anew here would throw away what the directory still has.
 #[tokio::test]
 async fn a_missing_database_never_begins_a_new_spool_silently() {

@@ -117,15 +117,24 @@ impl Budget {
 
     /// Whether there is room for `wanted`. Rows go into empty pages first, pictures never do.
     pub(crate) fn fits(&self, wanted: Wanted) -> bool {
+        self.fits_after(wanted, 0)
+    }
+
+    /// The same when pictures of so many bytes have left.
+    pub(crate) fn fits_after(&self, wanted: Wanted, given: u64) -> bool {
+        let (packs, free) = (
+            self.packs.saturating_sub(given),
+            self.free.saturating_add(given),
+        );
         let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
         // The log will be as large as it may; the ballast is counted also while it is missing.
         let wal = self.wal.max(self.limits.wal_pages * PAGE);
-        let occupied = self.pages * PAGE + wal + self.packs + self.limits.ballast + SMALL_FILES;
+        let occupied = self.pages * PAGE + wal + packs + self.limits.ballast + SMALL_FILES;
         let disk = self
             .free_min
             .saturating_add(grow)
             .saturating_add(wanted.rows);
-        self.ballast && occupied + grow <= self.bytes_max && disk <= self.free
+        self.ballast && occupied + grow <= self.bytes_max && disk <= free
     }
 
     /// What the next append may need, to tell whether it would be taken: one of ordinary size, or as much as was refused

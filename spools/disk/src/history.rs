@@ -27,17 +27,16 @@ impl Trimmed {
     }
 }
 
-/// Removes events from `from` on, at most `max`, that are older than `cutoff` (all when `None`) and below `need`, with
-/// their attempts.
+/// Removes events from `from` on, at most `max`, for which `is_old` holds, by their number and stamp, and that are below
+/// `need`, with their attempts.
 /// Events that a lane holds stay; they leave when they are settled ([`remove_straggler`]).
 pub(crate) fn trim(
     conn: &Connection,
     from: u64,
     need: u64,
-    cutoff: Option<i64>,
+    is_old: impl Fn(u64, i64) -> bool,
     max: usize,
 ) -> Result<Trimmed, Trouble> {
-    let cutoff = cutoff.unwrap_or(i64::MAX);
     let mut trimmed = Trimmed {
         upto: from,
         passed: 0,
@@ -46,10 +45,11 @@ pub(crate) fn trim(
     let mut select = conn.prepare_cached(sql)?;
     let mut rows = select.query((from.cast_signed(), need.cast_signed(), max as i64))?;
     while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? >= cutoff {
+        let seq = get(row, 0)?;
+        if !is_old(seq, row.get(1)?) {
             break;
         }
-        trimmed.upto = get(row, 0)? + 1;
+        trimmed.upto = seq + 1;
         trimmed.passed += 1;
     }
     drop(rows);
@@ -83,17 +83,21 @@ pub(crate) fn remove_straggler(conn: &Connection, seq: u64) -> Result<(), Troubl
     Ok(())
 }
 
-/// Removes unreadable bodies that came in before `cutoff`. Gives their number.
-pub(crate) fn trim_quarantine(conn: &Connection, cutoff: i64) -> Result<u64, Trouble> {
+/// Removes unreadable bodies for which `is_old` holds, by their number and stamp. Gives how many.
+pub(crate) fn trim_quarantine(
+    conn: &Connection,
+    is_old: impl Fn(u64, i64) -> bool,
+) -> Result<u64, Trouble> {
     let mut select =
         conn.prepare_cached("SELECT number, at FROM quarantine ORDER BY number LIMIT ?")?;
     let mut rows = select.query([BODIES_AT_ONCE])?;
     let mut upto = None;
     while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? >= cutoff {
+        let number = get(row, 0)?;
+        if !is_old(number, row.get(1)?) {
             break;
         }
-        upto = Some(row.get::<_, i64>(0)?);
+        upto = Some(number.cast_signed());
     }
     drop(rows);
     let Some(upto) = upto else {

@@ -11,8 +11,9 @@ use crate::lane::change::{
 };
 use crate::lane::{LaneState, Stored};
 use crate::once;
+use crate::packs::hold::release;
 use crate::row::fields_crc;
-use crate::store::{Trouble, get};
+use crate::store::{Meta, Trouble, get};
 
 /// Lanes that are gone and yet known by name.
 const GONE_MAX: i64 = 1000;
@@ -198,12 +199,13 @@ pub(crate) struct Written {
     pub(crate) not_buried: u64,
 }
 
-/// Writes what changed in a lane. Writing it twice does no harm.
+/// Writes what changed in a lane. Writing it twice does no harm. `age`: see [`crate::ages`].
 pub(crate) fn write(
     conn: &Connection,
     id: u32,
     snapshot: &Snapshot,
-    trimmed: u64,
+    meta: &Meta,
+    age: i64,
 ) -> Result<Written, Trouble> {
     let crc = lane_crc(snapshot.position, snapshot.read, &snapshot.outstanding);
     let sql = "UPDATE lane SET position = ?, read = ?, outstanding = ?, crc = ? WHERE id = ?";
@@ -222,7 +224,10 @@ pub(crate) fn write(
     once::write(conn, id, snapshot.pending.passed.iter())?;
     for (seq, row) in &snapshot.pending.rows {
         write_held(conn, id, *seq, row.as_ref())?;
-        if row.is_none() && *seq < trimmed {
+        if row.is_none() && *seq < meta.swept {
+            release(conn, *seq, meta.swept, age)?;
+        }
+        if row.is_none() && *seq < meta.trimmed {
             remove_straggler(conn, *seq)?;
         }
     }

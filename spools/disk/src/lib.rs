@@ -9,6 +9,7 @@
 //! * Nothing in memory outlives a failed sync without having been compared with the database.
 //! * What a log line says of an event is its sequence number.
 
+mod ages;
 mod budget;
 mod disk;
 mod group;
@@ -18,6 +19,7 @@ mod inbox;
 mod lane;
 mod lanes;
 mod lease;
+mod leftovers;
 mod mark;
 mod note;
 mod once;
@@ -34,6 +36,8 @@ mod settings;
 mod shared;
 mod store;
 mod story;
+mod throttle;
+mod upkeep;
 mod writer;
 
 use std::sync::atomic::Ordering;
@@ -69,6 +73,8 @@ pub struct Damage {
     pub rows: u64,
     /// Groups that were lost behind damage in the write-ahead log. One may be a group that was never acknowledged.
     pub groups: u64,
+    /// Pictures that were not what was written: their events are delivered without them.
+    pub pictures: u64,
 }
 
 /// Whether the writer's thread has ended.
@@ -134,6 +140,7 @@ impl DiskSpool {
         Damage {
             rows: self.shared.readers.damaged.load(Ordering::Relaxed),
             groups: self.shared.gauge.groups_lost.load(Ordering::Relaxed),
+            pictures: (self.shared.gauge.pictures_damaged).load(Ordering::Relaxed),
         }
     }
 

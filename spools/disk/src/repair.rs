@@ -1,7 +1,5 @@
 //! Looking and repairing.
 
-use std::sync::Arc;
-
 use faceway_core::{
     AppendError, BoxFuture, Buried, BuriedChoice, Code, EventId, Lane, Private, Quarantined,
     QuarantinedBody, Repair, SpoolError, Story, Timestamp,
@@ -279,30 +277,4 @@ fn quarantined(
     (conn.prepare_cached(sql)?)
         .query_row([number.cast_signed()], entry)
         .optional()
-}
-
-impl Shared {
-    /// See [`faceway_core::Spool::picture`].
-    pub(crate) async fn picture(
-        self: &Arc<Self>,
-        sha256: faceway_core::Sha256,
-    ) -> Result<Option<Private<bytes::Bytes>>, SpoolError> {
-        self.blocking(move |shared| {
-            let place = shared.readers.with(|conn| {
-                let sql = "SELECT pack, start, length FROM image WHERE sha256 = ?";
-                (conn.prepare_cached(sql)?)
-                    .query_row([&sha256.0[..]], |row| {
-                        Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?))
-                    })
-                    .optional()
-            })?;
-            match place {
-                Some((pack, start, length)) => {
-                    crate::packs::read(&shared.paths.images, pack, start, length, sha256)
-                }
-                None => Ok(None),
-            }
-        })
-        .await
-    }
 }

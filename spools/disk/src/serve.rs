@@ -14,10 +14,13 @@ use crate::inbox::{Ask, Done, Op};
 use crate::lane::change::Range;
 use crate::lane::{LaneState, Stored};
 use crate::lanes::{self, LaneCell};
+use crate::leftovers::Leftovers;
 use crate::note;
+use crate::packs::hold::Rewind;
+use crate::packs::place::Place;
 use crate::read::count;
 use crate::row::{Row, event_crc, fields_crc};
-use crate::store::Trouble;
+use crate::store::{Trouble, is_corrupt};
 use crate::writer::Writer;
 
 impl Ask {
@@ -60,6 +63,7 @@ impl Writer {
             },
             Ask::Replay { lane, range } => self.replay(conn, group, *lane, range),
             Ask::Note { name, body } => note::write(conn, group, name, body),
+            Ask::ForgetPicture(sha256, place) => self.forget_picture(conn, group, *sha256, *place),
             Ask::DropQuarantined(numbers) => drop_quarantined(conn, group, numbers.as_deref()),
             Ask::Find(id) => self
                 .seen
@@ -143,7 +147,7 @@ impl Writer {
         batch: &Batch,
         receipts: &[Receipt],
     ) -> Result<(), Trouble> {
-        let now = self.shared.clock.now().as_millis();
+        let age = self.shared.ages.now(&*self.shared.clock);
         let mut kept: HashSet<Sha256> = HashSet::new();
         for (event, receipt) in batch.events.iter().zip(receipts) {
             let Some(seq) = receipt.seq() else {
@@ -156,13 +160,33 @@ impl Writer {
                     .find(|picture| picture.sha256 == *sha256);
                 match picture {
                     Some(picture) if kept.insert(*sha256) => {
-                        self.packs.keep(conn, picture, seq, now)?
+                        self.packs.keep(conn, picture, seq, age)?;
                     }
-                    _ => self.packs.name(conn, *sha256, seq)?,
+                    _ => {
+                        self.packs.name(conn, *sha256, seq)?;
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    fn forget_picture(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+        sha256: Sha256,
+        place: Place,
+    ) -> Result<Done, Trouble> {
+        match self.packs.forget(conn, sha256, place) {
+            Ok(changed) => {
+                group.dirty |= changed;
+                Ok(Done::Flag(changed))
+            }
+            // A broken page is no reason to fail the others of the group: the picture is found damaged once more.
+            Err(error) if is_corrupt(&error) => Ok(Done::Flag(false)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn open_lane(
@@ -196,6 +220,13 @@ impl Writer {
         };
         let lane = LaneCell::new(id, name.to_owned(), LaneState::load(stored, |_| None));
         self.needs.insert(id, position);
+        self.packs.rewind(Rewind {
+            from: position,
+            end: next,
+            since: i64::MIN,
+            until: i64::MAX,
+        });
+        self.go_back(group);
         group.dirty = true;
         group.effects.push(Effect::Opened(lane));
         Ok(Done::Lane(Lane(id)))
@@ -220,6 +251,9 @@ impl Writer {
         };
         lanes::delete(conn, lane.id)?;
         self.needs.remove(&lane.id);
+        // What only this lane held is looked for from here on.
+        self.leftovers = Leftovers::begin();
+        group.more = true;
         group.dirty = true;
         group.effects.push(Effect::Dropped(lane.id));
         Ok(Done::Flag(true))
@@ -244,6 +278,13 @@ impl Writer {
             lanes::write_range(conn, lane.0, range)?;
             let need = self.needs.entry(lane.0).or_insert(range.next);
             *need = range.next.min(*need);
+            self.packs.rewind(Rewind {
+                from: range.next,
+                end: range.end,
+                since: range.since,
+                until: range.until,
+            });
+            self.go_back(group);
             group.dirty = true;
             group
                 .effects

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use faceway_core::{AppendError, Clock, Room};
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::ages::Ages;
 use crate::disk::Disk;
 use crate::inbox::{Ask, Done, Inbox, Op};
 use crate::lanes::Lanes;
@@ -14,6 +15,7 @@ use crate::recent::Recent;
 use crate::row::Published;
 use crate::settings::{DiskSettings, IN_FLIGHT_BYTES_MAX};
 use crate::store::Paths;
+use crate::throttle::Throttle;
 
 /// See the module.
 pub(crate) struct Shared {
@@ -28,6 +30,9 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) recent: Mutex<Recent>,
     pub(crate) gauge: Gauge,
+    pub(crate) ages: Ages,
+    /// What was told of damaged pictures.
+    pub(crate) damaged_log: Throttle,
     published: Mutex<Published>,
     /// The highest number that was given out before the spool was opened: of an event that may have left the history, or
     /// that may come back from the buried ones.
@@ -53,6 +58,8 @@ impl Shared {
             lanes: Lanes::default(),
             recent: Mutex::default(),
             gauge: Gauge::default(),
+            ages: Ages::default(),
+            damaged_log: Throttle::default(),
             published: Mutex::default(),
             given_out: AtomicU64::new(0),
             changed: watch::Sender::new(0),
@@ -122,6 +129,8 @@ pub(crate) struct Gauge {
     pub(crate) quarantined: AtomicU64,
     /// Groups that were lost before the spool was opened.
     pub(crate) groups_lost: AtomicU64,
+    /// Pictures that were found damaged.
+    pub(crate) pictures_damaged: AtomicU64,
     accepting: AtomicU8,
 }
 

@@ -18,18 +18,18 @@ use rusqlite::Connection;
 
 use crate::budget::Budget;
 use crate::group::{Effect, Group};
-use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim, trim_quarantine};
+use crate::history::{EVENTS_A_STEP, trim};
 use crate::inbox::Stop;
 use crate::lanes;
+use crate::leftovers::Leftovers;
 use crate::mark::Mark;
-use crate::once;
 use crate::packs::Packs;
 use crate::seen::Seen;
 use crate::shared::{Shared, lock};
 use crate::store::{Meta, Trouble, open_writer};
 
 /// How often the writer looks after room and age when nothing happens.
-const TICK: Duration = Duration::from_secs(1);
+pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// Steps of trimming in one group at most.
 const STEPS_MAX: usize = 16;
 /// Pages that are given back to the disk in one group at most.
@@ -48,7 +48,9 @@ pub(crate) struct Writer {
     pub(crate) needs: HashMap<u32, u64>,
     /// A group of which only the database knows whether it arrived.
     pub(crate) uncertain: Option<Group>,
-    pub(crate) ticked: Option<Instant>,
+    pub(crate) leftovers: Leftovers,
+    /// When it was last looked after age, by both clocks.
+    pub(crate) ticked: Option<(Instant, Duration)>,
     /// There is more to trim than one group may.
     pub(crate) more: bool,
     /// Keeps others out of the directory as long as it is open.
@@ -123,7 +125,9 @@ impl Writer {
             .measure(conn, paths, self.packs.bytes(), &*disk)?;
         self.budget.make_ballast(&paths.ballast);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.look_at_clock(conn, group)?;
         self.write_lanes(conn, group)?;
+        self.sweep(conn, group)?;
         self.make_room(conn, group)?;
         while let Some(op) = group.ops.pop_front() {
             self.serve(conn, group, op)?;
@@ -131,8 +135,10 @@ impl Writer {
         self.packs.begin_sync();
         self.look_after(conn, group)?;
         self.seen.flush(conn)?;
-        self.packs.flush(conn)?;
+        group.dirty |= self.packs.flush(conn)?;
         if group.dirty {
+            self.shared.ages.save(conn)?;
+            group.meta.clock = Some((self.age(), self.shared.clock.now().as_millis()));
             group.meta.write(conn)?;
         } else {
             group.meta.groups = self.meta.groups;
@@ -158,8 +164,9 @@ impl Writer {
             self.needs.insert(lane.id, snapshot.need);
             group.snapshots.push((lane, snapshot));
         }
+        let age = self.age();
         for (lane, snapshot) in &group.snapshots {
-            let written = lanes::write(conn, lane.id, snapshot, group.meta.trimmed)?;
+            let written = lanes::write(conn, lane.id, snapshot, &group.meta, age)?;
             if written.not_buried > 0 {
                 let gone = Effect::BuriedGone(Arc::clone(lane), written.not_buried);
                 group.effects.push(gone);
@@ -182,7 +189,9 @@ impl Writer {
             .map(|op| op.ask.wanted())
             .fold(self.budget.headroom(), |a, b| a + b);
         for _ in 0..STEPS_MAX {
-            if self.budget.fits(wanted) || !self.give_way(conn, group)? {
+            // What pictures give is there after the commit.
+            let enough = self.budget.fits_after(wanted, self.packs.given());
+            if enough || !self.give_way(conn, group)? {
                 break;
             }
             group.dirty = true;
@@ -201,59 +210,24 @@ impl Writer {
     }
 
     fn give_way(&mut self, conn: &Connection, group: &mut Group) -> Result<bool, Trouble> {
-        let need = self.need(group);
+        let swept = group.meta.swept;
         // Whatever takes up more goes first.
         let pictures_first = self.packs.bytes() > self.budget.occupied() / 2;
-        if pictures_first && self.packs.give_way(conn, need)? {
+        if pictures_first && self.packs.give_way(conn, swept)? {
             return Ok(true);
         }
-        let trimmed = trim(conn, group.meta.trimmed, need, None, EVENTS_A_STEP)?;
+        let trimmed = trim(conn, group.meta.trimmed, swept, |_, _| true, EVENTS_A_STEP)?;
         group.meta.trimmed = trimmed.upto;
-        Ok(trimmed.passed > 0 || (!pictures_first && self.packs.give_way(conn, need)?))
-    }
-
-    /// Once in a while, and as long as there is more of it: age.
-    fn look_after(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
-        let due = self.ticked.is_none_or(|at| at.elapsed() >= TICK);
-        if !due && !self.more {
-            return Ok(());
-        }
-        self.ticked = Some(Instant::now());
-        let now = self.shared.clock.now().as_millis();
-        let settings = &self.shared.settings;
-        let before =
-            |age: Duration| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-        let need = self.need(group);
-        let trimmed = trim(
-            conn,
-            group.meta.trimmed,
-            need,
-            Some(before(settings.history)),
-            EVENTS_AT_ONCE,
-        )?;
-        group.meta.trimmed = trimmed.upto;
-        let unread = trim_quarantine(conn, before(settings.quarantine))?;
-        if unread > 0 {
-            group
-                .effects
-                .push(Effect::Quarantined(-unread.cast_signed()));
-        }
-        let mut forgotten = (0, false);
-        for (lane, need) in &self.needs {
-            let (rows, more) = once::forget(conn, *lane, *need, now)?;
-            forgotten = (forgotten.0 + rows, forgotten.1 || more);
-        }
-        let packs = self.packs.look(conn, now, need)?;
-        group.dirty |= trimmed.passed > 0 || unread > 0 || packs || forgotten.0 > 0;
-        group.more |= trimmed.is_full() || self.packs.is_reaping() || forgotten.1;
-        Ok(())
+        Ok(trimmed.passed > 0 || (!pictures_first && self.packs.give_way(conn, swept)?))
     }
 
     fn publish(&mut self, group: &mut Group) {
         self.meta = group.meta;
         self.more = group.more;
         self.seen.commit();
+        self.shared.ages.saved();
         self.packs.commit();
+        self.packs.swept(self.meta.swept);
         // Before anybody is answered, so that whoever was taken in does not read that nobody is.
         self.report();
         group.publish(&self.shared);

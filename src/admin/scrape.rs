@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use faceway_core::{Lane, Room};
-use metrics::gauge;
+use metrics::{counter, gauge};
 
 use super::exposition::Exposition;
 use super::lanes::REMOVED;
@@ -51,6 +51,7 @@ fn room(room: &Room) {
     gauge!("faceway_spool_bytes").set(as_float(room.bytes));
     gauge!("faceway_spool_free_bytes").set(as_float(room.free));
     gauge!("faceway_quarantine").set(as_float(room.quarantined));
+    counter!("faceway_damaged_pictures_total").absolute(room.damaged_pictures);
 }
 
 /// Every lane in the spool: those at work, and those that only keep what nobody delivers.

@@ -39,6 +39,7 @@ mod restart;
 mod retry;
 mod review;
 mod scripts;
+mod shelved;
 mod simulators;
 mod terminal;
 mod terminals;

@@ -50,3 +50,12 @@ CREATE TABLE IF NOT EXISTS clock_jump (
     since  INTEGER NOT NULL,
     ahead  INTEGER NOT NULL
 );
+
+-- Blocks of the log: the lowest and the highest stamp of their events.
+CREATE TABLE IF NOT EXISTS block (
+    first INTEGER PRIMARY KEY,
+    last  INTEGER NOT NULL,
+    low   INTEGER NOT NULL,
+    high  INTEGER NOT NULL,
+    crc   INTEGER NOT NULL
+);

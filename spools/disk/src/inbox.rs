@@ -40,8 +40,8 @@ pub(crate) enum Ask {
     DropLane(String),
     /// Revive (`true`) or drop buried events.
     Buried(BuriedWork),
-    /// Hand a stretch out once more.
-    Replay { lane: Lane, range: Range },
+    /// Hand stretches out once more.
+    Replay { lane: Lane, ranges: Vec<Range> },
     /// Keep a note.
     Note { name: String, body: Bytes },
     /// This picture is not what lies there: forget it.

@@ -10,6 +10,7 @@
 //! * What a log line says of an event is its sequence number.
 
 mod ages;
+mod blocks;
 mod budget;
 mod disk;
 mod group;
@@ -269,8 +270,8 @@ impl Spool for DiskSpool {
         self.shared.wake(lane);
     }
 
-    fn survey(&self, lane: Lane, _now: Timestamp) -> BoxFuture<'_, Result<Survey, SpoolError>> {
-        Box::pin(self.shared.survey(lane))
+    fn survey(&self, lane: Lane, now: Timestamp) -> BoxFuture<'_, Result<Survey, SpoolError>> {
+        Box::pin(self.shared.survey(lane, now))
     }
 
     fn changed(&self, seen: u64) -> BoxFuture<'_, u64> {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::blocks::Blocks;
 use crate::budget::Budget;
 use crate::lanes;
 use crate::leftovers::Leftovers;
@@ -113,6 +114,7 @@ fn load(
         needs,
         uncertain: None,
         leftovers: Leftovers::begin(),
+        blocks: Blocks::default(),
         ticked: None,
         more: false,
         _lock: lock,

@@ -61,7 +61,7 @@ impl Writer {
                 }
                 Err(trouble) => Err(trouble),
             },
-            Ask::Replay { lane, range } => self.replay(conn, group, *lane, range),
+            Ask::Replay { lane, ranges } => self.replay(conn, group, *lane, ranges),
             Ask::Note { name, body } => note::write(conn, group, name, body),
             Ask::ForgetPicture(sha256, place) => self.forget_picture(conn, group, *sha256, *place),
             Ask::DropQuarantined(numbers) => drop_quarantined(conn, group, numbers.as_deref()),
@@ -121,6 +121,7 @@ impl Writer {
             group.meta.total += 1;
             self.seen.add(seq, event.id);
             insert_event(conn, seq, event)?;
+            self.blocks.add(conn, seq, event.received_at.as_millis())?;
             group.rows.push(row(seq, event));
             receipts.push(match known.has_another {
                 true => Receipt::Conflict(seq),
@@ -264,18 +265,23 @@ impl Writer {
         conn: &Connection,
         group: &mut Group,
         lane: Lane,
-        range: &mut Range,
+        ranges: &mut Vec<Range>,
     ) -> Result<Done, Trouble> {
         let Some(cell) = self.shared.lanes.get(lane.0) else {
             return Ok(Done::Flag(false));
         };
-        let number = "SELECT coalesce(max(number), 0) + 1 FROM range WHERE lane = ?";
-        range.number = conn.query_row(number, [lane.0], |row| row.get(0))?;
-        range.number = range.number.max(group.meta.groups.cast_signed());
-        // History may have been trimmed since it was counted.
-        range.next = range.next.max(group.meta.trimmed);
-        if range.next < range.end {
-            lanes::write_range(conn, lane.0, range)?;
+        let last = "SELECT coalesce(max(number), 0) FROM range WHERE lane = ?";
+        let last: i64 = conn.query_row(last, [lane.0], |row| row.get(0))?;
+        let mut number = last.max(group.meta.groups.cast_signed());
+        for mut range in std::mem::take(ranges) {
+            number += 1;
+            range.number = number;
+            // History may have been trimmed since it was counted.
+            range.next = range.next.max(group.meta.trimmed);
+            if range.next >= range.end {
+                continue;
+            }
+            lanes::write_range(conn, lane.0, &range)?;
             let need = self.needs.entry(lane.0).or_insert(range.next);
             *need = range.next.min(*need);
             self.packs.rewind(Rewind {
@@ -284,12 +290,11 @@ impl Writer {
                 since: range.since,
                 until: range.until,
             });
-            self.go_back(group);
             group.dirty = true;
-            group
-                .effects
-                .push(Effect::Replayed(cell, std::mem::take(range)));
+            let effect = Effect::Replayed(Arc::clone(&cell), range);
+            group.effects.push(effect);
         }
+        self.go_back(group);
         Ok(Done::Flag(true))
     }
 }

@@ -159,6 +159,7 @@ impl Gauge {
             bytes: self.bytes.load(Ordering::Relaxed),
             free: self.free.load(Ordering::Relaxed),
             quarantined: self.quarantined.load(Ordering::Relaxed),
+            damaged_pictures: self.pictures_damaged.load(Ordering::Relaxed),
             accepting: match self.accepting.load(Ordering::Relaxed) {
                 0 => Ok(()),
                 1 => Err(AppendError::Full),

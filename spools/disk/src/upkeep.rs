@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::blocks;
 use crate::group::{Effect, Group};
 use crate::history::{EVENTS_AT_ONCE, trim, trim_quarantine};
 use crate::once;
@@ -101,6 +102,9 @@ impl Writer {
             EVENTS_AT_ONCE,
         )?;
         group.meta.trimmed = trimmed.upto;
+        if trimmed.passed > 0 {
+            blocks::trim(conn, trimmed.upto)?;
+        }
         let is_old = |number, at| ages.of_unreadable(number, at) < quarantine;
         let unread = trim_quarantine(conn, is_old)?;
         if unread > 0 {

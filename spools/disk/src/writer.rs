@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use faceway_core::AppendError;
 use rusqlite::Connection;
 
+use crate::blocks::Blocks;
 use crate::budget::Budget;
 use crate::group::{Effect, Group};
 use crate::history::{EVENTS_A_STEP, trim};
@@ -49,6 +50,7 @@ pub(crate) struct Writer {
     /// A group of which only the database knows whether it arrived.
     pub(crate) uncertain: Option<Group>,
     pub(crate) leftovers: Leftovers,
+    pub(crate) blocks: Blocks,
     /// When it was last looked after age, by both clocks.
     pub(crate) ticked: Option<(Instant, Duration)>,
     /// There is more to trim than one group may.
@@ -225,6 +227,7 @@ impl Writer {
         self.meta = group.meta;
         self.more = group.more;
         self.seen.commit();
+        self.blocks.commit();
         self.shared.ages.saved();
         self.packs.commit();
         self.packs.swept(self.meta.swept);
@@ -332,6 +335,7 @@ impl Writer {
     /// After a failure the lanes' memory says what may be trimmed: lanes of the group may be there or not.
     fn restore(&mut self, group: &mut Group) {
         self.seen.rollback();
+        self.blocks.rollback();
         self.packs.rollback();
         group.restore();
         let lanes = self.shared.lanes.all();

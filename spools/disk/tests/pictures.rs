@@ -489,7 +489,11 @@ impl Walk {
     }
 
     async fn revive(&mut self) {
-        let buried = self.spool.buried(None, 1000).await.unwrap();
+        let buried = self
+            .spool
+            .buried(None, faceway_core::Page::first(1000))
+            .await
+            .unwrap();
         for entry in buried {
             let lane = u32::from(entry.lane == "bus");
             self.wait_again(number(entry.id), lane).await;

@@ -110,10 +110,7 @@ async fn the_oldest_buried_event_is_shown() {
     let buried = "faceway_buried{outbound=\"erp\"}";
     let all = |count: f64| count as usize == EVENTS;
     gateway.wait_for_metric(buried, all).await;
-    let received = receiver.received();
-    let mut sent = received.iter();
-    let first = sent.find(|one| vendor_id(&one.body) == "u-0").unwrap();
-    let id = event_id(&first.body).to_string();
+    let id = event_id(&recognition("PSC0", "u-0")).to_string();
     let shown = site.ask(&gateway, &["buried", "show", &id]).await;
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown.as_array().unwrap().len(), 1);
@@ -175,13 +172,11 @@ async fn why_says_at_once_that_no_route_leads_to_a_destination() {
     assert_eq!(vendor_ids(&received).len(), 4);
     let waiting = "faceway_lane_state{outbound=\"down\",state=\"waiting\"}";
     gateway.wait_for_metric(waiting, |here| here == 1.0).await;
-    for (uuid, said) in [
-        ("u-3", "down: no route leads here"),
-        ("u-4", "down: its turn has not come"),
+    for (serial, uuid, said) in [
+        ("PSC2", "u-3", "down: no route leads here"),
+        ("PSC1", "u-4", "down: its turn has not come"),
     ] {
-        let mut received = received.iter();
-        let one = received.find(|one| vendor_id(&one.body) == uuid).unwrap();
-        let id = event_id(&one.body).to_string();
+        let id = event_id(&recognition(serial, uuid)).to_string();
         let told = site.ask(&gateway, &["why", &id]).await;
         assert!(told.contains(said), "{told}");
     }

@@ -209,8 +209,7 @@ pub struct ReloadFailed {
 /// A buried event. `GET /api/v1/buried?to=NAME&max=N` gives a list of them, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Buried {
-    /// Its number, for `?before=`: the list goes on with what was buried earlier.
-    #[serde(default)]
+    /// Its number; with `?before=` the list goes on with those that were buried earlier.
     pub number: u64,
     /// The event's id.
     pub id: EventId,
@@ -371,8 +370,7 @@ pub struct FailedTest {
 pub struct LaneWhy {
     /// Name of the outbound.
     pub name: String,
-    /// `waiting`, `leased`, `parked`, `behind`, `buried`, `done`; and `not_routed` when no route leads here, whether or
-    /// not the lane has come to it.
+    /// `waiting`, `leased`, `parked`, `behind`, `buried`, `done`; and `not_routed` when no route leads here.
     pub standing: String,
     /// When it is due, if it is parked.
     #[serde(default, skip_serializing_if = "Option::is_none")]

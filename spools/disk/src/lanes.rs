@@ -13,7 +13,7 @@ use crate::lane::{LaneState, Stored};
 use crate::once;
 use crate::packs::hold::release;
 use crate::row::fields_crc;
-use crate::store::{Meta, Trouble, get};
+use crate::store::{Meta, Trouble, get, unless_corrupt};
 
 /// Lanes that are gone and yet known by name.
 const GONE_MAX: i64 = 1000;
@@ -225,7 +225,7 @@ pub(crate) fn write(
     for (seq, row) in &snapshot.pending.rows {
         write_held(conn, id, *seq, row.as_ref())?;
         if row.is_none() && *seq < meta.swept {
-            release(conn, *seq, meta.swept, age)?;
+            unless_corrupt(conn, || release(conn, *seq, meta.swept, age))?;
         }
         if row.is_none() && *seq < meta.trimmed {
             remove_straggler(conn, *seq)?;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use crate::history::remove_straggler;
 use crate::packs::hold::release;
-use crate::store::{Meta, Trouble, get};
+use crate::store::{Meta, Trouble, get, unless_corrupt};
 
 /// Rows that are looked at in one group at most.
 const ROWS_AT_ONCE: usize = 1024;
@@ -37,13 +37,24 @@ impl Leftovers {
         }
     }
 
-    /// Looks at the next rows.
+    /// Looks at the next rows. At a broken page the search ends.
     pub(crate) fn step(
         &mut self,
         conn: &Connection,
         meta: &Meta,
         age: i64,
     ) -> Result<Step, Trouble> {
+        let step = unless_corrupt(conn, || self.look(conn, meta, age))?;
+        if step.is_none() {
+            tracing::warn!(
+                "the search for what dropped lanes have left has met a broken page and ends there"
+            );
+            (self.events, self.holds) = (None, None);
+        }
+        Ok(step.unwrap_or_default())
+    }
+
+    fn look(&mut self, conn: &Connection, meta: &Meta, age: i64) -> rusqlite::Result<Step> {
         let mut step = Step::default();
         if let Some(from) = self.holds {
             let next = "SELECT seq, (SELECT count(*) FROM held WHERE held.seq = picture_hold.seq) FROM picture_hold \
@@ -85,7 +96,7 @@ fn unheld(
     conn: &Connection,
     sql: &str,
     (from, end): (u64, u64),
-) -> Result<(Vec<u64>, Option<u64>), Trouble> {
+) -> rusqlite::Result<(Vec<u64>, Option<u64>)> {
     let mut select = conn.prepare_cached(sql)?;
     let span = (from.cast_signed(), end.cast_signed(), ROWS_AT_ONCE as i64);
     let rows = select.query_map(span, |row| Ok((get(row, 0)?, get(row, 1)?)))?;

@@ -20,7 +20,7 @@ use crate::packs::hold::Rewind;
 use crate::packs::place::Place;
 use crate::read::count;
 use crate::row::{Row, event_crc, fields_crc};
-use crate::store::{Trouble, is_corrupt};
+use crate::store::{Trouble, unless_corrupt};
 use crate::writer::Writer;
 
 impl Ask {
@@ -179,15 +179,10 @@ impl Writer {
         sha256: Sha256,
         place: Place,
     ) -> Result<Done, Trouble> {
-        match self.packs.forget(conn, sha256, place) {
-            Ok(changed) => {
-                group.dirty |= changed;
-                Ok(Done::Flag(changed))
-            }
-            // A broken page is no reason to fail the others of the group: the picture is found damaged once more.
-            Err(error) if is_corrupt(&error) => Ok(Done::Flag(false)),
-            Err(error) => Err(error.into()),
-        }
+        let changed = unless_corrupt(conn, || self.packs.forget(conn, sha256, place))?;
+        let changed = changed.unwrap_or(false);
+        group.dirty |= changed;
+        Ok(Done::Flag(changed))
     }
 
     fn open_lane(

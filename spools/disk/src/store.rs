@@ -91,6 +91,25 @@ pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// Does what is only tidying up: where SQLite finds a page broken, it is undone and `None`, and fails no group. Without the
+/// savepoint a statement that breaks off half way would leave its trees worse than they were.
+pub(crate) fn unless_corrupt<T>(
+    conn: &Connection,
+    work: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    conn.prepare_cached("SAVEPOINT tidy")?.execute([])?;
+    let result = match work() {
+        Ok(value) => Some(value),
+        Err(error) if is_corrupt(&error) => {
+            conn.prepare_cached("ROLLBACK TO tidy")?.execute([])?;
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    conn.prepare_cached("RELEASE tidy")?.execute([])?;
+    Ok(result)
+}
+
 /// Whether an error means that what is stored there is damaged, not that the disk does not answer: a broken page, or a field
 /// of a type that was never written.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {

@@ -8,7 +8,7 @@ use crate::blocks;
 use crate::group::{Effect, Group};
 use crate::history::{EVENTS_AT_ONCE, trim, trim_quarantine};
 use crate::once;
-use crate::store::{Trouble, get};
+use crate::store::{Trouble, get, unless_corrupt};
 use crate::writer::{TICK, Writer};
 
 impl Writer {
@@ -78,7 +78,8 @@ impl Writer {
         self.forget_passed(conn, group)?;
         self.let_age(conn, group)?;
         let age = self.age();
-        let (changed, more) = self.packs.look(conn, age, group.meta.swept)?;
+        let looked = unless_corrupt(conn, || self.packs.look(conn, age, group.meta.swept))?;
+        let (changed, more) = looked.unwrap_or_default();
         let left = self.leftovers.step(conn, &group.meta, age)?;
         group.dirty |= changed || left.changed;
         group.more |= more || left.more;
@@ -103,10 +104,10 @@ impl Writer {
         )?;
         group.meta.trimmed = trimmed.upto;
         if trimmed.passed > 0 {
-            blocks::trim(conn, trimmed.upto)?;
+            unless_corrupt(conn, || blocks::trim(conn, trimmed.upto))?;
         }
         let is_old = |number, at| ages.of_unreadable(number, at) < quarantine;
-        let unread = trim_quarantine(conn, is_old)?;
+        let unread = unless_corrupt(conn, || trim_quarantine(conn, is_old))?.unwrap_or(0);
         if unread > 0 {
             let effect = Effect::Quarantined(-unread.cast_signed());
             group.effects.push(effect);

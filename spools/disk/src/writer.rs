@@ -27,7 +27,7 @@ use crate::mark::Mark;
 use crate::packs::Packs;
 use crate::seen::Seen;
 use crate::shared::{Shared, lock};
-use crate::store::{Meta, Trouble, open_writer};
+use crate::store::{Meta, Trouble, open_writer, unless_corrupt};
 
 /// How often the writer looks after room and age when nothing happens.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
@@ -202,11 +202,12 @@ impl Writer {
         }
         if self.budget.wants_vacuum() {
             let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
-            conn.execute_batch(&sql)?;
+            // A broken page cannot be moved; room that cannot be given back must fail no group.
+            let vacuumed = unless_corrupt(conn, || conn.execute_batch(&sql))?.is_some();
             self.budget.measure_pages(conn)?;
             group.dirty = true;
-            group.vacuumed = true;
-            group.more |= self.budget.wants_vacuum();
+            group.vacuumed = vacuumed;
+            group.more |= vacuumed && self.budget.wants_vacuum();
         }
         Ok(())
     }
@@ -215,12 +216,17 @@ impl Writer {
         let swept = group.meta.swept;
         // Whatever takes up more goes first.
         let pictures_first = self.packs.bytes() > self.budget.occupied() / 2;
-        if pictures_first && self.packs.give_way(conn, swept)? {
+        if pictures_first && self.give_pictures(conn, swept)? {
             return Ok(true);
         }
         let trimmed = trim(conn, group.meta.trimmed, swept, |_, _| true, EVENTS_A_STEP)?;
         group.meta.trimmed = trimmed.upto;
-        Ok(trimmed.passed > 0 || (!pictures_first && self.packs.give_way(conn, swept)?))
+        Ok(trimmed.passed > 0 || (!pictures_first && self.give_pictures(conn, swept)?))
+    }
+
+    fn give_pictures(&mut self, conn: &Connection, swept: u64) -> Result<bool, Trouble> {
+        let given = unless_corrupt(conn, || self.packs.give_way(conn, swept))?;
+        Ok(given.unwrap_or(false))
     }
 
     fn publish(&mut self, group: &mut Group) {

@@ -4,7 +4,7 @@ use faceway_core::Sha256;
 use rusqlite::Connection;
 
 use super::Packs;
-use crate::store::{Trouble, get, is_corrupt};
+use crate::store::{Trouble, get, unless_corrupt};
 
 /// Events that the sweep looks at in one group at most.
 const EVENTS_AT_ONCE: usize = 2048;
@@ -77,11 +77,10 @@ impl Packs {
             again: self.again,
             rewinds: &self.rewinds,
         };
-        let result = match pass.events(swept, need) {
-            Err(error) if is_corrupt(&error) => pass.by_number(swept, need)?,
-            other => other?,
-        };
-        Ok(result)
+        match unless_corrupt(conn, || pass.events(swept, need))? {
+            Some(result) => Ok(result),
+            None => Ok(pass.by_number(swept, need)?),
+        }
     }
 
     /// The sweep goes back to `need`.
@@ -140,10 +139,7 @@ impl Pass<'_> {
     fn by_number(self, swept: u64, need: u64) -> rusqlite::Result<Swept> {
         let upto = need.min(swept + EVENTS_AT_ONCE as u64);
         for seq in swept..upto {
-            match self.events(seq, seq + 1) {
-                Err(error) if !is_corrupt(&error) => return Err(error),
-                _ => {}
-            }
+            unless_corrupt(self.conn, || self.events(seq, seq + 1))?;
         }
         Ok(Swept {
             upto,

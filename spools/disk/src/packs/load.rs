@@ -12,8 +12,11 @@ use super::hold::hold;
 use super::place::{Place, pack_path};
 use super::{Pack, Packs};
 use crate::helper::Helper;
-use crate::store::{Trouble, get};
+use crate::store::{Trouble, get, is_corrupt, unless_corrupt};
 use crate::throttle::Throttle;
+
+/// Pictures of a pack whose number is not known: it is not removed by mistake.
+const MANY: u64 = 1 << 40;
 
 impl Packs {
     /// Reads what there is, and removes files that no row names: their group was never acknowledged. Writes nothing to the
@@ -38,7 +41,16 @@ impl Packs {
                 }
             }
         }
-        let ends = count_pictures(conn, &mut packs)?;
+        let ends = match count_pictures(conn, &mut packs) {
+            Err(error) if is_corrupt(&error) => {
+                tracing::error!(
+                    "the table of pictures has a broken page: packs stay although they may be empty"
+                );
+                packs.values_mut().for_each(|pack| pack.pictures = MANY);
+                BTreeMap::new()
+            }
+            ends => ends?,
+        };
         for (number, pack) in &mut packs {
             measure(&dir, *number, pack, ends.get(number).copied().unwrap_or(0))?;
         }
@@ -86,31 +98,41 @@ impl Packs {
         swept: u64,
         age: i64,
     ) -> Result<(), Trouble> {
-        conn.execute_batch(
-            "DELETE FROM picture_hold;
+        if unless_corrupt(conn, || write_what_is_missing(conn, swept, age))?.is_none() {
+            tracing::error!(
+                "what pictures are for cannot be written down, as the database has a broken page: some may leave before \
+                 their events"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn write_what_is_missing(conn: &Connection, swept: u64, age: i64) -> rusqlite::Result<()> {
+    conn.execute_batch(
+        "DELETE FROM picture_hold;
              UPDATE image SET last = (SELECT pack.last FROM pack WHERE pack.number = image.pack),
                               free = (SELECT pack.free FROM pack WHERE pack.number = image.pack)
              WHERE last IS NULL;
              DELETE FROM image WHERE last IS NULL;",
-        )?;
-        add_checksums(conn)?;
-        let held = "SELECT DISTINCT event.seq, event.images FROM held JOIN event ON event.seq = held.seq \
+    )?;
+    add_checksums(conn)?;
+    let held = "SELECT DISTINCT event.seq, event.images FROM held JOIN event ON event.seq = held.seq \
                     WHERE held.seq < ? AND event.images IS NOT NULL";
-        let mut held = conn.prepare(held)?;
-        let mut rows = held.query([swept.cast_signed()])?;
-        while let Some(row) = rows.next()? {
-            hold(
-                conn,
-                get(row, 0)?,
-                row.get_ref(1)?.as_blob().unwrap_or_default(),
-            )?;
-        }
-        // What nothing holds and no sweep comes to any more would stay for ever.
-        let free = "UPDATE image SET free = ? WHERE free IS NULL AND last < ? \
-                    AND NOT EXISTS (SELECT 1 FROM picture_hold WHERE picture_hold.sha256 = image.sha256)";
-        conn.execute(free, (age, swept.cast_signed()))?;
-        Ok(())
+    let mut held = conn.prepare(held)?;
+    let mut rows = held.query([swept.cast_signed()])?;
+    while let Some(row) = rows.next()? {
+        hold(
+            conn,
+            get(row, 0)?,
+            row.get_ref(1)?.as_blob().unwrap_or_default(),
+        )?;
     }
+    // What nothing holds and no sweep comes to any more would stay for ever.
+    let free = "UPDATE image SET free = ? WHERE free IS NULL AND last < ? \
+                    AND NOT EXISTS (SELECT 1 FROM picture_hold WHERE picture_hold.sha256 = image.sha256)";
+    conn.execute(free, (age, swept.cast_signed()))?;
+    Ok(())
 }
 
 fn read_packs(conn: &Connection) -> rusqlite::Result<BTreeMap<u64, Pack>> {

@@ -22,20 +22,29 @@ impl TestClock {
     /// A clock that shows `now`.
     pub fn at(now: Timestamp) -> Self {
         let clock = Self(Arc::default());
-        clock.set(now);
+        clock.jump(now);
         clock
     }
 
-    /// Sets the wall clock, without any time going by; backwards is allowed, as real clocks do that too.
+    /// Shows `now` from here on. The time until then goes by; backwards is a [`Self::jump`].
     pub fn set(&self, now: Timestamp) {
+        self.pass(now.since(self.now()));
+        self.jump(now);
+    }
+
+    /// Sets the wall clock, without any time going by, as an administrator or a time server does.
+    pub fn jump(&self, now: Timestamp) {
         self.0.wall.store(now.as_millis(), Ordering::SeqCst);
     }
 
     /// Lets time go by.
     pub fn advance(&self, by: Duration) {
         self.set(self.now().plus(by));
-        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        self.0.passed.fetch_add(by, Ordering::SeqCst);
+    }
+
+    fn pass(&self, time: Duration) {
+        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.0.passed.fetch_add(time, Ordering::SeqCst);
     }
 }
 
@@ -75,10 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn setting_lets_no_time_go_by() {
+    fn a_jump_lets_no_time_go_by() {
         let clock = TestClock::default();
-        clock.set("2030-01-01T00:00:00Z".parse().unwrap());
+        clock.jump("2030-01-01T00:00:00Z".parse().unwrap());
         assert_eq!(clock.now().to_string(), "2030-01-01T00:00:00.000Z");
         assert_eq!(clock.monotonic(), Duration::ZERO);
+        clock.set("2029-01-01T00:00:00Z".parse().unwrap());
+        assert_eq!(clock.monotonic(), Duration::ZERO);
+        clock.set("2029-01-01T00:00:05Z".parse().unwrap());
+        assert_eq!(clock.monotonic(), Duration::from_secs(5));
     }
 }

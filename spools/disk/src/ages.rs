@@ -267,7 +267,7 @@ mod tests {
     }
 
     fn jump(clock: &TestClock, by: i64) {
-        clock.set(clock.now().plus_millis(by));
+        clock.jump(clock.now().plus_millis(by));
     }
 
     #[test]

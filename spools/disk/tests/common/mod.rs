@@ -30,7 +30,7 @@ impl HandClock {
 
     /// Sets the wall clock without any time going by.
     pub(crate) fn set(&self, now: Timestamp) {
-        self.0.set(now);
+        self.0.jump(now);
     }
 }
 

@@ -67,6 +67,8 @@ async fn a_parked_event_waits_for_its_pause() {
             let clock = HandClock::new();
             let mut spool = open(settings(dir.path()), &clock).await;
             let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+            // It was wrong before.
+            set(&clock, 5 * DAY);
             spool.append(batch(vec![now(1, &clock)])).await.unwrap();
             let leases = lease(&spool, lane, &clock).await;
             settle(&spool, lane, &leases, &alone(clock.now().plus(PAUSE)));

@@ -131,6 +131,11 @@ async fn a_picture_whose_place_makes_no_sense_is_gone() {
         "start = 0",
         "pack = 77",
         "pack = -1",
+        // Without a checksum, as an earlier program wrote them.
+        "crc = NULL, length = 1 << 40",
+        "crc = NULL, length = -1",
+        "crc = NULL, start = 1 << 62, length = 1 << 62",
+        "crc = NULL, start = 2500",
     ] {
         let dir = tempfile::tempdir().unwrap();
         three(dir.path()).await;
@@ -254,6 +259,52 @@ async fn a_picture_that_comes_again_stays_for_the_first_that_waits() {
     drop(spool);
     let spool = open(settings, &clock).await;
     assert!(spool.picture(sha(1, 1000)).await.unwrap().is_some());
+    spool.close().await;
+}
+
+/// An event that lives again has what is left of its pictures as long as it waits.
+#[tokio::test]
+async fn a_revived_event_keeps_its_picture_as_long_as_it_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = HandClock::new();
+    let settings = DiskSettings {
+        images: KEPT,
+        ..settings(dir.path())
+    };
+    let spool = open(settings.clone(), &clock).await;
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    spool
+        .append(pictured(event(1, 1), &[(1, 1000)]))
+        .await
+        .unwrap();
+    let leases = spool.lease(lane, 9, time(1)).await.unwrap();
+    let buried = Settlement {
+        seq: leases[0].seq,
+        outcome: bury("422"),
+        attempt: None,
+    };
+    spool.settle(lane, vec![buried]);
+    spool.append(batch(vec![event(2, 2)])).await.unwrap();
+    assert_eq!(deliver(&spool, lane, time(2)).await, [2]);
+    spool.sync().await.unwrap();
+    clock.forward(KEPT / 2);
+    assert_eq!(spool.revive(BuriedChoice::default()).await.unwrap(), 1);
+    for _ in 0..6 {
+        clock.forward(KEPT / 2);
+        spool.sync().await.unwrap();
+        assert!(spool.picture(sha(1, 1000)).await.unwrap().is_some());
+    }
+    spool.close().await;
+    drop(spool);
+    let spool = open(settings, &clock).await;
+    let lane = spool.open_lane("erp", Start::Now).await.unwrap();
+    assert_eq!(deliver(&spool, lane, time(3)).await, [1]);
+    for _ in 0..6 {
+        spool.sync().await.unwrap();
+        clock.forward(KEPT / 4);
+    }
+    spool.sync().await.unwrap();
+    assert!(spool.picture(sha(1, 1000)).await.unwrap().is_none());
     spool.close().await;
 }
 

@@ -1,7 +1,7 @@
 //! When pictures leave.
 
 use faceway_core::Sha256;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Packs;
 use super::place::Place;
@@ -62,17 +62,23 @@ impl Packs {
         sha256: Sha256,
         place: Place,
     ) -> rusqlite::Result<bool> {
-        let sql = "DELETE FROM image WHERE sha256 = ? AND pack = ? AND start = ? AND length = ?";
-        let removed = conn.prepare_cached(sql)?.execute((
+        let sql = "DELETE FROM image WHERE sha256 = ? AND pack = ? AND start = ? AND length = ? RETURNING crc";
+        let row = (
             &sha256.0[..],
             place.pack.cast_signed(),
             place.start.cast_signed(),
             place.length.cast_signed(),
-        ))?;
-        if removed > 0 {
-            self.removed(conn, place.pack, Some(place))?;
-        }
-        Ok(removed > 0)
+        );
+        let removed: Option<Option<i64>> = (conn.prepare_cached(sql)?)
+            .query_row(row, |row| row.get(0))
+            .optional()?;
+        let Some(crc) = removed else {
+            return Ok(false);
+        };
+        // By a place that is not what was written, other pictures would be erased.
+        let is_right = crc == Some(place.crc(sha256));
+        self.removed(conn, place.pack, is_right.then_some(place))?;
+        Ok(true)
     }
 
     /// Removes pictures that have been free since `before`, at most `max`. Gives how many rows were looked at.

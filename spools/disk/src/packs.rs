@@ -76,6 +76,8 @@ pub(crate) struct Packs {
     dirty: BTreeSet<u64>,
     /// What this group did to the packs' numbers of pictures.
     changes: Vec<(u64, i64)>,
+    /// Where this group has written pictures.
+    written: Vec<Place>,
     /// Packs whose rows this group has removed.
     leaving: Vec<u64>,
     /// Bytes of pictures that this group has removed.
@@ -131,6 +133,7 @@ impl Packs {
             pack.used += length;
         }
         self.count(pack, 1);
+        self.written.push(place);
         self.touch(pack, seq);
         Ok(())
     }
@@ -239,6 +242,7 @@ impl Packs {
         self.dirty.clear();
         self.changes.clear();
         self.erased.clear();
+        self.written.clear();
         self.given = 0;
         self.is_stale = false;
         for number in std::mem::take(&mut self.leaving) {
@@ -265,7 +269,8 @@ impl Packs {
             }
         }
         self.leaving.clear();
-        self.erase.clear();
+        // No row names what it has written, so nothing else would erase it.
+        self.erase = std::mem::take(&mut self.written);
         self.given = 0;
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{HandClock, batch, settings};
+use common::{FaultDisk, HandClock, batch, settings};
 use faceway_core::{
     Batch, BuriedChoice, Clock as _, Lane, NewEvent, Picture, Private, Repair as _, Settled,
     Settlement, Sha256, Spool as _, Standing, Start, Timestamp,
@@ -259,6 +259,34 @@ async fn a_picture_that_comes_again_stays_for_the_first_that_waits() {
     drop(spool);
     let spool = open(settings, &clock).await;
     assert!(spool.picture(sha(1, 1000)).await.unwrap().is_some());
+    spool.close().await;
+}
+
+/// A device that hears an error may never send again: what it sent does not stay.
+#[tokio::test]
+async fn a_picture_of_a_group_that_failed_is_erased() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), FaultDisk::new());
+    let clock = HandClock::new();
+    let spool = DiskSpool::open_on(settings(dir.path()), clock, Arc::clone(&disk) as _);
+    let spool = spool.await.unwrap();
+    spool
+        .append(pictured(event(1, 1), &[(1, 9000)]))
+        .await
+        .unwrap();
+    disk.before.store(1, std::sync::atomic::Ordering::SeqCst);
+    let failed = spool.append(pictured(event(2, 2), &[(2, 9000)])).await;
+    assert!(failed.is_err());
+    spool
+        .append(pictured(event(3, 3), &[(3, 9000)]))
+        .await
+        .unwrap();
+    spool.sync().await.unwrap();
+    for (n, is_there) in [(1, true), (2, false), (3, true)] {
+        let picture = spool.picture(sha(n, 9000)).await.unwrap();
+        assert_eq!(picture.is_some(), is_there, "picture {n}");
+    }
+    let content = std::fs::read(dir.path().join("images/1.pack")).unwrap();
+    assert!(!content.windows(9000).any(|part| *part == bytes(2, 9000)));
     spool.close().await;
 }
 

@@ -72,6 +72,7 @@ impl Packs {
             rewinds: Vec::new(),
             dirty: Default::default(),
             changes: Vec::new(),
+            written: Vec::new(),
             leaving: Vec::new(),
             given: 0,
             erase,

@@ -157,7 +157,11 @@ impl Gateway {
     /// Whether it does its work, as a watchdog wants to know: the spool's writer and its readers answer. A spool that is
     /// only full is alive: a restart would not make room.
     pub async fn is_alive(&self) -> bool {
-        let answered = self.spool.buried(None, 1).await.is_ok();
+        let answered = self
+            .spool
+            .buried(None, faceway_core::Page::first(1))
+            .await
+            .is_ok();
         answered || self.spool.room().accepting == Err(AppendError::Full)
     }
 

@@ -78,6 +78,10 @@ fn describe_counters() {
             "New events that a route matched, counted when they are kept.",
         ),
         (
+            "faceway_damaged_pictures_total",
+            "Pictures that were found damaged on the disk; their events are delivered without them.",
+        ),
+        (
             "faceway_unrouted_total",
             "New events that no route matched, counted when they are kept.",
         ),

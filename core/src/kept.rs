@@ -251,6 +251,8 @@ pub struct Room {
     pub failures: u64,
     /// What does not work although events are kept.
     pub degraded: Option<Degraded>,
+    /// Pictures that were found damaged since the engine was opened.
+    pub damaged_pictures: u64,
     /// `Ok` when an append would be taken now; after a refusal, when what was refused would be.
     pub accepting: Result<(), AppendError>,
 }
@@ -263,9 +265,28 @@ pub enum Degraded {
     Folding,
 }
 
-/// A buried event.
+/// A part of a list that goes from the newest entry to the oldest. It may hold fewer entries than `max` although there are
+/// more: only an empty one says that there are none left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Only entries with a lower number.
+    pub before: Option<u64>,
+    /// So many at the most.
+    pub max: usize,
+}
+
+impl Page {
+    /// The newest entries.
+    pub const fn first(max: usize) -> Self {
+        Self { before: None, max }
+    }
+}
+
+/// A buried event, without its body.
 #[derive(Clone, Debug)]
 pub struct Buried {
+    /// The entry's number; later burials have higher ones.
+    pub number: u64,
     /// The event's id.
     pub id: EventId,
     /// Name of the lane.
@@ -278,6 +299,13 @@ pub struct Buried {
     pub code: Code,
     /// How often it had failed alone before.
     pub failures: u32,
+}
+
+/// A buried event, whole.
+#[derive(Clone, Debug)]
+pub struct BuriedBody {
+    /// What is known of it.
+    pub entry: Buried,
     /// The event as [`crate::encode`] wrote it.
     pub body: Private<Bytes>,
 }

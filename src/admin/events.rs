@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use faceway_core::{Attempt, AttemptResult, BuriedChoice, EventId, LaneStory, Standing};
+use faceway_core::{
+    Attempt, AttemptResult, BuriedBody, BuriedChoice, EventId, LaneStory, Standing,
+};
 use faceway_rules::RouteSet;
 use serde_json::Value;
 
 use super::problem::{Body, Path, Problem, Query};
-use super::{Admin, LISTED_MAX, Looking, Page, change_topology, lanes};
+use super::{Admin, Looking, Page, change_topology, lanes};
 use crate::api;
 
 /// `GET /api/v1/buried`.
@@ -18,14 +20,9 @@ pub(super) async fn buried(
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<api::Buried>>, Problem> {
     of_a_lane(&admin, page.to.as_deref()).await?;
-    let most = page.most();
-    let buried = admin.repair.buried(page.to, most).await?;
-    Ok(Json(
-        buried
-            .into_iter()
-            .map(|entry| shown(entry, false))
-            .collect(),
-    ))
+    let part = page.part();
+    let buried = admin.repair.buried(page.to, part).await?;
+    Ok(Json(buried.into_iter().map(shown).collect()))
 }
 
 /// `GET /api/v1/buried/{id}`: with the event. One for each outbound that buried it.
@@ -36,12 +33,8 @@ pub(super) async fn buried_one(
 ) -> Result<Json<Vec<api::Buried>>, Problem> {
     let id = event_id(&id)?;
     of_a_lane(&admin, page.to.as_deref()).await?;
-    let buried = admin.repair.buried(page.to, LISTED_MAX).await?;
-    let found: Vec<_> = buried
-        .into_iter()
-        .filter(|entry| entry.id == id)
-        .map(|entry| shown(entry, true))
-        .collect();
+    let buried = admin.repair.buried_event(id, page.to).await?;
+    let found: Vec<_> = buried.into_iter().map(shown_whole).collect();
     if found.is_empty() {
         Err(Problem::not_found("this event is not buried"))
     } else {
@@ -49,10 +42,17 @@ pub(super) async fn buried_one(
     }
 }
 
-fn shown(entry: faceway_core::Buried, whole: bool) -> api::Buried {
-    // Whoever may use the admin API may see the event: he is asked to repair it.
-    let event = whole.then(|| serde_json::from_slice(entry.body.reveal()).unwrap_or_default());
+fn shown_whole(whole: BuriedBody) -> api::Buried {
     api::Buried {
+        // The admin API shows the event to who is asked to repair it.
+        event: Some(serde_json::from_slice(whole.body.reveal()).unwrap_or_default()),
+        ..shown(whole.entry)
+    }
+}
+
+fn shown(entry: faceway_core::Buried) -> api::Buried {
+    api::Buried {
+        number: entry.number,
         id: entry.id,
         to: entry.lane,
         received_at: entry.received_at,
@@ -60,7 +60,7 @@ fn shown(entry: faceway_core::Buried, whole: bool) -> api::Buried {
         code: entry.code.to_string(),
         // The attempt that buried it is not among those that failed before.
         attempts: entry.failures.saturating_add(1),
-        event,
+        event: None,
     }
 }
 
@@ -165,6 +165,7 @@ pub(super) async fn why(
     let history = admin.rules.current().await;
     let version = history.version(story.seq);
     let routes = routes(&version.rules.set, &event);
+    let leads_to = |lane: &str| leads_to(&history.rules_for(lane, story.seq).set, lane, &event);
     Ok(Json(api::Why {
         id,
         kind: word("kind"),
@@ -175,7 +176,7 @@ pub(super) async fn why(
         lanes: story
             .lanes
             .into_iter()
-            .map(|story| lane(story, &routes))
+            .map(|story| lane(story, leads_to))
             .collect(),
         routes,
     }))
@@ -204,12 +205,26 @@ fn routes(rules: &RouteSet, event: &Value) -> Vec<api::RouteWhy> {
         .collect()
 }
 
-fn lane(story: LaneStory, routes: &[api::RouteWhy]) -> api::LaneWhy {
+/// Whether a route leads an event to this outbound, by the rules that are for both.
+fn leads_to(rules: &RouteSet, outbound: &str, event: &Value) -> bool {
+    let Some(outbound) = rules.outbound(outbound) else {
+        return false;
+    };
+    let explained = rules.explain(event).into_iter().zip(rules.routes());
+    let mut matched = explained.filter(|(explained, _)| explained.matched);
+    matched.any(|(_, route)| route.to.contains(&outbound))
+}
+
+fn lane(story: LaneStory, leads_to: impl Fn(&str) -> bool) -> api::LaneWhy {
     let last = story.attempts.last().map(|attempt| attempt.result);
-    let leads_here = |route: &api::RouteWhy| route.matched && route.to.contains(&story.lane);
     let standing = match (story.standing, last) {
-        (Standing::Done, None) if routes.iter().any(leads_here) => "not_taken",
-        (Standing::Done, None) => "not_routed",
+        // The lane passes the event by when it comes to it. Of an event that was tried the rules are not asked again.
+        (Standing::Waiting | Standing::Leased | Standing::Behind | Standing::Done, None)
+            if !leads_to(&story.lane) =>
+        {
+            "not_routed"
+        }
+        (Standing::Done, None) => "not_taken",
         (Standing::Done, Some(AttemptResult::Buried)) => "dropped",
         (standing, _) => standing.as_str(),
     };

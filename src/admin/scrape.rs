@@ -59,6 +59,7 @@ fn room(room: &Room) {
     gauge!("faceway_spool_free_bytes").set(as_float(room.free));
     gauge!("faceway_quarantine").set(as_float(room.quarantined));
     gauge!("faceway_quarantine_bytes").set(as_float(room.quarantine_bytes));
+    counter!("faceway_damaged_pictures_total").absolute(room.damaged_pictures);
 }
 
 /// Every lane in the spool: those at work, and those that only keep what nobody delivers.

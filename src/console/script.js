@@ -227,7 +227,7 @@ async function repair(what, event, button) {
 const STANDINGS = {
   waiting: "its turn has not come", leased: "on its way", parked: "failed, is tried again",
   behind: "waits behind an earlier event of its device that failed", buried: "given up", done: "through",
-  not_routed: "through without an attempt: no route led here",
+  not_routed: "no route leads here",
   not_taken: "through without an attempt: it was silenced by once, or is older than this outbound",
   dropped: "given up, and dropped by command", gone: "this lane is gone; before that",
 };

@@ -82,8 +82,9 @@ pub(super) struct LaneWork {
     dry: bool,
     /// It could not be read when it was last asked.
     is_blind: bool,
-    /// When to ask again although nothing was appended: a parked event is due, or the spool could not be read.
-    ask_at: Option<Timestamp>,
+    /// When to ask again although nothing was appended: a parked event is due, or the spool could not be read. Not by the
+    /// wall clock, which may be set back meanwhile.
+    ask_at: Option<Instant>,
 }
 
 impl LaneWork {
@@ -169,10 +170,8 @@ impl LaneWork {
             Permit::Open | Permit::Probe => None,
         };
         // While the lane waits for its probe nothing else may wake it: what is due can wait as long.
-        let until = probe
-            .or(self.ask_at)
-            .map(|until| Instant::now() + until.since(now));
-        sleep_until(until)
+        let probe = probe.map(|until| Instant::now() + until.since(now));
+        sleep_until(probe.or(self.ask_at))
     }
 
     /// Takes events into the hands until there are enough, the spool is dry, or other work is due; `true` when there
@@ -225,7 +224,7 @@ impl LaneWork {
             Err(error) => {
                 tracing::error!(outbound = self.parts.metrics.outbound(), %error, "cannot read the spool");
                 self.dry = true;
-                self.ask_at = Some(now.plus(SPOOL_PAUSE));
+                self.ask_at = Some(Instant::now() + SPOOL_PAUSE);
             }
         }
     }
@@ -233,8 +232,11 @@ impl LaneWork {
     async fn found_nothing(&mut self, now: Timestamp) {
         self.dry = true;
         match self.context.spool.survey(self.parts.lane, now).await {
-            Ok(survey) => self.ask_at = survey.next_due,
-            Err(_) => self.ask_at = Some(now.plus(SPOOL_PAUSE)),
+            Ok(survey) => {
+                let due = |due: Timestamp| Instant::now() + due.since(now);
+                self.ask_at = survey.next_due.map(due);
+            }
+            Err(_) => self.ask_at = Some(Instant::now() + SPOOL_PAUSE),
         }
     }
 

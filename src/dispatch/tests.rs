@@ -1,5 +1,6 @@
 //! Lanes at work over a real spool, with a destination that waits for the test.
 
+mod clock;
 mod poison;
 mod refusals;
 

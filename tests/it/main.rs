@@ -39,6 +39,7 @@ mod retry;
 mod review;
 mod rules_versions;
 mod scripts;
+mod shelved;
 mod simulators;
 mod spool;
 mod terminal;

@@ -135,24 +135,35 @@ impl Budget {
 
     /// Whether there is room for `wanted`. Rows go into empty pages first, pictures never do.
     pub(crate) fn fits(&self, wanted: Wanted) -> bool {
+        self.fits_after(wanted, 0)
+    }
+
+    /// The same when pictures of so many bytes have left.
+    pub(crate) fn fits_after(&self, wanted: Wanted, given: u64) -> bool {
         // What is left of the quarantine's share is taken as if it were used.
         let aside = self.quarantine_max.saturating_sub(self.quarantine);
+        let packs = self.packs.saturating_sub(given);
         let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
         // The log will be as large as it may; the reserves are counted also while they are missing.
         let wal = self.wal.max(self.limits.wal_pages * PAGE);
         let reserves = self.limits.ballast + self.limits.start_reserve;
-        let occupied = self.pages * PAGE + wal + self.packs + reserves + SMALL_FILES + aside;
-        occupied + grow <= self.bytes_max && self.fits_on_disk(wanted)
+        let occupied = self.pages * PAGE + wal + packs + reserves + SMALL_FILES + aside;
+        let free = self.free.saturating_add(given);
+        occupied + grow <= self.bytes_max && self.fits_in(wanted, free)
     }
 
     /// Whether the disk has room for `wanted`. For unreadable bodies nothing else counts: their share is set aside.
     pub(crate) fn fits_on_disk(&self, wanted: Wanted) -> bool {
+        self.fits_in(wanted, self.free)
+    }
+
+    fn fits_in(&self, wanted: Wanted, free: u64) -> bool {
         let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
         let disk = self
             .free_min
             .saturating_add(grow)
             .saturating_add(wanted.rows);
-        self.ballast && disk <= self.free
+        self.ballast && disk <= free
     }
 
     /// Takes note of how much lies in quarantine.

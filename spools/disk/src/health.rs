@@ -23,6 +23,8 @@ pub(crate) struct Gauge {
     /// Rows that were damaged, or were put right, when the spool was opened.
     pub(crate) rows_damaged: AtomicU64,
     pub(crate) rows_mended: AtomicU64,
+    /// Pictures that were found damaged.
+    pub(crate) pictures_damaged: AtomicU64,
     /// Writes behind the intake that failed.
     failures: AtomicU64,
     folding_fails: AtomicBool,
@@ -148,6 +150,7 @@ impl Gauge {
             quarantined: self.quarantined.load(Ordering::Relaxed),
             quarantine_bytes: self.quarantine_bytes.load(Ordering::Relaxed),
             damaged,
+            damaged_pictures: self.pictures_damaged.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             degraded: self
                 .folding_fails

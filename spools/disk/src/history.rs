@@ -1,8 +1,8 @@
 //! Trimming: events that every lane is through with leave when they are old, or earlier when room is short.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::store::{Trouble, get};
+use crate::store::{Trouble, get, unless_corrupt};
 
 /// Events that leave by age in one group at most, so that no group takes long.
 pub(crate) const EVENTS_AT_ONCE: usize = 1024;
@@ -25,17 +25,29 @@ impl Trimmed {
     }
 }
 
-/// Removes events from `from` on, at most `max`, that are older than `cutoff` (all when `None`) and below `need`, with
-/// their attempts.
+/// Removes events from `from` on, at most `max`, for which `is_old` holds, by their number and stamp, and that are below
+/// `need`, with their attempts.
 /// Events that a lane holds stay; they leave when they are settled ([`remove_straggler`]).
 pub(crate) fn trim(
     conn: &Connection,
     from: u64,
     need: u64,
-    cutoff: Option<i64>,
+    is_old: impl Fn(u64, i64) -> bool,
     max: usize,
 ) -> Result<Trimmed, Trouble> {
-    let cutoff = cutoff.unwrap_or(i64::MAX);
+    match unless_corrupt(conn, || trim_rows(conn, from, need, &is_old, max))? {
+        Some(trimmed) => Ok(trimmed),
+        None => Ok(trim_by_number(conn, from, need, &is_old, max)?),
+    }
+}
+
+fn trim_rows(
+    conn: &Connection,
+    from: u64,
+    need: u64,
+    is_old: impl Fn(u64, i64) -> bool,
+    max: usize,
+) -> rusqlite::Result<Trimmed> {
     let mut trimmed = Trimmed {
         upto: from,
         passed: 0,
@@ -44,10 +56,11 @@ pub(crate) fn trim(
     let mut select = conn.prepare_cached(sql)?;
     let mut rows = select.query((from.cast_signed(), need.cast_signed(), max as i64))?;
     while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? >= cutoff {
+        let seq = get(row, 0)?;
+        if !is_old(seq, row.get(1)?) {
             break;
         }
-        trimmed.upto = get(row, 0)? + 1;
+        trimmed.upto = seq + 1;
         trimmed.passed += 1;
     }
     drop(rows);
@@ -64,8 +77,39 @@ pub(crate) fn trim(
     Ok(trimmed)
 }
 
+/// SQLite cannot walk over a broken page; number by number it can. What lies on the page stays there and is passed by.
+fn trim_by_number(
+    conn: &Connection,
+    from: u64,
+    need: u64,
+    is_old: impl Fn(u64, i64) -> bool,
+    max: usize,
+) -> rusqlite::Result<Trimmed> {
+    let end = need.min(from.saturating_add(max as u64));
+    for seq in from..end {
+        let sql = "SELECT at FROM event WHERE seq = ?";
+        let at = unless_corrupt(conn, || {
+            (conn.prepare_cached(sql)?)
+                .query_row([seq.cast_signed()], |row| row.get(0))
+                .optional()
+        })?;
+        let is_young = at.flatten().is_some_and(|at| !is_old(seq, at));
+        if is_young {
+            return Ok(Trimmed {
+                upto: seq,
+                passed: (seq - from) as usize,
+            });
+        }
+        unless_corrupt(conn, || trim_rows(conn, seq, seq + 1, &is_old, 1))?;
+    }
+    Ok(Trimmed {
+        upto: end,
+        passed: (end - from) as usize,
+    })
+}
+
 /// Removes an event below the trim mark that was the last time held by somebody.
-pub(crate) fn remove_straggler(conn: &Connection, seq: u64) -> Result<(), Trouble> {
+pub(crate) fn remove_straggler(conn: &Connection, seq: u64) -> rusqlite::Result<()> {
     let held = "SELECT EXISTS (SELECT 1 FROM held WHERE seq = ?)";
     let seq = seq.cast_signed();
     if conn
@@ -75,8 +119,8 @@ pub(crate) fn remove_straggler(conn: &Connection, seq: u64) -> Result<(), Troubl
         return Ok(());
     }
     for table in ["event", "attempt"] {
-        conn.prepare_cached(&format!("DELETE FROM {table} WHERE seq = ?"))?
-            .execute([seq])?;
+        let sql = format!("DELETE FROM {table} WHERE seq = ?");
+        unless_corrupt(conn, || conn.prepare_cached(&sql)?.execute([seq]))?;
     }
     Ok(())
 }

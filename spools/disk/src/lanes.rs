@@ -12,8 +12,9 @@ use crate::lane::change::{
 };
 use crate::lane::{LaneState, Stored};
 use crate::once;
+use crate::packs::hold::release;
 use crate::row::fields_crc;
-use crate::store::{Trouble, get};
+use crate::store::{Meta, Trouble, get, unless_corrupt};
 use crate::verify::number_of;
 
 /// Lanes that are gone and yet known by name.
@@ -203,12 +204,13 @@ pub(crate) struct Written {
     pub(crate) not_buried: u64,
 }
 
-/// Writes what changed in a lane. Writing it twice does no harm.
+/// Writes what changed in a lane. Writing it twice does no harm. `age`: see [`crate::ages`].
 pub(crate) fn write(
     conn: &Connection,
     id: u32,
     snapshot: &Snapshot,
-    trimmed: u64,
+    meta: &Meta,
+    age: i64,
 ) -> Result<Written, Trouble> {
     let crc = lane_crc(snapshot.position, snapshot.read, &snapshot.outstanding);
     let sql = "UPDATE lane SET position = ?, read = ?, outstanding = ?, crc = ? WHERE id = ?";
@@ -227,7 +229,10 @@ pub(crate) fn write(
     once::write(conn, id, snapshot.pending.passed.iter())?;
     for (seq, row) in &snapshot.pending.rows {
         write_held(conn, id, *seq, row.as_ref())?;
-        if row.is_none() && *seq < trimmed {
+        if row.is_none() && *seq < meta.swept {
+            unless_corrupt(conn, || release(conn, *seq, meta.swept, age))?;
+        }
+        if row.is_none() && *seq < meta.trimmed {
             remove_straggler(conn, *seq)?;
         }
     }

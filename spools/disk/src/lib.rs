@@ -9,6 +9,8 @@
 //! * Nothing in memory outlives a failed sync without having been compared with the database.
 //! * What a log line says of an event is its sequence number.
 
+mod ages;
+mod blocks;
 mod budget;
 mod checksum;
 mod covered;
@@ -24,6 +26,7 @@ mod inspect;
 mod lane;
 mod lanes;
 mod lease;
+mod leftovers;
 mod mark;
 mod note;
 mod once;
@@ -43,6 +46,7 @@ mod shared;
 mod store;
 mod story;
 mod throttle;
+mod upkeep;
 mod verify;
 mod wal;
 mod watchdog;
@@ -86,6 +90,8 @@ pub struct Damage {
     pub mended: u64,
     /// Groups that were lost behind damage in the write-ahead log. One may be a group that was never acknowledged.
     pub groups: u64,
+    /// Pictures that were not what was written: their events are delivered without them.
+    pub pictures: u64,
 }
 
 /// Whether the writer's thread has ended.
@@ -154,6 +160,7 @@ impl DiskSpool {
                 + self.shared.gauge.rows_damaged.load(Ordering::Relaxed),
             mended: self.shared.gauge.rows_mended.load(Ordering::Relaxed),
             groups: self.shared.gauge.groups_lost.load(Ordering::Relaxed),
+            pictures: (self.shared.gauge.pictures_damaged).load(Ordering::Relaxed),
         }
     }
 
@@ -286,8 +293,8 @@ impl Spool for DiskSpool {
         self.shared.wake(lane);
     }
 
-    fn survey(&self, lane: Lane, _now: Timestamp) -> BoxFuture<'_, Result<Survey, SpoolError>> {
-        Box::pin(self.shared.survey(lane))
+    fn survey(&self, lane: Lane, now: Timestamp) -> BoxFuture<'_, Result<Survey, SpoolError>> {
+        Box::pin(self.shared.survey(lane, now))
     }
 
     fn changed(&self, seen: u64) -> BoxFuture<'_, u64> {

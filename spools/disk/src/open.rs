@@ -5,11 +5,13 @@ use std::fs::TryLockError;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::blocks::Blocks;
 use crate::budget::Budget;
 use crate::failing::Failing;
 use crate::lanes;
+use crate::leftovers::Leftovers;
 use crate::mark::Mark;
 use crate::packs::Packs;
 use crate::quarantine::Quarantine;
@@ -129,11 +131,12 @@ fn load(
     let limits = settings.limits();
     let mut meta = Meta::read(&conn)?;
     let seen = Seen::load(&conn, IDS_MAX)?;
-    let packs = Packs::load(
+    let mut packs = Packs::load(
         &conn,
         shared.paths.images.clone(),
         limits.pack,
         settings.images,
+        meta.is_stale,
     )?;
     let mut needs = HashMap::new();
     for lane in lanes::load(&conn, meta.total)? {
@@ -152,6 +155,10 @@ fn load(
         .max()
         .unwrap_or(1);
     shared.set_given_out(meta.next - 1);
+    packs.all_named_before(meta.next);
+    let newest = "SELECT at FROM event ORDER BY seq DESC LIMIT 1";
+    let newest = (conn.query_row(newest, [], |row| row.get(0))).optional()?;
+    shared.ages.begin(&conn, &meta, newest, &*shared.clock)?;
     shared.publish(Published {
         last,
         total: meta.total,
@@ -177,6 +184,8 @@ fn load(
         budget,
         needs,
         uncertain: None,
+        leftovers: Leftovers::begin(),
+        blocks: Blocks::default(),
         ticked: None,
         more: false,
         failing: Failing::default(),

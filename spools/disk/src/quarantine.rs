@@ -76,17 +76,22 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Removes bodies that came in before `cutoff`. Gives their number.
-    pub(crate) fn trim(&mut self, conn: &Connection, cutoff: i64) -> Result<u64, Trouble> {
+    /// Removes bodies for which `is_old` holds, by their number and stamp. Gives how many.
+    pub(crate) fn trim(
+        &mut self,
+        conn: &Connection,
+        is_old: impl Fn(u64, i64) -> bool,
+    ) -> Result<u64, Trouble> {
         let mut select =
             conn.prepare_cached("SELECT number, at FROM quarantine ORDER BY number LIMIT ?")?;
         let mut rows = select.query([BODIES_AT_ONCE])?;
         let mut upto = None;
         while let Some(row) = rows.next()? {
-            if row.get::<_, i64>(1)? >= cutoff {
+            let number: u64 = get(row, 0)?;
+            if !is_old(number, row.get(1)?) {
                 break;
             }
-            upto = Some(row.get::<_, i64>(0)?);
+            upto = Some(number.cast_signed());
         }
         drop(rows);
         match upto {

@@ -222,33 +222,12 @@ impl Readers {
     }
 }
 
-/// When the first event at or after `seq` was received.
-pub(crate) fn time_from(conn: &Connection, seq: u64) -> rusqlite::Result<Option<i64>> {
-    let sql = "SELECT at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1";
-    (conn.prepare_cached(sql)?)
-        .query_row([seq.cast_signed()], |row| row.get(0))
-        .optional()
-}
-
-/// The first event that was received at `at` or later. Numbers and times rise together, but for requests that overtook
-/// each other, so the caller leaves some room and looks at each time.
-pub(crate) fn first_at(conn: &Connection, at: i64, end: u64) -> rusqlite::Result<u64> {
+/// The first event at or after `seq`, and when it was received.
+pub(crate) fn time_from(conn: &Connection, seq: u64) -> rusqlite::Result<Option<(u64, i64)>> {
     let sql = "SELECT seq, at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1";
-    let mut select = conn.prepare_cached(sql)?;
-    let (mut low, mut high) = (0, end);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let row = select
-            .query_row([middle.cast_signed()], |row| {
-                Ok((get(row, 0)?, row.get(1)?))
-            })
-            .optional()?;
-        match row {
-            Some((seq, time)) if seq < high && at > time => low = seq + 1,
-            _ => high = middle,
-        }
-    }
-    Ok(low)
+    (conn.prepare_cached(sql)?)
+        .query_row([seq.cast_signed()], |row| Ok((get(row, 0)?, row.get(1)?)))
+        .optional()
 }
 
 /// The first event from `from` to before `end` that was received in a span of time.

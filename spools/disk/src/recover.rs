@@ -93,6 +93,7 @@ impl Writer {
     /// After a failure the lanes' memory says what may be trimmed: lanes of the group may be there or not.
     fn restore(&mut self, group: &mut Group) {
         self.seen.rollback();
+        self.blocks.rollback();
         self.packs.rollback();
         self.quarantine.rollback();
         group.restore();

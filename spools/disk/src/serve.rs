@@ -12,11 +12,14 @@ use crate::inbox::{Ask, Done, Op};
 use crate::lane::change::Range;
 use crate::lane::{LaneState, Stored};
 use crate::lanes::{self, LaneCell};
+use crate::leftovers::Leftovers;
 use crate::note;
+use crate::packs::hold::Rewind;
+use crate::packs::place::Place;
 use crate::quarantine;
 use crate::read::count;
 use crate::row::{Row, event_crc};
-use crate::store::Trouble;
+use crate::store::{Trouble, unless_corrupt};
 use crate::writer::Writer;
 
 impl Ask {
@@ -57,8 +60,9 @@ impl Writer {
                 }
                 Err(trouble) => Err(trouble),
             },
-            Ask::Replay { lane, range } => self.replay(conn, group, *lane, range),
+            Ask::Replay { lane, ranges } => self.replay(conn, group, *lane, ranges),
             Ask::Note { name, body } => note::write(conn, group, name, body),
+            Ask::ForgetPicture(sha256, place) => self.forget_picture(conn, group, *sha256, *place),
             Ask::DropQuarantined(numbers) => {
                 self.quarantine.drop_some(conn, group, numbers.as_deref())
             }
@@ -121,6 +125,7 @@ impl Writer {
             group.meta.total += 1;
             self.seen.add(seq, event.id);
             insert_event(conn, seq, event)?;
+            self.blocks.add(conn, seq, event.received_at.as_millis())?;
             group.rows.push(row(seq, event));
             receipts.push(match known.has_another {
                 true => Receipt::Conflict(seq),
@@ -159,7 +164,7 @@ impl Writer {
         batch: &Batch,
         receipts: &[Receipt],
     ) -> Result<(), Trouble> {
-        let now = self.shared.clock.now().as_millis();
+        let age = self.shared.ages.now(&*self.shared.clock);
         let mut kept: HashSet<Sha256> = HashSet::new();
         for (event, receipt) in batch.events.iter().zip(receipts) {
             let Some(seq) = receipt.seq() else {
@@ -172,13 +177,28 @@ impl Writer {
                     .find(|picture| picture.sha256 == *sha256);
                 match picture {
                     Some(picture) if kept.insert(*sha256) => {
-                        self.packs.keep(conn, picture, seq, now)?
+                        self.packs.keep(conn, picture, seq, age)?;
                     }
-                    _ => self.packs.name(conn, *sha256, seq)?,
+                    _ => {
+                        self.packs.name(conn, *sha256, seq)?;
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    fn forget_picture(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+        sha256: Sha256,
+        place: Place,
+    ) -> Result<Done, Trouble> {
+        let changed = unless_corrupt(conn, || self.packs.forget(conn, sha256, place))?;
+        let changed = changed.unwrap_or(false);
+        group.dirty |= changed;
+        Ok(Done::Flag(changed))
     }
 
     fn open_lane(
@@ -213,6 +233,13 @@ impl Writer {
         };
         let lane = LaneCell::new(id, name.to_owned(), LaneState::load(stored, |_| None));
         self.needs.insert(id, position);
+        self.packs.rewind(Rewind {
+            from: position,
+            end: next,
+            since: i64::MIN,
+            until: i64::MAX,
+        });
+        self.go_back(group);
         group.dirty = true;
         group.effects.push(Effect::Opened(lane));
         Ok(Done::Lane(Lane(id)))
@@ -237,6 +264,9 @@ impl Writer {
         };
         lanes::delete(conn, lane.id)?;
         self.needs.remove(&lane.id);
+        // What only this lane held is looked for from here on.
+        self.leftovers = Leftovers::begin();
+        group.more = true;
         group.dirty = true;
         group.effects.push(Effect::Dropped(lane.id));
         Ok(Done::Flag(true))
@@ -247,25 +277,36 @@ impl Writer {
         conn: &Connection,
         group: &mut Group,
         lane: Lane,
-        range: &mut Range,
+        ranges: &mut Vec<Range>,
     ) -> Result<Done, Trouble> {
         let Some(cell) = self.shared.lanes.get(lane.0) else {
             return Ok(Done::Flag(false));
         };
-        let number = "SELECT coalesce(max(number), 0) + 1 FROM range WHERE lane = ?";
-        range.number = conn.query_row(number, [lane.0], |row| row.get(0))?;
-        range.number = range.number.max(group.meta.groups.cast_signed());
-        // History may have been trimmed since it was counted.
-        range.next = range.next.max(group.meta.trimmed);
-        if range.next < range.end {
-            lanes::write_range(conn, lane.0, range)?;
+        let last = "SELECT coalesce(max(number), 0) FROM range WHERE lane = ?";
+        let last: i64 = conn.query_row(last, [lane.0], |row| row.get(0))?;
+        let mut number = last.max(group.meta.groups.cast_signed());
+        for mut range in std::mem::take(ranges) {
+            number += 1;
+            range.number = number;
+            // History may have been trimmed since it was counted.
+            range.next = range.next.max(group.meta.trimmed);
+            if range.next >= range.end {
+                continue;
+            }
+            lanes::write_range(conn, lane.0, &range)?;
             let need = self.needs.entry(lane.0).or_insert(range.next);
             *need = range.next.min(*need);
+            self.packs.rewind(Rewind {
+                from: range.next,
+                end: range.end,
+                since: range.since,
+                until: range.until,
+            });
             group.dirty = true;
-            group
-                .effects
-                .push(Effect::Replayed(cell, std::mem::take(range)));
+            let effect = Effect::Replayed(Arc::clone(&cell), range);
+            group.effects.push(effect);
         }
+        self.go_back(group);
         Ok(Done::Flag(true))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use faceway_core::{AppendError, Clock, Room};
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::ages::Ages;
 use crate::disk::Disk;
 use crate::health::Gauge;
 use crate::inbox::{Ask, Done, Inbox, Op};
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) watchdog: Watchdog,
     /// Pages in the write-ahead log, as SQLite tells them after each commit.
     pub(crate) log_pages: Arc<AtomicU64>,
+    pub(crate) ages: Ages,
     published: Mutex<Published>,
     /// The highest number that was given out before the spool was opened: of an event that may have left the history, or
     /// that may come back from the buried ones.
@@ -62,6 +64,7 @@ impl Shared {
             gauge: Gauge::default(),
             watchdog: Watchdog::default(),
             log_pages: Arc::default(),
+            ages: Ages::default(),
             published: Mutex::default(),
             given_out: AtomicU64::new(0),
             changed: watch::Sender::new(0),

@@ -149,6 +149,41 @@ pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// Does what is only tidying up: where SQLite finds a page broken, it is undone and `None`, and fails no group. Without the
+/// savepoint a statement that breaks off half way would leave its trees worse than they were.
+pub(crate) fn unless_corrupt<T>(
+    conn: &Connection,
+    work: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    conn.prepare_cached("SAVEPOINT tidy")?.execute([])?;
+    let result = match work() {
+        Ok(value) => Some(value),
+        Err(error) if is_corrupt(&error) => {
+            conn.prepare_cached("ROLLBACK TO tidy")?.execute([])?;
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    conn.prepare_cached("RELEASE tidy")?.execute([])?;
+    Ok(result)
+}
+
+/// Whether an error means that what is stored there is damaged, not that the disk does not answer: a broken page, or a field
+/// of a type that was never written.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
+    let of_a_field = matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
+    );
+    of_a_field || is_corrupt(error)
+}
+
 /// The one connection that writes.
 /// `log_pages` is told how long the write-ahead log has become; the writer folds it in, as SQLite would not say that it failed.
 pub(crate) fn open_writer(
@@ -257,7 +292,31 @@ fn add_column(conn: &Connection, table: &str, column: &str, kind: &str) -> rusql
     if !conn.column_exists(None, table, column)? {
         conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
     }
-    Ok(())
+    add_numbers(conn)
+}
+
+/// Numbers that came later.
+fn add_numbers(conn: &Connection) -> rusqlite::Result<()> {
+    for (table, column) in [
+        // How far the sweep has come (packs.rs), and in which group: when another wrote since, it is looked for anew.
+        ("meta", "swept"),
+        ("meta", "swept_groups"),
+        // The scale of ages and the wall clock (ages.rs) at the last group.
+        ("meta", "age"),
+        ("meta", "wall"),
+        // The highest event that names a picture, since when it is free, and the checksum of its place (packs.rs).
+        ("image", "last"),
+        ("image", "free"),
+        ("image", "crc"),
+    ] {
+        if !conn.column_exists(None, table, column)? {
+            let sql = format!("ALTER TABLE {table} ADD COLUMN {column} INTEGER");
+            conn.execute_batch(&sql)?;
+        }
+    }
+    conn.execute_batch(
+        "CREATE INDEX IF NOT EXISTS image_free ON image (free, last) WHERE free IS NOT NULL",
+    )
 }
 
 /// What SQLite said, for the operator.
@@ -275,12 +334,24 @@ pub(crate) struct Meta {
     pub(crate) total: u64,
     pub(crate) trimmed: u64,
     pub(crate) groups: u64,
+    /// Below this every event is through or held, and what becomes of its pictures is written.
+    pub(crate) swept: u64,
+    /// Whether an earlier program wrote since `swept` was written.
+    pub(crate) is_stale: bool,
+    /// The scale of ages and the wall clock.
+    pub(crate) clock: Option<(i64, i64)>,
 }
 
 impl Meta {
     pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
-        conn.query_row("SELECT next, total, trimmed, groups FROM meta", [], |row| {
+        let sql = "SELECT next, total, trimmed, groups, swept, swept_groups, age, wall FROM meta";
+        conn.query_row(sql, [], |row| {
+            let swept_groups: Option<i64> = row.get(5)?;
+            let clock: (Option<i64>, Option<i64>) = (row.get(6)?, row.get(7)?);
             Ok(Self {
+                swept: row.get::<_, Option<i64>>(4)?.unwrap_or(0).cast_unsigned(),
+                is_stale: swept_groups != Some(row.get(3)?),
+                clock: clock.0.zip(clock.1),
                 next: get(row, 0)?,
                 total: get(row, 1)?,
                 trimmed: get(row, 2)?,
@@ -296,6 +367,15 @@ impl Meta {
         let crc = META.crc([next, total, trimmed, groups], &[]);
         conn.prepare_cached(sql)?
             .execute((next, total, trimmed, groups, crc))?;
+        self.write_rest(conn)
+    }
+
+    /// What an earlier program does not know.
+    fn write_rest(self, conn: &Connection) -> rusqlite::Result<()> {
+        let sql = "UPDATE meta SET swept = ?, swept_groups = groups, age = ?, wall = ?";
+        let (age, wall) = self.clock.unzip();
+        let row = (self.swept.cast_signed(), age, wall);
+        conn.prepare_cached(sql)?.execute(row)?;
         Ok(())
     }
 }

@@ -17,22 +17,23 @@ use faceway_core::AppendError;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use crate::blocks::Blocks;
 use crate::budget::Budget;
 use crate::failing::Failing;
 use crate::group::{Effect, Group};
-use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim};
+use crate::history::{EVENTS_A_STEP, trim};
 use crate::inbox::Stop;
 use crate::lanes;
+use crate::leftovers::Leftovers;
 use crate::mark::Mark;
-use crate::once;
 use crate::packs::Packs;
 use crate::quarantine::Quarantine;
 use crate::seen::Seen;
 use crate::shared::{Shared, lock};
-use crate::store::{Meta, Trouble};
+use crate::store::{Meta, Trouble, unless_corrupt};
 
 /// How often the writer looks after room and age when nothing happens.
-const TICK: Duration = Duration::from_secs(1);
+pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// Steps of trimming in one group at most.
 const STEPS_MAX: usize = 16;
 /// Pages that are given back to the disk in one group at most.
@@ -52,7 +53,10 @@ pub(crate) struct Writer {
     pub(crate) needs: HashMap<u32, u64>,
     /// A group of which only the database knows whether it arrived.
     pub(crate) uncertain: Option<Group>,
-    pub(crate) ticked: Option<Instant>,
+    pub(crate) leftovers: Leftovers,
+    pub(crate) blocks: Blocks,
+    /// When it was last looked after age, by both clocks.
+    pub(crate) ticked: Option<(Instant, Duration)>,
     /// There is more to trim than one group may.
     pub(crate) more: bool,
     /// What failed and has not been seen to work since.
@@ -141,7 +145,9 @@ impl Writer {
         self.budget.set_quarantine(self.quarantine.bytes());
         self.budget.make_reserves(paths, &self.shared.gauge);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.look_at_clock(conn, group)?;
         self.write_lanes(conn, group)?;
+        self.sweep(conn, group)?;
         self.make_room(conn, group)?;
         while let Some(op) = group.ops.pop_front() {
             self.serve(conn, group, op)?;
@@ -150,8 +156,10 @@ impl Writer {
         self.look_after(conn, group)?;
         self.failing.probe(group, &paths.images)?;
         self.seen.flush(conn)?;
-        self.packs.flush(conn)?;
+        group.dirty |= self.packs.flush(conn)?;
         if group.dirty {
+            self.shared.ages.save(conn)?;
+            group.meta.clock = Some((self.age(), self.shared.clock.now().as_millis()));
             group.meta.write(conn)?;
         } else {
             group.meta.groups = self.meta.groups;
@@ -177,8 +185,9 @@ impl Writer {
             self.needs.insert(lane.id, snapshot.need);
             group.snapshots.push((lane, snapshot));
         }
+        let age = self.age();
         for (lane, snapshot) in &group.snapshots {
-            let written = lanes::write(conn, lane.id, snapshot, group.meta.trimmed)?;
+            let written = lanes::write(conn, lane.id, snapshot, &group.meta, age)?;
             if written.not_buried > 0 {
                 let gone = Effect::BuriedGone(Arc::clone(lane), written.not_buried);
                 group.effects.push(gone);
@@ -201,7 +210,9 @@ impl Writer {
             .map(|op| op.ask.wanted())
             .fold(self.budget.headroom(), |a, b| a + b);
         for _ in 0..STEPS_MAX {
-            if self.budget.fits(wanted) || !self.give_way(conn, group)? {
+            // What pictures give is there after the commit.
+            let enough = self.budget.fits_after(wanted, self.packs.given());
+            if enough || !self.give_way(conn, group)? {
                 break;
             }
             group.dirty = true;
@@ -210,62 +221,31 @@ impl Writer {
         }
         if self.budget.wants_vacuum() {
             let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
-            conn.execute_batch(&sql)?;
+            // A broken page cannot be moved; room that cannot be given back must fail no group.
+            let vacuumed = unless_corrupt(conn, || conn.execute_batch(&sql))?.is_some();
             self.budget.measure_pages(conn)?;
             group.dirty = true;
-            group.vacuumed = true;
-            group.more |= self.budget.wants_vacuum();
+            group.vacuumed = vacuumed;
+            group.more |= vacuumed && self.budget.wants_vacuum();
         }
         Ok(())
     }
 
     fn give_way(&mut self, conn: &Connection, group: &mut Group) -> Result<bool, Trouble> {
-        let need = self.need(group);
+        let swept = group.meta.swept;
         // Whatever takes up more goes first.
         let pictures_first = self.packs.bytes() > self.budget.occupied() / 2;
-        if pictures_first && self.packs.give_way(conn, need)? {
+        if pictures_first && self.give_pictures(conn, swept)? {
             return Ok(true);
         }
-        let trimmed = trim(conn, group.meta.trimmed, need, None, EVENTS_A_STEP)?;
+        let trimmed = trim(conn, group.meta.trimmed, swept, |_, _| true, EVENTS_A_STEP)?;
         group.meta.trimmed = trimmed.upto;
-        Ok(trimmed.passed > 0 || (!pictures_first && self.packs.give_way(conn, need)?))
+        Ok(trimmed.passed > 0 || (!pictures_first && self.give_pictures(conn, swept)?))
     }
 
-    /// Once in a while, and as long as there is more of it: age.
-    fn look_after(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
-        let due = self.ticked.is_none_or(|at| at.elapsed() >= TICK);
-        if !due && !self.more {
-            return Ok(());
-        }
-        self.ticked = Some(Instant::now());
-        let now = self.shared.clock.now().as_millis();
-        let settings = &self.shared.settings;
-        let before =
-            |age: Duration| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-        let need = self.need(group);
-        let trimmed = trim(
-            conn,
-            group.meta.trimmed,
-            need,
-            Some(before(settings.history)),
-            EVENTS_AT_ONCE,
-        )?;
-        group.meta.trimmed = trimmed.upto;
-        let unread = self.quarantine.trim(conn, before(settings.quarantine))?;
-        if unread > 0 {
-            group
-                .effects
-                .push(Effect::Quarantined(-unread.cast_signed()));
-        }
-        let mut forgotten = (0, false);
-        for (lane, need) in &self.needs {
-            let (rows, more) = once::forget(conn, *lane, *need, now)?;
-            forgotten = (forgotten.0 + rows, forgotten.1 || more);
-        }
-        let packs = self.packs.look(conn, now, need)?;
-        group.dirty |= trimmed.passed > 0 || unread > 0 || packs || forgotten.0 > 0;
-        group.more |= trimmed.is_full() || self.packs.is_reaping() || forgotten.1;
-        Ok(())
+    fn give_pictures(&mut self, conn: &Connection, swept: u64) -> Result<bool, Trouble> {
+        let given = unless_corrupt(conn, || self.packs.give_way(conn, swept))?;
+        Ok(given.unwrap_or(false))
     }
 
     pub(crate) fn publish(&mut self, group: &mut Group) {
@@ -273,8 +253,11 @@ impl Writer {
         self.meta = group.meta;
         self.more = group.more;
         self.seen.commit();
+        self.blocks.commit();
+        self.shared.ages.saved();
         self.packs.commit();
         self.quarantine.commit();
+        self.packs.swept(self.meta.swept);
         // Before anybody is answered, so that whoever was taken in does not read that nobody is.
         self.report();
         group.publish(&self.shared);

@@ -105,7 +105,14 @@ async fn settlements_outlive_a_failure() {
         };
         spool.settle(lane, vec![buried]);
         while spool.append(batch(vec![event(5, 5)])).await.is_err() {}
-        assert_eq!(spool.buried(None, 9).await.unwrap().len(), 1);
+        assert_eq!(
+            spool
+                .buried(None, faceway_core::Page::first(9))
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
         assert_eq!(spool.survey(lane, time(9)).await.unwrap().buried, 1);
         spool.close().await;
         drop(spool);
@@ -132,7 +139,14 @@ async fn a_repair_that_arrived_all_the_same_counts() {
         attempt: None,
     };
     spool.settle(lane, vec![buried]);
-    assert_eq!(spool.buried(None, 9).await.unwrap().len(), 1);
+    assert_eq!(
+        spool
+            .buried(None, faceway_core::Page::first(9))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     disk.after.store(1, Ordering::SeqCst);
     assert!(spool.revive(Default::default()).await.is_err());
     assert_eq!(spool.revive(Default::default()).await.unwrap(), 0);

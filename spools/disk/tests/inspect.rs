@@ -13,8 +13,8 @@ use std::path::Path;
 
 use common::{batch, copy, open};
 use faceway_core::{
-    Batch, NewUnreadable, Picture, Private, Repair as _, Settled, Settlement, Sha256, Spool as _,
-    Start,
+    Batch, NewUnreadable, Page, Picture, Private, Repair as _, Settled, Settlement, Sha256,
+    Spool as _, Start,
 };
 use faceway_spool_disk::{InspectError, Part, check, salvage};
 use faceway_testkit::spool::{alone, bury, event, number, time};
@@ -240,8 +240,8 @@ async fn everything_of_a_whole_spool_is_saved() {
     expected.insert(1);
     assert_eq!(waiting(&to).await, expected);
     let spool = open(&to).await.unwrap();
-    assert_eq!(spool.buried(None, 9).await.unwrap().len(), 1);
-    assert_eq!(spool.quarantine(9).await.unwrap().len(), 1);
+    assert_eq!(spool.buried(None, Page::first(9)).await.unwrap().len(), 1);
+    assert_eq!(spool.quarantine(Page::first(9)).await.unwrap().len(), 1);
     assert_eq!(spool.note("rules").await.unwrap(), Some("of today".into()));
     assert!(spool.picture(picture(11).sha256).await.unwrap().is_some());
     let again = spool.append(batch(vec![event(5, 5)])).await.unwrap();

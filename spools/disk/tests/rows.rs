@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{HandClock, batch, copy, open, settings};
-use faceway_core::{Passed, Repair as _, Settled, Settlement, Spool as _, Start};
+use faceway_core::{Page, Passed, Repair as _, Settled, Settlement, Spool as _, Start};
 use faceway_spool_disk::{DiskSpool, OpenError};
 use faceway_testkit::spool::{alone, bury, event, id, number, time};
 
@@ -138,7 +138,10 @@ async fn one_bit_of_a_number_is_put_right_and_told() {
                 let (spool, clock) = open_with_clock(&to).await.unwrap();
                 let damage = spool.damage();
                 assert!(damage.mended > 0 && damage.rows == 0, "{case}: {damage:?}");
-                let buried = spool.buried(Some("erp".into()), 9).await.unwrap();
+                let buried = spool
+                    .buried(Some("erp".into()), Page::first(9))
+                    .await
+                    .unwrap();
                 assert_eq!(buried.len(), 1, "{case}");
                 let delivered = delivered(&spool, &clock).await;
                 let mut expected = owed();

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use faceway_core::{AttemptResult, EventId, Lease, SpoolError};
+use tokio::time::Instant;
 
 use super::super::judge::{Aside, Beside};
 use super::settle::log_events;
@@ -41,7 +42,7 @@ impl LaneWork {
             Err(error) => {
                 tracing::error!(outbound = self.parts.metrics.outbound(), %error, "cannot take burials back; trying again");
                 self.dry = true;
-                self.ask_at = Some(self.now().plus(SPOOL_PAUSE));
+                self.ask_at = Some(Instant::now() + SPOOL_PAUSE);
                 false
             }
         }

@@ -148,14 +148,25 @@ async fn devices_that_break_the_connection_hold_up_nobody_else() {
             .await;
     }
     bench.eventually(|_| wire.delivered().len() == 60).await;
-    let buried = bench.disk.buried(None, 1000).await.unwrap();
+    let buried = bench
+        .disk
+        .buried(None, faceway_core::Page::first(1000))
+        .await
+        .unwrap();
     assert!(buried.len() < 50, "they were not waited for");
 
     // While others go on, each of the fifty is tried alone as often as it may be, and buried in the end.
     let mut good = 60;
     let buried = async {
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
-        while bench.disk.buried(None, 1000).await.unwrap().len() < 50 {
+        while bench
+            .disk
+            .buried(None, faceway_core::Page::first(1000))
+            .await
+            .unwrap()
+            .len()
+            < 50
+        {
             bench
                 .push(100_000 + good as u64, [1 + good as u64 % 10])
                 .await;
@@ -165,7 +176,11 @@ async fn devices_that_break_the_connection_hold_up_nobody_else() {
     };
     tokio::time::timeout(PATIENCE, buried).await.unwrap();
     bench.eventually(|_| wire.delivered().len() == good).await;
-    let buried = bench.disk.buried(None, 1000).await.unwrap();
+    let buried = bench
+        .disk
+        .buried(None, faceway_core::Page::first(1000))
+        .await
+        .unwrap();
     let ids: HashSet<_> = buried.iter().map(|buried| buried.id).collect();
     for (device, id) in wire.delivered() {
         assert!(!POISON.contains(&device.0) && !ids.contains(&id));
@@ -206,5 +221,12 @@ async fn an_outage_uses_up_no_attempts_of_new_devices() {
         wire.down.store(false, Ordering::SeqCst);
         bench.eventually(|_| wire.delivered().len() == all).await;
     }
-    assert!(bench.disk.buried(None, 1000).await.unwrap().is_empty());
+    assert!(
+        bench
+            .disk
+            .buried(None, faceway_core::Page::first(1000))
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }

@@ -124,7 +124,10 @@ impl Bench {
 }
 
 async fn buried(disk: &DiskSpool) -> Vec<u64> {
-    let buried = disk.buried(None, 999).await.unwrap();
+    let buried = disk
+        .buried(None, faceway_core::Page::first(999))
+        .await
+        .unwrap();
     let mut numbers: Vec<u64> = buried.iter().map(|buried| number(buried.id)).collect();
     numbers.sort_unstable();
     numbers

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 /// Every metric of a gateway, with its type. Alerts and dashboards out there depend on these names.
-pub(super) const METRICS: [(&str, &str); 40] = [
+pub(super) const METRICS: [(&str, &str); 41] = [
     ("faceway_append_seconds", "histogram"),
     ("faceway_attempt_seconds", "histogram"),
     ("faceway_attempts_total", "counter"),
     ("faceway_build_info", "gauge"),
     ("faceway_buried", "gauge"),
     ("faceway_connections_refused_total", "counter"),
+    ("faceway_damaged_pictures_total", "counter"),
     ("faceway_delivery_seconds", "histogram"),
     ("faceway_events_total", "counter"),
     ("faceway_inbound_connected", "gauge"),

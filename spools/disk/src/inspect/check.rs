@@ -11,6 +11,7 @@ use crate::checksum::Verdict;
 use crate::covered::{BURIED, GONE, HELD, LANE, META, ONCE, QUARANTINE, RANGE, Table};
 use crate::lanes::lane_crc;
 use crate::mark::Mark;
+use crate::packs::place::Place;
 use crate::quarantine::unreadable_crc;
 use crate::row::{event_crc, fields_crc, unpack_ascending};
 use crate::store::{Paths, get, open_reader};
@@ -326,7 +327,7 @@ fn pictures(conn: &Connection, paths: &Paths) -> [Part; 2] {
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
             let number = get(row, 0)?;
-            if crate::packs::pack_path(&paths.images, number).exists() {
+            if crate::packs::place::pack_path(&paths.images, number).exists() {
                 packs.good += 1;
             } else {
                 packs.missing(number.cast_signed());
@@ -366,14 +367,8 @@ fn pictures(conn: &Connection, paths: &Paths) -> [Part; 2] {
 pub(super) fn is_sound_picture(row: &rusqlite::Row<'_>, paths: &Paths) -> bool {
     let read = || -> rusqlite::Result<bool> {
         let sha256 = Sha256(row.get(0)?);
-        let (pack, start, length) = (get(row, 1)?, get(row, 2)?, get(row, 3)?);
-        let path = crate::packs::pack_path(&paths.images, pack);
-        // A length that is damaged must not be taken as memory.
-        let size = std::fs::metadata(&path).map_or(0, |file| file.len());
-        if start.checked_add(length).is_none_or(|end| end > size) {
-            return Ok(false);
-        }
-        let picture = crate::packs::read(&paths.images, pack, start, length, sha256);
+        let place = Place::of(row, 1)?;
+        let picture = crate::packs::place::read(&paths.images, place, sha256);
         Ok(picture.is_ok_and(|picture| picture.is_some()))
     };
     read().unwrap_or(false)

@@ -94,8 +94,8 @@ fn copy_packs(
         .and_then(Iterator::collect)
         .map_err(|error| sql(&error))?;
     for number in numbers {
-        let source = crate::packs::pack_path(&from.images, number);
-        let copied = std::fs::copy(&source, crate::packs::pack_path(&new.images, number));
+        let source = crate::packs::place::pack_path(&from.images, number);
+        let copied = std::fs::copy(&source, crate::packs::place::pack_path(&new.images, number));
         if copied.is_ok() {
             continue;
         }

@@ -4,31 +4,44 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use faceway_core::{Batch, Clock, NewEvent, Private, Timestamp};
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
+use faceway_testkit::clock::TestClock;
 
 /// A clock that stands still until it is told.
 #[derive(Debug)]
-pub(crate) struct HandClock(AtomicI64);
+pub(crate) struct HandClock(TestClock);
 
 impl HandClock {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(
-            faceway_testkit::spool::time(0).as_millis(),
-        )))
+        Self::at(faceway_testkit::spool::time(0))
     }
 
+    pub(crate) fn at(now: Timestamp) -> Arc<Self> {
+        Arc::new(Self(TestClock::at(now)))
+    }
+
+    /// Lets time go by.
     pub(crate) fn forward(&self, by: Duration) {
-        self.0.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
+        self.0.advance(by);
+    }
+
+    /// Sets the wall clock without any time going by.
+    pub(crate) fn set(&self, now: Timestamp) {
+        self.0.jump(now);
     }
 }
 
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::Relaxed)).unwrap()
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
     }
 }
 

@@ -181,6 +181,9 @@ pub struct Overview {
     /// `full` or `failing`, when it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// What does not work although events are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
     /// Bytes that the spool occupies.
     pub spool_bytes: u64,
     /// Bytes that its disk has left.
@@ -196,8 +199,7 @@ pub struct Overview {
     pub lanes: Vec<Lane>,
 }
 
-/// A reading of `routes.toml`, or of the certificate of `listen.tls`, that was not taken over: what was in force before still
-/// is.
+/// A reading of `routes.toml`, or of the certificate of `listen.tls`, that was not taken over.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadFailed {
     /// When it was read.
@@ -209,6 +211,8 @@ pub struct ReloadFailed {
 /// A buried event. `GET /api/v1/buried?to=NAME&max=N` gives a list of them, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Buried {
+    /// Its number; with `?before=` the list goes on with those that were buried earlier.
+    pub number: u64,
     /// The event's id.
     pub id: EventId,
     /// Name of the outbound.
@@ -264,7 +268,7 @@ pub struct Count {
 /// An entry in quarantine. `GET /api/v1/quarantine?max=N` gives a list of them, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Quarantined {
-    /// Its number.
+    /// Its number; with `?before=` the list goes on with those that came in earlier.
     pub number: u64,
     /// Name of the inbound.
     pub inbound: String,
@@ -368,7 +372,7 @@ pub struct FailedTest {
 pub struct LaneWhy {
     /// Name of the outbound.
     pub name: String,
-    /// `waiting`, `leased`, `parked`, `behind`, `buried`, `done`; and `not_routed` when it is through without an attempt.
+    /// `waiting`, `leased`, `parked`, `behind`, `buried`, `done`; and `not_routed` when no route leads here.
     pub standing: String,
     /// When it is due, if it is parked.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{AppendError, Clock, History, Log, SystemClock};
+use faceway_core::{AppendError, Clock, History as _, Log, SystemClock};
 use faceway_rules::Routes;
 use faceway_spool_disk::DiskSpool;
 use hyper::service::service_fn;
@@ -99,14 +99,14 @@ impl Gateway {
         topology.apply(opened).await?;
         let (endpoints, snapshots) = (topology.endpoints(), topology.snapshots());
         let topology = Arc::new(Mutex::new(topology));
-        let watching = file.map(|path| {
-            let watch = Watch {
-                path,
-                config: config.clone(),
-                topology: Arc::clone(&topology),
-                clock: Arc::clone(&clock),
-            };
-            watch.start(&routes, listeners.certificate)
+        let watching = file.map(|file| {
+            Watch::start(
+                (&file, &routes),
+                config.clone(),
+                Arc::clone(&topology),
+                listeners.certificate,
+                Arc::clone(&clock),
+            )
         });
         let (reloader, watch) = watching.unzip();
         let admin = Admin {
@@ -151,7 +151,11 @@ impl Gateway {
     /// Whether it does its work, as a watchdog wants to know: the spool's writer and its readers answer. A spool that is
     /// only full is alive: a restart would not make room.
     pub async fn is_alive(&self) -> bool {
-        let answered = History::buried(&*self.spool, None, 1).await.is_ok();
+        let answered = self
+            .spool
+            .buried(None, faceway_core::Page::first(1))
+            .await
+            .is_ok();
         answered || self.spool.capacity().accepting == Err(AppendError::Full)
     }
 

@@ -78,8 +78,20 @@ fn describe_counters() {
             "New events that a route matched, counted when they are kept.",
         ),
         (
+            "faceway_damaged_pictures_total",
+            "Pictures that were found damaged on the disk; their events are delivered without them.",
+        ),
+        (
             "faceway_unrouted_total",
             "New events that no route matched, counted when they are kept.",
+        ),
+        (
+            "faceway_spool_failures_total",
+            "Writes behind the intake that failed; events were kept all the same.",
+        ),
+        (
+            "faceway_spool_damaged_total",
+            "Rows and commits of the spool that were found damaged.",
         ),
     ];
     counters
@@ -140,8 +152,20 @@ fn describe_gauges() {
         ),
         ("faceway_quarantine", "Bodies that could not be read."),
         (
+            "faceway_quarantine_bytes",
+            "Bytes that bodies which could not be read take up.",
+        ),
+        (
+            "faceway_quarantine_max_bytes",
+            "Bytes that they may take up, those of one inbound half of it.",
+        ),
+        (
             "faceway_ready",
             "1 while events can be kept; while it is 0, devices are told to keep their records.",
+        ),
+        (
+            "faceway_spool_degraded",
+            "1 while something of the spool does not work although events are kept.",
         ),
         ("faceway_spool_bytes", "Bytes that the spool occupies."),
         (
@@ -172,7 +196,8 @@ fn describe_gauges() {
 }
 
 /// Tells what the spool may take, so that alerts need not know `gateway.toml`.
-pub(crate) fn spool_limits(bytes_max: u64, free_min: u64) {
+pub(crate) fn spool_limits(bytes_max: u64, free_min: u64, quarantine_bytes_max: u64) {
+    metrics::gauge!("faceway_quarantine_max_bytes").set(as_float(quarantine_bytes_max));
     metrics::gauge!("faceway_spool_max_bytes").set(as_float(bytes_max));
     metrics::gauge!("faceway_spool_free_min_bytes").set(as_float(free_min));
 }

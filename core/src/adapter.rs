@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::members::CUT_OFF;
+use crate::simulator::Simulator;
 use crate::{Dialogue, Facts, Picture, Private, RecordKey, Said};
 
 /// One vendor. Pure: no I/O, no clock, no randomness. The same arrival always gives the same readings.
@@ -43,6 +44,11 @@ pub trait Adapter: Send + Sync + 'static {
     /// How a device that is [`Reach::Subscribed`] is brought to post to us: over its own API it is asked where it posts
     /// to, and told otherwise when that is not the address in `subscription`.
     fn subscribe(&self, _subscription: Subscription) -> Option<Box<dyn Dialogue<Subscribed>>> {
+        None
+    }
+
+    /// What plays its sources, where there is such a thing.
+    fn simulator(&self) -> Option<&'static dyn Simulator> {
         None
     }
 }

@@ -1,5 +1,7 @@
 //! A digest of what JSON says, however it is written.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use sha2::Digest as _;
 
@@ -23,7 +25,7 @@ fn feed(hasher: &mut sha2::Sha256, value: &Value) {
         Value::Null => hasher.update(b"n"),
         Value::Bool(true) => hasher.update(b"t"),
         Value::Bool(false) => hasher.update(b"f"),
-        Value::Number(number) => text(hasher, b"#", &spelled(&number.to_string())),
+        Value::Number(number) => text(hasher, b"#", &spelled(number.as_str())),
         Value::String(string) => text(hasher, b"s", string),
         Value::Array(items) => {
             hasher.update(b"[");
@@ -59,14 +61,14 @@ fn text(hasher: &mut sha2::Sha256, kind: &[u8], text: &str) {
 }
 
 /// Whole numbers keep every digit; others are spelled as the nearest float is.
-fn spelled(number: &str) -> String {
+fn spelled(number: &str) -> Cow<'_, str> {
     let digits = number.strip_prefix('-').unwrap_or(number);
     if digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return number.to_owned();
+        return Cow::Borrowed(number);
     }
     match number.parse::<f64>() {
-        Ok(float) if float.is_finite() => float.to_string(),
-        _ => number.to_owned(),
+        Ok(float) if float.is_finite() => Cow::Owned(float.to_string()),
+        _ => Cow::Borrowed(number),
     }
 }
 

@@ -1,10 +1,12 @@
 //! How an event is written: once, for the spool and for every receiver. One of the two places that open the fence
 //! around personal data (the other is the gateway's rendering).
 
-use serde::ser::SerializeStruct as _;
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::{Event, Private};
+use crate::{Event, Members, Private};
 
 /// The value of the field `schema`.
 pub const SCHEMA: &str = "faceway.event/1";
@@ -25,48 +27,68 @@ impl Serialize for Event<'_> {
         out.serialize_field("schema", SCHEMA)?;
         out.serialize_field("id", &self.id)?;
         out.serialize_field("kind", &facts.kind)?;
-        macro_rules! told {
-            ($($name:literal: $value:expr;)*) => {
-                $(if let Some(value) = &$value { out.serialize_field($name, value)?; })*
-            };
+        if let Some(occurred_at) = &facts.occurred_at {
+            out.serialize_field("occurred_at", occurred_at)?;
         }
-        told! { "occurred_at": facts.occurred_at; }
         out.serialize_field("received_at", &self.received_at)?;
         out.serialize_field("inbound", &self.inbound)?;
         out.serialize_field("adapter", &self.adapter)?;
-        Told(facts).fields(&mut out)?;
+        facts.write(&mut out)?;
         out.end()
     }
 }
 
-/// The facts behind the envelope, each only when it was told.
-struct Told<'e, 'a>(&'e crate::Facts<'a>);
+/// What may say nothing, and is then not written.
+pub(crate) trait Absent {
+    /// Whether it says nothing.
+    fn is_absent(&self) -> bool;
+}
 
-impl Told<'_, '_> {
-    fn fields<S: serde::ser::SerializeStruct>(&self, out: &mut S) -> Result<(), S::Error> {
-        let facts = self.0;
-        macro_rules! fields {
-            ($($name:literal: $told:expr => $value:expr;)*) => {
-                $(if $told { out.serialize_field($name, $value)?; })*
-            };
-        }
-        fields! {
-            "vendor_id": facts.vendor_id.is_some() => &facts.vendor_id;
-            "vendor_type": facts.vendor_type.is_some() => &facts.vendor_type;
-            "device": !facts.device.is_empty() => &facts.device;
-            "person": !facts.person.is_empty() => &facts.person;
-            "match": !facts.matched.is_empty() => &facts.matched;
-            "object": !facts.object.is_empty() => &facts.object;
-            "access": !facts.access.is_empty() => &facts.access;
-            "alarm": !facts.alarm.is_empty() => &facts.alarm;
-            "episode": facts.episode.is_some() => &facts.episode;
-            "counter": facts.counter.is_some() => &facts.counter;
-            "area": facts.area.is_some() => &facts.area;
-            "images": !facts.images.is_empty() => &facts.images;
-            "vendor": !facts.vendor.reveal().is_empty() => facts.vendor.reveal();
-            "warnings": !facts.warnings.is_empty() => &facts.warnings;
-        }
-        Ok(())
+impl<T> Absent for Option<T> {
+    fn is_absent(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<T> Absent for Vec<T> {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<K, V> Absent for BTreeMap<K, V> {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl Absent for Members<'_> {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<T: Absent> Absent for Private<T> {
+    fn is_absent(&self) -> bool {
+        self.reveal().is_absent()
+    }
+}
+
+/// A member of the event, as it is written.
+pub(crate) trait Member {
+    /// Writes it under `name`.
+    fn write<S: SerializeStruct>(&self, name: &'static str, out: &mut S) -> Result<(), S::Error>;
+}
+
+impl<T: Serialize> Member for T {
+    fn write<S: SerializeStruct>(&self, name: &'static str, out: &mut S) -> Result<(), S::Error> {
+        out.serialize_field(name, self)
+    }
+}
+
+impl Member for Private<Members<'_>> {
+    fn write<S: SerializeStruct>(&self, name: &'static str, out: &mut S) -> Result<(), S::Error> {
+        out.serialize_field(name, self.reveal())
     }
 }
 

@@ -3,18 +3,25 @@
 use bytes::Bytes;
 
 use crate::{
-    Attempt, BoxFuture, Buried, BuriedChoice, DeviceKey, EventId, Private, Quarantined,
-    QuarantinedBody, SpoolError, Timestamp,
+    Attempt, BoxFuture, Buried, BuriedBody, BuriedChoice, DeviceKey, EventId, Page, Private,
+    Quarantined, QuarantinedBody, SpoolError, Timestamp,
 };
 
 /// Looks at what is kept, and removes what could not be read.
 pub trait History: Send + Sync + 'static {
-    /// Buried events, newest first, at most `max`; of one lane or of all.
+    /// Buried events, newest first; of one lane or of all.
     fn buried(
         &self,
         lane: Option<String>,
-        max: usize,
+        page: Page,
     ) -> BoxFuture<'_, Result<Vec<Buried>, SpoolError>>;
+
+    /// The burials of one event, newest first: one for each lane that buried it.
+    fn buried_event(
+        &self,
+        id: EventId,
+        lane: Option<String>,
+    ) -> BoxFuture<'_, Result<Vec<BuriedBody>, SpoolError>>;
 
     /// Where the chosen buried events stand, ascending in each lane. Their lanes' owners revive or drop them.
     fn buried_places(
@@ -25,8 +32,8 @@ pub trait History: Send + Sync + 'static {
     /// An event and every attempt to deliver it, oldest first; `None` when it is unknown or has left the history.
     fn trace(&self, id: EventId) -> BoxFuture<'_, Result<Option<Trace>, SpoolError>>;
 
-    /// What could not be read, newest first, at most `max`, without the bodies.
-    fn quarantine(&self, max: usize) -> BoxFuture<'_, Result<Vec<Quarantined>, SpoolError>>;
+    /// What could not be read, newest first, without the bodies.
+    fn quarantine(&self, page: Page) -> BoxFuture<'_, Result<Vec<Quarantined>, SpoolError>>;
 
     /// One of them with its body.
     fn quarantined(

@@ -78,6 +78,10 @@ pub enum AppendError {
     /// No room: over the byte budget, too little free, or the disk is full.
     #[error("the spool is full")]
     Full,
+    /// What of the batch could not be read finds no room in quarantine: in all of it, or in the half that one inbound may
+    /// use. Without that the rest of the batch may be kept.
+    #[error("the quarantine of this inbound is full")]
+    QuarantineFull,
     /// The store fails; the engine's log says how.
     #[error("the spool fails")]
     Failing,
@@ -239,13 +243,50 @@ pub struct Room {
     pub free: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
+    /// Bytes that they take up of their share.
+    pub quarantine_bytes: u64,
+    /// What was found damaged since the start: rows, and commits that are lost.
+    pub damaged: u64,
+    /// Writes behind the intake that failed since the start.
+    pub failures: u64,
+    /// What does not work although events are kept.
+    pub degraded: Option<Degraded>,
+    /// Pictures that were found damaged since the engine was opened.
+    pub damaged_pictures: u64,
     /// `Ok` when an append would be taken now; after a refusal, when what was refused would be.
     pub accepting: Result<(), AppendError>,
 }
 
-/// A buried event.
+/// What does not work in a spool that keeps events all the same. It needs somebody before it becomes worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Degraded {
+    /// The log grows until the spool is full.
+    #[error("the write-ahead log cannot be folded into the database")]
+    Folding,
+}
+
+/// A part of a list that goes from the newest entry to the oldest. It may hold fewer entries than `max` although there are
+/// more: only an empty one says that there are none left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Only entries with a lower number.
+    pub before: Option<u64>,
+    /// So many at the most.
+    pub max: usize,
+}
+
+impl Page {
+    /// The newest entries.
+    pub const fn first(max: usize) -> Self {
+        Self { before: None, max }
+    }
+}
+
+/// A buried event, without its body.
 #[derive(Clone, Debug)]
 pub struct Buried {
+    /// The entry's number; later burials have higher ones.
+    pub number: u64,
     /// The event's id.
     pub id: EventId,
     /// Name of the lane.
@@ -258,6 +299,13 @@ pub struct Buried {
     pub code: Code,
     /// How often it had failed alone before.
     pub failures: u32,
+}
+
+/// A buried event, whole.
+#[derive(Clone, Debug)]
+pub struct BuriedBody {
+    /// What is known of it.
+    pub entry: Buried,
     /// The event as [`crate::encode`] wrote it.
     pub body: Private<Bytes>,
 }

@@ -198,25 +198,6 @@ impl<'a> Members<'a> {
         value
     }
 
-    /// Takes a member out and reads it as `T`. When it is not a `T` it stays, and `warnings` says so.
-    pub fn take_as<T: Deserialize<'a>>(
-        &mut self,
-        name: &str,
-        warnings: &mut Vec<Cow<'a, str>>,
-    ) -> Option<T> {
-        let raw = self.peek(name)?;
-        match serde_json::from_str::<Option<T>>(raw.get()) {
-            Ok(value) => {
-                self.drop(name);
-                value
-            }
-            Err(_) => {
-                warnings.push(format!("{name}: not of the documented type").into());
-                None
-            }
-        }
-    }
-
     /// Removes all members of this name.
     pub fn drop(&mut self, name: &str) {
         self.0.retain(|(key, _)| key != name);
@@ -230,6 +211,11 @@ impl<'a> Members<'a> {
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many are left.
+    pub const fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether no member but those of these names says anything: tags alone are no record.

@@ -230,7 +230,7 @@ fn is_picture(json: &str) -> bool {
 
 /// Whether a text, or the text of a JSON value, may hold a URL. Slashes may be escaped.
 fn may_hold_url(text: &str) -> bool {
-    text.contains("//") || text.contains('\\')
+    memchr::memchr(b'\\', text.as_bytes()).is_some() || url::may_hold_url(text)
 }
 
 fn without_credentials(json: &str) -> Cow<'_, str> {

@@ -7,16 +7,17 @@
 use bytes::Bytes;
 
 use crate::{
-    AppendError, Batch, BoxFuture, Buried, BuriedChoice, EventId, Lane, Lease, Newest, Passed,
-    Private, Quarantined, QuarantinedBody, Receipt, RecordId, Room, Settlement, Sha256, SpoolError,
-    Start, Story, Survey, Timestamp,
+    AppendError, Batch, BoxFuture, Buried, BuriedBody, BuriedChoice, EventId, Lane, Lease, Newest,
+    Page, Passed, Private, Quarantined, QuarantinedBody, Receipt, RecordId, Room, Settlement,
+    Sha256, SpoolError, Start, Story, Survey, Timestamp,
 };
 
 /// What intake and dispatch need of an engine.
 pub trait Spool: Send + Sync + 'static {
     /// Keeps a batch as a whole: when it returns `Ok`, everything in the batch is durable; when it returns an error,
     /// none of it was promised (it may be there: the source sends it again and it is recognised). Pictures are durable
-    /// before the events that name them. Events get ascending sequence numbers in the order of the batch; an event whose
+    /// before the events that name them. Where what could not be read finds no room in quarantine, the whole batch is refused
+    /// ([`AppendError::QuarantineFull`]); the caller may append the rest of it. Events get ascending sequence numbers in the order of the batch; an event whose
     /// id is known already is not kept again. One receipt for each event, in their order.
     ///
     /// Dropping the future does not undo what it began.
@@ -108,12 +109,19 @@ pub trait Repair: Send + Sync + 'static {
     /// Forgets a lane with its backlog. `false` when there is none of that name.
     fn drop_lane(&self, name: String) -> BoxFuture<'_, Result<bool, SpoolError>>;
 
-    /// Buried events, newest first, at most `max`; of one lane or of all.
+    /// Buried events, newest first; of one lane or of all.
     fn buried(
         &self,
         lane: Option<String>,
-        max: usize,
+        page: Page,
     ) -> BoxFuture<'_, Result<Vec<Buried>, SpoolError>>;
+
+    /// The burials of one event, newest first: one for each lane that buried it.
+    fn buried_event(
+        &self,
+        id: EventId,
+        lane: Option<String>,
+    ) -> BoxFuture<'_, Result<Vec<BuriedBody>, SpoolError>>;
 
     /// Gives buried events another life: they are leased again, with no attempt counted. Gives their number.
     fn revive(&self, which: BuriedChoice) -> BoxFuture<'_, Result<u64, SpoolError>>;
@@ -133,8 +141,8 @@ pub trait Repair: Send + Sync + 'static {
     /// An event and every attempt to deliver it, oldest first; `None` when it is unknown or has left the history.
     fn story(&self, id: EventId) -> BoxFuture<'_, Result<Option<Story>, SpoolError>>;
 
-    /// What could not be read, newest first, at most `max`, without the bodies.
-    fn quarantine(&self, max: usize) -> BoxFuture<'_, Result<Vec<Quarantined>, SpoolError>>;
+    /// What could not be read, newest first, without the bodies.
+    fn quarantine(&self, page: Page) -> BoxFuture<'_, Result<Vec<Quarantined>, SpoolError>>;
 
     /// One of them with its body.
     fn quarantined(

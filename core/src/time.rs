@@ -1,5 +1,8 @@
 //! Wall-clock time: milliseconds since 1970 in UTC, written as RFC 3339 with milliseconds and `Z`.
 
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment, to the millisecond. Its text is RFC 3339 in UTC: `2026-11-22T08:15:30.250Z`.
@@ -70,15 +73,15 @@ impl Timestamp {
 
     /// This moment and `duration`, held at the latest that RFC 3339 can write.
     #[must_use]
-    pub fn plus(self, duration: std::time::Duration) -> Self {
+    pub fn plus(self, duration: Duration) -> Self {
         self.plus_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// How long after `earlier` this is; zero when it is before.
     #[must_use]
-    pub const fn since(self, earlier: Self) -> std::time::Duration {
+    pub const fn since(self, earlier: Self) -> Duration {
         let ms = self.0 - earlier.0;
-        std::time::Duration::from_millis(if ms > 0 { ms.unsigned_abs() } else { 0 })
+        Duration::from_millis(if ms > 0 { ms.unsigned_abs() } else { 0 })
     }
 }
 
@@ -127,10 +130,13 @@ impl schemars::JsonSchema for Timestamp {
     }
 }
 
-/// The wall clock, as an argument, so that a failure can be repeated.
+/// The clocks, as an argument, so that a failure can be repeated.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// What the wall clock shows. It may be set at any time, forward and back: it is data, never a timer.
     fn now(&self) -> Timestamp;
+
+    /// The time since a fixed moment of this process. It only goes forward, and no one sets it.
+    fn monotonic(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -145,6 +151,11 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let now = jiff::Timestamp::now().as_millisecond();
         Timestamp::from_millis(now).unwrap_or(Timestamp::EPOCH)
+    }
+
+    fn monotonic(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
     }
 }
 

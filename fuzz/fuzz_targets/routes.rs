@@ -3,16 +3,19 @@
 
 use std::sync::LazyLock;
 
-use faceway_rules::{AdapterGrammar, parse};
+use faceway_rules::{AdapterGrammar, Grammar, parse};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-static ADAPTERS: LazyLock<Vec<AdapterGrammar>> = LazyLock::new(|| {
+static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
     let adapters = faceway_adapters::all();
-    adapters
-        .iter()
-        .map(|adapter| AdapterGrammar::of(&**adapter))
-        .collect()
+    let adapters = adapters.iter();
+    Grammar {
+        adapters: adapters
+            .map(|adapter| AdapterGrammar::of(&**adapter))
+            .collect(),
+        outbounds: faceway_outbounds::ALL.to_vec(),
+    }
 });
 
 static EVENTS: LazyLock<[Value; 2]> = LazyLock::new(|| {
@@ -29,7 +32,7 @@ static EVENTS: LazyLock<[Value; 2]> = LazyLock::new(|| {
 });
 
 fuzz_target!(|text: &str| {
-    match parse(text, "routes.toml", &ADAPTERS) {
+    match parse(text, "routes.toml", &GRAMMAR) {
         Ok(routes) => {
             routes.run_tests();
             for event in &*EVENTS {

@@ -4,12 +4,16 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use faceway_rules::parse;
+use faceway_rules::{Grammar, parse};
 
 const ROUNDS: u32 = 200_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let routes = parse(&file(), "routes.toml", &[])?.routes;
+    let grammar = Grammar {
+        outbounds: faceway_outbounds::ALL.to_vec(),
+        ..Grammar::default()
+    };
+    let routes = parse(&file(), "routes.toml", &grammar)?.routes;
     let event = event();
     let whole: serde_json::Value = serde_json::from_str(&event)?;
     time("decide", || {

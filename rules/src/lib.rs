@@ -28,6 +28,8 @@ mod trie;
 mod view;
 mod when;
 
+pub use faceway_core::Secret;
+
 pub use decide::{Admission, Decision, OnceRule, Route, RouteChanges, RouteSet};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{Failed, RouteExplanation};
@@ -36,15 +38,13 @@ pub use format::{Format, FormatError, TemplateFile, Written};
 pub use once::{Asked, KEYS_MAX, OnceState};
 pub(crate) use plan::NAME_HELP;
 pub use plan::{
-    AdapterGrammar, AmqpPlan, Common, DialPlan, ExchangeKind, HeaderValue, Images, InboundPlan,
-    MqttPlan, MqttVersion, OutboundPlan, Protocol, ProxyPlan, Qos, QueuePlan, ReadFile, Retry,
-    RouteTest, Routes, Since, TerminalPlan, TestFailure, TlsPlan, Trust, WebhookPlan, parse,
+    AdapterGrammar, Common, DialPlan, Grammar, HeaderValue, Images, InboundPlan, OutboundPlan,
+    Protocol, ReadFile, Retry, RouteTest, Routes, Since, TerminalPlan, TestFailure, Trust, parse,
     parse_with,
 };
 pub use privacy::{Privacy, Reaching};
 pub use projection::{NotAnEvent, Projection, ProjectionError};
 pub use schema::{schema, schema_of};
-pub use secret::Secret;
 pub use suggest::nearest;
 pub use template::{Template, TemplateError};
 pub use view::View;

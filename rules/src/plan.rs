@@ -9,14 +9,11 @@ mod test;
 
 use std::path::Path;
 
-use faceway_core::{Reach, Setting};
+use faceway_core::{OutboundKind, Reach, Setting};
 
 pub use inbound::{DialPlan, InboundPlan, TerminalPlan, Trust};
 pub(crate) use keys::{ROOT, ROUTE, TERMINAL, TEST, inbound_keys, outbound_keys};
-pub use outbound::{
-    AmqpPlan, Common, ExchangeKind, HeaderValue, Images, MqttPlan, MqttVersion, OutboundPlan,
-    Protocol, ProxyPlan, Qos, QueuePlan, Retry, Since, TlsPlan, WebhookPlan,
-};
+pub use outbound::{Common, HeaderValue, Images, OutboundPlan, Protocol, Retry, Since};
 pub use test::{RouteTest, TestFailure};
 
 use crate::diagnostic::{Diagnostics, Reporter, Span};
@@ -42,6 +39,42 @@ impl AdapterGrammar {
             reach: adapter.reach(),
             settings: adapter.settings(),
         }
+    }
+}
+
+/// What adapters and protocols let a file say.
+#[derive(Clone, Debug, Default)]
+pub struct Grammar {
+    /// Adapters, in the order in which they are shown.
+    pub adapters: Vec<AdapterGrammar>,
+    /// Protocols, in the order in which they are shown.
+    pub outbounds: Vec<&'static OutboundKind>,
+}
+
+impl Grammar {
+    fn adapters(&self) -> Vec<&'static str> {
+        self.adapters.iter().map(|adapter| adapter.name).collect()
+    }
+
+    fn protocols(&self) -> Vec<&'static str> {
+        self.outbounds.iter().map(|kind| kind.name).collect()
+    }
+
+    /// What others call the protocols, with the names.
+    fn aliases(&self) -> Vec<(&'static str, &'static str)> {
+        let of = |kind: &&'static OutboundKind| {
+            let aliases = kind.aliases.iter();
+            aliases.map(|alias| (*alias, kind.name)).collect::<Vec<_>>()
+        };
+        self.outbounds.iter().flat_map(of).collect()
+    }
+
+    /// The protocols that take several events in one message, each between two texts.
+    pub(crate) fn batching(&self, before: &str, behind: &str) -> String {
+        let kinds = self.outbounds.iter();
+        let kinds = kinds.filter(|kind| kind.batches.is_some());
+        let names = kinds.map(|kind| format!("{before}{}{behind}", kind.name));
+        names.collect::<Vec<_>>().join(" and ")
     }
 }
 
@@ -85,8 +118,8 @@ pub type ReadFile<'f> = &'f dyn Fn(&Path) -> Result<String, String>;
 ///
 /// # Errors
 /// Every mistake in it, in the order of the file.
-pub fn parse(text: &str, file: &str, adapters: &[AdapterGrammar]) -> Result<Routes, Diagnostics> {
-    parse_with(text, file, adapters, &|_| Err("is not at hand here".into()))
+pub fn parse(text: &str, file: &str, grammar: &Grammar) -> Result<Routes, Diagnostics> {
+    parse_with(text, file, grammar, &|_| Err("is not at hand here".into()))
 }
 
 /// Reads a whole `routes.toml` with the templates that it names.
@@ -96,11 +129,11 @@ pub fn parse(text: &str, file: &str, adapters: &[AdapterGrammar]) -> Result<Rout
 pub fn parse_with(
     text: &str,
     file: &str,
-    adapters: &[AdapterGrammar],
+    grammar: &Grammar,
     files: ReadFile<'_>,
 ) -> Result<Routes, Diagnostics> {
     let document = Document::parse(text, file);
-    let (mut routes, pending) = read(&document, adapters, files);
+    let (mut routes, pending) = read(&document, grammar, files);
     let reporter = document.reporter();
     routes.tests = pending
         .into_iter()
@@ -117,26 +150,28 @@ pub fn parse_with(
 }
 
 impl Places {
-    /// Those of whoever reads `gateway.toml`, beside a `routes.toml` with these adapters.
-    pub fn of_gateway(adapters: &[AdapterGrammar]) -> Self {
+    /// Those of whoever reads `gateway.toml`, beside a `routes.toml` of this grammar.
+    pub fn of_gateway(grammar: &Grammar) -> Self {
         Self {
             in_gateway: true,
-            ..Self::of_routes(adapters)
+            ..Self::of_routes(grammar)
         }
     }
 
-    /// Those of whoever reads a `routes.toml` with these adapters.
-    fn of_routes(adapters: &[AdapterGrammar]) -> Self {
-        let inbounds = adapters
-            .iter()
-            .map(|adapter| Place::of("inbound", adapter.name, &inbound_keys(adapter)));
-        let outbounds = outbound_keys();
-        let outbounds = outbounds
-            .iter()
-            .map(|(protocol, keys)| Place::of("outbound", protocol, keys));
+    /// Those of whoever reads a `routes.toml` of this grammar.
+    fn of_routes(grammar: &Grammar) -> Self {
+        let adapters = grammar.adapters.iter();
+        let inbounds =
+            adapters.map(|adapter| Place::of("inbound", adapter.name, &inbound_keys(adapter)));
+        let outbounds = grammar.outbounds.iter();
+        let outbounds =
+            outbounds.map(|kind| Place::of("outbound", kind.name, &outbound_keys(kind)));
+        let meant = grammar.outbounds.iter();
+        let meant = meant.flat_map(|kind| kind.meant.iter().map(|meant| (kind.name, *meant)));
         let routes = [Place::of("route", "", ROUTE), Place::of("test", "", TEST)];
         Self {
             in_gateway: false,
+            meant: meant.collect(),
             of_routes: inbounds.chain(outbounds).chain(routes).flatten().collect(),
         }
     }
@@ -144,23 +179,23 @@ impl Places {
 
 fn read(
     document: &Document,
-    adapters: &[AdapterGrammar],
+    grammar: &Grammar,
     files: ReadFile<'_>,
 ) -> (Routes, Vec<test::Pending>) {
     let reporter = document.reporter();
-    document.know(Places::of_routes(adapters));
+    document.know(Places::of_routes(grammar));
     let root = Table::root(document, ROOT);
     let mut names = Names::default();
-    let inbounds = inbound::all(reporter, root.get("inbound"), adapters, &mut names);
-    let (outbounds, declared) = outbound::all(reporter, root.get("outbound"), adapters, files);
+    let inbounds = inbound::all(reporter, root.get("inbound"), grammar, &mut names);
+    let (outbounds, declared) = outbound::all(reporter, root.get("outbound"), grammar, files);
     if names.0.is_empty() && declared.0.is_empty() && reporter.errors() == 0 {
-        tell_empty(document, &root);
+        tell_empty(document, &root, grammar);
     }
     let context = Context {
         reporter,
         inbounds: &names,
         outbounds: &declared,
-        adapters,
+        adapters: &grammar.adapters,
     };
     let routes = route::all(&context, root.get("route"));
     let tests = test::all(&context, root.get("test"));
@@ -179,7 +214,7 @@ fn read(
 
 /// Nobody means a file without a way in and a way out: it is empty, or not written to its end yet, and to take it over
 /// would take everything out.
-fn tell_empty(document: &Document, root: &Table<'_>) {
+fn tell_empty(document: &Document, root: &Table<'_>, grammar: &Grammar) {
     let known = |entry: &Entry| ROOT.iter().any(|key| key.name == entry.key);
     let entries = document.root().entries().unwrap_or_default();
     if !entries.iter().all(known) {
@@ -187,8 +222,14 @@ fn tell_empty(document: &Document, root: &Table<'_>) {
         return;
     }
     let message = "there is no inbound and no outbound in this file";
-    let help = "one is enough: `[inbound.nebula.lobby]` or `[outbound.stdout.screen]`; README.md begins with ten lines that \
-                make a whole file";
+    // One that needs no more than its name.
+    let mut kinds = grammar.outbounds.iter();
+    let bare = kinds.find(|kind| kind.keys.iter().all(|key| !key.required));
+    let protocol = bare.map_or("<protocol>", |kind| kind.name);
+    let help = format!(
+        "one is enough: `[inbound.nebula.lobby]` or `[outbound.{protocol}.screen]`; README.md begins with ten lines that make a \
+         whole file"
+    );
     root.reporter().absent(root.span(), message, help);
 }
 

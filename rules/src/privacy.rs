@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Field, Format, Images, OutboundPlan, Protocol};
+use crate::{Field, Format, Images, OutboundPlan};
 
 /// What an outbound can learn of persons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,12 +57,9 @@ impl OutboundPlan {
         let body = written && !hidden(path);
         let mut ways = Vec::from_iter(body.then(|| "body".to_owned()));
         let asks = |field: &Field| field.path == path;
-        if self
-            .protocol
-            .address()
-            .is_some_and(|address| address.fields().any(asks))
-        {
-            ways.push(self.address_name().to_owned());
+        let address = self.protocol.address().zip(self.protocol.kind().address);
+        if let Some((_, declared)) = address.filter(|(address, _)| address.fields().any(asks)) {
+            ways.push(declared.called.to_owned());
         }
         let headers = self.protocol.headers().into_iter();
         let headers = headers.filter(|(_, template)| template.fields().any(asks));
@@ -75,14 +72,6 @@ impl OutboundPlan {
             Images::None => "vendor's link",
             Images::Url => "link",
             Images::Inline => "inside",
-        }
-    }
-
-    const fn address_name(&self) -> &'static str {
-        match self.protocol {
-            Protocol::Mqtt(_) => "topic",
-            Protocol::Amqp(_) => "routing key",
-            Protocol::Webhook(_) | Protocol::Stdout => "address",
         }
     }
 }

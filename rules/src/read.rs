@@ -25,16 +25,16 @@
 //! ```
 
 mod elsewhere;
-mod key;
 mod scalar;
 mod syntax;
 mod table;
 mod tree;
 mod unclosed;
+mod values;
 
 pub(crate) use elsewhere::Place;
 pub use elsewhere::{GATEWAY, Places};
-pub use key::{Key, Shape};
+pub use faceway_core::{Key, Shape};
 pub use table::Table;
 pub use tree::{Entry, Node, Value};
 

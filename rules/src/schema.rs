@@ -2,20 +2,30 @@
 
 pub(crate) mod own;
 
+use std::collections::BTreeMap;
+
+use faceway_core::TLS;
 use serde_json::{Map, Value, json};
 
-use crate::plan::{self, AdapterGrammar};
+use crate::plan::{self, Grammar};
 use crate::read::{Key, Shape};
 
-/// JSON Schema (2020-12) of `routes.toml` with these adapters.
-pub fn schema(adapters: &[AdapterGrammar]) -> Value {
-    let inbounds = adapters.iter().map(|adapter| {
+/// JSON Schema (2020-12) of `routes.toml` of this grammar.
+pub fn schema(grammar: &Grammar) -> Value {
+    let inbounds = grammar.adapters.iter().map(|adapter| {
         let keys = plan::inbound_keys(adapter);
         (adapter.name, named(schema_of(&keys)))
     });
-    let outbounds = plan::outbound_keys()
-        .into_iter()
-        .map(|(protocol, keys)| (protocol, named(schema_of(&keys))));
+    let outbounds = grammar.outbounds.iter().map(|kind| {
+        let mut schema = schema_of(&plan::outbound_keys(kind));
+        for (key, about) in [
+            ("batch_max", batches(grammar)),
+            ("concurrency_max", concurrency(grammar)),
+        ] {
+            schema["properties"][key]["description"] = about.into();
+        }
+        (kind.name, named(schema))
+    });
     let mut root = schema_of(plan::ROOT);
     root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     root["title"] = "Faceway routes".into();
@@ -36,6 +46,31 @@ pub fn schema(adapters: &[AdapterGrammar]) -> Value {
     // Nobody means a file without a way in and a way out.
     root["anyOf"] = json!([{ "required": ["inbound"] }, { "required": ["outbound"] }]);
     root
+}
+
+/// What `batch_max` is, and for which protocols.
+fn batches(grammar: &Grammar) -> String {
+    let batching = grammar.batching("a ", "");
+    format!("Events in one message of {batching}, 1 when left out; more = a JSON array.")
+}
+
+/// What `concurrency_max` is, and what counts where it is left out: the first protocol's, and what differs from it.
+fn concurrency(grammar: &Grammar) -> String {
+    let usual = grammar.outbounds.first().map_or(0, |kind| kind.concurrency);
+    let mut others = BTreeMap::<u32, Vec<&str>>::new();
+    for kind in grammar
+        .outbounds
+        .iter()
+        .filter(|kind| kind.concurrency != usual)
+    {
+        others.entry(kind.concurrency).or_default().push(kind.name);
+    }
+    let others = others.iter();
+    let others = others.map(|(number, names)| format!(", {number} for {}", names.join(" and ")));
+    format!(
+        "Deliveries at the same time; {usual} when left out{}. Events of one device stay one after another.",
+        others.collect::<String>()
+    )
 }
 
 /// JSON Schema of a table with these keys.
@@ -69,7 +104,8 @@ pub fn schema_of(keys: &[Key]) -> Value {
 
 fn shape(shape: &Shape) -> Value {
     match *shape {
-        Shape::Text => json!({ "type": "string", "minLength": 1 }),
+        Shape::Text | Shape::Template => json!({ "type": "string", "minLength": 1 }),
+        Shape::TextOrEmpty => json!({ "type": "string" }),
         Shape::Path => {
             json!({ "type": "string", "minLength": 1, "title": "path of a file or directory" })
         }
@@ -109,6 +145,9 @@ fn shape(shape: &Shape) -> Value {
         }
         Shape::Secret => own::secret(),
         Shape::Secrets => json!({ "type": "array", "items": own::secret(), "minItems": 1 }),
+        Shape::Headers { secrets: true } => own::headers(),
+        Shape::Headers { secrets: false } => own::texts(),
+        Shape::Tls => schema_of(TLS),
         Shape::Table(keys) => schema_of(keys),
         Shape::Own(schema) => schema(),
     }

@@ -1,27 +1,9 @@
 //! Secrets are named in files, never written.
 
-use std::path::PathBuf;
+use faceway_core::Secret;
 
 use crate::diagnostic::Reporter;
 use crate::read::{Entry, Node, Value};
-
-/// Where a secret is found. The gateway reads it; this crate never does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Secret {
-    /// `{ env = "NAME" }`: the value of an environment variable.
-    Env(String),
-    /// `{ file = "/run/secrets/x" }`: what the file holds.
-    File(PathBuf),
-}
-
-impl std::fmt::Display for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Env(name) => write!(f, "environment variable {name}"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-        }
-    }
-}
 
 const HELP: &str = "name it: `{ env = \"NAME\" }`, or `{ file = \"/run/secrets/name\" }`; never write it into this file";
 

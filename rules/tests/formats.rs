@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::ADAPTERS;
+use common::GRAMMAR;
 use faceway_rules::{Diagnostics, Format, FormatError, Written, parse_with};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn template(name: &str, text: &str) -> Result<Format, Diagnostics> {
     let routes = format!(
         "[outbound.webhook.a]\nurl = \"https://a.example\"\nformat = \"template\"\ntemplate = \"{name}\"\n"
     );
-    let routes = parse_with(&routes, "routes.toml", ADAPTERS, &|_| Ok(text.to_owned()))?;
+    let routes = parse_with(&routes, "routes.toml", &GRAMMAR, &|_| Ok(text.to_owned()))?;
     Ok(routes.outbounds[0].common.format.clone())
 }
 
@@ -146,7 +146,7 @@ fn the_document_is_right() {
         rest.split("```").next().unwrap().to_owned()
     };
     let jinja = block("jinja");
-    let parsed = parse_with(&block("toml"), "routes.toml", ADAPTERS, &|_| {
+    let parsed = parse_with(&block("toml"), "routes.toml", &GRAMMAR, &|_| {
         Ok(jinja.clone())
     });
     parsed.unwrap_or_else(|errors| panic!("{errors}"));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::ADAPTERS;
+use common::GRAMMAR;
 use faceway_rules::{Diagnostics, parse_with};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ fn template(text: &str) -> Result<String, Diagnostics> {
 
 fn template_for(event: &serde_json::Value, text: &str) -> Result<String, Diagnostics> {
     let routes = "[outbound.webhook.a]\nurl = \"https://a.example\"\nformat = \"template\"\ntemplate = \"a.txt.j2\"\n";
-    let routes = parse_with(routes, "routes.toml", ADAPTERS, &|_| Ok(text.to_owned()))?;
+    let routes = parse_with(routes, "routes.toml", &GRAMMAR, &|_| Ok(text.to_owned()))?;
     let written = routes.outbounds[0]
         .common
         .format

@@ -3,14 +3,14 @@
 
 mod common;
 
-use common::ADAPTERS;
+use common::GRAMMAR;
 use faceway_rules::{RouteSet, parse};
 use proptest::prelude::*;
 use serde_json::Value;
 
 fn check(text: &str) {
     let plain = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-    match parse(text, "routes.toml", ADAPTERS) {
+    match parse(text, "routes.toml", &GRAMMAR) {
         Err(errors) => {
             assert!(!errors.is_empty());
             let mut before = (0, 0);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{ADAPTERS, parse};
+use common::{GRAMMAR, parse};
 use faceway_rules::schema;
 use serde_json::Value;
 
@@ -22,13 +22,13 @@ const COMMON: [&str; 10] = [
 
 fn valid(text: &str) -> Result<(), String> {
     let value: Value = toml::from_str(text).unwrap();
-    let schema = schema(ADAPTERS);
+    let schema = schema(&GRAMMAR);
     jsonschema::validate(&schema, &value).map_err(|error| error.to_string())
 }
 
 #[test]
 fn it_is_a_schema() {
-    jsonschema::meta::validate(&schema(ADAPTERS)).unwrap();
+    jsonschema::meta::validate(&schema(&GRAMMAR)).unwrap();
 }
 
 #[test]
@@ -37,6 +37,7 @@ fn good_files_are_valid() {
         include_str!("good/everything.toml"),
         include_str!("good/warnings.toml"),
         include_str!("good/contract.toml"),
+        include_str!("good/default_exchange.toml"),
         include_str!("failing/tests.toml"),
         "[inbound.nebula.a]",
         "[outbound.stdout.a]",
@@ -95,7 +96,7 @@ fn bad_files_are_not() {
 /// Every key of the schema is used in the file that uses every key, so that neither can grow alone.
 #[test]
 fn every_key_is_used_somewhere() {
-    let schema = schema(ADAPTERS);
+    let schema = schema(&GRAMMAR);
     let file: Value = toml::from_str(include_str!("good/everything.toml")).unwrap();
     let used = |tables: Vec<&Value>, properties: &Value, left: &[&str]| {
         for name in properties.as_object().unwrap().keys() {
@@ -122,12 +123,12 @@ fn every_key_is_used_somewhere() {
         &schema["properties"]["inbound"]["properties"]["se5"]["additionalProperties"]["properties"];
     let tables = [all(&file["inbound"]["se5"]), all(&file["inbound"]["omni"])].concat();
     used(tables.iter().collect(), inbound, &["allow"]);
-    for protocol in ["webhook", "mqtt", "amqp", "stdout"] {
+    for (protocol, tables) in file["outbound"].as_object().unwrap() {
         let outbound = &schema["properties"]["outbound"]["properties"][protocol]["additionalProperties"]
             ["properties"];
-        let tables = all(&file["outbound"][protocol]);
+        let tables = all(tables);
         // What every protocol has is used once.
-        let common: Vec<_> = match protocol {
+        let common: Vec<_> = match protocol.as_str() {
             "webhook" => Vec::new(),
             _ => COMMON.to_vec(),
         };

@@ -3,14 +3,14 @@
 
 mod common;
 
-use common::ADAPTERS;
+use common::GRAMMAR;
 use faceway_rules::{Routes, parse};
 use serde_json::{Value, json};
 
 fn routes(when: &str) -> Routes {
     let text =
         format!("[outbound.stdout.s]\n[[route]]\nname = \"r\"\nto = [\"s\"]\nwhen = {when}\n");
-    parse(&text, "routes.toml", ADAPTERS).unwrap_or_else(|errors| panic!("{errors}"))
+    parse(&text, "routes.toml", &GRAMMAR).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// Asks of the event, of its view, and of the explanation; all must agree.

@@ -3,9 +3,13 @@
 
 mod page;
 
+use std::sync::LazyLock;
+
 use axum::extract::Path;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
+
+use faceway_core::outbound_kind::Readme;
 
 use super::problem::Problem;
 
@@ -19,47 +23,55 @@ struct Document {
 
 macro_rules! documents {
     ($($path:literal),* $(,)?) => {
-        [$(Document {
+        vec![$(Document {
             path: $path,
             text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)),
         }),*]
     };
 }
 
-/// All of them: README, every page of docs/, and what these point to.
-static DOCUMENTS: &[Document] = &documents![
-    "README.md",
-    "docs/operating.md",
-    "docs/cookbook.md",
-    "docs/routes.md",
-    "docs/gateway.md",
-    "docs/event.md",
-    "docs/formats.md",
-    "docs/sources.md",
-    "docs/adding-an-adapter.md",
-    "docs/schema/event.json",
-    "docs/schema/gateway.json",
-    "docs/schema/routes.json",
-    "adapters/example/README.md",
-    "adapters/findface/README.md",
-    "adapters/nebula/README.md",
-    "adapters/omni/README.md",
-    "adapters/se5/README.md",
-    "outbounds/amqp/README.md",
-    "outbounds/mqtt/README.md",
-    "outbounds/webhook/README.md",
-    "spools/disk/README.md",
-    "benches/README.md",
-    "deploy/grafana/README.md",
-    "deploy/prometheus/faceway.rules.yml",
-    "deploy/prometheus/prometheus.yml",
-    "deploy/systemd/faceway.service",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "LICENSE",
-];
+/// All of them: README, every page of docs/, what these point to, and what protocols bring for authors of receivers.
+static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
+    let readmes = faceway_outbounds::ALL.iter().filter_map(|kind| kind.readme);
+    let readmes = readmes.map(|Readme { path, text }| Document { path, text });
+    let mut documents = documents();
+    documents.extend(readmes);
+    documents
+});
+
+fn documents() -> Vec<Document> {
+    documents![
+        "README.md",
+        "docs/operating.md",
+        "docs/cookbook.md",
+        "docs/routes.md",
+        "docs/gateway.md",
+        "docs/event.md",
+        "docs/formats.md",
+        "docs/sources.md",
+        "docs/adding-an-adapter.md",
+        "docs/adding-an-outbound.md",
+        "docs/schema/event.json",
+        "docs/schema/gateway.json",
+        "docs/schema/routes.json",
+        "adapters/example/README.md",
+        "adapters/findface/README.md",
+        "adapters/nebula/README.md",
+        "adapters/omni/README.md",
+        "adapters/se5/README.md",
+        "spools/disk/README.md",
+        "benches/README.md",
+        "deploy/grafana/README.md",
+        "deploy/prometheus/faceway.rules.yml",
+        "deploy/prometheus/prometheus.yml",
+        "deploy/systemd/faceway.service",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "LICENSE",
+    ]
+}
 
 /// What every page has a link to: the name, and the path in the repository.
 const MAIN: [(&str, &str); 8] = [
@@ -158,7 +170,7 @@ mod tests {
             if let Some(page) = name.strip_suffix(".md") {
                 assert!(
                     Document::at(&format!("docs/{page}.md")).is_some(),
-                    "add \"docs/{name}\" to DOCUMENTS of src/admin/docs.rs"
+                    "add \"docs/{name}\" to `documents` of src/admin/docs.rs"
                 );
             }
         }
@@ -199,7 +211,7 @@ mod tests {
             let lost = page::dead_links(document);
             assert!(
                 lost.is_empty(),
-                "{} points to {lost:?}: add that to DOCUMENTS of src/admin/docs.rs, or take the link out",
+                "{} points to {lost:?}: add that to `documents` of src/admin/docs.rs, or take the link out",
                 document.path
             );
         }

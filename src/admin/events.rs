@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use faceway_core::{Attempt, AttemptResult, BuriedChoice, BuriedPlace, EventId, LaneTrace, Trace};
+use faceway_core::{
+    Attempt, AttemptResult, BuriedBody, BuriedChoice, BuriedPlace, EventId, LaneTrace, Trace,
+};
 use faceway_lane::{Offer, Place};
 use faceway_rules::RouteSet;
 use serde_json::Value;
 
 use super::problem::{Body, Path, Problem, Query};
-use super::{Admin, LISTED_MAX, Looking, Page, change_topology, lanes};
+use super::{Admin, Looking, Page, change_topology, lanes};
 use crate::api;
 use crate::dispatch::{self, BuriedChange, Command, LaneTask};
 
@@ -22,14 +24,9 @@ pub(super) async fn buried(
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<api::Buried>>, Problem> {
     of_a_lane(&admin, page.to.as_deref()).await?;
-    let most = page.most();
-    let buried = admin.history.buried(page.to, most).await?;
-    Ok(Json(
-        buried
-            .into_iter()
-            .map(|entry| shown(entry, false))
-            .collect(),
-    ))
+    let part = page.part();
+    let buried = admin.history.buried(page.to, part).await?;
+    Ok(Json(buried.into_iter().map(shown).collect()))
 }
 
 /// `GET /api/v1/buried/{id}`: with the event. One for each outbound that buried it.
@@ -40,12 +37,8 @@ pub(super) async fn buried_one(
 ) -> Result<Json<Vec<api::Buried>>, Problem> {
     let id = event_id(&id)?;
     of_a_lane(&admin, page.to.as_deref()).await?;
-    let buried = admin.history.buried(page.to, LISTED_MAX).await?;
-    let found: Vec<_> = buried
-        .into_iter()
-        .filter(|entry| entry.id == id)
-        .map(|entry| shown(entry, true))
-        .collect();
+    let buried = admin.history.buried_event(id, page.to).await?;
+    let found: Vec<_> = buried.into_iter().map(shown_whole).collect();
     if found.is_empty() {
         Err(Problem::not_found("this event is not buried"))
     } else {
@@ -53,10 +46,17 @@ pub(super) async fn buried_one(
     }
 }
 
-fn shown(entry: faceway_core::Buried, whole: bool) -> api::Buried {
-    // Whoever may use the admin API may see the event: he is asked to repair it.
-    let event = whole.then(|| serde_json::from_slice(entry.body.reveal()).unwrap_or_default());
+fn shown_whole(whole: BuriedBody) -> api::Buried {
     api::Buried {
+        // The admin API shows the event to who is asked to repair it.
+        event: Some(serde_json::from_slice(whole.body.reveal()).unwrap_or_default()),
+        ..shown(whole.entry)
+    }
+}
+
+fn shown(entry: faceway_core::Buried) -> api::Buried {
+    api::Buried {
+        number: entry.number,
         id: entry.id,
         to: entry.lane,
         received_at: entry.received_at,
@@ -64,7 +64,7 @@ fn shown(entry: faceway_core::Buried, whole: bool) -> api::Buried {
         code: entry.code.to_string(),
         // The attempt that buried it is not among those that failed before.
         attempts: entry.failures.saturating_add(1),
-        event,
+        event: None,
     }
 }
 
@@ -205,14 +205,16 @@ pub(super) async fn why(
     let history = admin.rules.current().await;
     let version = history.version(trace.seq);
     let routes = routes(&version.rules.set, &event);
+    let (seq, received_at) = (trace.seq, trace.received_at);
+    let leads_to = |lane: &str| leads_to(&history.rules_for(lane, seq).set, lane, &event);
     Ok(Json(api::Why {
         id,
         kind: word("kind"),
         inbound: word("inbound"),
-        received_at: trace.received_at,
+        received_at,
         rules_since: version.since,
         rules_changed: version != history.active(),
-        lanes: lanes_of(&admin, trace, &routes).await?,
+        lanes: lanes_of(&admin, trace, leads_to).await?,
         routes,
     }))
 }
@@ -240,16 +242,25 @@ fn routes(rules: &RouteSet, event: &Value) -> Vec<api::RouteWhy> {
         .collect()
 }
 
+/// Whether a route leads an event to this outbound, by the rules that are for both.
+fn leads_to(rules: &RouteSet, outbound: &str, event: &Value) -> bool {
+    let Some(outbound) = rules.outbound(outbound) else {
+        return false;
+    };
+    let explained = rules.explain(event).into_iter().zip(rules.routes());
+    let mut matched = explained.filter(|(explained, _)| explained.matched);
+    matched.any(|(_, route)| route.to.contains(&outbound))
+}
+
 /// How the event stands in each lane that there is, and what those did that are gone.
 async fn lanes_of(
     admin: &Admin,
     trace: Trace,
-    routes: &[api::RouteWhy],
+    leads_to: impl Fn(&str) -> bool,
 ) -> Result<Vec<api::LaneWhy>, Problem> {
-    let mut traces: BTreeMap<String, LaneTrace> = BTreeMap::new();
-    for lane in trace.lanes {
-        traces.insert(lane.lane.clone(), lane);
-    }
+    let traces = trace.lanes.into_iter();
+    let mut traces: BTreeMap<String, LaneTrace> =
+        traces.map(|lane| (lane.lane.clone(), lane)).collect();
     let snapshot = admin.look();
     let mut lanes = Vec::new();
     for name in admin.context.lanes.list().await? {
@@ -269,13 +280,10 @@ async fn lanes_of(
             is_buried: false,
             attempts: Vec::new(),
         });
-        lanes.push(lane(admin, known, place, routes));
+        lanes.push(lane(admin, known, place, &leads_to));
     }
-    lanes.extend(
-        traces
-            .into_values()
-            .map(|gone| lane(admin, gone, None, routes)),
-    );
+    let gone = traces.into_values();
+    lanes.extend(gone.map(|gone| lane(admin, gone, None, &leads_to)));
     Ok(lanes)
 }
 
@@ -283,22 +291,22 @@ fn lane(
     admin: &Admin,
     trace: LaneTrace,
     place: Option<(Place, Option<Duration>)>,
-    routes: &[api::RouteWhy],
+    leads_to: impl Fn(&str) -> bool,
 ) -> api::LaneWhy {
     let last = trace.attempts.last().map(|attempt| attempt.result);
-    let leads_here = |route: &api::RouteWhy| route.matched && route.to.contains(&trace.lane);
-    let standing = match (place, last) {
-        (Some((Place::Through, _)), _) if trace.is_buried => "buried",
-        (Some((Place::Through, _)), None) if routes.iter().any(leads_here) => "not_taken",
-        (Some((Place::Through, _)), None) => "not_routed",
-        (Some((Place::Through, _)), Some(AttemptResult::Buried)) => "dropped",
-        (Some((Place::Through, _)), Some(_)) => "done",
-        (Some((Place::Unrouted | Place::Waiting, _)), _) => "waiting",
-        (Some((Place::InFlight, _)), _) => "leased",
-        (Some((Place::Parked { .. }, _)), _) => "parked",
-        (Some((Place::Suspended, _)), _) => "suspended",
-        (Some((Place::Behind, _)), _) => "behind",
+    let standing = match (place.map(|(place, _)| place), last) {
         (None, _) => "gone",
+        (Some(Place::Through), _) if trace.is_buried => "buried",
+        // The lane skips the event when it comes to it. Of an event that was tried the rules are not asked again.
+        (Some(Place::Through | Place::Unrouted), None) if !leads_to(&trace.lane) => "not_routed",
+        (Some(Place::Through), None) => "not_taken",
+        (Some(Place::Through), Some(AttemptResult::Buried)) => "dropped",
+        (Some(Place::Through), Some(_)) => "done",
+        (Some(Place::Unrouted | Place::Waiting), _) => "waiting",
+        (Some(Place::InFlight), _) => "leased",
+        (Some(Place::Parked { .. }), _) => "parked",
+        (Some(Place::Suspended), _) => "suspended",
+        (Some(Place::Behind), _) => "behind",
     };
     let due = place.and_then(|(_, left)| left);
     api::LaneWhy {

@@ -23,9 +23,11 @@ pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview
         started_at: admin.started_at,
         ready: room.accepting.is_ok(),
         trouble: room.accepting.err().map(|error| match error {
-            AppendError::Full => "full".into(),
+            // The quarantine alone makes no spool unready.
+            AppendError::Full | AppendError::QuarantineFull => "full".into(),
             AppendError::Failing => "failing".into(),
         }),
+        degraded: room.degraded.map(|degraded| degraded.to_string()),
         spool_bytes: room.bytes,
         free_bytes: room.free,
         quarantined: room.quarantined,

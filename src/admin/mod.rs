@@ -149,15 +149,19 @@ async fn wrong_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
-/// `?max=` and `?to=` of a list.
+/// `?max=`, `?before=` and `?to=` of a list.
 #[derive(serde::Deserialize)]
 struct Page {
     max: Option<usize>,
+    before: Option<u64>,
     to: Option<String>,
 }
 
 impl Page {
-    fn most(&self) -> usize {
-        self.max.unwrap_or(LISTED).min(LISTED_MAX)
+    fn part(&self) -> faceway_core::Page {
+        faceway_core::Page {
+            before: self.before,
+            max: self.max.unwrap_or(LISTED).min(LISTED_MAX),
+        }
     }
 }

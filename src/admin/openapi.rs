@@ -55,7 +55,7 @@ const OPERATIONS: [Operation; 16] = [
     (
         "get",
         "/buried",
-        "Buried events, newest first (?to=, ?max=)",
+        "Buried events, newest first (?to=, ?max=, ?before=)",
         None,
         "Buried[]",
     ),
@@ -91,7 +91,7 @@ const OPERATIONS: [Operation; 16] = [
     (
         "get",
         "/quarantine",
-        "What could not be read, newest first (?max=)",
+        "What could not be read, newest first (?max=, ?before=)",
         None,
         "Quarantined[]",
     ),

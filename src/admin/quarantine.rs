@@ -16,7 +16,7 @@ pub(super) async fn list(
     State(admin): Looking,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<api::Quarantined>>, Problem> {
-    let entries = admin.history.quarantine(page.most()).await?;
+    let entries = admin.history.quarantine(page.part()).await?;
     Ok(Json(entries.into_iter().map(shown).collect()))
 }
 
@@ -55,13 +55,7 @@ pub(super) async fn retry(
 ) -> Result<Json<api::Reread>, Problem> {
     let numbers = match chosen(choice)? {
         Some(numbers) => numbers,
-        None => admin
-            .history
-            .quarantine(LISTED_MAX)
-            .await?
-            .into_iter()
-            .map(|entry| entry.number)
-            .collect(),
+        None => newest_numbers(&admin).await?,
     };
     let mut reread = api::Reread {
         read: 0,
@@ -86,6 +80,23 @@ pub(super) async fn retry(
         }
     }
     Ok(Json(reread))
+}
+
+/// Numbers of the newest entries, as many as one request may touch.
+async fn newest_numbers(admin: &Admin) -> Result<Vec<u64>, Problem> {
+    let mut numbers: Vec<u64> = Vec::new();
+    while numbers.len() < LISTED_MAX {
+        let page = faceway_core::Page {
+            before: numbers.last().copied(),
+            max: LISTED_MAX - numbers.len(),
+        };
+        let entries = admin.history.quarantine(page).await?;
+        if entries.is_empty() {
+            break;
+        }
+        numbers.extend(entries.iter().map(|entry| entry.number));
+    }
+    Ok(numbers)
 }
 
 async fn read_again(

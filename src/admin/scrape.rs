@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use faceway_core::Room;
-use metrics::gauge;
+use metrics::{counter, gauge};
 
 use super::exposition::Exposition;
 use super::lanes::{self, REMOVED};
@@ -14,11 +14,13 @@ use crate::dispatch::{LaneHandle, LaneState};
 use crate::observe::{as_float, process_exposition};
 use crate::topology::Snapshot;
 
-/// `GET /readyz`: whether events can be kept.
+/// `GET /readyz`: whether events can be kept. What does not work beside that is in the text and changes no status.
 pub(super) async fn ready(State(admin): Looking) -> Response {
-    match admin.context.log.capacity().accepting {
-        Ok(()) => "ready\n".into_response(),
-        Err(error) => (
+    let room = admin.context.log.capacity();
+    match (room.accepting, room.degraded) {
+        (Ok(()), None) => "ready\n".into_response(),
+        (Ok(()), Some(degraded)) => format!("ready, but degraded: {degraded}\n").into_response(),
+        (Err(error), _) => (
             StatusCode::SERVICE_UNAVAILABLE,
             format!("{error}: devices are told to send again\n"),
         )
@@ -48,9 +50,16 @@ pub(super) async fn metrics(State(admin): Looking, headers: HeaderMap) -> Respon
 fn room(room: &Room) {
     let ready = f64::from(u8::from(room.accepting.is_ok()));
     gauge!("faceway_ready").set(ready);
+    let degraded = f64::from(u8::from(room.degraded.is_some()));
+    gauge!("faceway_spool_degraded").set(degraded);
+    // The spool has counted them since the start.
+    counter!("faceway_spool_failures_total").absolute(room.failures);
+    counter!("faceway_spool_damaged_total").absolute(room.damaged);
     gauge!("faceway_spool_bytes").set(as_float(room.bytes));
     gauge!("faceway_spool_free_bytes").set(as_float(room.free));
     gauge!("faceway_quarantine").set(as_float(room.quarantined));
+    gauge!("faceway_quarantine_bytes").set(as_float(room.quarantine_bytes));
+    counter!("faceway_damaged_pictures_total").absolute(room.damaged_pictures);
 }
 
 /// Every lane in the spool: those at work, and those that only keep what nobody delivers.

@@ -132,6 +132,30 @@ impl Admin {
         self.ask(self.client.request(Method::GET, url)).await
     }
 
+    /// A list of the API, newest first and page by page, until it has `max` entries or there are no more. `number` gives what
+    /// the next page goes on from.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        max: usize,
+        number: impl Fn(&T) -> u64,
+    ) -> Result<Vec<T>, Failure> {
+        let mut list: Vec<T> = Vec::new();
+        while list.len() < max {
+            let left = (max - list.len()).to_string();
+            let before = list.last().map(|last| number(last).to_string());
+            let mut query = [query, &[("max", left.as_str())]].concat();
+            query.extend(before.as_deref().map(|before| ("before", before)));
+            let page: Vec<T> = self.get(path, &query).await?;
+            if page.is_empty() {
+                break;
+            }
+            list.extend(page);
+        }
+        Ok(list)
+    }
+
     /// `GET /metrics`, as text.
     pub(crate) async fn metrics(&self) -> Result<String, Failure> {
         let url = format!("{}/metrics", self.base.as_str().trim_end_matches('/'));

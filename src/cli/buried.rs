@@ -121,11 +121,13 @@ impl Buried {
 
 impl List {
     fn run(&self, streams: &mut Streams<'_>) -> Ended {
-        let max = self.max.to_string();
-        let mut query = vec![("max", max.as_str())];
-        query.extend(self.to.as_deref().map(|to| ("to", to)));
+        let query: Vec<_> = (self.to.as_deref())
+            .map(|to| ("to", to))
+            .into_iter()
+            .collect();
         let admin = self.admin.find()?;
-        let buried: Vec<api::Buried> = block_on(admin.get("buried", &query))?;
+        let number = |entry: &api::Buried| entry.number;
+        let buried = block_on(admin.list("buried", &query, self.max, number))?;
         if self.json {
             serde_json::to_writer_pretty(&mut *streams.out, &buried)?;
             writeln!(streams.out)?;
@@ -221,6 +223,7 @@ mod tests {
     fn buried_events_stand_in_a_table() {
         let now = Timestamp::from_seconds(1_790_000_000).unwrap();
         let buried = api::Buried {
+            number: 1,
             id: "94f278e1-a12c-50fa-8d4e-032e47aa1126".parse().unwrap(),
             to: "erp".into(),
             received_at: now.plus_millis(-7_200_000),

@@ -13,26 +13,26 @@ use clap::Args;
 use faceway::gateway::Gateway;
 use faceway::observe::{self, LogFormat};
 use metrics_exporter_prometheus::PrometheusHandle;
+use outage::Outage;
+use receiver::Receiver;
+use stage::Stage;
 use tokio::time::Instant;
 
 use super::moment::duration;
 use super::signals::Signals;
 use super::words::span;
 use super::{Ended, Failure, Streams, block_on};
-use outage::Outage;
-use receiver::Receiver;
-use stage::Stage;
 
 /// How long the last deliveries may take at the end.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
 /// How often it is looked whether they are over.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// See the whole thing with nothing installed: gateway, simulated devices of four vendors, a receiver.
+/// See the whole thing with nothing installed: gateway, simulated devices of every vendor, a receiver.
 ///
-/// It makes a temporary directory, takes free ports on 127.0.0.1, and prints what arrives: from SenseNebula terminals, a
-/// FindFace platform, an OMNI Platform and a Sophon box, all in the same words. The receiver goes down now and then, so
-/// that you see events wait and catch up. People, numbers and pictures are invented.
+/// It makes a temporary directory, takes free ports on 127.0.0.1, and prints what arrives from the devices and platforms
+/// of all vendors, all in the same words. The receiver goes down now and then, so that you see events wait and catch up.
+/// People, numbers and pictures are invented.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  faceway demo --for 30s")]
 pub(crate) struct Demo {
@@ -55,7 +55,7 @@ impl Demo {
         let mut signals = Signals::listen()?;
         let metrics = observe::install_metrics()?;
         let mut receiver = Receiver::start().await?;
-        let (stage, doors) = Stage::build(receiver.address())?;
+        let (stage, guests) = Stage::build(receiver.address())?;
         let gateway = Gateway::start(
             stage.config.clone(),
             stage.routes.clone(),
@@ -66,7 +66,7 @@ impl Demo {
         stage.greet(&gateway, self.length, streams)?;
 
         let began = Instant::now();
-        let sources = stage.sources(doors)?;
+        let sources = stage.sources(guests)?;
         let mut audience = Audience {
             receiver: &mut receiver,
             metrics: &metrics,

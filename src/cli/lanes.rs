@@ -120,6 +120,12 @@ impl Lanes {
                 "The last reload failed, {since}: faceway check tells why. What was in force before still is."
             )?;
         }
+        if let Some(degraded) = overview.degraded {
+            writeln!(
+                streams.talk,
+                "The spool is degraded, events are kept: {degraded}."
+            )?;
+        }
         if lanes.is_empty() {
             writeln!(streams.talk, "No outbounds. Add one to routes.toml.")?;
         }

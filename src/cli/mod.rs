@@ -20,6 +20,7 @@ mod run;
 mod schema;
 mod signals;
 mod simulate;
+mod spool;
 mod streams;
 mod table;
 mod top;
@@ -66,6 +67,7 @@ enum Command {
     Replay(replay::Replay),
     Quarantine(quarantine::Quarantine),
     Why(why::Why),
+    Spool(spool::Spool),
     Health(health::Health),
     Schema(schema::Schema),
     Completions(completions::Completions),
@@ -89,6 +91,7 @@ pub(crate) fn obey(words: Words, streams: &mut Streams<'_>) -> Ended {
         Command::Replay(command) => command.run(streams),
         Command::Quarantine(command) => command.run(streams),
         Command::Why(command) => command.run(streams),
+        Command::Spool(command) => command.run(streams),
         Command::Health(command) => command.run(streams),
         Command::Schema(command) => command.run(streams),
         Command::Completions(command) => command.run(streams),

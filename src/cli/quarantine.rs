@@ -111,8 +111,8 @@ impl Quarantine {
 impl List {
     fn run(&self, streams: &mut Streams<'_>) -> Ended {
         let admin = self.admin.find()?;
-        let max = self.max.to_string();
-        let entries: Vec<api::Quarantined> = block_on(admin.get("quarantine", &[("max", &max)]))?;
+        let number = |entry: &api::Quarantined| entry.number;
+        let entries = block_on(admin.list("quarantine", &[], self.max, number))?;
         if self.json {
             serde_json::to_writer_pretty(&mut *streams.out, &entries)?;
             writeln!(streams.out)?;

@@ -22,7 +22,7 @@ Example:
   faceway read nebula push.json
   curl -s https://archive.example/push.json | faceway read nebula --header 'sn: PSC0SIM1' --inbound lobby")]
 pub(crate) struct Read {
-    /// Whose payload it is: nebula, findface, omni or se5
+    #[arg(help = format!("Whose payload it is: {}", adapters()))]
     adapter: String,
     /// The payload; without it, or with -, standard input
     file: Option<PathBuf>,
@@ -118,6 +118,16 @@ fn write(elements: Vec<Element<'_>>, as_of: Stamp<'_>, streams: &mut Streams<'_>
 }
 
 /// The adapter of this name.
+/// The names of all, as one writes a list.
+fn adapters() -> String {
+    let all = faceway_adapters::all();
+    let names: Vec<&str> = all.iter().map(|adapter| adapter.name()).collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
+    }
+}
+
 fn adapter(name: &str) -> Result<Box<dyn Adapter>, Failure> {
     let mut all = faceway_adapters::all();
     match all.iter().position(|adapter| adapter.name() == name) {

@@ -1,77 +1,81 @@
-//! `faceway simulate`: plays devices and platforms.
+//! `faceway simulate`: plays devices and platforms, those of every adapter that has a simulator. What they do is said by
+//! the adapters and done by `faceway-simulators`; here arguments are read and results told.
 
-mod account;
-mod findface;
-mod nebula;
-mod omni;
-mod pace;
-mod play;
-mod post;
-mod se5;
-mod socket;
-mod tally;
-mod terminal;
+mod arguments;
+mod report;
+mod watch;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::Args;
+use faceway_core::simulator::{About, Door, Simulator};
+use faceway_core::{Clock as _, SystemClock};
+use faceway_simulators::{Doors, Play, Target};
 use reqwest::Url;
-use tokio::time::Instant;
+use tokio::net::TcpListener;
 
+use self::arguments::Asked;
 use super::signals::Signals;
-use super::{Ended, Streams, block_on};
-pub(super) use findface::Platform as FindfacePlatform;
-pub(super) use omni::{PICTURES as OMNI_PICTURES, Platform as OmniPlatform};
-pub(super) use pace::Pace;
-pub(super) use play::{Play, Ways};
-pub(super) use se5::Cameras;
-pub(super) use tally::Tally;
-pub(super) use terminal::Site;
+use super::{Ended, Failure, Streams, block_on, http};
 
 /// How long a source waits for its answer. No vendor's page says it.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// The smallest picture that a simulation can make.
 const PICTURE_BYTES_MIN: usize = 24;
 
-const LONG: &str = "\
-Play devices and platforms against a gateway, with the defects that real ones have.
-
-  nebula    SenseNebula Pass terminals post each record until it is taken; they keep 50,000
-  findface  a FindFace platform posts batches, and a whole batch again until it hears exactly 200
-  omni      an OMNI Platform posts webhooks, each once, or serves its websocket, live only
-  se5       a Sophon box serves its websocket, silent until configured, or reports its history
-
-With --to a source posts to an inbound. With --listen others come to it: to the websocket of omni and se5, to the API of \
-a terminal; the addresses that were taken are told on standard error.
-
-It ends with Ctrl-C, or when --count were sent, and tells what became of them. The exit code is 1 when something that was \
-posted did not arrive. All people are invented.";
-
 /// Play devices and platforms against a gateway.
 #[derive(Args, Debug)]
-#[command(long_about = LONG, after_help = "\
-Examples:
-  faceway simulate nebula --to http://127.0.0.1:8080/in/lobby --rate 50 --count 1000 --images 40000
-  faceway simulate findface --to http://127.0.0.1:8080/in/city --batch 20 --attempts 0 --verbose
-  faceway simulate omni --listen 127.0.0.1:8001
-  faceway simulate se5 --listen 127.0.0.1:5679 --api-listen 127.0.0.1:5555 --protocol v2
-
-`faceway simulate ADAPTER --help` tells the rest of each.")]
+#[command(long_about = long_about(), after_help = examples())]
 pub(crate) struct Simulate {
     #[command(subcommand)]
-    source: Source,
+    source: Asked,
 }
 
-#[derive(Debug, Subcommand)]
-#[command(
-    subcommand_value_name = "ADAPTER",
-    subcommand_help_heading = "Adapters"
-)]
-enum Source {
-    Nebula(nebula::Nebula),
-    Findface(findface::Findface),
-    Omni(omni::Omni),
-    Se5(se5::Se5),
+/// The simulators by their adapters' names.
+pub(super) fn simulators() -> Vec<(&'static str, &'static dyn Simulator)> {
+    let adapters = faceway_adapters::all().into_iter();
+    adapters
+        .filter_map(|adapter| Some((adapter.name(), adapter.simulator()?)))
+        .collect()
+}
+
+fn long_about() -> String {
+    let simulators = simulators();
+    let width = simulators.iter().map(|(name, _)| name.len()).max();
+    let width = width.unwrap_or_default();
+    let lines: Vec<String> = (simulators.iter())
+        .map(|(name, simulator)| format!("  {name:width$}  {}", simulator.about().summary))
+        .collect();
+    format!(
+        "\
+Play devices and platforms against a gateway, with the defects that real ones have.
+
+{}
+
+With --to a source posts to an inbound. With --listen others come to it: to its websocket, or to its API; the addresses \
+that were taken are told on standard error.
+
+It ends with Ctrl-C, or when --count were sent, and tells what became of them. The exit code is 1 when something that was \
+posted did not arrive. All people are invented.",
+        lines.join("\n")
+    )
+}
+
+/// The first example of each.
+fn examples() -> String {
+    let simulators = simulators().into_iter();
+    let examples: Vec<String> = simulators
+        .filter_map(|(_, simulator)| examples_of(simulator.about()).next())
+        .collect();
+    format!(
+        "Examples:\n{}\n\n`faceway simulate ADAPTER --help` tells the rest of each.",
+        examples.join("\n")
+    )
+}
+
+fn examples_of(about: &'static About) -> impl Iterator<Item = String> {
+    about.examples.iter().map(|example| format!("  {example}"))
 }
 
 /// What every source has.
@@ -83,7 +87,7 @@ struct Common {
     /// Records in all; without it until Ctrl-C
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Size of each picture; without it no pictures. FindFace and OMNI send links only
+    /// Size of each picture; without it no pictures. Some vendors send links only
     #[arg(long, value_name = "BYTES")]
     images: Option<usize>,
     /// The same seed gives the same people and record ids [default: another one each time]
@@ -95,49 +99,70 @@ impl Simulate {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
         block_on(Box::pin(async {
             let signals = Signals::listen()?;
-            let play = match &self.source {
-                Source::Nebula(source) => source.start(streams).await?,
-                Source::Findface(source) => source.start(streams)?,
-                Source::Omni(source) => source.start(streams).await?,
-                Source::Se5(source) => source.start(streams).await?,
-            };
-            play.watch(signals, streams).await
+            let play = self.source.start(streams).await?;
+            watch::watch(play, signals, streams).await
         }))
     }
 }
 
+impl Asked {
+    async fn start(&self, streams: &mut Streams<'_>) -> Result<Play, Failure> {
+        let about = self.simulator.about();
+        if self.pictures && !about.sends_pictures {
+            writeln!(
+                streams.talk,
+                "note: --images changes nothing here: this vendor sends links to pictures, not pictures"
+            )?;
+        }
+        let mut doors = Doors::default();
+        let door = about.listen.map(|listen| listen.door);
+        if let Some(address) = self.listen {
+            match door {
+                Some(Door::Api) => doors.api = Some(bind_api(address, streams).await?),
+                _ => doors.websocket = Some(bind(address, "websocket", "ws", streams).await?),
+            }
+        }
+        if let Some(address) = self.api_listen {
+            doors.api = Some(bind_api(address, streams).await?);
+        }
+        // Where a device's API is told, it posts.
+        let posts = self.to.is_some() || door == Some(Door::Api);
+        let target = match posts {
+            true => Some(Target {
+                to: self.to.clone(),
+                client: http::client(ANSWER_MAX)?,
+            }),
+            false => None,
+        };
+        let source = self.simulator.source(&self.chosen).into();
+        let now = SystemClock.now();
+        Ok(Play::start(source, doors, target, self.pace, now))
+    }
+}
+
+async fn bind_api(address: SocketAddr, streams: &mut Streams<'_>) -> Result<TcpListener, Failure> {
+    bind(address, "API", "http", streams).await
+}
+
+/// Takes `address` and tells where it is, as `<what> at <scheme>://<address>/`.
+async fn bind(
+    address: SocketAddr,
+    what: &str,
+    scheme: &str,
+    streams: &mut Streams<'_>,
+) -> Result<TcpListener, Failure> {
+    let trouble = |error| Failure::trouble(format!("cannot listen on {address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(trouble)?;
+    let bound = listener.local_addr().map_err(trouble)?;
+    writeln!(streams.talk, "{what} at {scheme}://{bound}/")?;
+    Ok(listener)
+}
+
 impl Common {
-    const fn pace(&self) -> Pace {
-        Pace::new(self.rate, self.count)
-    }
-
-    fn seed(&self) -> u64 {
-        self.seed.unwrap_or_else(rand::random)
-    }
-
     fn picture_bytes(&self) -> Option<usize> {
         let wanted = self.images.filter(|bytes| *bytes > 0);
         wanted.map(|bytes| bytes.max(PICTURE_BYTES_MIN))
     }
-}
-
-/// Tells who asks for pictures where the vendor sends none.
-fn note_links(common: &Common, streams: &mut Streams<'_>) -> Ended {
-    if common.images.is_some() {
-        writeln!(
-            streams.talk,
-            "note: --images changes nothing here: this vendor sends links to pictures, not pictures"
-        )?;
-    }
-    Ok(())
-}
-
-/// A source goes somewhere, or is come to.
-fn way() -> ArgGroup {
-    ArgGroup::new("way")
-        .args(["to", "listen"])
-        .required(true)
-        .multiple(true)
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -156,14 +181,6 @@ fn target(text: &str) -> Result<Url, String> {
     match url.scheme() {
         "http" | "https" => Ok(url),
         _ => Err("must begin with http:// or https://".into()),
-    }
-}
-
-/// Waits until then; for ever without a moment.
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -109,7 +109,7 @@ fn standing(lane: &api::LaneWhy, now: Timestamp) -> String {
         ("behind", _) => "waits behind an earlier event of its device that failed".into(),
         ("buried", _) => "given up; see `faceway buried show`".into(),
         ("done", _) => "through".into(),
-        ("not_routed", _) => "through without an attempt: no route led here".into(),
+        ("not_routed", _) => "no route leads here".into(),
         ("not_taken", _) => {
             "through without an attempt: it was silenced by `once`, or is older than this outbound"
                 .into()
@@ -199,7 +199,7 @@ mod tests {
              Outbounds\n  \
              erp: failed, tried again in 20s\n    \
              2026-11-22T08:00:00.500Z  retry, 500 after 12 ms\n  \
-             screen: through without an attempt: no route led here\n"
+             screen: no route leads here\n"
         );
         let heading = |since, changed| {
             let mut why = why.clone();

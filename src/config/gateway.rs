@@ -12,6 +12,7 @@ use faceway_rules::read::{Document, Key, Places, Shape, Table, Value};
 use faceway_rules::{Diagnostics, Secret};
 
 use super::merge::{Origin, Origins, merge};
+use super::quarantine;
 use super::settings::{Setting, settings};
 
 /// `gateway.toml` as meant.
@@ -66,6 +67,8 @@ pub struct SpoolConfig {
     pub images: Duration,
     /// How long unreadable bodies are kept.
     pub quarantine: Duration,
+    /// Bytes of `bytes_max` that they may take up.
+    pub quarantine_bytes_max: u64,
 }
 
 /// `[limits]`.
@@ -150,6 +153,7 @@ const SPOOL: &[Key] = &[
         Shape::DURATION,
         "Unreadable bodies are kept this long, raw.",
     ).or("7d"),
+    quarantine::KEY,
 ];
 
 const LIMITS: &[Key] = &[
@@ -234,8 +238,8 @@ pub fn parse_with_settings(
         limits,
     });
     let settings = config.as_ref().map(|config| {
-        let public_url = &config.listen.public_url;
-        settings(ROOT, document.root(), file, &origins, public_url)
+        let made = quarantine::made_from_others(config);
+        settings(ROOT, document.root(), file, &origins, &made)
     });
     let (errors, warnings) = document.finish();
     match config.zip(settings) {
@@ -357,6 +361,8 @@ fn read_spool(table: Table<'_>) -> Option<SpoolConfig> {
     let (bytes_max, free_min) = (table.bytes("bytes_max"), table.bytes("free_min"));
     let (history, images) = (table.duration("history"), table.duration("images"));
     let quarantine = table.duration("quarantine");
+    let quarantine_bytes_max = table.bytes("quarantine_bytes_max");
+    quarantine::check(&table, quarantine_bytes_max, bytes_max);
     table.finish();
     Some(SpoolConfig {
         dir: dir?,
@@ -365,6 +371,7 @@ fn read_spool(table: Table<'_>) -> Option<SpoolConfig> {
         history: history?,
         images: images?,
         quarantine: quarantine?,
+        quarantine_bytes_max: quarantine_bytes_max.unwrap_or(bytes_max? / quarantine::SHARE),
     })
 }
 
@@ -729,5 +736,27 @@ history = \"1d\"
         )
         .unwrap_err();
         assert!(errors.to_string().contains("needs a token"), "{errors}");
+    }
+
+    /// The share of quarantine follows `bytes_max`, unless the file says another one.
+    #[test]
+    fn quarantine_has_an_eighth_or_what_the_file_says() {
+        let share = |text: &str| {
+            let (config, _) = parse(text, "gateway.toml", &[]).unwrap();
+            config.spool.quarantine_bytes_max
+        };
+        assert_eq!(share(""), (10 << 30) / 8);
+        assert_eq!(share("[spool]\nbytes_max = \"64MiB\""), 8 << 20);
+        assert_eq!(share("[spool]\nquarantine_bytes_max = \"1GiB\""), 1 << 30);
+        let text = "[spool]\nbytes_max = \"64MiB\"\nquarantine_bytes_max = \"40MiB\"";
+        let told = parse(text, "gateway.toml", &[]).unwrap_err().to_string();
+        assert!(
+            told.contains("gateway.toml:3") && told.contains("at most half of bytes_max: 32MiB"),
+            "{told}"
+        );
+        let parsed = parse_with_settings("", "gateway.toml", &[]).unwrap();
+        let mut settings = parsed.settings.iter();
+        let setting = settings.find(|setting| setting.key == "spool.quarantine_bytes_max");
+        assert_eq!(setting.unwrap().value, "1280MiB");
     }
 }

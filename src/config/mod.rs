@@ -4,6 +4,7 @@ mod address;
 mod environment;
 pub mod gateway;
 mod merge;
+mod quarantine;
 pub mod secrets;
 mod settings;
 mod small;
@@ -13,11 +14,12 @@ mod together;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use faceway_rules::{AdapterGrammar, Diagnostics, ReadFile, RouteSet, Routes};
+use faceway_rules::{AdapterGrammar, Diagnostics, Grammar, ReadFile, RouteSet, Routes};
 
 pub(crate) use address::address;
 pub use environment::strangers;
 pub use gateway::GatewayConfig;
+pub use secrets::OfThisMachine;
 pub use settings::{SetBy, Setting};
 pub use small::{is_usable, read_small_file, read_small_text, unusable};
 pub use together::together;
@@ -149,12 +151,16 @@ pub fn parse_rules(text: &str, name: &str) -> Result<RouteSet, Diagnostics> {
     Ok(routes.routes)
 }
 
-/// What `[inbound.<adapter>.<name>]` may hold, by the adapters themselves.
-pub fn grammar() -> Vec<AdapterGrammar> {
-    faceway_adapters::all()
-        .iter()
-        .map(|adapter| AdapterGrammar::of(&**adapter))
-        .collect()
+/// What `routes.toml` may hold, by the adapters and protocols themselves.
+pub fn grammar() -> Grammar {
+    let adapters = faceway_adapters::all();
+    let adapters = adapters.iter();
+    Grammar {
+        adapters: adapters
+            .map(|adapter| AdapterGrammar::of(&**adapter))
+            .collect(),
+        outbounds: faceway_outbounds::ALL.to_vec(),
+    }
 }
 
 /// Where a file is that a `routes.toml` names: its paths begin where it is itself.

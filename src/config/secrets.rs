@@ -1,12 +1,26 @@
 //! Secrets, from where the files say that they are.
 
 use std::env::VarError;
+use std::path::Path;
 
 use anyhow::{anyhow, bail};
-use faceway_core::Private;
-use faceway_rules::Secret;
+use faceway_core::outbound_kind::{Missing, Resources};
+use faceway_core::{Private, Secret};
 
-use super::{read_small_text, said};
+use super::{read_small_text, said, tls};
+
+/// Secrets and files as they are on this machine.
+pub struct OfThisMachine;
+
+impl Resources for OfThisMachine {
+    fn secret(&self, secret: &Secret) -> Result<Private<String>, Missing> {
+        resolve(secret).map_err(|error| Missing(format!("{error:#}")))
+    }
+
+    fn pem(&self, file: &Path, key: &str) -> Result<Vec<u8>, Missing> {
+        tls::pem(file, key).map_err(|error| Missing(format!("{error:#}")))
+    }
+}
 
 /// Reads a secret. A line break at its end is not part of it, nor is the byte order mark at its beginning with which some
 /// editors save a text: nobody sees either, and with it no token would ever be the right one.

@@ -58,13 +58,14 @@ impl std::fmt::Display for SetBy {
     }
 }
 
-/// Each key of `keys`, in their order, with what `root` holds. `public_url` is made from other keys where it is absent.
+/// Each key of `keys`, in their order, with what `root` holds. `made` are those that are made from other keys where they are
+/// absent.
 pub(super) fn settings(
     keys: &[Key],
     root: &Node,
     file: &str,
     origins: &Origins,
-    public_url: &str,
+    made: &[(&str, String)],
 ) -> Vec<Setting> {
     let mut walk = Walk {
         file,
@@ -73,8 +74,11 @@ pub(super) fn settings(
     };
     walk.table("", keys, Some(root));
     for setting in &mut walk.found {
-        if setting.key == "listen.public_url" && setting.value.is_null() {
-            setting.value = masked(public_url).into();
+        let made = made.iter().find(|(key, _)| *key == setting.key);
+        if let Some((_, value)) = made
+            && setting.value.is_null()
+        {
+            setting.value = masked(value).into();
         }
     }
     walk.found

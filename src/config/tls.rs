@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use faceway_rules::TlsPlan;
+use faceway_core::TlsFiles;
 use faceway_tls::{ClientTls, Trust};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
 
+use super::OfThisMachine;
 use super::gateway::ServerTls;
 
 /// Certificate and key of a listener, as their files say.
@@ -74,23 +75,15 @@ pub fn server(tls: &ServerTls) -> anyhow::Result<Arc<rustls::ServerConfig>> {
     Pair::read(tls)?.config()
 }
 
-/// TLS as a client, as `tls` of an inbound that dials or of an outbound says.
+/// TLS as a client, as `tls` of an inbound that dials says.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn client(plan: Option<&TlsPlan>) -> anyhow::Result<ClientTls> {
-    let Some(plan) = plan else {
+pub fn client(files: Option<&TlsFiles>) -> anyhow::Result<ClientTls> {
+    let Some(files) = files else {
         return Ok(ClientTls::default());
     };
-    let trust = match &plan.ca {
-        Some(path) => Trust::Authorities(pem(path, "tls.ca")?),
-        None => Trust::System,
-    };
-    let identity = match &plan.client {
-        Some((cert, key)) => Some((pem(cert, "tls.cert")?, pem(key, "tls.key")?.into())),
-        None => None,
-    };
-    Ok(ClientTls { trust, identity })
+    Ok(ClientTls::read(files, &OfThisMachine)?)
 }
 
 /// Whom to trust as one of the `terminals` of an inbound.

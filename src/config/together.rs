@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use faceway_core::{Adapter, Private, Step, Subscription};
 use faceway_rules::read::Document;
-use faceway_rules::{Diagnostics, Images, InboundPlan, OutboundPlan, Protocol, Routes};
+use faceway_rules::{Diagnostics, Images, InboundPlan, OutboundPlan, Routes};
 
 use super::{ConfigError, GatewayConfig, address};
 
@@ -79,7 +79,7 @@ fn warn_of_links(config: &GatewayConfig, routes: &Routes, document: &Document) {
     }
 }
 
-/// A webhook that posts to an inbound of the same gateway: each event would come back as something that cannot be read, or
+/// An outbound that posts to an inbound of the same gateway: each event would come back as something that cannot be read, or
 /// as another event, which is posted again.
 fn warn_of_loops(config: &GatewayConfig, routes: &Routes, document: &Document) {
     let paths: Vec<_> = routes
@@ -88,9 +88,9 @@ fn warn_of_loops(config: &GatewayConfig, routes: &Routes, document: &Document) {
         .filter_map(|plan| plan.path.as_deref())
         .collect();
     for plan in &routes.outbounds {
-        let url = match &plan.protocol {
-            Protocol::Webhook(webhook) => &webhook.url,
-            _ => continue,
+        // Only what is posted can come in again.
+        let Some(url) = plan.address().filter(|url| url.starts_with("http")) else {
+            continue;
         };
         if leads_here(config, url).is_some_and(|path| paths.contains(&&*path)) {
             let key = ["outbound", plan.protocol.name(), &plan.name, "url"];

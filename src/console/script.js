@@ -150,8 +150,9 @@ const fact = (name, value) => make("div", [make("dt", name), make("dd", value)])
 
 function show(overview) {
   const why = { full: "not ready: the spool is full", failing: "not ready: the spool fails" };
-  at("ready").textContent = overview.ready ? "ready" : why[overview.trouble] || "not ready";
-  at("ready").className = "mark " + (overview.ready ? "good" : "bad");
+  const well = overview.degraded ? "degraded: " + overview.degraded : "ready";
+  at("ready").textContent = overview.ready ? well : why[overview.trouble] || "not ready";
+  at("ready").className = "mark " + (!overview.ready ? "bad" : overview.degraded ? "wait" : "good");
   at("version").textContent = "version " + overview.version + ", up for " + age(overview.started_at);
   at("room").replaceChildren(
     fact("Spool", bytes(overview.spool_bytes)), fact("Free on its disk", bytes(overview.free_bytes)),
@@ -226,7 +227,7 @@ async function repair(what, event, button) {
 const STANDINGS = {
   waiting: "its turn has not come", leased: "on its way", parked: "failed, is tried again",
   behind: "waits behind an earlier event of its device that failed", buried: "given up", done: "through",
-  not_routed: "through without an attempt: no route led here",
+  not_routed: "no route leads here",
   not_taken: "through without an attempt: it was silenced by once, or is older than this outbound",
   dropped: "given up, and dropped by command", gone: "this lane is gone; before that",
 };

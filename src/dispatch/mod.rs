@@ -31,7 +31,7 @@ pub use offline::{BuriedChange, kept_place};
 pub use runner::Command;
 use runner::Commands;
 pub use status::{LaneState, LaneStatus, LastFailure, Shown};
-use supervisor::{Orders, Supervisor, Target};
+use supervisor::{Orders, Supervisor};
 pub use tally::{Tally, announce};
 
 /// A lane as others see it.
@@ -188,15 +188,16 @@ impl Dispatch {
             status: Arc::clone(&status),
             commands,
         };
-        let target = Arc::new(Target { plan, outbound });
         let finished = Arc::new(AtomicBool::new(false));
-        let (orders, ordered) = watch::channel(Orders {
-            target: Arc::clone(&target),
+        let current = Orders {
+            plan: Arc::new(plan),
+            outbound,
             through_seq: None,
-        });
+        };
+        let (orders, ordered) = watch::channel(current.clone());
         let supervisor = Supervisor {
             name: handle.name.clone(),
-            target,
+            current,
             orders: ordered,
             context: self.context.clone(),
             rules: self.rules.clone(),
@@ -227,10 +228,10 @@ impl Dispatch {
         };
         lane.handle.protocol = plan.protocol.name();
         lane.handle.is_retired = false;
-        let target = Arc::new(Target { plan, outbound });
-        // Both in one: between two orders the supervisor could end a lane that has just returned.
+        // All in one: between two orders the supervisor could end a lane that has just returned.
         lane.orders.send_replace(Orders {
-            target,
+            plan: Arc::new(plan),
+            outbound,
             through_seq: None,
         });
         lane.finished.store(false, Ordering::SeqCst);

@@ -23,17 +23,13 @@ use crate::topology::rules_history::ActiveRules;
 /// When a lane's work ends by a defect of ours, it begins anew after this.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a lane delivers to.
-pub(super) struct Target {
-    pub(super) plan: OutboundPlan,
-    pub(super) outbound: Arc<dyn Outbound>,
-}
-
 /// What a lane is to do. All of it together: of several orders the supervisor may see only the last.
 #[derive(Clone)]
 pub(super) struct Orders {
+    /// Deliver as this says.
+    pub(super) plan: Arc<OutboundPlan>,
     /// Deliver to this.
-    pub(super) target: Arc<Target>,
+    pub(super) outbound: Arc<dyn Outbound>,
     /// Deliver what was kept up to and with this sequence number, and then end: the outbound is retired. Not up to a time:
     /// clocks are set back.
     pub(super) through_seq: Option<u64>,
@@ -42,7 +38,9 @@ pub(super) struct Orders {
 /// Everything that a lane's work is made from, and made from again.
 pub(super) struct Supervisor {
     pub(super) name: String,
-    pub(super) target: Arc<Target>,
+    /// What the lane does now.
+    pub(super) current: Orders,
+    /// What it is to do.
     pub(super) orders: watch::Receiver<Orders>,
     pub(super) context: Context,
     pub(super) rules: ActiveRules,
@@ -69,11 +67,18 @@ enum Exit {
     /// The outbound is retired, and everything is through that was kept before.
     Finished,
     /// It is to deliver to something else.
-    Changed(Arc<Target>),
+    Changed(Orders),
     /// A defect of ours, or the spool does not give the lane.
     Broken,
     /// Another one delivers from now on, or the lane is dropped.
     Fenced,
+}
+
+impl Orders {
+    /// Whether both are orders to deliver in the same way: each change comes with a plan of its own.
+    fn delivers_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.plan, &other.plan)
+    }
 }
 
 impl Supervisor {
@@ -83,18 +88,18 @@ impl Supervisor {
         loop {
             match self.run_once().await {
                 Exit::Stopped | Exit::Fenced => break,
-                Exit::Changed(target) => self.deliver_to(target).await,
+                Exit::Changed(orders) => self.follow(orders).await,
                 Exit::Broken => self.restart().await,
                 Exit::Finished => {
                     self.retire().await;
                     match self.next_orders().await {
-                        Some(target) => self.deliver_to(target).await,
+                        Some(orders) => self.follow(orders).await,
                         None => break,
                     }
                 }
             }
         }
-        self.target.outbound.close().await;
+        self.current.outbound.close().await;
     }
 
     /// Takes back what the outbound left at the far side.
@@ -102,25 +107,25 @@ impl Supervisor {
         tokio::select! {
             // A destination that does not answer must not hold up a stop.
             () = self.stop.cancelled() => {}
-            () = self.target.outbound.retire() => {}
+            () = self.current.outbound.retire() => {}
         }
     }
 
-    async fn deliver_to(&mut self, target: Arc<Target>) {
-        let before = std::mem::replace(&mut self.target, target);
-        if !Arc::ptr_eq(&before, &self.target) {
+    async fn follow(&mut self, orders: Orders) {
+        let before = std::mem::replace(&mut self.current, orders);
+        if !before.delivers_like(&self.current) {
             before.outbound.close().await;
         }
     }
 
     /// Says that the lane is through, and waits for other orders. `None` when there will be none.
-    async fn next_orders(&mut self) -> Option<Arc<Target>> {
+    async fn next_orders(&mut self) -> Option<Orders> {
         {
             // The borrow locks the orders: were the flag set after it, an outbound that returns in between would be taken for
             // one that is through, and its lane dropped with new events in it.
             let orders = self.orders.borrow_and_update();
-            if !Arc::ptr_eq(&orders.target, &self.target) {
-                return Some(Arc::clone(&orders.target));
+            if !orders.delivers_like(&self.current) {
+                return Some(orders.clone());
             }
             self.finished.store(true, Ordering::SeqCst);
         }
@@ -131,12 +136,12 @@ impl Supervisor {
             () = self.commands.wait() => self.finished.store(false, Ordering::SeqCst),
         }
         // To deliver to something else, or to look once more whether it is through.
-        Some(Arc::clone(&self.orders.borrow_and_update().target))
+        Some(self.orders.borrow_and_update().clone())
     }
 
     async fn run_once(&mut self) -> Exit {
         let halt = self.stop.child_token();
-        self.target.outbound.open();
+        self.current.outbound.open();
         let runner = match Runner::claim(self.tools(halt.clone()).await, Start::Now).await {
             // Before it works: else a retired lane would be taken for finished before it has heard what it is asked.
             Ok(runner) => runner.after_waiting_commands().await,
@@ -156,8 +161,8 @@ impl Supervisor {
                 Ok(()) = orders.changed() => {
                     let orders = self.orders.borrow_and_update();
                     through_seq = orders.through_seq;
-                    if !Arc::ptr_eq(&orders.target, &self.target) {
-                        next = Some(Arc::clone(&orders.target));
+                    if !orders.delivers_like(&self.current) {
+                        next = Some(orders.clone());
                         halt.cancel();
                     }
                 }
@@ -170,7 +175,7 @@ impl Supervisor {
         }
         match (ended, next) {
             (Ok(runner::Exit::Fenced), _) => Exit::Fenced,
-            (_, Some(target)) => Exit::Changed(target),
+            (_, Some(orders)) => Exit::Changed(orders),
             (Err(_), None) => {
                 tracing::error!(
                     outbound = self.name,
@@ -204,14 +209,14 @@ impl Supervisor {
     }
 
     async fn tools(&self, halt: CancellationToken) -> Tools {
-        let plan = &self.target.plan;
+        let plan = &self.current.plan;
         let rules = self.rules.clone();
         let common = &plan.common;
         Tools {
             name: self.name.clone(),
             log: Arc::clone(&self.context.log),
             store: Arc::clone(&self.context.lanes),
-            outbound: Arc::clone(&self.target.outbound),
+            outbound: Arc::clone(&self.current.outbound),
             renderer: Arc::new(Renderer::new(plan, &self.context)),
             clock: Arc::clone(&self.context.clock),
             status: Arc::clone(&self.status),

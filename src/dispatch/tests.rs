@@ -1,5 +1,6 @@
 //! Lanes at work over a real spool, with a destination that waits for the test.
 
+mod clock;
 mod poison;
 mod refusals;
 
@@ -115,7 +116,7 @@ fn canonical(event: &NewEvent) -> String {
 }
 
 fn plan(file: &str) -> (OutboundPlan, Rules) {
-    let routes = faceway_rules::parse(file, "routes.toml", &[]).unwrap();
+    let routes = faceway_rules::parse(file, "routes.toml", &crate::config::grammar()).unwrap();
     let plan = routes.outbounds[0].clone();
     let (text, set) = (routes.text, routes.routes);
     (plan, Rules { text, set })

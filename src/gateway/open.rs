@@ -1,5 +1,7 @@
 //! What `gateway.toml` names, opened: the spool, links, listeners.
 
+mod link_key;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,8 +59,13 @@ pub(super) async fn spool(
         history: spool.history,
         images: spool.images,
         quarantine: spool.quarantine,
+        quarantine_bytes_max: spool.quarantine_bytes_max,
     };
-    crate::observe::spool_limits(settings.bytes_max, settings.free_min);
+    crate::observe::spool_limits(
+        settings.bytes_max,
+        settings.free_min,
+        settings.quarantine_bytes_max,
+    );
     let opened = DiskSpool::open(settings, Arc::clone(clock)).await;
     Ok(Arc::new(opened.with_context(|| {
         format!("cannot open the spool in {}", spool.dir.display())
@@ -66,8 +73,7 @@ pub(super) async fn spool(
 }
 
 pub(super) fn links(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Links> {
-    let key =
-        link_key(&config.spool.dir).context("cannot read or make the key for picture links")?;
+    let key = link_key::read_or_make(&config.spool.dir)?;
     let lifetime = config.spool.images.min(LINK_LIFETIME_MAX);
     Ok(Links::new(
         &config.listen.public_url,
@@ -81,7 +87,7 @@ pub(super) fn links(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::R
 /// and tells nothing of it.
 pub(super) fn gateway_id(dir: &Path) -> anyhow::Result<String> {
     use hmac::{Hmac, KeyInit as _, Mac as _};
-    let key = link_key(dir).context("cannot read or make the key for picture links")?;
+    let key = link_key::read_or_make(dir)?;
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key)?;
     mac.update(b"gateway id");
     let id = faceway_core::Sha256(mac.finalize().into_bytes().into()).to_string();
@@ -90,27 +96,3 @@ pub(super) fn gateway_id(dir: &Path) -> anyhow::Result<String> {
 
 /// Enough that no two gateways at one broker meet by chance, and few enough to be read.
 const GATEWAY_ID_DIGITS: usize = 8;
-
-/// The key is kept beside the spool, so that links outlive a restart.
-fn link_key(dir: &Path) -> anyhow::Result<[u8; 32]> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let path = dir.join("link.key");
-    if let Ok(key) = std::fs::read(&path)
-        && let Ok(key) = key.try_into()
-    {
-        return Ok(key);
-    }
-    let key: [u8; 32] = rand::random();
-    let new = dir.join("link.key.new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(&key)?;
-    file.sync_all()?;
-    std::fs::rename(new, path)?;
-    Ok(key)
-}

@@ -29,7 +29,7 @@ use crate::context::Context;
 use crate::memory::BodyMemory;
 use connect::Socket;
 use pause::Pause;
-use stream::Ended;
+use stream::Exit;
 
 pub(crate) use connect::Target;
 pub(crate) use status::{SourceState, SourceStatus, Status};
@@ -103,7 +103,7 @@ impl Sources {
             if let Some(before) = before {
                 let _ = before.await;
             }
-            source.keep_running(stopped, all_stop).await;
+            source.supervise(stopped, all_stop).await;
         });
         self.running.insert(name, Running { stop, task });
     }
@@ -169,7 +169,7 @@ impl Source {
 
     /// Works until `stop`. A panic is a defect of ours; it must cost a second, not the source. `all_stop`: the gateway
     /// stops as well.
-    async fn keep_running(self, stop: CancellationToken, all_stop: CancellationToken) {
+    async fn supervise(self, stop: CancellationToken, all_stop: CancellationToken) {
         let source = Arc::new(self);
         loop {
             let work = Arc::clone(&source).run(stop.clone(), all_stop.clone());
@@ -197,7 +197,7 @@ impl Source {
                     self.status.connected();
                     let ended = self.live(socket, &greeted, &stop, &all_stop).await;
                     self.status.lost(&ended);
-                    if ended == Ended::Changed {
+                    if ended == Exit::Changed {
                         continue;
                     }
                     if began.elapsed() >= STABLE {
@@ -261,7 +261,7 @@ impl Source {
         greeted: &Greeting,
         stop: &CancellationToken,
         all_stop: &CancellationToken,
-    ) -> Ended {
+    ) -> Exit {
         let enough = stop.child_token();
         let peer = socket.get_ref().peer();
         let (queue, queued) = keeper::queue();
@@ -275,10 +275,10 @@ impl Source {
         let work = async { tokio::join!(read, keep).0 };
         let ended = tokio::select! {
             ended = work => ended,
-            () = refresh => Ended::Enough,
+            () = refresh => Exit::Enough,
         };
         match ended {
-            Ended::Enough if !stop.is_cancelled() => Ended::Changed,
+            Exit::Enough if !stop.is_cancelled() => Exit::Changed,
             ended => ended,
         }
     }

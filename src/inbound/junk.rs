@@ -22,6 +22,20 @@ impl Junk {
         }
     }
 
+    /// Quarantine has no room for what this inbound cannot read: so many bodies, or elements of one.
+    pub(super) fn no_room(&self, inbound: &str, unreadable: usize) {
+        if let Some(times) = self.note("quarantine is full") {
+            tracing::error!(
+                inbound,
+                unreadable,
+                times,
+                "quarantine is full, so what cannot be read of this inbound is not kept (pushes are answered 503, messages \
+                 of a stream are left out); what can be read is kept. Look with `faceway quarantine list`, mend the source, \
+                 then `faceway quarantine drop`; or raise spool.quarantine_bytes_max"
+            );
+        }
+    }
+
     /// A message of a dialled source was refused.
     pub(super) fn refused(&self, inbound: &str, reason: &str) {
         if let Some(times) = self.note(reason) {

@@ -1,5 +1,8 @@
 //! One inbound: what it reads is stamped, written once, and kept before anything is answered.
 
+mod no_room;
+
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 
@@ -14,6 +17,7 @@ use http::header::{CONTENT_ENCODING, HeaderMap};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use self::no_room::NoRoom;
 use super::Kept;
 use super::conflicts::Conflicts;
 use super::cut::Cut;
@@ -123,7 +127,7 @@ impl Inbound {
         };
         let hear =
             |earlier: &mut Earlier| aside(bytes, || self.hear(&arrival, received_at, earlier));
-        match self.append_in_turn(hear, began).await {
+        match self.append_in_turn(hear, began, NoRoom::SendAgain).await {
             Ok((gives_events, kept)) => self.noted(gives_events, kept, received_at),
             Err(Undecoded::NoRoom) => self.busy(),
             Err(refused) => {
@@ -146,17 +150,20 @@ impl Inbound {
         &self,
         hear: impl Fn(&mut Earlier) -> Result<Heard, E>,
         began: Instant,
+        no_room: NoRoom,
     ) -> Result<(bool, Kept), E> {
         let heard = hear(&mut Earlier::default())?;
         if heard.depends_on.is_empty() {
-            return Ok((!heard.counted.is_empty(), self.append(heard, began).await));
+            let gives_events = !heard.counted.is_empty();
+            return Ok((gives_events, self.append(heard, began, no_room).await));
         }
         let _turn = self.in_turn.lock().await;
         let records = heard.depends_on;
         match self.newest_of(&records).await {
             Ok(newest) => {
                 let heard = hear(&mut Earlier::new(records, newest))?;
-                Ok((!heard.counted.is_empty(), self.append(heard, began).await))
+                let gives_events = !heard.counted.is_empty();
+                Ok((gives_events, self.append(heard, began, no_room).await))
             }
             Err(error) => {
                 tracing::debug!(inbound = self.name, %error, "the source must send again");
@@ -182,7 +189,7 @@ impl Inbound {
         why: &'static str,
     ) -> Kept {
         let heard = self.piece(headers, body, why.into(), self.clock.now());
-        self.append(heard, Instant::now()).await
+        self.append(heard, Instant::now(), NoRoom::SendAgain).await
     }
 
     /// Keeps messages of a stream, in their order, all or none: [`Outcome::Busy`] when the spool cannot keep them now. One
@@ -210,7 +217,8 @@ impl Inbound {
             Ok::<_, std::convert::Infallible>(all)
         };
         let bytes = messages.iter().map(Bytes::len).sum();
-        let appended = self.append_in_turn(|earlier| aside(bytes, || hear(earlier)), began);
+        let hear = |earlier: &mut Earlier| aside(bytes, || hear(earlier));
+        let appended = self.append_in_turn(hear, began, NoRoom::LeaveOut);
         let Ok((gives_events, kept)) = appended.await;
         let outcome = self.noted(gives_events, kept, received_at).outcome;
         // Told once, not at every attempt to keep the others.
@@ -258,7 +266,7 @@ impl Inbound {
                 (Some(_) | None, None) => Ok(heard),
             }
         };
-        let (_, kept) = self.append_in_turn(hear, began).await?;
+        let (_, kept) = self.append_in_turn(hear, began, NoRoom::SendAgain).await?;
         Ok(kept)
     }
 
@@ -270,20 +278,24 @@ impl Inbound {
         kept
     }
 
-    async fn append(&self, heard: Heard, began: Instant) -> Kept {
+    pub(super) fn appended(
+        &self,
+        appended: Result<Vec<Receipt>, AppendError>,
+        heard: Heard,
+        unreadable: Option<(usize, Cow<'static, str>)>,
+        began: Instant,
+    ) -> Kept {
         let Heard {
-            batch,
             counted,
             cut,
             piece,
             ..
         } = heard;
-        let quarantined = batch.unreadable.len();
-        let reason = batch.unreadable.first().map(|entry| entry.reason.clone());
-        match self.spool.append(batch).await {
+        match appended {
             Ok(receipts) => {
-                if let Some(reason) = reason {
-                    self.junk.quarantined(&self.name, quarantined, &reason);
+                let quarantined = unreadable.as_ref().map_or(0, |(entries, _)| *entries);
+                if let Some((entries, reason)) = unreadable {
+                    self.junk.quarantined(&self.name, entries, &reason);
                 }
                 let (stored, conflicts) = self.count(&receipts, &counted);
                 if let Some(piece) = piece {

@@ -5,6 +5,7 @@
 //! notice. An apply waits for no destination and no source. One that has begun comes to its end: broken off while the rules
 //! are written down, it would leave others on disk than those by which lanes go.
 
+mod next;
 mod rules;
 
 use std::sync::Arc;
@@ -57,7 +58,7 @@ impl Topology {
             let Some(outbound) = opened.outbounds.remove(&plan.name) else {
                 continue;
             };
-            if opened.lanes.contains_key(&plan.name) {
+            if opened.lanes.contains(&plan.name) {
                 self.dispatch.add(plan.clone(), outbound);
             } else {
                 self.dispatch.change(plan.clone(), outbound);
@@ -70,12 +71,12 @@ impl Topology {
         let mut endpoints = Vec::with_capacity(opened.desired.inbounds.len());
         for (name, change) in &opened.diff.inbounds {
             match opened.inbounds.remove(name) {
-                Some(new) => {
-                    match new.source {
+                Some((endpoint, source)) => {
+                    match source {
                         Some(source) => self.sources.start(source),
                         None => self.sources.end(name),
                     }
-                    endpoints.push(new.endpoint);
+                    endpoints.push(endpoint);
                 }
                 None if *change == Change::Retired => self.sources.end(name),
                 None => endpoints.extend(before.named(name).cloned()),

@@ -1,8 +1,9 @@
 //! What the two files ask for, as meant, together with what they name beside them.
 
+use faceway_core::Sha256;
 use faceway_rules::{Diagnostics, InboundPlan, OutboundPlan, Routes};
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint;
 use super::rules_history::Rules;
 use super::watch::Refused;
 use crate::config::{self, ConfigError, GatewayConfig, Loaded};
@@ -22,7 +23,7 @@ pub(crate) struct Desired {
 pub(super) struct Entry<Plan> {
     pub(super) plan: Plan,
     /// Of all secrets and files that the plan names: these may change while `routes.toml` does not.
-    pub(super) fingerprint: Fingerprint,
+    pub(super) fingerprint: Sha256,
 }
 
 impl Desired {
@@ -31,12 +32,14 @@ impl Desired {
     /// # Errors
     /// When one of them cannot be had.
     pub(crate) fn new(routes: Routes) -> anyhow::Result<Self> {
+        // Before anything is opened: a secret that changes in between is another at the next reading, and is taken then. Read
+        // afterwards, the fingerprint would be of a secret that nothing was opened with, and it would never be.
         let inbound = |plan: InboundPlan| {
-            let fingerprint = Fingerprint::of_inbound(&plan)?;
+            let fingerprint = fingerprint::of_inbound(&plan)?;
             anyhow::Ok(Entry { plan, fingerprint })
         };
         let outbound = |plan: OutboundPlan| {
-            let fingerprint = Fingerprint::of_outbound(&plan)?;
+            let fingerprint = fingerprint::of_outbound(&plan)?;
             anyhow::Ok(Entry { plan, fingerprint })
         };
         let inbounds = routes.inbounds.into_iter().map(inbound);

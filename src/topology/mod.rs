@@ -1,6 +1,6 @@
 //! Everything that `routes.toml` names, at work: inbounds, sources, terminals, lanes.
 //!
-//! [`Desired`] is what the two files ask for, `diff.rs` compares it with what is at work, `open.rs` opens what that needs,
+//! `desired.rs` is what the two files ask for, `diff.rs` compares it with what is at work, `open.rs` opens what that needs,
 //! `apply.rs` makes it so, `watch.rs` decides when to read the files. The start is the first apply.
 
 mod apply;
@@ -35,8 +35,8 @@ pub use open::trial;
 use rules_history::ActiveRules;
 use rules_store::Stored;
 pub(crate) use snapshot::Snapshot;
-pub use watch::{Answer, Failed, Refused, Reloader};
 pub(crate) use watch::{Certificate, Watch};
+pub use watch::{Failed, Refused, Reloader};
 
 /// A topology at work.
 pub(crate) struct Topology {

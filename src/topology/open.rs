@@ -9,19 +9,18 @@ mod outbounds;
 mod terminals;
 mod trial;
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use faceway_core::Outbound;
-use faceway_rules::{OutboundPlan, Protocol, Since};
+use faceway_rules::{OutboundPlan, Since};
 
 use super::Topology;
 use super::desired::Desired;
 use super::diff::{Change, Diff};
+use crate::inbound::{Endpoint, Source};
 
-pub(super) use inbounds::OpenedInbound;
 pub(super) use outbounds::outbound;
 pub use trial::trial;
 
@@ -29,36 +28,24 @@ pub use trial::trial;
 pub(crate) struct Opened {
     pub(super) desired: Desired,
     pub(super) diff: Diff,
-    /// Those that are new or another, by name.
-    pub(super) inbounds: HashMap<String, OpenedInbound>,
+    /// Those that are new or another, by name, each with what is to be dialled for it.
+    pub(super) inbounds: HashMap<String, (Arc<Endpoint>, Option<Source>)>,
     /// Those that are new or another, by name.
     pub(super) outbounds: HashMap<String, Arc<dyn Outbound>>,
     /// Of the outbounds that are new, by name.
-    pub(super) lanes: HashMap<String, OpenedLane>,
-}
-
-/// A lane, opened.
-#[derive(Clone, Copy)]
-pub(super) struct OpenedLane {
-    /// Whether it was made just now.
-    pub(super) is_fresh: bool,
+    pub(super) lanes: HashSet<String>,
+    /// Outbounds whose lanes were made for it, just now.
+    pub(super) fresh: HashSet<String>,
 }
 
 impl Opened {
-    /// Outbounds whose lanes were made for it.
-    pub(super) fn fresh(&self) -> impl Iterator<Item = &str> {
-        let fresh = self.lanes.iter().filter(|(_, opened)| opened.is_fresh);
-        fresh.map(|(name, _)| name.as_str())
-    }
-
-    /// New outbounds that go through the history, which they do by the rules of now.
-    pub(super) fn with_history(&self) -> impl Iterator<Item = &str> {
+    /// New outbounds that begin in the past (`since = "oldest"`): they go through it by the rules of now.
+    pub(super) fn backfilled(&self) -> impl Iterator<Item = &str> {
         let plans = self.desired.outbounds.iter().map(|entry| &entry.plan);
         let oldest = plans.filter(|plan| plan.common.since == Since::Oldest);
-        let is_fresh = |name: &str| self.lanes.get(name).is_some_and(|opened| opened.is_fresh);
         oldest
             .map(|plan| plan.name.as_str())
-            .filter(move |name| is_fresh(name))
+            .filter(|name| self.fresh.contains(*name))
     }
 }
 
@@ -85,7 +72,8 @@ impl Topology {
             diff,
             inbounds,
             outbounds,
-            lanes: HashMap::new(),
+            lanes: HashSet::new(),
+            fresh: HashSet::new(),
         };
         // Last: a lane that has been made begins to hold events, which must not happen for a file that cannot be opened.
         match self.open_lanes(&mut opened).await {
@@ -105,7 +93,10 @@ impl Topology {
             let is_fresh = !known.contains(name) || self.made_in_vain(name).await?;
             let made = self.dispatch.open(&entry.plan).await;
             made.with_context(|| format!("cannot open the lane of {name}"))?;
-            opened.lanes.insert(name.clone(), OpenedLane { is_fresh });
+            opened.lanes.insert(name.clone());
+            if is_fresh {
+                opened.fresh.insert(name.clone());
+            }
         }
         Ok(())
     }
@@ -123,7 +114,7 @@ impl Topology {
 
     /// Removes the lanes that were made for what does not come into force: else events would wait there for ever.
     pub(crate) async fn discard(&self, opened: &Opened) {
-        for name in opened.fresh() {
+        for name in &opened.fresh {
             if let Err(error) = self.context.lanes.delete(name).await {
                 tracing::error!(outbound = name, %error, "a lane that was made in vain cannot be removed");
             }
@@ -131,32 +122,15 @@ impl Topology {
     }
 
     fn open_outbound(&self, plan: &OutboundPlan) -> anyhow::Result<Arc<dyn Outbound>> {
-        let opened = self.as_opened(plan);
+        let applied = self.applied.iter();
+        let mut known = applied.flat_map(|desired| &desired.outbounds);
+        let before = known.find(|known| known.plan.name == plan.name);
         outbound(
-            &opened,
+            plan,
+            before.map(|known| &known.plan),
             &self.context.gateway_id,
             &self.context.public_url,
             &self.context.clock,
         )
-    }
-
-    /// As it is opened: what no longer says anything of Home Assistant, and did before, takes back what it announced.
-    fn as_opened<'a>(&self, plan: &'a OutboundPlan) -> Cow<'a, OutboundPlan> {
-        let says = |plan: &OutboundPlan| match &plan.protocol {
-            Protocol::Mqtt(mqtt) => mqtt.home_assistant,
-            _ => None,
-        };
-        let applied = self.applied.iter();
-        let known = applied.flat_map(|desired| &desired.outbounds);
-        let mut before = known.filter(|known| known.plan.name == plan.name);
-        let announced = before.any(|known| says(&known.plan) == Some(true));
-        let mut opened = Cow::Borrowed(plan);
-        if announced
-            && says(plan).is_none()
-            && let Protocol::Mqtt(mqtt) = &mut opened.to_mut().protocol
-        {
-            mqtt.home_assistant = Some(false);
-        }
-        opened
     }
 }

@@ -45,6 +45,7 @@ impl Topology {
         let context = &self.context;
         let outbound = open::outbound(
             &plan,
+            None,
             &context.gateway_id,
             &context.public_url,
             &context.clock,
@@ -93,7 +94,7 @@ impl Topology {
             match self.context.lanes.delete(name).await {
                 Ok(_) => tracing::info!(
                     outbound = name,
-                    "delivered what it was given; its lane is gone"
+                    "it delivered what it was given; its lane is removed"
                 ),
                 Err(error) => tracing::error!(
                     outbound = name,

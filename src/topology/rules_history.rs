@@ -315,7 +315,7 @@ mod tests {
     fn rules(text: &str) -> Rules {
         let outbound = format!("[outbound.stdout.{text}]\n");
         Rules {
-            set: faceway_rules::parse(&outbound, "routes.toml", &[])
+            set: faceway_rules::parse(&outbound, "routes.toml", &crate::config::grammar())
                 .unwrap()
                 .routes,
             text: text.into(),

@@ -32,9 +32,9 @@ struct Note {
     #[serde(rename = "editions")]
     versions: Vec<NotedVersion>,
     #[serde(rename = "anew")]
-    backfills: BTreeMap<String, NotedBackfill>,
+    backfills: BTreeMap<String, NotedOutbound>,
     #[serde(rename = "gone")]
-    retired: BTreeMap<String, NotedRetired>,
+    retired: BTreeMap<String, NotedOutbound>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -46,15 +46,9 @@ struct NotedVersion {
     text: usize,
 }
 
+/// A backfill, which always has a text, or a retired outbound, whose last rules may be unknown.
 #[derive(Debug, Deserialize, Serialize)]
-struct NotedBackfill {
-    #[serde(rename = "upto")]
-    through_seq: u64,
-    text: usize,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct NotedRetired {
+struct NotedOutbound {
     #[serde(rename = "upto")]
     through_seq: u64,
     text: Option<usize>,
@@ -157,13 +151,14 @@ fn noted(history: &RulesHistory) -> Note {
         text: place(&version.rules),
     };
     let backfill = |(name, backfill): (&String, &Backfill)| {
-        let (through_seq, text) = (backfill.through_seq, place(&backfill.rules));
-        (name.clone(), NotedBackfill { through_seq, text })
+        let text = Some(place(&backfill.rules));
+        let through_seq = backfill.through_seq;
+        (name.clone(), NotedOutbound { through_seq, text })
     };
     let retired = |(name, retired): (&String, &Retired)| {
         let text = retired.rules.as_ref().map(place);
         let through_seq = retired.through_seq;
-        (name.clone(), NotedRetired { through_seq, text })
+        (name.clone(), NotedOutbound { through_seq, text })
     };
     Note {
         retired: history.retired().iter().map(retired).collect(),
@@ -196,12 +191,13 @@ fn read(noted: Note, file: &Path) -> Option<Stored> {
     }
     let last = Arc::clone(&versions.last()?.rules);
     let backfills = noted.backfills.into_iter().map(|(name, backfill)| {
-        let rules = text(backfill.text).unwrap_or_else(|| Arc::clone(&last));
+        let rules = backfill.text.and_then(&text);
+        let rules = rules.unwrap_or_else(|| Arc::clone(&last));
         let through_seq = backfill.through_seq;
         (name, Backfill { through_seq, rules })
     });
     let retired = noted.retired.into_iter().map(|(name, retired)| {
-        let rules = retired.text.and_then(text);
+        let rules = retired.text.and_then(&text);
         let through_seq = retired.through_seq;
         (name, Retired { through_seq, rules })
     });

@@ -10,6 +10,7 @@ use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
 use faceway_testkit::clock::TestClock;
 use faceway_testkit::spool::event;
 
+use super::open::Opened;
 use super::rules_history::{ActiveRules, Rules, RulesHistory};
 use super::{Desired, Topology, rules_store};
 use crate::context::Context;
@@ -46,7 +47,7 @@ struct Bench {
     spool: Arc<DiskSpool>,
     rules: ActiveRules,
     disk: Arc<Failing>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 const AGE: Duration = Duration::from_secs(86_400);
@@ -62,6 +63,7 @@ impl Bench {
             history: AGE,
             images: AGE,
             quarantine: AGE,
+            quarantine_bytes_max: 1 << 27,
         };
         let disk = Arc::new(Failing::default());
         let spool = DiskSpool::open_on(settings, Arc::clone(&clock), Arc::clone(&disk) as _);
@@ -74,18 +76,29 @@ impl Bench {
             spool,
             rules,
             disk,
-            _dir: dir,
+            dir,
         }
     }
 
     /// Applies a file that sends everything to one of two.
     async fn apply(&mut self, to: &str) -> anyhow::Result<()> {
+        let opened = self.open(to, "").await?;
+        self.topology.apply(opened).await.map(drop)
+    }
+
+    /// The same, with more in the file, and only opened.
+    async fn open(&self, to: &str, more: &str) -> anyhow::Result<Opened> {
         let outbound = |name| format!("[outbound.webhook.{name}]\nurl = \"http://127.0.0.1:1\"\n");
         let route = format!("[[route]]\nname = \"all\"\nto = [\"{to}\"]\n");
-        let text = outbound("a") + &outbound("b") + &route;
-        let routes = faceway_rules::parse(&text, "routes.toml", &[]).unwrap();
-        let opened = self.topology.open(Desired::new(routes)?).await?;
-        self.topology.apply(opened).await.map(drop)
+        let text = outbound("a") + &outbound("b") + &route + more;
+        let routes = faceway_rules::parse(&text, "routes.toml", &crate::config::grammar()).unwrap();
+        self.topology.open(Desired::new(routes)?).await
+    }
+
+    async fn lanes(&self) -> Vec<String> {
+        let mut lanes = self.spool.list().await.unwrap();
+        lanes.sort();
+        lanes
     }
 
     /// Keeps an event. Gives the text of the rules by which it goes, and by which it would go after a crash.
@@ -146,4 +159,50 @@ async fn the_first_rules_are_active_on_a_full_disk_and_written_down_later() {
     let (now, after_a_crash) = bench.keep(1).await;
     assert!(now.contains("to = [\"a\"]"), "{now}");
     assert_eq!(now, after_a_crash);
+}
+
+/// The last of what a file names cannot be had: all before it was opened for nothing.
+#[tokio::test]
+async fn what_cannot_be_opened_changes_nothing() {
+    let mut bench = Bench::new().await;
+    bench.apply("a").await.unwrap();
+    let (endpoints, snapshots) = (bench.topology.endpoints(), bench.topology.snapshots());
+    let before = (
+        Arc::clone(&endpoints.borrow()),
+        Arc::clone(&snapshots.borrow()),
+        bench.rules.current().await,
+    );
+    let ca = bench.dir.path().join("ca.pem");
+    std::fs::write(&ca, "no certificate").unwrap();
+    let good = "[outbound.webhook.c]\nurl = \"http://127.0.0.1:1\"\n";
+    let secret = "sign = [{ env = \"FACEWAY_TEST_THAT_IS_NOT_SET\" }]\n";
+    for (bad, why) in [
+        (
+            format!("url = \"https://127.0.0.1:1\"\ntls = {{ ca = {ca:?} }}\n"),
+            "cannot open the outbound d",
+        ),
+        (
+            format!("url = \"http://127.0.0.1:1\"\n{secret}"),
+            "cannot open the outbound d",
+        ),
+    ] {
+        let more = format!("{good}[outbound.webhook.d]\n{bad}");
+        let refused = bench.open("b", &more).await.err().unwrap().to_string();
+        assert!(refused.contains(why), "{refused}");
+        assert_eq!(bench.lanes().await, ["a", "b"]);
+        assert!(Arc::ptr_eq(&before.0, &endpoints.borrow()));
+        assert!(Arc::ptr_eq(&before.1, &snapshots.borrow()));
+        assert!(Arc::ptr_eq(&before.2, &bench.rules.current().await));
+    }
+}
+
+#[tokio::test]
+async fn a_lane_that_was_made_in_vain_is_removed() {
+    let mut bench = Bench::new().await;
+    bench.apply("a").await.unwrap();
+    let more = "[outbound.webhook.c]\nurl = \"http://127.0.0.1:1\"\n";
+    let opened = bench.open("c", more).await.unwrap();
+    assert_eq!(bench.lanes().await, ["a", "b", "c"]);
+    bench.topology.discard(&opened).await;
+    assert_eq!(bench.lanes().await, ["a", "b"], "and none that is at work");
 }

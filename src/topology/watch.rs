@@ -12,11 +12,11 @@ mod certificate;
 mod directories;
 mod files;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, Timestamp};
+use faceway_core::{Clock, Sha256, Timestamp};
 use faceway_rules::Routes;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ use crate::config::GatewayConfig;
 pub(crate) use certificate::Certificate;
 use certificate::Report;
 use directories::Directories;
-use files::{Fingerprint, Reader};
+use files::Reader;
 
 /// The files are looked at this often, whatever the system reports.
 const POLL: Duration = Duration::from_secs(3);
@@ -43,9 +43,6 @@ const ASKING_MAX: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused(pub String);
 
-/// What came of a reload.
-pub type Answer = Result<Changes, Refused>;
-
 /// A reading that was not taken over: what was in force before still is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
@@ -58,14 +55,14 @@ pub struct Failed {
 /// Asks for a reload, and knows whether the last one failed.
 #[derive(Clone, Debug)]
 pub struct Reloader {
-    asking: mpsc::Sender<oneshot::Sender<Answer>>,
+    asking: mpsc::Sender<oneshot::Sender<Result<Changes, Refused>>>,
     failed: tokio::sync::watch::Receiver<Option<Failed>>,
 }
 
 impl Reloader {
     /// Reads the file and the certificate of `listen.tls` now and applies them, also when the file has not changed: a secret
     /// that it names may have. `None` when the gateway stops.
-    pub async fn reload(&self) -> Option<Answer> {
+    pub async fn reload(&self) -> Option<Result<Changes, Refused>> {
         let (answer, answered) = oneshot::channel();
         self.asking.send(answer).await.ok()?;
         answered.await.ok()
@@ -74,49 +71,6 @@ impl Reloader {
     /// The last reading, when it failed; of several in a row the last. `None` once a good one is in force.
     pub fn failed(&self) -> Option<Failed> {
         self.failed.borrow().clone()
-    }
-}
-
-/// What is watched, and where its changes go.
-pub(crate) struct Watch {
-    pub(crate) path: PathBuf,
-    pub(crate) config: GatewayConfig,
-    pub(crate) topology: Arc<Mutex<Topology>>,
-    pub(crate) clock: Arc<dyn Clock>,
-}
-
-impl Watch {
-    /// Watches until what it gives is dropped. `routes` are at work, and were read from `path`. `certificate` is in force.
-    pub(crate) fn start(
-        self,
-        routes: &Routes,
-        certificate: Option<Certificate>,
-    ) -> (Reloader, AbortOnDropHandle<()>) {
-        let (asking, asked) = mpsc::channel(ASKING_MAX);
-        let beside = files::beside(routes, &self.path);
-        let (failed, failures) = tokio::sync::watch::channel(None);
-        let watcher = Watcher {
-            reader: Reader::at(&self.path),
-            // By its text: it may have changed since it was read.
-            seen: Some(files::fingerprint_of(routes.text.as_bytes(), &beside)),
-            beside,
-            wrong: None,
-            certificate,
-            failed,
-            watch: self,
-        };
-        watcher.watch.loaded();
-        watcher.publish();
-        let task = tokio::spawn(watcher.run(asked));
-        let reloader = Reloader {
-            asking,
-            failed: failures,
-        };
-        (reloader, AbortOnDropHandle::new(task))
-    }
-
-    fn loaded(&self) {
-        metrics::gauge!("faceway_reload_timestamp_seconds").set(self.clock.now().as_seconds());
     }
 }
 
@@ -141,11 +95,14 @@ impl Quiet {
     }
 }
 
-struct Watcher {
-    watch: Watch,
+/// Reads the files when they may have changed, and has the topology become what they ask for.
+pub(crate) struct Watch {
+    config: GatewayConfig,
+    topology: Arc<Mutex<Topology>>,
+    clock: Arc<dyn Clock>,
     reader: Reader,
-    /// Of what was last looked at.
-    seen: Fingerprint,
+    /// Of what was last read.
+    seen: Option<Sha256>,
     /// Files beside it that are read with it: its templates.
     beside: Vec<PathBuf>,
     /// Why the file is not in force as it is.
@@ -155,9 +112,47 @@ struct Watcher {
     failed: tokio::sync::watch::Sender<Option<Failed>>,
 }
 
-impl Watcher {
-    async fn run(mut self, mut asked: mpsc::Receiver<oneshot::Sender<Answer>>) {
-        let mut watched = vec![self.watch.path.clone()];
+impl Watch {
+    /// Watches until what it gives is dropped. `topology` is what `routes` ask for, which were read from `file`;
+    /// `certificate` is in force.
+    pub(crate) fn start(
+        (file, routes): (&Path, &Routes),
+        config: GatewayConfig,
+        topology: Arc<Mutex<Topology>>,
+        certificate: Option<Certificate>,
+        clock: Arc<dyn Clock>,
+    ) -> (Reloader, AbortOnDropHandle<()>) {
+        let (asking, asked) = mpsc::channel(ASKING_MAX);
+        let beside = files::beside(routes, file);
+        let (failed, failures) = tokio::sync::watch::channel(None);
+        let watch = Self {
+            config,
+            topology,
+            clock,
+            reader: Reader::at(file),
+            // By its text: the file may have changed since it was read, and is read again then.
+            seen: Some(files::fingerprint_of(routes.text.as_bytes(), &beside)),
+            beside,
+            wrong: None,
+            certificate,
+            failed,
+        };
+        watch.loaded();
+        watch.publish();
+        let task = tokio::spawn(watch.run(asked));
+        let reloader = Reloader {
+            asking,
+            failed: failures,
+        };
+        (reloader, AbortOnDropHandle::new(task))
+    }
+
+    fn loaded(&self) {
+        metrics::gauge!("faceway_reload_timestamp_seconds").set(self.clock.now().as_seconds());
+    }
+
+    async fn run(mut self, mut asked: mpsc::Receiver<oneshot::Sender<Result<Changes, Refused>>>) {
+        let mut watched = vec![self.reader.path().to_owned()];
         watched.extend(self.certificate.iter().flat_map(Certificate::files));
         let mut directories = Directories::of(&watched);
         let mut poll = tokio::time::interval(POLL);
@@ -202,7 +197,7 @@ impl Watcher {
         {
             self.publish();
         }
-        let mut topology = self.watch.topology.lock().await;
+        let mut topology = self.topology.lock().await;
         topology.write_rules_down().await;
         topology.forget_finished().await;
     }
@@ -219,7 +214,7 @@ impl Watcher {
     }
 
     /// Reads everything, whether or not it has changed.
-    async fn read_all(&mut self) -> Answer {
+    async fn read_all(&mut self) -> Result<Changes, Refused> {
         let routes = self.read_again().await;
         let certificate = self.read_certificate(Report::AtOnce).await;
         self.publish();
@@ -248,19 +243,19 @@ impl Watcher {
     async fn read_certificate(&mut self, report: Report) -> Result<bool, Refused> {
         match &mut self.certificate {
             Some(certificate) => {
-                let at = self.watch.clock.now();
+                let at = self.clock.now();
                 certificate.read(report, Instant::now(), at).await
             }
             None => Ok(false),
         }
     }
 
-    async fn read_again(&mut self) -> Answer {
+    async fn read_again(&mut self) -> Result<Changes, Refused> {
         let answer = self.reload().await;
         match &answer {
             Ok(changes) => {
                 self.wrong = None;
-                self.watch.loaded();
+                self.loaded();
                 tracing::info!(
                     added = changes.added.join(", "),
                     changed = changes.changed.join(", "),
@@ -270,7 +265,7 @@ impl Watcher {
             }
             Err(Refused(errors)) => {
                 self.wrong = Some(Failed {
-                    at: self.watch.clock.now(),
+                    at: self.clock.now(),
                     text: errors.clone(),
                 });
                 tracing::error!(
@@ -295,15 +290,15 @@ impl Watcher {
         self.failed.send_replace(failed);
     }
 
-    async fn reload(&mut self) -> Answer {
+    async fn reload(&mut self) -> Result<Changes, Refused> {
         let found = self.reader.read(&self.beside).await;
         // Before anything is applied: a file that is refused is not read again until it changes.
         (self.seen, self.beside) = (found.fingerprint, found.beside);
         let refused = |error: anyhow::Error| Refused(format!("error: {error:#}\n"));
-        let routes = desired::checked(found.loaded, &self.watch.config)?;
+        let routes = desired::checked(found.loaded, &self.config)?;
         let desired = Desired::new(routes).map_err(refused)?;
         // Held from opening to the end of the apply: what was compared must still be at work when it is changed.
-        let mut topology = self.watch.topology.lock().await;
+        let mut topology = self.topology.lock().await;
         let opened = topology.open(desired).await.map_err(refused)?;
         topology.apply(opened).await.map_err(|error| {
             // That is not the file's fault: it is read again soon.

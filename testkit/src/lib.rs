@@ -9,4 +9,5 @@ pub mod memory;
 pub mod outbound;
 pub mod platform;
 pub mod receiver;
+pub mod simulator;
 pub mod spool;

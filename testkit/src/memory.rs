@@ -312,6 +312,11 @@ impl Log for MemorySpool {
                 .sum(),
             free: u64::MAX,
             quarantined: 0,
+            quarantine_bytes: 0,
+            damaged: 0,
+            damaged_pictures: 0,
+            failures: 0,
+            degraded: None,
             accepting: if kept.is_full {
                 Err(AppendError::Full)
             } else {

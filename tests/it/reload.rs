@@ -296,7 +296,7 @@ async fn an_outbound_that_is_taken_out_delivers_what_it_was_given_and_ends() {
 
     old.listen().await;
     old.wait_for(20).await;
-    wait_for_log(&gateway, "its lane is gone").await;
+    wait_for_log(&gateway, "its lane is removed").await;
     let (mut first, mut second) = (arrived(&old), arrived(&new));
     for n in 0..20 {
         assert_eq!(first.remove(&format!("reload-{n}")), Some(1));

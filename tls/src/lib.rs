@@ -7,7 +7,8 @@ mod verify;
 
 use std::sync::Arc;
 
-use faceway_core::{Private, SettingsError};
+use faceway_core::outbound_kind::{Missing, Resources};
+use faceway_core::{Private, SettingsError, TlsFiles};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -74,6 +75,25 @@ impl TlsError {
 }
 
 impl ClientTls {
+    /// What the files of a `tls` hold.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn read(files: &TlsFiles, resources: &dyn Resources) -> Result<Self, Missing> {
+        let trust = match &files.ca {
+            Some(path) => Trust::Authorities(resources.pem(path, "tls.ca")?),
+            None => Trust::System,
+        };
+        let identity = match &files.client {
+            Some((cert, key)) => Some((
+                resources.pem(cert, "tls.cert")?,
+                resources.pem(key, "tls.key")?.into(),
+            )),
+            None => None,
+        };
+        Ok(Self { trust, identity })
+    }
+
     /// What a reason why there was no TLS calls things, for an outbound or a dialled source.
     pub const fn keys(&self) -> Keys {
         Keys::usual(self.identity.is_some())

@@ -1,10 +1,12 @@
 //! The adapter to copy from. `docs/adding-an-adapter.md` walks through it.
 //!
-//! The vendor is invented: his cameras post `{"id", "time", "camera", "name", "score"}` for every face that they see.
+//! The vendor is invented: its cameras post `{"id", "time", "camera", "name", "score"}` for every face that they see.
 //! Say here where the vendor's document is, who connects to whom, and what is left under `vendor`.
 
+mod simulator;
 mod wire;
 
+use faceway_core::simulator::Simulator;
 use faceway_core::{
     Adapter, Answer, Arrival, Category, Device, DeviceType, Element, Facts, Kind, Match,
     MatchStatus, Members, Object, ObjectType, Outcome, Person, Private, Reach, Reading, RecordKey,
@@ -52,6 +54,10 @@ impl Adapter for Example {
                 Answer::json(400, body.to_string().into_bytes())
             }
         }
+    }
+
+    fn simulator(&self) -> Option<&'static dyn Simulator> {
+        Some(&simulator::Cameras)
     }
 }
 

@@ -9,3 +9,8 @@ fn holds_the_contract() {
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"),
     );
 }
+
+#[test]
+fn the_simulator_holds_the_contract() {
+    faceway_testkit::simulator::contract(&faceway_adapter_example::Example);
+}

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use faceway_core::lenient::{is_told, number, on_scale, text};
+use faceway_core::reader::members;
 use faceway_core::{
     AgeGroup, Attribute, AttributeValue, Attributes, Gender, Glasses, Liveness, Mask, Private,
-    Text, is_secret_name,
+    Reader, Text, is_secret_name,
 };
 use serde_json::value::RawValue;
-
-use crate::fields::{Fields, is_told, members, number, on_scale, text};
 
 /// The event's own words: a vendor's feature of such a name is another thing, and stays.
 const OWN: [&str; 14] = [
@@ -29,7 +29,7 @@ const OWN: [&str; 14] = [
 ];
 
 /// Reads `features`, and leaves what it cannot read.
-pub(crate) fn read<'a>(fields: &mut Fields<'a>) -> (Attributes<'a>, Option<Liveness>) {
+pub(crate) fn read<'a>(fields: &mut Reader<'a>) -> (Attributes<'a>, Option<Liveness>) {
     let mut seen = Seen::default();
     let Some(mut features) = fields.object("features", "features.") else {
         return (seen.attributes, None);
@@ -55,7 +55,7 @@ struct Seen<'a> {
 }
 
 /// One feature. A name that is `null`, blank or `unknown` says nothing.
-fn feature<'a>(features: &mut Fields<'a>, name: String, seen: &mut Seen<'a>) {
+fn feature<'a>(features: &mut Reader<'a>, name: String, seen: &mut Seen<'a>) {
     let Some(raw) = features.told(&name) else {
         return;
     };
@@ -89,7 +89,7 @@ fn feature<'a>(features: &mut Fields<'a>, name: String, seen: &mut Seen<'a>) {
 }
 
 /// Names of features that no document tells may be anything, so they are not repeated.
-fn warn(features: &mut Fields<'_>, name: &str, what: &str) {
+fn warn(features: &mut Reader<'_>, name: &str, what: &str) {
     let named = OWN.contains(&name) || ["medmask", "emotions", "liveness"].contains(&name);
     features.warn(if named { name } else { "*" }, what);
 }

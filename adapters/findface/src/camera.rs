@@ -1,22 +1,24 @@
 //! The camera and its groups.
 
-use faceway_core::{Device, DeviceType, Group};
+use faceway_core::reader::items;
+use faceway_core::{Device, DeviceType, Group, Reader};
 
-use crate::fields::{Fields, items};
+use crate::verbose::{named, verbose};
 
 /// `camera` and `camera_group`. An episode has `cameras` and `camera_groups`: more than one camera is no one device, and
 /// stays under `vendor`.
-pub(crate) fn device<'a>(fields: &mut Fields<'a>) -> Device<'a> {
+pub(crate) fn device<'a>(fields: &mut Reader<'a>) -> Device<'a> {
     let mut device = Device::default();
     // `url` is the video's, and may hold the camera's password.
-    let (camera, stream) = fields.verbose(
+    let (camera, stream) = verbose(
+        fields,
         "camera",
         "camera.",
         |id| (Group { id, name: None }, None),
         |camera| (camera.id_and_name(), camera.text("url")),
     );
     device.stream = stream;
-    let group = fields.named("camera_group", "camera_group.");
+    let group = named(fields, "camera_group", "camera_group.");
     let camera = match camera == Group::default() {
         true => only_camera(fields),
         false => camera,
@@ -32,7 +34,7 @@ pub(crate) fn device<'a>(fields: &mut Fields<'a>) -> Device<'a> {
     device
 }
 
-fn only_camera<'a>(fields: &mut Fields<'a>) -> Group<'a> {
+fn only_camera<'a>(fields: &mut Reader<'a>) -> Group<'a> {
     let cameras = fields.told("cameras").and_then(items);
     match cameras.is_some_and(|cameras| cameras.len() == 1) {
         true => fields.groups("cameras").pop().unwrap_or_default(),

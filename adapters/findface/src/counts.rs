@@ -3,6 +3,7 @@
 use faceway_core::{Area, AreaState, Counter, Facts, ImageRole, Proximity};
 
 use crate::recognition::{linked, read_envelope};
+use crate::verbose::id_of;
 use crate::wire::Record;
 
 /// A count of what a camera had in view.
@@ -15,7 +16,7 @@ pub(crate) fn counter<'a>(record: &mut Record<'a>, facts: &mut Facts<'a>) {
         max: fields.number("proximity_max"),
     };
     let counter = Counter {
-        id: fields.id_of("counter", "counter."),
+        id: id_of(fields, "counter", "counter."),
         faces: fields.count("faces_count"),
         bodies: fields.count("silhouettes_count"),
         vehicles: fields.count("cars_count"),
@@ -32,7 +33,7 @@ pub(crate) fn area<'a>(record: &mut Record<'a>, facts: &mut Facts<'a>) {
     let fields = &mut record.fields;
     read_envelope(fields, facts);
     let area = Area {
-        id: fields.id_of("area", "area."),
+        id: id_of(fields, "area", "area."),
         state: fields.flag("active").map(|active| match active {
             true => AreaState::Active,
             false => AreaState::Inactive,

@@ -1,9 +1,10 @@
 //! Episodes: the visit of a person or a vehicle, when it opens, with every event of it, and when it closes.
 
+use faceway_core::lenient::text;
+use faceway_core::reader::{Zone, items, members};
 use faceway_core::{Episode, EpisodeState, Facts, Members, Rest, Timestamp};
 use serde_json::value::RawValue;
 
-use crate::fields::{items, members, text};
 use crate::wire::{Record, Topic};
 use crate::{camera, person};
 
@@ -15,8 +16,8 @@ pub(crate) fn read<'a>(record: &mut Record<'a>, facts: &mut Facts<'a>) {
     let state = state(record);
     let fields = &mut record.fields;
     let times = ["created_date", "closed_date"].map(|name| (name, fields.members.peek(name)));
-    let opened_at = fields.time("created_date");
-    let closed_at = fields.time("closed_date");
+    let opened_at = fields.written_time("created_date", Zone::Utc);
+    let closed_at = fields.written_time("closed_date", Zone::Utc);
     facts.occurred_at = match state {
         Some(EpisodeState::Open) => opened_at,
         Some(EpisodeState::Close) => closed_at,

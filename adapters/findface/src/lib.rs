@@ -13,12 +13,14 @@ mod attributes;
 mod camera;
 mod counts;
 mod episode;
-mod fields;
 mod person;
 mod recognition;
 pub mod simulate;
+mod simulator;
+mod verbose;
 mod wire;
 
+use faceway_core::simulator::Simulator;
 use faceway_core::{
     Adapter, Answer, Arrival, Element, Facts, Kind, Outcome, Reach, Reading, Reject, Settings,
     Unreadable, document,
@@ -64,6 +66,10 @@ impl Adapter for Findface {
                 body: format!("{reason}\n").into_bytes().into(),
             },
         }
+    }
+
+    fn simulator(&self) -> Option<&'static dyn Simulator> {
+        Some(&simulator::Multi)
     }
 }
 

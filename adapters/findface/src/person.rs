@@ -1,15 +1,15 @@
 //! Whose card matched.
 
-use faceway_core::{Category, Group, MatchStatus, Person, Private};
+use faceway_core::{Category, Group, MatchStatus, Person, Private, Reader};
 
-use crate::fields::Fields;
+use crate::verbose::named;
 
 /// Where a card stands: an id, or in FindFace Multi's verbose mode the card itself.
 const CARDS: [&str; 2] = ["matched_card", "matched_dossier"];
 
 /// Reads the card, if it may be read: a card beside `matched: false` contradicts it, and stays.
 pub(crate) fn read<'a>(
-    fields: &mut Fields<'a>,
+    fields: &mut Reader<'a>,
     strangers: bool,
 ) -> (Person<'a>, Option<MatchStatus>) {
     let mut person = Person::default();
@@ -36,22 +36,22 @@ pub(crate) fn read<'a>(
     (person, status)
 }
 
-fn card<'a>(fields: &mut Fields<'a>) -> Group<'a> {
+fn card<'a>(fields: &mut Reader<'a>) -> Group<'a> {
     let mut card = Group::default();
     for name in CARDS {
         if card == Group::default() {
-            card = fields.named(name, "matched_card.");
+            card = named(fields, name, "matched_card.");
         }
     }
     dossier(fields, card)
 }
 
 /// FindFace Security's verbose mode adds the card as `dossier`, and leaves `matched_dossier` the id.
-fn dossier<'a>(fields: &mut Fields<'a>, card: Group<'a>) -> Group<'a> {
+fn dossier<'a>(fields: &mut Reader<'a>, card: Group<'a>) -> Group<'a> {
     let Some(mut dossier) = fields.object("dossier", "dossier.") else {
         return card;
     };
-    let told = |dossier: &Fields<'a>| {
+    let told = |dossier: &Reader<'a>| {
         dossier
             .members
             .peek("id")
@@ -72,7 +72,7 @@ fn dossier<'a>(fields: &mut Fields<'a>, card: Group<'a>) -> Group<'a> {
     }
 }
 
-fn warn_of_cards(fields: &mut Fields<'_>) {
+fn warn_of_cards(fields: &mut Reader<'_>) {
     for name in CARDS.iter().chain(&["dossier"]) {
         if fields
             .told(name)

@@ -1,10 +1,10 @@
 //! Face, body and car events.
 
+use faceway_core::reader::Zone;
 use faceway_core::{
-    Attribute, Bounds, Facts, Image, ImageRole, MatchStatus, Object, ObjectType, Text,
+    Attribute, Bounds, Facts, Image, ImageRole, MatchStatus, Object, ObjectType, Reader, Text,
 };
 
-use crate::fields::Fields;
 use crate::wire::{Record, Topic};
 use crate::{attributes, camera, person};
 
@@ -31,13 +31,15 @@ pub(crate) fn read<'a>(record: &mut Record<'a>, facts: &mut Facts<'a>) {
 }
 
 /// What every event has, also one of an unknown type.
-pub(crate) fn read_envelope<'a>(fields: &mut Fields<'a>, facts: &mut Facts<'a>) {
-    facts.occurred_at = fields.time("created_date");
+pub(crate) fn read_envelope<'a>(fields: &mut Reader<'a>, facts: &mut Facts<'a>) {
+    facts.occurred_at = fields.written_time("created_date", Zone::Utc);
     facts.device = camera::device(fields);
 }
 
+const UNKNOWN: &str = "an unknown word";
+
 /// Told by the tag, else by `object_type`, else by what only one of them has.
-fn object_type(fields: &mut Fields<'_>, tagged: Option<ObjectType>) -> ObjectType {
+fn object_type(fields: &mut Reader<'_>, tagged: Option<ObjectType>) -> ObjectType {
     let word = |word: &str| match word {
         "face" => Some(ObjectType::Face),
         "body" => Some(ObjectType::Body),
@@ -46,22 +48,25 @@ fn object_type(fields: &mut Fields<'_>, tagged: Option<ObjectType>) -> ObjectTyp
     };
     let Some(tagged) = tagged else {
         return fields
-            .word("object_type", word)
+            .word_or_warn("object_type", word, UNKNOWN)
+            .word()
             .unwrap_or_else(|| by_shape(fields));
     };
     // One that says something else stays.
     let other = |found: &ObjectType| *found != tagged;
-    let raw = fields.told("object_type").and_then(crate::fields::text);
+    let raw = fields
+        .told("object_type")
+        .and_then(faceway_core::lenient::text);
     if raw.as_deref().and_then(word).as_ref().is_some_and(other) {
         fields.warn("object_type", "not that of `webhook_type`");
     } else {
-        fields.word("object_type", word);
+        fields.word_or_warn("object_type", word, UNKNOWN).word();
     }
     tagged
 }
 
 /// FindFace Security knows faces only; an event of FindFace Multi comes here only when somebody between has cut it.
-fn by_shape(fields: &Fields<'_>) -> ObjectType {
+fn by_shape(fields: &Reader<'_>) -> ObjectType {
     let features = fields.members.peek("features");
     let features = features
         .and_then(faceway_core::Members::of)
@@ -76,7 +81,7 @@ fn by_shape(fields: &Fields<'_>) -> ObjectType {
     }
 }
 
-fn object<'a>(fields: &mut Fields<'a>, object_type: ObjectType) -> Object<'a> {
+fn object<'a>(fields: &mut Reader<'a>, object_type: ObjectType) -> Object<'a> {
     let (mut attributes, liveness) = attributes::read(fields);
     attributes.temperature_c = fields.number("temperature").map(Attribute::plain);
     Object {
@@ -90,7 +95,7 @@ fn object<'a>(fields: &mut Fields<'a>, object_type: ObjectType) -> Object<'a> {
 }
 
 /// In pixels of the full frame. An incomplete rectangle stays as sent.
-fn bounds(fields: &mut Fields<'_>) -> Option<Bounds> {
+fn bounds(fields: &mut Reader<'_>) -> Option<Bounds> {
     let names = [
         "frame_coords_left",
         "frame_coords_top",
@@ -100,7 +105,7 @@ fn bounds(fields: &mut Fields<'_>) -> Option<Bounds> {
     let mut edges = [0.0; 4];
     for (edge, name) in edges.iter_mut().zip(names) {
         let raw = fields.told(name)?;
-        let Some(number) = crate::fields::number(raw) else {
+        let Some(number) = faceway_core::lenient::number(raw) else {
             fields.warn(name, "not of the documented type");
             return None;
         };
@@ -119,7 +124,7 @@ fn bounds(fields: &mut Fields<'_>) -> Option<Bounds> {
 }
 
 /// The detector's own words are `scores` in FindFace Security and `detector_params` in FindFace Multi.
-fn track_id<'a>(fields: &mut Fields<'a>) -> Option<Text<'a>> {
+fn track_id<'a>(fields: &mut Reader<'a>) -> Option<Text<'a>> {
     let mut found = None;
     for (name, at) in [
         (
@@ -142,7 +147,7 @@ fn track_id<'a>(fields: &mut Fields<'a>) -> Option<Text<'a>> {
     found
 }
 
-fn images<'a>(fields: &mut Fields<'a>, object_type: ObjectType) -> Vec<Image<'a>> {
+fn images<'a>(fields: &mut Reader<'a>, object_type: ObjectType) -> Vec<Image<'a>> {
     let role = match object_type {
         ObjectType::Face => ImageRole::Face,
         ObjectType::Body => ImageRole::Body,
@@ -165,7 +170,7 @@ fn images<'a>(fields: &mut Fields<'a>, object_type: ObjectType) -> Vec<Image<'a>
 
 /// A picture behind a link of the vendor's.
 pub(crate) fn linked<'a>(
-    fields: &mut Fields<'a>,
+    fields: &mut Reader<'a>,
     name: &str,
     role: ImageRole,
 ) -> Option<Image<'a>> {

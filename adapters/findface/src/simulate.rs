@@ -69,6 +69,14 @@ pub const fn webhook_type(number: u64) -> &'static str {
     TYPES[(number % TYPES.len() as u64) as usize]
 }
 
+/// The number of the batch that is the `nth` of its type, from 0.
+pub fn nth_of_type(kind: &str, nth: u64) -> u64 {
+    let turns = || (0..TYPES.len() as u64).filter(|turn| webhook_type(*turn) == kind);
+    let each = (turns().count() as u64).max(1);
+    let turn = turns().nth((nth % each) as usize).unwrap_or_default();
+    nth / each * TYPES.len() as u64 + turn
+}
+
 /// How long the platform waits before attempt `attempt` (from 1) is followed by the next: 0.1 × 2.7ⁿ seconds, at most
 /// 100, as its log shows.
 pub fn pause_after(attempt: u32) -> Duration {

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use faceway_core::lenient::identifier;
+use faceway_core::reader::{MEMBERS_MAX, members};
 use faceway_core::{
-    EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, RecordKey, Reject, Rest,
-    Scrub, Text, content_digest, malformed,
+    EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, Reader, RecordKey, Reject,
+    Rest, Scrub, Text, content_digest, malformed,
 };
 use serde_json::value::RawValue;
-
-use crate::fields::{Fields, MEMBERS_MAX, members};
 
 /// More elements than this are no batch: each would have 160 bytes in the largest body, and the least event has 500.
 const ELEMENTS_MAX: usize = 100_000;
@@ -73,20 +72,20 @@ pub(crate) struct Record<'a> {
     /// `event_model_class`, or `event_type` in FindFace Security.
     pub(crate) class: Option<Text<'a>>,
     /// What was not taken yet.
-    pub(crate) fields: Fields<'a>,
+    pub(crate) fields: Reader<'a>,
 }
 
 impl<'a> Record<'a> {
     /// Reads an element, or says why not.
     pub(crate) fn parse(raw: &'a RawValue) -> Result<Self, Cow<'static, str>> {
         let members = Members::of(raw).ok_or("the element is not an object")?;
-        if members.iter().nth(MEMBERS_MAX).is_some() {
+        if members.len() > MEMBERS_MAX {
             return Err(format!("more than {MEMBERS_MAX} members in one object").into());
         }
         if members.say_nothing(&TAGS) && !members.say_nothing(&[]) {
             return Err("nothing but its type".into());
         }
-        let mut fields = Fields::new(members, "");
+        let mut fields = Reader::new(members, "");
         let tag = fields.text("webhook_type");
         let topic = match &tag {
             Some(tag) => by_tag(tag),
@@ -194,7 +193,7 @@ impl<'a> Record<'a> {
 }
 
 /// The platform's own screens get the members of an episode as an object `episode`; no document says that webhooks do not.
-fn unwrap_episode(fields: &mut Fields<'_>) {
+fn unwrap_episode(fields: &mut Reader<'_>) {
     if fields.members.has("id") {
         return;
     }
@@ -232,7 +231,7 @@ fn by_tag(tag: &str) -> Topic {
 }
 
 /// An element without a tag: FindFace Security before 4.2, or one that somebody between has cut.
-fn by_shape(fields: &Fields<'_>) -> Option<Topic> {
+fn by_shape(fields: &Reader<'_>) -> Option<Topic> {
     let has = |names: &[&str]| names.iter().any(|name| fields.members.has(name));
     Some(if has(&["events_count"]) {
         let car = has(&["last_car_event", "best_car_event", "car_features"]);

@@ -173,3 +173,8 @@ proptest! {
         prop_assert!(!shown.contains("u:p") && !shown.contains("token="), "{shown}");
     }
 }
+
+#[test]
+fn the_simulator_holds_the_contract() {
+    faceway_testkit::simulator::contract(&faceway_adapter_findface::Findface);
+}

@@ -13,8 +13,8 @@ pub(crate) fn read<'a>(push: &mut Push<'a>, facts: &mut Facts<'a>) {
     facts.vendor_id = data.identifier("trace_id");
     facts.occurred_at = data.time("event_time", Unit::Milliseconds);
     facts.alarm = Alarm {
-        alarm_type: data.word("code", alarm_type),
-        state: data.word("status", alarm_state),
+        alarm_type: data.code("code", alarm_type).word(),
+        state: data.code("status", alarm_state).word(),
         description: data.text("description"),
     };
     facts.person = Person {

@@ -11,21 +11,21 @@
 //! **Invariant:** no answer ever has `data.pass`. Firmware up to API 1.0.0 opens the door on it.
 
 mod alarm;
-mod fields;
 mod recognition;
 pub mod simulate;
+mod simulator;
 mod subscription;
 mod wire;
 
 use std::borrow::Cow;
 
+use faceway_core::simulator::Simulator;
 use faceway_core::{
     Adapter, Answer, Arrival, Device, DeviceType, Dialogue, Element, Facts, Kind, Outcome, Reach,
-    Reading, RecordKey, Reject, Setting, SettingKind, Settings, Subscribed, Subscription, Text,
-    content_digest, document,
+    Reader, Reading, RecordKey, Reject, Setting, SettingKind, Settings, Subscribed, Subscription,
+    Text, content_digest, document,
 };
 
-use crate::fields::Fields;
 use crate::wire::Push;
 
 /// The adapter of SenseNebula Pass and SensePass terminals.
@@ -93,6 +93,10 @@ impl Adapter for Nebula {
     fn subscribe(&self, subscription: Subscription) -> Option<Box<dyn Dialogue<Subscribed>>> {
         Some(Box::new(subscription::Keeper::new(subscription)))
     }
+
+    fn simulator(&self) -> Option<&'static dyn Simulator> {
+        Some(&simulator::Terminals)
+    }
 }
 
 const DEVICE: Setting = Setting {
@@ -113,7 +117,7 @@ fn content_key(text: &str, has_time: bool, facts: &Facts<'_>) -> RecordKey {
 }
 
 /// Alarms and API v0.0.8 have no serial number in the body; since 1.2.1 the header `sn` has it.
-fn device<'a>(data: &mut Fields<'a>, arrival: &Arrival<'a>, settings: &Settings) -> Device<'a> {
+fn device<'a>(data: &mut Reader<'a>, arrival: &Arrival<'a>, settings: &Settings) -> Device<'a> {
     let told = data
         .identifier("deviceSN")
         .or_else(|| arrival.header("sn").map(Cow::Borrowed))
@@ -125,7 +129,7 @@ fn device<'a>(data: &mut Fields<'a>, arrival: &Arrival<'a>, settings: &Settings)
     }
 }
 
-fn sender<'a>(data: &mut Fields<'a>, arrival: &Arrival<'_>) -> Option<Text<'a>> {
+fn sender<'a>(data: &mut Reader<'a>, arrival: &Arrival<'_>) -> Option<Text<'a>> {
     let peer = arrival.peer?.to_canonical().to_string();
     data.note("device.id: the sender's address, as no serial number was sent; set `device` on the inbound");
     Some(peer.into())

@@ -3,10 +3,9 @@
 use faceway_core::lenient::Unit;
 use faceway_core::{
     Access, AccessMethod, Attribute, Attributes, Category, DeniedReason, Facts, Liveness, Mask,
-    Match, MatchStatus, Object, ObjectType, Person, Private, RecordKey, Text, is_unique_id,
+    Match, MatchStatus, Object, ObjectType, Person, Private, Reader, RecordKey, Text, is_unique_id,
 };
 
-use crate::fields::Fields;
 use crate::wire::Push;
 
 /// Reads `data` into `facts`. Gives the record's key where the terminal has given it an id.
@@ -33,7 +32,7 @@ struct Told<'a>([&'a str; 7]);
 
 impl<'a> Told<'a> {
     fn of(push: &Push<'a>) -> Self {
-        let text = |fields: &Fields<'a>, name| match fields.members.peek(name).map(|raw| raw.get())
+        let text = |fields: &Reader<'a>, name| match fields.members.peek(name).map(|raw| raw.get())
         {
             Some("null") | None => "",
             Some(text) => text,
@@ -105,16 +104,17 @@ fn found(push: &mut Push<'_>) -> Found {
     }
     let status = recognize_status(&mut push.data);
     match status {
-        None => Found::new(push.user.word("type", user_type), None),
+        None => Found::new(push.user.code("type", user_type).word(), None),
         Some(found) if found.category == Some(Category::Known) => push
             .user
-            .word("type", user_type)
+            .code("type", user_type)
+            .word()
             .map_or(found, Found::matched),
         Some(found) => found,
     }
 }
 
-fn recognition_type(data: &mut Fields<'_>) -> Found {
+fn recognition_type(data: &mut Reader<'_>) -> Found {
     // 0, nobody recognised, occurs in the history's sample only. It has no word, so it stays.
     if data
         .members
@@ -123,7 +123,7 @@ fn recognition_type(data: &mut Fields<'_>) -> Found {
     {
         return Found::NOBODY;
     }
-    let found = data.word("recognitionType", |number| match number {
+    let found = data.code("recognitionType", |number| match number {
         1 => Some(Found::matched(Category::Employee)),
         2 => Some(Found::matched(Category::Visitor)),
         3 => Some(Found::STRANGER),
@@ -131,22 +131,24 @@ fn recognition_type(data: &mut Fields<'_>) -> Found {
         5 => Some(Found::matched(Category::Blocklisted)),
         _ => None,
     });
-    found.unwrap_or_default()
+    found.word().unwrap_or_default()
 }
 
 /// API v0.0.8 and 1.0.0, and a draft of 1.1.0. `None` when it is not told or cannot be read.
-fn recognize_status(data: &mut Fields<'_>) -> Option<Found> {
+fn recognize_status(data: &mut Reader<'_>) -> Option<Found> {
     let number = data.peek_integer("recognizeStatus")?;
     // In the library, recognised, passed, failed: the words tell less than the numbers, which therefore stay.
     match number {
         0 => Some(Found::NOBODY),
         2 | 4 | 5 => Some(Found::matched(Category::Known)),
         6 => Some(Found::new(None, Some(MatchStatus::Unmatched))),
-        _ => data.word("recognizeStatus", |number| match number {
-            1 => Some(Found::NOT_LIVE),
-            3 => Some(Found::STRANGER),
-            _ => None,
-        }),
+        _ => data
+            .code("recognizeStatus", |number| match number {
+                1 => Some(Found::NOT_LIVE),
+                3 => Some(Found::STRANGER),
+                _ => None,
+            })
+            .word(),
     }
 }
 
@@ -189,7 +191,7 @@ fn person<'a>(
 
 /// Before API 1.2.1 a number, which cannot be blank: a 0 beside nobody known is nobody (inferred), and stays.
 pub(crate) fn user_id<'a>(
-    fields: &mut Fields<'a>,
+    fields: &mut Reader<'a>,
     status: Option<MatchStatus>,
 ) -> Option<Text<'a>> {
     let zero = fields
@@ -206,21 +208,30 @@ pub(crate) fn private(text: Option<Text<'_>>) -> Option<Private<Text<'_>>> {
     text.map(Private::new)
 }
 
-fn object<'a>(data: &mut Fields<'a>, liveness: Option<Liveness>) -> Object<'a> {
+fn object<'a>(data: &mut Reader<'a>, liveness: Option<Liveness>) -> Object<'a> {
     Object {
         object_type: used_a_face(data).then_some(ObjectType::Face),
         liveness,
         attributes: Attributes {
-            mask: data.word("mask", mask).flatten().map(Attribute::plain),
-            temperature_c: data.measured("bodyTemperature").map(Attribute::plain),
+            mask: data
+                .code("mask", mask)
+                .word()
+                .flatten()
+                .map(Attribute::plain),
+            temperature_c: measured(data, "bodyTemperature").map(Attribute::plain),
             ..Attributes::default()
         },
         ..Object::default()
     }
 }
 
+/// `0` is how the vendor says "not measured".
+fn measured(data: &mut Reader<'_>, name: &str) -> Option<f64> {
+    data.number(name).filter(|value| *value != 0.0)
+}
+
 /// Before API 1.3.0 there is no `entry_mode`, and a face is what the terminals are for.
-fn used_a_face(data: &mut Fields<'_>) -> bool {
+fn used_a_face(data: &mut Reader<'_>) -> bool {
     data.told("entry_mode")
         .is_none_or(|raw| matches!(raw.get(), "1" | "4" | "6" | "8" | "10"))
 }
@@ -235,14 +246,15 @@ const fn mask(number: i64) -> Option<Option<Mask>> {
     }
 }
 
-fn access(data: &mut Fields<'_>) -> Access {
+fn access(data: &mut Reader<'_>) -> Access {
     Access {
         granted: data.flag("pass"),
         methods: data
-            .word("entry_mode", methods)
+            .code("entry_mode", methods)
+            .word()
             .unwrap_or_default()
             .to_vec(),
-        denied_reason: data.word("abnormal_type", denied_reason).flatten(),
+        denied_reason: data.code("abnormal_type", denied_reason).word().flatten(),
     }
 }
 

@@ -4,15 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use faceway_core::{Facts, ImageRole, Kind, Members, Picture, Private, Reject, Rest, Scrub, Text};
+use faceway_core::reader::MEMBERS_MAX;
+use faceway_core::{
+    Facts, ImageRole, Kind, Members, Picture, Private, Reader, Reject, Rest, Scrub, Text,
+};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-
-use crate::fields::Fields;
-
-/// More members than this in one object are no push of a terminal: the document has 26.
-const MEMBERS_MAX: usize = 1000;
 
 /// Where pictures stand. `rgb_image` belongs to recognitions and `alarm_photo` to alarms, but either is a picture
 /// wherever it stands and must not stay under `vendor`.
@@ -35,11 +33,11 @@ pub(crate) struct Push<'a> {
     /// `type` as sent, without quotes.
     pub(crate) vendor_type: Text<'a>,
     /// `data`.
-    pub(crate) data: Fields<'a>,
+    pub(crate) data: Reader<'a>,
     /// `data.user`; empty when there is none.
-    pub(crate) user: Fields<'a>,
+    pub(crate) user: Reader<'a>,
     /// What stands beside `type` and `data`.
-    beside: Fields<'a>,
+    beside: Reader<'a>,
 }
 
 impl<'a> Push<'a> {
@@ -59,7 +57,7 @@ impl<'a> Push<'a> {
         let vendor_type = vendor_type(tag)?;
         if [&data, &envelope.others]
             .iter()
-            .any(|members| members.iter().nth(MEMBERS_MAX).is_some())
+            .any(|members| members.len() > MEMBERS_MAX)
         {
             let reason = format!("more than {MEMBERS_MAX} members in one object");
             return Err(Reject::Unreadable(reason.into()));
@@ -67,12 +65,12 @@ impl<'a> Push<'a> {
         if data.say_nothing(&[]) && envelope.others.say_nothing(&[]) {
             return Err(Reject::Unreadable("nothing but a `type`".into()));
         }
-        let mut data = Fields::new(data, "");
+        let mut data = Reader::new(data, "");
         Ok(Self {
             vendor_type,
-            user: data.object("user", "user.", MEMBERS_MAX),
+            user: data.object("user", "user.").unwrap_or_default(),
             data,
-            beside: Fields::new(envelope.others, "envelope."),
+            beside: Reader::new(envelope.others, "envelope."),
         })
     }
 

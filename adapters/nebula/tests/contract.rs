@@ -109,3 +109,8 @@ proptest! {
         prop_assert!(result.is_ok(), "{result:?}");
     }
 }
+
+#[test]
+fn the_simulator_holds_the_contract() {
+    faceway_testkit::simulator::contract(&faceway_adapter_nebula::Nebula);
+}

@@ -1,10 +1,8 @@
 //! Who it may have been. The order in which the platform sends candidates is not documented.
 
 use faceway_core::lenient::best_first;
-use faceway_core::{Candidate, Group, Members, Person, Private, Rest, Text};
+use faceway_core::{Candidate, Group, Members, Person, Private, Reader, Rest, Text};
 use serde_json::value::RawValue;
-
-use crate::fields::Fields;
 
 /// More than this is no list of candidates or of groups; the list then stays as sent.
 const ITEMS_MAX: usize = 1000;
@@ -26,13 +24,13 @@ pub(crate) struct Entry<'a> {
     pub(crate) id: Option<Text<'a>>,
     pub(crate) groups: Vec<Group<'a>>,
     pub(crate) score: Option<f64>,
-    pub(crate) profile: Fields<'a>,
-    beside: Fields<'a>,
+    pub(crate) profile: Reader<'a>,
+    beside: Reader<'a>,
 }
 
 impl<'a> Candidates<'a> {
     /// Takes them out of the message.
-    pub(crate) fn take(top: &mut Fields<'a>) -> Self {
+    pub(crate) fn take(top: &mut Reader<'a>) -> Self {
         let Some(items) = top.read("candidates", items) else {
             return Self::default();
         };
@@ -74,7 +72,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// What is left of each: of those that name somebody first, in their order, then the others.
-    pub(crate) fn leave(self, warnings: &mut Vec<Text<'a>>) -> Vec<Rest<'a>> {
+    pub(crate) fn leave(self, warnings: &mut Vec<Text<'static>>) -> Vec<Rest<'a>> {
         let (named, unnamed): (Vec<_>, Vec<_>) =
             self.entries.into_iter().partition(Entry::is_named);
         let mut rest: Vec<Rest<'a>> = named
@@ -89,8 +87,10 @@ impl<'a> Candidates<'a> {
 
 impl<'a> Entry<'a> {
     fn read(members: Members<'a>) -> Self {
-        let mut beside = Fields::new(members, "candidates.");
-        let mut profile = beside.object("profile", "candidates.profile.");
+        let mut beside = Reader::new(members, "candidates.");
+        let mut profile = beside
+            .object("profile", "candidates.profile.")
+            .unwrap_or_default();
         Self {
             id: profile.identifier("id"),
             groups: groups(&mut beside),
@@ -116,7 +116,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn leave(mut self, warnings: &mut Vec<Text<'a>>) -> Members<'a> {
+    fn leave(mut self, warnings: &mut Vec<Text<'static>>) -> Members<'a> {
         let is_named = self.is_named();
         for warning in self.beside.warnings.drain(..).chain(self.profile.warnings) {
             if !warnings.contains(&warning) {
@@ -135,7 +135,7 @@ impl<'a> Entry<'a> {
 }
 
 /// The watch lists that he is in. They stay as well when more is said than their ids, as the platform does with a colour.
-fn groups<'a>(candidate: &mut Fields<'a>) -> Vec<Group<'a>> {
+fn groups<'a>(candidate: &mut Reader<'a>) -> Vec<Group<'a>> {
     let objects = |raw| items(raw)?.into_iter().map(Members::of).collect();
     let Some(items): Option<Vec<Members<'a>>> = candidate.read("profile_groups", objects) else {
         return Vec::new();
@@ -143,7 +143,7 @@ fn groups<'a>(candidate: &mut Fields<'a>) -> Vec<Group<'a>> {
     let mut whole = true;
     let mut groups = Vec::with_capacity(items.len());
     for item in items {
-        let mut item = Fields::new(item, "");
+        let mut item = Reader::new(item, "");
         let id = item.identifier("id");
         whole &= item.members.is_empty();
         if id.is_some() {
@@ -163,15 +163,14 @@ fn items(raw: &RawValue) -> Option<Vec<&RawValue>> {
 
 #[cfg(test)]
 mod tests {
-    use faceway_core::Members;
+    use faceway_core::{Members, Reader};
 
     use super::Candidates;
-    use crate::fields::Fields;
 
     /// Ids in order, the best one's id, and what is left.
     fn read(list: &str) -> (Vec<String>, Option<String>, String) {
         let json = format!(r#"{{"candidates":{list}}}"#);
-        let mut top = Fields::new(Members::parse(&json).unwrap(), "");
+        let mut top = Reader::new(Members::parse(&json).unwrap(), "");
         let mut candidates = Candidates::take(&mut top);
         let best = candidates.best().and_then(|best| best.id.clone());
         let ids = candidates

@@ -12,13 +12,14 @@
 //! `candidates` under these names. What is left of the candidates is in the order of `match.candidates`.
 
 mod candidates;
-mod fields;
 mod recognition;
 pub mod simulate;
+mod simulator;
 mod wire;
 
 use std::borrow::Cow;
 
+use faceway_core::simulator::Simulator;
 use faceway_core::{
     Adapter, Answer, Arrival, Element, Facts, Kind, Outcome, Reach, Reading, RecordKey, Reject,
     Setting, SettingKind, Settings, content_digest, document, is_unique_id,
@@ -84,6 +85,10 @@ impl Adapter for Omni {
                 Answer::json(400, Cow::Owned(body.to_string().into_bytes()))
             }
         }
+    }
+
+    fn simulator(&self) -> Option<&'static dyn Simulator> {
+        Some(&simulator::Omni)
     }
 }
 

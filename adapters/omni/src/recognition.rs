@@ -5,7 +5,7 @@ use faceway_core::{
 };
 
 use crate::candidates::{Candidates, Entry};
-use crate::wire::{Message, Type};
+use crate::wire::{Message, Type, linked};
 
 /// Reads who it was into `facts`. The candidates of another type stay as sent: what they mean is not documented.
 pub(crate) fn read<'a>(message: &mut Message<'a>, facts: &mut Facts<'a>) {
@@ -49,17 +49,21 @@ fn read_best<'a>(best: &mut Entry<'a>, facts: &mut Facts<'a>, category: Category
     let attributes = &mut facts.object.attributes;
     attributes.age = best
         .profile
-        .number("age", 0.0..=150.0)
+        .number_in("age", 0.0..=150.0)
         .map(Attribute::plain);
-    attributes.gender = best.profile.word("gender", gender).map(Attribute::plain);
-    if let Some(url) = best.profile.link("sample_link") {
+    attributes.gender = best
+        .profile
+        .word_or_warn("gender", gender, "unknown word")
+        .word()
+        .map(Attribute::plain);
+    if let Some(url) = linked(&mut best.profile, "sample_link") {
         facts.images.push(Image::linked(ImageRole::Enrolled, url));
     }
 }
 
 /// `MALE` is documented, `FEMALE` inferred.
 fn gender(word: &str) -> Option<Gender> {
-    match word {
+    match word.to_ascii_lowercase().as_str() {
         "male" => Some(Gender::Male),
         "female" => Some(Gender::Female),
         _ => None,

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
+use faceway_core::reader::Zone;
 use faceway_core::{
-    Device, DeviceType, Facts, Image, ImageRole, Malformed, Members, Private, Reject, Rest, Scrub,
-    Text,
+    Device, DeviceType, Facts, Image, ImageRole, Malformed, Members, Private, Reader, Reject, Rest,
+    Scrub, Text,
 };
 use serde_json::value::RawValue;
-
-use crate::fields::Fields;
 
 /// What must not stay under `vendor`. No page shows a member with a picture or a face template; these are names that
 /// 3DiVi's other products have for templates.
@@ -56,11 +55,11 @@ pub(crate) struct Message<'a> {
     /// `type` as sent, or what stood in for it.
     pub(crate) vendor_type: Text<'a>,
     /// The top level.
-    pub(crate) top: Fields<'a>,
+    pub(crate) top: Reader<'a>,
     /// What is left of each candidate, in the order of `match.candidates`.
     pub(crate) candidates: Vec<Rest<'a>>,
-    camera: Fields<'a>,
-    event: Fields<'a>,
+    camera: Reader<'a>,
+    event: Reader<'a>,
 }
 
 impl<'a> Message<'a> {
@@ -74,7 +73,7 @@ impl<'a> Message<'a> {
             Err(malformed) => return Err(malformed.into()),
         };
         let says_nothing = members.say_nothing(&["type"]);
-        let mut top = Fields::new(members, "");
+        let mut top = Reader::new(members, "");
         let vendor_type = vendor_type(&mut top, preset)?;
         if says_nothing {
             return Err(Reject::Unreadable("nothing but a `type`".into()));
@@ -88,8 +87,8 @@ impl<'a> Message<'a> {
         Ok(Self {
             about,
             vendor_type,
-            camera: top.object("camera", "camera."),
-            event: top.object("event", "event."),
+            camera: top.object("camera", "camera.").unwrap_or_default(),
+            event: top.object("event", "event.").unwrap_or_default(),
             candidates: Vec::new(),
             top,
         })
@@ -117,7 +116,7 @@ impl<'a> Message<'a> {
     pub(crate) fn read_event(&mut self, facts: &mut Facts<'a>) {
         facts.object.track_id = self.top.identifier("activity_id");
         facts.vendor_id = self.event.identifier("id");
-        facts.occurred_at = self.event.time("detection_date");
+        facts.occurred_at = self.event.written_time("detection_date", Zone::Named);
         // Of what the crop of another type shows nothing is documented, so its link stays.
         if self.about != Type::Other {
             self.image(facts, "image_link", ImageRole::Face);
@@ -126,7 +125,7 @@ impl<'a> Message<'a> {
     }
 
     fn image(&mut self, facts: &mut Facts<'a>, name: &str, role: ImageRole) {
-        if let Some(url) = self.event.link(name) {
+        if let Some(url) = linked(&mut self.event, name) {
             facts.images.push(Image::linked(role, url));
         }
     }
@@ -158,6 +157,24 @@ impl<'a> Message<'a> {
     }
 }
 
+/// A link to a picture. A picture in its place is not passed on as a link, and as no page documents one there, it is left
+/// out.
+pub(crate) fn linked<'a>(fields: &mut Reader<'a>, name: &str) -> Option<Text<'a>> {
+    let link = fields.text(name)?;
+    if is_picture(&link) {
+        fields.warn(name, "a picture in place of a link was left out");
+        return None;
+    }
+    Some(link)
+}
+
+/// Whether a text begins as a picture in base64 does: JPEG, PNG, or any as a URL.
+fn is_picture(text: &str) -> bool {
+    ["/9j/", "iVBORw0KGgo", "data:"]
+        .iter()
+        .any(|start| text.trim_start().starts_with(start))
+}
+
 /// `None` when nothing is left of any.
 fn list<'a>(items: &[Rest<'a>]) -> Option<Rest<'a>> {
     let says_nothing =
@@ -168,7 +185,7 @@ fn list<'a>(items: &[Rest<'a>]) -> Option<Rest<'a>> {
     serde_json::value::to_raw_value(items).ok().map(Rest::Owned)
 }
 
-fn vendor_type<'a>(top: &mut Fields<'a>, preset: Option<&str>) -> Result<Text<'a>, Reject> {
+fn vendor_type<'a>(top: &mut Reader<'a>, preset: Option<&str>) -> Result<Text<'a>, Reject> {
     if top.told("type").is_some() {
         let quiet = top.warnings.len();
         let word = top.text("type");

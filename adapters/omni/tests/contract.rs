@@ -131,3 +131,8 @@ proptest! {
         prop_assert!(!result.contains("a:b@"), "{result}");
     }
 }
+
+#[test]
+fn the_simulator_holds_the_contract() {
+    faceway_testkit::simulator::contract(&faceway_adapter_omni::Omni);
+}

@@ -4,11 +4,9 @@
 //! A box is silent until it is configured, once after every connect. With an empty list of cameras it stays silent. It
 //! answers nothing, and takes no pings that a document would tell of.
 
-use faceway_core::{ImageRole, Malformed, Members, Settings, document};
+use faceway_core::{ImageRole, Malformed, Members, Reader, Settings, Text, document};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-
-use crate::fields::Fields;
 
 /// Whose names a box uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +103,11 @@ pub fn device_ids(answer: &[u8]) -> Result<Vec<String>, Malformed> {
         serde_json::from_str(list.get()).map_err(|_| Malformed::Shape("a list of devices"))?;
     let mut ids = Vec::with_capacity(devices.len());
     for device in devices {
-        let device = Fields::new(Members::of(device).unwrap_or_default(), "");
+        let device = Reader::new(Members::of(device).unwrap_or_default(), "");
         let id = device
             .peek("device_id")
             .or_else(|| device.peek("media_device_id"));
-        ids.extend(id);
+        ids.extend(id.map(Text::into_owned));
     }
     Ok(ids)
 }

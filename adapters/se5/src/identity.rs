@@ -26,8 +26,8 @@ impl Sent {
     pub(crate) fn of(message: &Message<'_>) -> Self {
         let top = &message.top;
         Self {
-            identity: top.peek("identity_id").unwrap_or_default(),
-            name: top.peek("identity_name").unwrap_or_default(),
+            identity: top.peek("identity_id").unwrap_or_default().into_owned(),
+            name: top.peek("identity_name").unwrap_or_default().into_owned(),
             score: score(top.members.peek("score")),
             place: (message.face.members.peek("box")).map(|place| place.get().to_owned()),
         }

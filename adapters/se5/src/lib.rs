@@ -11,7 +11,6 @@
 //! **Invariant:** face templates and licence keys (`feature…`, `mq_license_key`, `dev_sno`) never get into an event.
 
 pub mod connect;
-mod fields;
 mod form;
 mod greeting;
 mod identity;
@@ -19,8 +18,11 @@ mod message;
 mod person;
 mod scrub;
 pub mod simulate;
+mod simulator;
 mod wire;
+mod words;
 
+use faceway_core::simulator::Simulator;
 use faceway_core::{
     Adapter, Answer, Arrival, Dialogue, Element, Outcome, Reach, Reject, Setting, SettingKind,
     Settings,
@@ -72,6 +74,10 @@ impl Adapter for Se5 {
                 Answer::json(400, body.to_string().into_bytes())
             }
         }
+    }
+
+    fn simulator(&self) -> Option<&'static dyn Simulator> {
+        Some(&simulator::Se5)
     }
 }
 

@@ -1,19 +1,19 @@
 //! One message of a box: somebody was seen, or how its cameras are. The names of all firmware are read wherever they
 //! stand; which of them belongs to which is in the README beside this crate.
 
-use faceway_core::lenient::{self, on_scale};
+use faceway_core::lenient::{self, Unit, on_scale};
 use faceway_core::{
-    AgeGroup, Attribute, Attributes, Device, DeviceType, Facts, Gender, ImageRole, Kind, Mask,
-    Match, Members, Object, ObjectType, Picture, Private, Reading, RecordKey, Rest, Text,
+    Attribute, Attributes, Bounds, Device, DeviceType, Facts, Image, ImageRole, Kind, Match,
+    Members, Object, ObjectType, Picture, Private, Reader, Reading, RecordKey, Rest, Text,
     content_digest,
 };
 
 use crate::connect::{Protocol, wanted};
-use crate::fields::Fields;
 use crate::identity::{Sent, report_key};
 use crate::person;
 use crate::scrub::scrub;
 use crate::wire::Around;
+use crate::words::{age_group, device_type, gender, mask, media_type};
 
 /// Where pictures stand, in the order in which an event names them.
 pub(crate) const PICTURES: [(&str, ImageRole); 9] = [
@@ -53,20 +53,23 @@ const EITHER: [&str; 4] = [
     "score",
 ];
 
+/// Four numbers take less.
+const BOX_BYTES_MAX: usize = 400;
+
 /// A message, taken apart.
 pub(crate) struct Message<'t> {
     /// The top level.
-    pub(crate) top: Fields<'t>,
+    pub(crate) top: Reader<'t>,
     /// `ext_data`, of v1 and the SE3.
-    pub(crate) ext: Fields<'t>,
+    pub(crate) ext: Reader<'t>,
     /// `identity_info`, of v1.
-    pub(crate) info: Fields<'t>,
+    pub(crate) info: Reader<'t>,
     /// `ep_info`, of v1's history.
-    endpoint: Fields<'t>,
+    endpoint: Reader<'t>,
     /// `media_device_info`, of v2's history.
-    media: Fields<'t>,
+    media: Reader<'t>,
     /// `recognize_face_attr`, of the history.
-    pub(crate) face: Fields<'t>,
+    pub(crate) face: Reader<'t>,
 }
 
 /// Reads a message whose text is `text`.
@@ -103,21 +106,27 @@ pub(crate) fn read_message(
 
 impl<'t> Message<'t> {
     fn new(members: Members<'t>) -> Self {
-        let mut top = Fields::new(members, "");
+        let mut top = Reader::new(members, "");
         Self {
-            ext: top.object("ext_data", "ext_data."),
-            info: top.object("identity_info", "identity_info."),
-            endpoint: top.object("ep_info", "ep_info."),
-            media: top.object("media_device_info", "media_device_info."),
-            face: top.object("recognize_face_attr", "recognize_face_attr."),
+            ext: top.object("ext_data", "ext_data.").unwrap_or_default(),
+            info: top
+                .object("identity_info", "identity_info.")
+                .unwrap_or_default(),
+            endpoint: top.object("ep_info", "ep_info.").unwrap_or_default(),
+            media: top
+                .object("media_device_info", "media_device_info.")
+                .unwrap_or_default(),
+            face: top
+                .object("recognize_face_attr", "recognize_face_attr.")
+                .unwrap_or_default(),
             top,
         }
     }
 
     fn recognition(&mut self, facts: &mut Facts<'static>, around: &Around<'_>) {
         facts.kind = Kind::Recognition;
-        facts.vendor_id = self.top.identifier("event_id");
-        facts.occurred_at = self.top.time("timestamp");
+        facts.vendor_id = self.top.identifier("event_id").map(owned);
+        facts.occurred_at = self.top.time("timestamp", Unit::Milliseconds);
         facts.device = self.device(around);
         let (person, status) = person::read(self);
         facts.person = person;
@@ -130,21 +139,21 @@ impl<'t> Message<'t> {
     }
 
     fn device(&mut self, around: &Around<'_>) -> Device<'static> {
-        let told = self.top.scrubbed("device_id");
-        let told = told.or_else(|| self.top.scrubbed("media_device_id"));
-        let told = told.or_else(|| self.media.scrubbed("media_device_id"));
-        let told = told.or_else(|| self.endpoint.scrubbed("device_id"));
+        let told = self.top.identifier("device_id").map(owned);
+        let told = told.or_else(|| self.top.identifier("media_device_id").map(owned));
+        let told = told.or_else(|| self.media.identifier("media_device_id").map(owned));
+        let told = told.or_else(|| self.endpoint.identifier("device_id").map(owned));
         Device {
             id: told.or_else(|| self.endpoint_id()),
             device_type: self.device_type(),
-            name: (self.endpoint.scrubbed("ep_name"))
-                .or_else(|| self.media.scrubbed("media_device_name"))
-                .or_else(|| self.top.scrubbed("media_device_name")),
-            address: (self.ext.scrubbed("device_ip"))
-                .or_else(|| self.top.scrubbed("device_ip"))
-                .or_else(|| self.top.scrubbed("media_device_ip"))
-                .or_else(|| self.media.scrubbed("media_device_ip"))
-                .or_else(|| self.endpoint.scrubbed("ep_ip")),
+            name: (self.endpoint.identifier("ep_name").map(owned))
+                .or_else(|| self.media.identifier("media_device_name").map(owned))
+                .or_else(|| self.top.identifier("media_device_name").map(owned)),
+            address: (self.ext.identifier("device_ip").map(owned))
+                .or_else(|| self.top.identifier("device_ip").map(owned))
+                .or_else(|| self.top.identifier("media_device_ip").map(owned))
+                .or_else(|| self.media.identifier("media_device_ip").map(owned))
+                .or_else(|| self.endpoint.identifier("ep_ip").map(owned)),
             stream: self.stream(),
             parent: around.peer.clone().map(Text::Owned),
             groups: Vec::new(),
@@ -154,7 +163,7 @@ impl<'t> Message<'t> {
     /// `ep_id` is the box's licence (`dev_sno`) and the camera's address or URL.
     fn endpoint_id(&mut self) -> Option<Text<'static>> {
         let licences = self.licences();
-        let id = self.endpoint.scrubbed("ep_id")?;
+        let id = self.endpoint.identifier("ep_id").map(owned)?;
         let behind = licences
             .iter()
             .find_map(|licence| id.strip_prefix(licence.as_str())?.strip_prefix("__"));
@@ -170,14 +179,15 @@ impl<'t> Message<'t> {
             .iter()
             .filter_map(|name| self.top.peek(name))
             .filter(|licence| licence.bytes().all(|sign| sign.is_ascii_alphanumeric()))
+            .map(Text::into_owned)
             .collect()
     }
 
     fn device_type(&mut self) -> Option<DeviceType> {
-        let told = self.ext.code("device_type", device_type);
-        let told = told.or_else(|| self.top.code("device_type", device_type));
+        let told = self.ext.code_or_text("device_type", device_type);
+        let told = told.or_else(|| self.top.code_or_text("device_type", device_type));
         // What is a file, or a reader of identity cards, has no canonical word, and stays.
-        let mut word = |name: &str, fields: fn(&mut Self) -> &mut Fields<'t>| {
+        let mut word = |name: &str, fields: fn(&mut Self) -> &mut Reader<'t>| {
             let fields = fields(self);
             match fields.peek(name).as_deref() {
                 Some("file" | "card") => None,
@@ -196,7 +206,7 @@ impl<'t> Message<'t> {
                 .peek("media_device_url")
                 .is_some_and(|url| url.contains("://"))
             {
-                return fields.scrubbed("media_device_url");
+                return fields.identifier("media_device_url").map(owned);
             }
         }
         None
@@ -240,12 +250,13 @@ impl<'t> Message<'t> {
         if self.face.members.is_empty() {
             self.face = self
                 .ext
-                .object("recognize_face_attr", "ext_data.recognize_face_attr.");
+                .object("recognize_face_attr", "ext_data.recognize_face_attr.")
+                .unwrap_or_default();
         }
         let face = &mut self.face;
         Object {
             object_type: Some(ObjectType::Face),
-            bounds: face.bounds("box"),
+            bounds: bounds(face),
             attributes: Attributes {
                 mask: face.word("mask", mask).word().map(Attribute::plain),
                 gender: face.word("gender", gender).word().map(Attribute::plain),
@@ -259,10 +270,10 @@ impl<'t> Message<'t> {
     /// The SE3 reports itself before its cameras; the SE5 reports its cameras only.
     fn reporting_box(&mut self, around: &Around<'_>) -> Device<'static> {
         Device {
-            id: self.top.scrubbed("gateway_sn"),
+            id: self.top.identifier("gateway_sn").map(owned),
             device_type: Some(DeviceType::Box),
-            name: self.top.scrubbed("gateway_name"),
-            address: (self.top.scrubbed("gateway_ip"))
+            name: self.top.identifier("gateway_name").map(owned),
+            address: (self.top.identifier("gateway_ip").map(owned))
                 .or_else(|| around.peer.clone().map(Text::Owned)),
             ..Device::default()
         }
@@ -286,11 +297,16 @@ impl<'t> Message<'t> {
             for fields in [&mut self.top, &mut self.ext] {
                 if !wanted(around.settings, role) {
                     fields.members.drop(name);
-                } else if let Some((image, picture)) = fields.picture(name, role)
-                    && !facts.images.contains(&image)
-                {
-                    facts.images.push(image);
-                    pictures.extend(picture);
+                } else if let Some((image, picture)) = fields.picture(name, role) {
+                    let image = match (&picture, image.url) {
+                        (None, Some(url)) => Image::linked(role, owned(url)),
+                        (None, None) => continue,
+                        (Some(picture), _) => Image::kept(role, picture),
+                    };
+                    if !facts.images.contains(&image) {
+                        facts.images.push(image);
+                        pictures.extend(picture);
+                    }
                 }
             }
         }
@@ -319,43 +335,27 @@ impl<'t> Message<'t> {
     }
 }
 
-/// 2, a still IP camera, stands in the SE3's status report only.
-const fn device_type(number: i64) -> Option<DeviceType> {
-    match number {
-        0 => Some(DeviceType::Gate),
-        1..=3 => Some(DeviceType::Camera),
-        4 => Some(DeviceType::Door),
-        _ => None,
-    }
+/// What is read of a message is owned: it is little beside the pictures, and a form has no text to borrow from.
+pub(crate) fn owned(text: Text<'_>) -> Text<'static> {
+    Text::Owned(text.into_owned())
 }
 
-fn media_type(word: &str) -> Option<DeviceType> {
-    matches!(word, "rtsp" | "gb28181" | "photo").then_some(DeviceType::Camera)
-}
-
-fn mask(word: &str) -> Option<Mask> {
-    match word {
-        "yes" => Some(Mask::Worn),
-        "no" => Some(Mask::NotWorn),
-        _ => None,
-    }
-}
-
-fn gender(word: &str) -> Option<Gender> {
-    match word {
-        "male" => Some(Gender::Male),
-        "female" => Some(Gender::Female),
-        _ => None,
-    }
-}
-
-fn age_group(word: &str) -> Option<AgeGroup> {
-    match word {
-        "child" => Some(AgeGroup::Child),
-        "juvenile" => Some(AgeGroup::Juvenile),
-        "youth" => Some(AgeGroup::Youth),
-        "middle-aged" => Some(AgeGroup::MiddleAged),
-        "aged" => Some(AgeGroup::Aged),
-        _ => None,
-    }
+/// `[left, top, right, bottom]`; an empty list is none.
+fn bounds(face: &mut Reader<'_>) -> Option<Bounds> {
+    let sides = face.read("box", |raw| {
+        let sides: Vec<f64> =
+            (raw.get().len() < BOX_BYTES_MAX).then(|| serde_json::from_str(raw.get()).ok())??;
+        match sides[..] {
+            [] => Some(None),
+            [left, top, right, bottom] if left <= right && top <= bottom => Some(Some(Bounds {
+                left,
+                top,
+                right,
+                bottom,
+            })),
+            _ => None,
+        }
+    })?;
+    face.members.drop("box");
+    sides
 }

@@ -1,9 +1,9 @@
 //! Who was seen. A stranger has neither id nor name, whatever the box wrote there for want of one.
 
+use faceway_core::reader::Told;
 use faceway_core::{Category, Group, MatchStatus, Person, Private, Text};
 
-use crate::fields::Told;
-use crate::message::Message;
+use crate::message::{Message, owned};
 
 /// Takes the person out of a message.
 pub(crate) fn read(message: &mut Message<'_>) -> (Person<'static>, Option<MatchStatus>) {
@@ -17,7 +17,7 @@ pub(crate) fn read(message: &mut Message<'_>) -> (Person<'static>, Option<MatchS
         return (person, Some(MatchStatus::Unmatched));
     }
     let (id, name) = identity(message);
-    let group = message.top.text("group_name");
+    let group = message.top.text("group_name").map(owned);
     let person = Person {
         id: id.map(Private::new),
         name: name.map(Private::new),
@@ -35,8 +35,8 @@ pub(crate) fn read(message: &mut Message<'_>) -> (Person<'static>, Option<MatchS
 }
 
 fn category(message: &mut Message<'_>) -> Option<Category> {
-    let told = message.ext.code("person_type", person_type);
-    let told = told.or_else(|| message.top.code("person_type", person_type));
+    let told = message.ext.code_or_text("person_type", person_type);
+    let told = told.or_else(|| message.top.code_or_text("person_type", person_type));
     match told.or_else(|| message.top.word("user_type", user_type)) {
         Told::Word(category) => Some(category),
         Told::Unknown => None,
@@ -97,7 +97,7 @@ fn leave_identity(message: &mut Message<'_>) {
     match top.peek("identity_name") {
         Some(name) if is_stranger(&name) => top.members.drop("identity_name"),
         Some(_) => top.warn("identity_name", "a name beside a stranger"),
-        None => drop(top.text("identity_name")),
+        None => drop(top.text("identity_name").map(owned)),
     }
     for name in ["identity_id", "group_name"] {
         if top.peek(name).is_none() {
@@ -108,21 +108,21 @@ fn leave_identity(message: &mut Message<'_>) {
 
 fn identity(message: &mut Message<'_>) -> (Option<Text<'static>>, Option<Text<'static>>) {
     let Message { top, info, .. } = message;
-    let mut id = top.identifier("identity_id");
+    let mut id = top.identifier("identity_id").map(owned);
     let mut name = None;
     match top.peek("identity_name") {
         Some(text) if is_stranger(&text) => {
             top.warn("identity_name", "a stranger's, beside somebody known");
         }
-        _ => name = top.text("identity_name"),
+        _ => name = top.text("identity_name").map(owned),
     }
     // What the person was enrolled with. It stays where it says something else.
     let enrolled = [("user_id", &mut id), ("name", &mut name)];
     for (member, told) in enrolled {
         let text = info.peek(member).filter(|text| !is_stranger(text));
         if told.is_none() {
-            *told = text.map(Text::Owned);
-        } else if *told != text.map(Text::Owned) {
+            *told = text.map(owned);
+        } else if *told != text.map(owned) {
             continue;
         }
         if told.is_some() {

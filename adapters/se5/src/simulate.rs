@@ -11,20 +11,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faceway_core::Timestamp;
+pub use faceway_core::simulator::Picture;
 use serde_json::{Value, json};
 
 use crate::connect::{Configured, Protocol};
-
-/// Where pictures come from.
-#[derive(Clone, Copy, Debug)]
-pub enum Picture<'a> {
-    /// None: blank texts, as boxes send them.
-    None,
-    /// This JPEG; a comment segment makes every copy's bytes its own.
-    Jpeg(&'a [u8]),
-    /// Bytes that begin and end as a JPEG and are this many, at least 24.
-    Bytes(usize),
-}
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]

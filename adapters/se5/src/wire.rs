@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use faceway_core::reader::MEMBERS_MAX;
 use faceway_core::{
     Arrival, Element, Members, Reading, Reject, Settings, Unreadable, document, element,
     is_cut_off, mend, split,
@@ -10,9 +11,6 @@ use serde_json::value::RawValue;
 
 use crate::form;
 use crate::message::read_message;
-
-/// More members than this in one object are no message of a box: the documents have 20.
-const MEMBERS_MAX: usize = 1000;
 
 /// A cycle of the history has at most 100 records.
 const ELEMENTS_MAX: usize = 10_000;
@@ -143,7 +141,7 @@ fn read_one(members: Members<'_>, text: &str, around: &Around<'_>) -> Read {
     if members.say_nothing(&[]) {
         return Err("an object whose members are all empty".into());
     }
-    if members.iter().nth(MEMBERS_MAX).is_some() {
+    if members.len() > MEMBERS_MAX {
         return Err(format!("more than {MEMBERS_MAX} members in one object").into());
     }
     Ok(read_message(members, text, around))

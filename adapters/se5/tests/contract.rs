@@ -173,3 +173,8 @@ proptest! {
         prop_assert!(result.is_ok(), "{result:?}");
     }
 }
+
+#[test]
+fn the_simulator_holds_the_contract() {
+    faceway_testkit::simulator::contract(&faceway_adapter_se5::Se5);
+}

@@ -6,6 +6,7 @@
 //! is none; when it fails, so do the deliveries that wait for it. Nothing that has ended is sent later.
 
 mod failure;
+mod kind;
 mod ledger;
 mod open;
 mod parcel;
@@ -28,6 +29,7 @@ use crate::open::Plan;
 use crate::parcel::{Parcel, UNROUTABLE, bury};
 use crate::session::{Session, State};
 
+pub use crate::kind::KIND;
 pub use crate::settings::{AmqpSettings, ExchangeType};
 
 /// An exchange of a broker.

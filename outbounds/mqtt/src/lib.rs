@@ -19,6 +19,7 @@ mod greeting;
 mod hints;
 mod home;
 mod keeper;
+mod kind;
 mod opening;
 mod own;
 mod packet;
@@ -47,6 +48,7 @@ use crate::plan::Plan;
 use crate::session::Job;
 use crate::settings::is_text;
 
+pub use crate::kind::KIND;
 pub use crate::settings::MqttSettings;
 
 /// How long closing may take beyond a delivery's own timeout.

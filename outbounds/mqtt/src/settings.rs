@@ -9,6 +9,7 @@ use http::Uri;
 use crate::topic;
 
 /// How to reach a broker, and how to publish there.
+#[derive(Clone)]
 pub struct MqttSettings {
     /// `mqtt://host:1883` or, for TLS, `mqtts://host:8883`; the ports may be left out.
     pub url: String,

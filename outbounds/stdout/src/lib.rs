@@ -6,6 +6,8 @@
 //! What a device said never steers a terminal. In JSON, characters that cannot be seen are written as `\u009b`, which is
 //! the same JSON. Another body is written out in that way on a terminal, and goes to a pipe or file as it is.
 
+mod kind;
+
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
@@ -15,6 +17,8 @@ use faceway_core::{BoxFuture, Code, Message, Outbound, Scope, Verdict, visible_b
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+
+pub use crate::kind::KIND;
 
 /// How long a reader may be busy, such as a pager that somebody is reading in.
 const TIMEOUT: Duration = Duration::from_secs(10);

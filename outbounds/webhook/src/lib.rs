@@ -9,6 +9,7 @@ mod client;
 mod failure;
 mod fresh;
 mod gzip;
+mod kind;
 mod settings;
 mod sign;
 mod verdict;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::failure::Dialled;
 use crate::sign::Signer;
 
+pub use crate::kind::KIND;
 pub use crate::settings::{ProxySettings, WebhookSettings};
 
 /// An HTTP endpoint.

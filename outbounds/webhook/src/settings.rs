@@ -11,6 +11,7 @@ use http::header::{
 use reqwest::Url;
 
 /// How to reach an endpoint.
+#[derive(Clone)]
 pub struct WebhookSettings {
     /// `http://` or `https://`, with everything that belongs to it.
     pub url: String,
@@ -32,6 +33,7 @@ pub struct WebhookSettings {
 }
 
 /// How to reach a proxy.
+#[derive(Clone)]
 pub struct ProxySettings {
     /// `http://` or `https://`.
     pub url: String,

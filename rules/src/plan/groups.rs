@@ -4,18 +4,6 @@ use crate::diagnostic::Reporter;
 use crate::read::{Entry, Node};
 use crate::suggest;
 
-/// What others call the protocols.
-const ALIASES: [(&str, &str); 8] = [
-    ("http", "webhook"),
-    ("https", "webhook"),
-    ("rest", "webhook"),
-    ("rabbitmq", "amqp"),
-    ("mosquitto", "mqtt"),
-    ("mqtts", "mqtt"),
-    ("amqps", "amqp"),
-    ("console", "stdout"),
-];
-
 /// Other ways in that somebody may look for.
 const WAYS: [&str; 6] = ["websocket", "ws", "wss", "tcp", "push", "api"];
 
@@ -29,6 +17,8 @@ pub(super) struct Section<'s> {
     pub(super) known: &'s [&'s str],
     /// What stands there in the other section.
     pub(super) others: &'s [&'s str],
+    /// What others call the protocols, with the names.
+    pub(super) aliases: &'s [(&'static str, &'static str)],
     /// A name, to show how it is written.
     pub(super) example: &'static str,
 }
@@ -74,7 +64,7 @@ impl Section<'_> {
     /// `[inbound.nebular.lobby]` is a slip of the pen; `[inbound.lobby]` leaves out what stands between.
     fn tell_unknown(&self, reporter: &Reporter, entry: &Entry, has_names: bool) {
         let (key, group, name) = (self.key, self.group, &entry.key);
-        let alias = ALIASES.iter().find(|(alias, _)| alias == name);
+        let alias = self.aliases.iter().find(|(alias, _)| alias == name);
         let alias = alias.filter(|(_, known)| self.known.contains(known));
         if let Some((_, known)) = alias {
             let help = format!("it is called `{known}`: write `[{key}.{known}.<name>]`");
@@ -107,7 +97,7 @@ impl Section<'_> {
         }
         let is_protocol = self.others.contains(&name)
             || WAYS.contains(&name)
-            || ALIASES.iter().any(|(alias, _)| *alias == name);
+            || self.aliases.iter().any(|(alias, _)| *alias == name);
         is_protocol.then(|| {
             "an inbound is named by the vendor whose words come in, whichever way they come: \
              `[inbound.<adapter>.<name>]`"

@@ -5,7 +5,7 @@ mod terminal;
 
 use std::path::Path;
 
-use faceway_core::{Setting, SettingKind, SettingValue, Settings};
+use faceway_core::{Setting, SettingKind, SettingValue, Settings, TlsFiles};
 use ipnet::IpNet;
 
 use crate::Secret;
@@ -13,7 +13,7 @@ use crate::diagnostic::{Reporter, Span};
 use crate::read::{Entry, Node, Table, Value};
 
 use super::groups::Section;
-use super::{AdapterGrammar, Names, TlsPlan, check_name, inbound_keys, outbound_keys};
+use super::{AdapterGrammar, Grammar, Names, check_name, inbound_keys};
 
 pub use dial::DialPlan;
 pub use terminal::{TerminalPlan, Trust};
@@ -51,7 +51,7 @@ impl InboundPlan {
                 Trust::System | Trust::Fingerprint(_) => None,
             });
         tls.into_iter()
-            .flat_map(TlsPlan::files)
+            .flat_map(TlsFiles::files)
             .chain(authorities)
             .collect()
     }
@@ -71,26 +71,26 @@ impl InboundPlan {
 pub(super) fn all(
     reporter: &Reporter,
     node: Option<&Node>,
-    adapters: &[AdapterGrammar],
+    grammar: &Grammar,
     names: &mut Names,
 ) -> Vec<InboundPlan> {
     let mut inbounds = Vec::new();
     let mut seen = Seen::default();
-    let known: Vec<_> = adapters.iter().map(|adapter| adapter.name).collect();
-    let protocols = outbound_keys().map(|(protocol, _)| protocol);
     let section = Section {
         key: "inbound",
         group: "adapter",
-        known: &known,
-        others: &protocols,
+        known: &grammar.adapters(),
+        others: &grammar.protocols(),
+        aliases: &grammar.aliases(),
         example: "lobby",
     };
     for (adapter, table) in section.read(reporter, node) {
-        let grammar = adapters.iter().find(|known| known.name == adapter.key);
+        let mut adapters = grammar.adapters.iter();
+        let adapter = adapters.find(|known| known.name == adapter.key);
         for entry in table {
             check_name(reporter, "inbound", &entry.key, entry.span);
             names.add(reporter, "inbounds", &entry.key, entry.span);
-            let plan = grammar.and_then(|grammar| one(reporter, grammar, entry, &mut seen));
+            let plan = adapter.and_then(|adapter| one(reporter, adapter, entry, &mut seen));
             inbounds.extend(plan.map(|plan| (entry.span, plan)));
         }
     }

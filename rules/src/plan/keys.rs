@@ -60,7 +60,7 @@ const DIALLED: &[Key] = &[
     ),
     Key::new(
         "tls",
-        Shape::Table(outbound::TLS),
+        Shape::Tls,
         "Own authorities, client certificate; for `url` and `api_url`.",
     ),
 ];

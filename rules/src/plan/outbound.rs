@@ -1,33 +1,28 @@
 //! `[outbound.<protocol>.<name>]`.
 
 mod address;
-mod amqp;
 mod batch;
-mod broker;
 mod common;
 mod format;
 mod headers;
-mod mqtt;
-mod webhook;
+mod protocol;
 
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
+
+use faceway_core::OutboundKind;
 
 use crate::diagnostic::Reporter;
 use crate::format::Format;
 use crate::read::{Entry, Node, Table};
-use crate::{Projection, ReadFile, Secret, Template};
+use crate::{Projection, ReadFile, Secret};
 
-pub use amqp::{AmqpPlan, ExchangeKind, QueuePlan};
-pub(super) use common::tls_files;
 pub use headers::HeaderValue;
-pub use mqtt::{MqttPlan, MqttVersion, Qos};
-pub use webhook::{ProxyPlan, WebhookPlan};
+pub use protocol::Protocol;
 
-use super::AdapterGrammar;
 use super::groups::Section;
-use super::{Names, check_name, outbound_keys};
+use super::{Grammar, Names, check_name, outbound_keys};
 
 /// One way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,120 +102,23 @@ impl Default for Retry {
     }
 }
 
-/// How an outbound delivers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// By HTTP.
-    Webhook(WebhookPlan),
-    /// To an MQTT broker.
-    Mqtt(MqttPlan),
-    /// To an AMQP 0-9-1 broker.
-    Amqp(AmqpPlan),
-    /// One event a line on stdout.
-    Stdout,
-}
-
-/// PEM files for TLS.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsPlan {
-    /// Authorities to trust in place of the usual ones.
-    pub ca: Option<PathBuf>,
-    /// The client's certificate chain and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
-}
-
-impl Protocol {
-    /// What `routes.toml` calls it.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Webhook(_) => "webhook",
-            Self::Mqtt(_) => "mqtt",
-            Self::Amqp(_) => "amqp",
-            Self::Stdout => "stdout",
-        }
-    }
-
-    /// The largest payload, in bytes; `None` where the protocol has no limit of its own.
-    pub const fn payload_bytes_max(&self) -> Option<u64> {
-        match self {
-            Self::Mqtt(mqtt) => Some(mqtt.payload_bytes_max),
-            Self::Amqp(amqp) => Some(amqp.payload_bytes_max),
-            Self::Webhook(_) | Self::Stdout => None,
-        }
-    }
-
-    /// Where in the destination an event goes; `None` where the protocol knows no such thing.
-    pub const fn address(&self) -> Option<&Template> {
-        match self {
-            Self::Mqtt(mqtt) => Some(&mqtt.topic),
-            Self::Amqp(amqp) => Some(&amqp.routing_key),
-            Self::Webhook(_) | Self::Stdout => None,
-        }
-    }
-
-    /// Whether `headers` sets this one, by its lower-case name.
-    pub fn sets_header(&self, name: &str) -> bool {
-        match self {
-            Self::Webhook(webhook) => webhook.headers.iter().any(|(known, _)| known == name),
-            Self::Mqtt(_) | Self::Amqp(_) | Self::Stdout => {
-                self.headers().iter().any(|(known, _)| *known == name)
-            }
-        }
-    }
-
-    /// What goes beside each event, by lower-case name, and is not the same for all.
-    pub fn headers(&self) -> Vec<(&str, &Template)> {
-        match self {
-            Self::Mqtt(mqtt) => headers::borrowed(&mqtt.headers),
-            Self::Amqp(amqp) => headers::borrowed(&amqp.headers),
-            Self::Webhook(webhook) => webhook.templates(),
-            Self::Stdout => Vec::new(),
-        }
-    }
-}
-
-impl TlsPlan {
-    /// The files.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
-        self.ca.iter().chain(client).map(PathBuf::as_path)
-    }
-}
-
 impl OutboundPlan {
-    /// Where its events go; none for standard output.
+    /// Where its events go; none where the destination has no URL.
     pub fn address(&self) -> Option<&str> {
-        match &self.protocol {
-            Protocol::Webhook(webhook) => Some(&webhook.url),
-            Protocol::Mqtt(mqtt) => Some(&mqtt.url),
-            Protocol::Amqp(amqp) => Some(&amqp.url),
-            Protocol::Stdout => None,
-        }
+        self.protocol.settings().url()
     }
 
     /// The files that it names, other than secrets and its template, which is part of the plan.
     pub fn files(&self) -> Vec<&Path> {
-        let tls = match &self.protocol {
-            Protocol::Webhook(webhook) => webhook.tls.as_ref(),
-            Protocol::Mqtt(mqtt) => mqtt.tls.as_ref(),
-            Protocol::Amqp(amqp) => amqp.tls.as_ref(),
-            Protocol::Stdout => None,
-        };
-        tls.into_iter().flat_map(TlsPlan::files).collect()
+        self.protocol.files()
     }
 
     /// Every secret that it names, with the key that names it.
     pub fn secrets(&self) -> Vec<(String, &Secret)> {
         let protocol = self.protocol.name();
-        let key = |rest: &str| format!("outbound.{protocol}.{}.{rest}", self.name);
-        let password = match &self.protocol {
-            Protocol::Webhook(webhook) => return webhook.secrets(key),
-            Protocol::Mqtt(mqtt) => mqtt.password.as_ref(),
-            Protocol::Amqp(amqp) => amqp.password.as_ref(),
-            Protocol::Stdout => None,
-        };
-        let password = password.map(|secret| (key("password"), secret));
-        password.into_iter().collect()
+        let key = |rest: String| format!("outbound.{protocol}.{}.{rest}", self.name);
+        let secrets = self.protocol.secrets().into_iter();
+        secrets.map(|(rest, secret)| (key(rest), secret)).collect()
     }
 }
 
@@ -228,30 +126,27 @@ impl OutboundPlan {
 pub(super) fn all(
     reporter: &Reporter,
     node: Option<&Node>,
-    adapters: &[AdapterGrammar],
+    grammar: &Grammar,
     files: ReadFile<'_>,
 ) -> (Vec<OutboundPlan>, Names) {
-    let adapters: Vec<_> = adapters.iter().map(|adapter| adapter.name).collect();
     let mut outbounds = Vec::new();
     let mut names = Names::default();
-    let protocols = outbound_keys();
-    let known: Vec<_> = protocols.iter().map(|(name, _)| *name).collect();
     let section = Section {
         key: "outbound",
         group: "protocol",
-        known: &known,
-        others: &adapters,
+        known: &grammar.protocols(),
+        others: &grammar.adapters(),
+        aliases: &grammar.aliases(),
         example: "erp",
     };
     for (protocol, table) in section.read(reporter, node) {
-        let known = protocols.iter().find(|(name, _)| *name == protocol.key);
+        let mut kinds = grammar.outbounds.iter();
+        let kind = kinds.find(|kind| kind.name == protocol.key);
         for entry in table {
             check_name(reporter, "outbound", &entry.key, entry.span);
             names.add(reporter, "outbounds", &entry.key, entry.span);
-            let title = format!("[outbound.{}.{}]", protocol.key, entry.key);
-            let table = known.and_then(|(_, keys)| Table::open(reporter, title, &entry.node, keys));
-            let read = |table| (entry.span, one(&protocol.key, entry, table, files));
-            outbounds.extend(table.map(read));
+            let plan = kind.and_then(|kind| one(reporter, kind, entry, grammar, files));
+            outbounds.extend(plan.map(|plan| (entry.span, plan)));
         }
     }
     names.0.sort_by_key(|(_, span)| *span);
@@ -260,19 +155,23 @@ pub(super) fn all(
     (outbounds.collect(), names)
 }
 
-fn one(protocol: &str, entry: &Entry, table: Table<'_>, files: ReadFile<'_>) -> OutboundPlan {
-    let projection = common::projection(&table);
-    let protocol = match protocol {
-        "webhook" => Protocol::Webhook(webhook::read(&table, &projection)),
-        "mqtt" => Protocol::Mqtt(mqtt::read(&table, &projection)),
-        "amqp" => Protocol::Amqp(amqp::read(&table, &projection)),
-        _ => Protocol::Stdout,
-    };
+fn one(
+    reporter: &Reporter,
+    kind: &'static OutboundKind,
+    entry: &Entry,
+    grammar: &Grammar,
+    files: ReadFile<'_>,
+) -> Option<OutboundPlan> {
+    let title = format!("[outbound.{}.{}]", kind.name, entry.key);
+    let table = Table::open(reporter, title, &entry.node, &outbound_keys(kind))?;
+    let seen = common::seen(&table, files);
+    let protocol = protocol::read(kind, &table, &seen.projection, &seen.format);
+    format::check_binary(&table, &seen.format, &protocol);
     let plan = OutboundPlan {
         name: entry.key.clone(),
-        common: common::read(&table, projection, &protocol, files),
+        common: common::read(&table, seen, &protocol, grammar),
         protocol,
     };
     table.finish();
-    plan
+    Some(plan)
 }

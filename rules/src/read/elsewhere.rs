@@ -1,6 +1,7 @@
 //! Where a key belongs that stands where nobody reads it.
 
 use crate::{Field, suggest};
+use faceway_core::outbound_kind::Meant;
 use faceway_core::schema::FieldKind;
 
 use super::{Entry, Key, Shape};
@@ -11,6 +12,8 @@ pub struct Places {
     /// Whether `gateway.toml` is read, else `routes.toml`.
     pub(crate) in_gateway: bool,
     pub(crate) of_routes: Vec<Place>,
+    /// Keys that a protocol does not have, with what to write instead.
+    pub(crate) meant: Vec<(&'static str, Meant)>,
 }
 
 /// A key of `routes.toml` and where it may stand.
@@ -52,6 +55,7 @@ pub const GATEWAY: &[(&str, &[&str])] = &[
             "history",
             "images",
             "quarantine",
+            "quarantine_bytes_max",
         ],
     ),
     (
@@ -74,25 +78,8 @@ const LATER: [&str; 1] = ["console"];
 const CLOCK: &str = "write it as a test of a time: `when = { occurred_at = { hours = \"08:00-17:00\", zone = \"Europe/Berlin\" } }`";
 
 /// What a key is taken for that has another name or none, by what the title of its table begins with.
-const MEANT: [(&str, &[&str], &str); 4] = [
+const MEANT: [(&str, &[&str], &str); 2] = [
     ("[[route]]", &["hours", "days", "zone"], CLOCK),
-    (
-        "[outbound.webhook",
-        &[
-            "token",
-            "username",
-            "user",
-            "password",
-            "auth",
-            "authorization",
-        ],
-        "write the whole header's value into a secret and name it: `headers = { authorization = { env = \"NAME\" } }`",
-    ),
-    (
-        "[outbound.webhook",
-        &["method"],
-        "it is always POST; leave it out",
-    ),
     (
         "[listen]",
         &["port", "host", "address"],
@@ -104,13 +91,8 @@ const MEANT: [(&str, &[&str], &str); 4] = [
 /// none that a secret could be behind, or the help says so itself.
 pub(super) fn help(title: &str, keys: &[Key], entry: &Entry, places: &Places) -> Option<String> {
     let key = entry.key.as_str();
-    let mut meant = MEANT.iter();
-    let meant = meant.find(|(begin, names, _)| {
-        // A table within, such as that of a proxy, has its own keys.
-        title.starts_with(begin) && !title.ends_with(".proxy]") && names.contains(&key)
-    });
-    if let Some((_, _, help)) = meant {
-        return Some((*help).to_owned());
+    if let Some(help) = meant(title, key, places) {
+        return Some(help.to_owned());
     }
     if title == "[[route]]"
         && let Some(help) = test_of_event(entry)
@@ -124,6 +106,25 @@ pub(super) fn help(title: &str, keys: &[Key], entry: &Entry, places: &Places) ->
         None => section(title, key).or_else(|| belongs(key, places)),
         within => within,
     }
+}
+
+/// What to write in place of a key that is known to be taken for another.
+fn meant(title: &str, key: &str, places: &Places) -> Option<&'static str> {
+    let mut own = MEANT.iter();
+    let own = own.find(|(begin, names, _)| title.starts_with(begin) && names.contains(&key));
+    let protocols = || {
+        // `[outbound.webhook.erp]`; a table within, such as that of a proxy, has its own keys.
+        let mut parts = title
+            .strip_prefix("[outbound.")?
+            .trim_end_matches(']')
+            .split('.');
+        let (protocol, within) = (parts.next()?, parts.nth(1));
+        let mut meant = places.meant.iter();
+        let meant = meant.find(|(name, meant)| *name == protocol && meant.keys.contains(&key));
+        meant.filter(|_| within.is_none())
+    };
+    own.map(|(_, _, help)| *help)
+        .or_else(|| protocols().map(|(_, meant)| meant.help))
 }
 
 /// Whether the key is one that a table of this title is known to be given in error, so that its value is no secret.
@@ -153,7 +154,10 @@ fn test_of_event(entry: &Entry) -> Option<String> {
 /// A table of this table has the key.
 fn within(title: &str, keys: &[Key], key: &str) -> Option<String> {
     let has = |known: &&Key| match known.shape {
-        Shape::Table(keys) => keys.iter().any(|known| known.name == key),
+        Shape::Table(_) | Shape::Tls => {
+            let keys = known.shape.keys().unwrap_or_default();
+            keys.iter().any(|known| known.name == key)
+        }
         _ => false,
     };
     let table = keys.iter().find(has)?.name;

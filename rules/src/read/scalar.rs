@@ -182,11 +182,21 @@ pub(super) fn whole(
     Some(whole)
 }
 
-/// Checks a URL: its scheme, that it names a host, that no user or password is written into it.
-pub(super) fn url(reporter: &Reporter, key: &str, node: &Node, schemes: &[&str]) -> Option<String> {
+/// Schemes of what is asked for by a path. Behind those of brokers there is a host and a port.
+const OF_THE_WEB: [&str; 4] = ["http", "https", "ws", "wss"];
+
+/// Checks a URL: its scheme, that it names a host, that no user or password is written into it. `templates` are the keys
+/// beside it that can have placeholders.
+pub(super) fn url(
+    reporter: &Reporter,
+    key: &str,
+    node: &Node,
+    schemes: &[&str],
+    templates: &[&str],
+) -> Option<String> {
     let text = text(reporter, key, node)?;
     let scheme = *schemes.first().unwrap_or(&"http");
-    let broker = ["mqtt", "amqp"].iter().any(|name| scheme.starts_with(name));
+    let broker = !OF_THE_WEB.contains(&scheme);
     let rest = if broker { "host:port" } else { "host/path" };
     let help = format!("write it like `{scheme}://{rest}`");
     let fail = |message: String, help: &str| {
@@ -207,13 +217,13 @@ pub(super) fn url(reporter: &Reporter, key: &str, node: &Node, schemes: &[&str])
         return fail("has a user or password in its URL".into(), help);
     }
     if text.contains(['{', '}']) {
-        let help = match broker {
-            false => "fields of the event can stand in `headers` and in the body",
-            true => "fields of the event can stand in `topic` or `routing_key`, and in `headers`",
+        let help = match templates.first() {
+            None => "fields of the event can stand in `headers` and in the body".to_owned(),
+            Some(key) => format!("fields of the event can stand in `{key}`, and in `headers`"),
         };
         return fail(
             "cannot have placeholders: it is one address for all events".into(),
-            help,
+            &help,
         );
     }
     let Ok(uri) = text.parse::<http::Uri>() else {

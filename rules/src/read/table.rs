@@ -72,6 +72,10 @@ impl<'d> Table<'d> {
         self.span
     }
 
+    pub(super) fn entries(&self) -> &'d [Entry] {
+        self.entries
+    }
+
     /// Where findings go.
     pub fn reporter(&self) -> &'d Reporter {
         self.reporter
@@ -108,7 +112,9 @@ impl<'d> Table<'d> {
         let (Shape::Url(schemes) | Shape::UrlOrTable(schemes, _)) = self.shape(key) else {
             return None;
         };
-        scalar::url(self.reporter, key, self.get(key)?, schemes)
+        let has = |key: &&Key| matches!(key.shape, Shape::Template);
+        let templates: Vec<_> = self.keys.iter().filter(has).map(|key| key.name).collect();
+        scalar::url(self.reporter, key, self.get(key)?, schemes, &templates)
     }
 
     /// `true` or `false` ([`Shape::Bool`]).
@@ -228,11 +234,9 @@ impl<'d> Table<'d> {
             .collect()
     }
 
-    /// A table within ([`Shape::Table`], [`Shape::UrlOrTable`]).
+    /// A table within ([`Shape::Table`], [`Shape::UrlOrTable`], [`Shape::Tls`]).
     pub fn table(&self, key: &'static str) -> Option<Table<'d>> {
-        let (Shape::Table(keys) | Shape::UrlOrTable(_, keys)) = self.shape(key) else {
-            return None;
-        };
+        let keys = self.shape(key).keys()?;
         let above = self.title.trim_start_matches('[').trim_end_matches(']');
         let title = match self.title.starts_with('[') {
             true => format!("[{above}.{key}]"),

@@ -1,20 +1,27 @@
-//! What the tests share: the adapters that the files of the tests may name.
+//! What the tests share: the adapters that the files of the tests may name, and the protocols that there are.
+
+use std::sync::LazyLock;
 
 use faceway_core::{Reach, Setting, SettingKind};
-use faceway_rules::{AdapterGrammar, Diagnostics, Routes, parse_with};
+use faceway_rules::{AdapterGrammar, Diagnostics, Grammar, Routes, parse_with};
 
 /// Reads a file of the tests, whose templates are in `tests/templates`.
 #[allow(dead_code, reason = "not every binary of the tests has files")]
 pub(crate) fn parse(text: &str) -> Result<Routes, Diagnostics> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates");
-    parse_with(text, "routes.toml", ADAPTERS, &|path| {
+    parse_with(text, "routes.toml", &GRAMMAR, &|path| {
         std::fs::read_to_string(folder.join(path)).map_err(|_| "is not there".to_owned())
     })
 }
 
+pub(crate) static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| Grammar {
+    adapters: ADAPTERS.to_vec(),
+    outbounds: faceway_outbounds::ALL.to_vec(),
+});
+
 const PUSHED: &[Reach] = &[Reach::Pushed];
 
-pub(crate) const ADAPTERS: &[AdapterGrammar] = &[
+const ADAPTERS: &[AdapterGrammar] = &[
     AdapterGrammar {
         name: "nebula",
         reach: &[Reach::Pushed, Reach::Subscribed],

@@ -186,6 +186,7 @@ async fn spool(dir: &Path, plan: &Plan) -> Result<Outcome, Failure> {
         history: Duration::from_secs(3600),
         images: Duration::from_secs(3600),
         quarantine: Duration::from_secs(3600),
+        quarantine_bytes_max: 1 << 27,
     };
     let spool = Arc::new(DiskSpool::open(settings, Arc::new(SystemClock)).await?);
     let stop = Arc::new(AtomicBool::new(false));

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::disk::Disk;
+use crate::health::Gauge;
 use crate::settings::{DiskSettings, Limits, PAGE};
 use crate::store::{Paths, Trouble, private_file};
 
@@ -18,6 +19,9 @@ const ROW_OVERHEAD: u64 = 160;
 
 /// The small files: the index of the write-ahead log, the mark, the lock.
 const SMALL_FILES: u64 = 128 << 10;
+
+/// With less than this left, a failure is taken for one of a full disk.
+const NEARLY_FULL: u64 = PAGE * 64;
 
 /// What is occupied, as last measured.
 #[derive(Clone, Debug)]
@@ -30,7 +34,11 @@ pub(crate) struct Budget {
     empty: u64,
     wal: u64,
     packs: u64,
+    /// What lies in quarantine, and its share.
+    quarantine: u64,
+    quarantine_max: u64,
     ballast: bool,
+    start_reserve: bool,
     /// What the disk has left.
     free: u64,
     /// What was refused since there was room for all that came.
@@ -73,7 +81,10 @@ impl Budget {
             empty: 0,
             wal: 0,
             packs: 0,
+            quarantine: 0,
+            quarantine_max: settings.quarantine_bytes_max,
             ballast: false,
+            start_reserve: false,
             free: u64::MAX,
             refused: Wanted::default(),
         }
@@ -94,6 +105,11 @@ impl Budget {
         Ok(())
     }
 
+    /// Only what the disk has left.
+    pub(crate) fn look_at_free(&mut self, paths: &Paths, disk: &dyn Disk) {
+        self.free = disk.free(&paths.dir).unwrap_or(0);
+    }
+
     /// The part that changes inside a transaction.
     pub(crate) fn measure_pages(&mut self, conn: &Connection) -> Result<(), Trouble> {
         let pragma = |sql: &str| -> rusqlite::Result<i64> {
@@ -106,8 +122,10 @@ impl Budget {
 
     /// Bytes that the spool occupies.
     pub(crate) fn occupied(&self) -> u64 {
-        let ballast = if self.ballast { self.limits.ballast } else { 0 };
-        self.pages * PAGE + self.wal + self.packs + ballast + SMALL_FILES
+        let of = |is_there, bytes| if is_there { bytes } else { 0 };
+        let reserves = of(self.ballast, self.limits.ballast)
+            + of(self.start_reserve, self.limits.start_reserve);
+        self.pages * PAGE + self.wal + self.packs + reserves + SMALL_FILES
     }
 
     /// Bytes that the disk has left.
@@ -117,15 +135,40 @@ impl Budget {
 
     /// Whether there is room for `wanted`. Rows go into empty pages first, pictures never do.
     pub(crate) fn fits(&self, wanted: Wanted) -> bool {
+        self.fits_after(wanted, 0)
+    }
+
+    /// The same when pictures of so many bytes have left.
+    pub(crate) fn fits_after(&self, wanted: Wanted, given: u64) -> bool {
+        // What is left of the quarantine's share is taken as if it were used.
+        let aside = self.quarantine_max.saturating_sub(self.quarantine);
+        let packs = self.packs.saturating_sub(given);
         let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
-        // The log will be as large as it may; the ballast is counted also while it is missing.
+        // The log will be as large as it may; the reserves are counted also while they are missing.
         let wal = self.wal.max(self.limits.wal_pages * PAGE);
-        let occupied = self.pages * PAGE + wal + self.packs + self.limits.ballast + SMALL_FILES;
+        let reserves = self.limits.ballast + self.limits.start_reserve;
+        let occupied = self.pages * PAGE + wal + packs + reserves + SMALL_FILES + aside;
+        let free = self.free.saturating_add(given);
+        occupied + grow <= self.bytes_max && self.fits_in(wanted, free)
+    }
+
+    /// Whether the disk has room for `wanted`. For unreadable bodies nothing else counts: their share is set aside.
+    pub(crate) fn fits_on_disk(&self, wanted: Wanted) -> bool {
+        self.fits_in(wanted, self.free)
+    }
+
+    fn fits_in(&self, wanted: Wanted, free: u64) -> bool {
+        let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
         let disk = self
             .free_min
             .saturating_add(grow)
             .saturating_add(wanted.rows);
-        self.ballast && occupied + grow <= self.bytes_max && disk <= self.free
+        self.ballast && disk <= free
+    }
+
+    /// Takes note of how much lies in quarantine.
+    pub(crate) fn set_quarantine(&mut self, bytes: u64) {
+        self.quarantine = bytes;
     }
 
     /// What the next append may need, to tell whether it would be taken: one of ordinary size, or as much as was refused
@@ -184,26 +227,46 @@ impl Budget {
     }
 
     /// The disk is full: the reserve is for trimming.
-    pub(crate) fn drop_ballast(&mut self, path: &Path) {
-        if std::mem::replace(&mut self.ballast, false) {
-            tracing::warn!("the disk is full; the reserve is given up until there is room again");
+    pub(crate) fn drop_ballast(&mut self, path: &Path, gauge: &Gauge) {
+        if std::mem::replace(&mut self.ballast, false)
+            && let Some(times) = gauge.throttle.note("reserve given up")
+        {
+            tracing::warn!(
+                times,
+                "the disk is full; the reserve is given up until there is room again"
+            );
         }
         if let Err(error) = std::fs::remove_file(path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::warn!(%error, "the reserve cannot be removed");
+            gauge.failed();
+            if let Some(times) = gauge.throttle.note("reserve stays") {
+                tracing::warn!(%error, times, "the reserve cannot be removed");
+            }
         }
     }
 
     /// Some failures are a full disk in disguise (a shared-memory file that cannot grow).
-    pub(crate) fn drop_ballast_if_full(&mut self, paths: &Paths, disk: &dyn Disk) {
-        if disk.free(&paths.dir).is_ok_and(|free| free < PAGE * 64) {
-            self.drop_ballast(&paths.ballast);
+    pub(crate) fn drop_ballast_if_full(&mut self, paths: &Paths, disk: &dyn Disk, gauge: &Gauge) {
+        if disk.free(&paths.dir).is_ok_and(|free| free < NEARLY_FULL) {
+            self.drop_ballast(&paths.ballast, gauge);
         }
     }
 
-    /// Makes the reserve when there is room for it.
-    pub(crate) fn make_ballast(&mut self, path: &Path) {
+    /// Makes both reserves when there is room for them: first that of the start, as without it a gateway that ended on a
+    /// full disk could not start again.
+    pub(crate) fn make_reserves(&mut self, paths: &Paths, gauge: &Gauge) {
+        if !self.start_reserve && self.free >= 2 * self.limits.start_reserve {
+            let made = allocate(&paths.start_reserve, self.limits.start_reserve);
+            match made {
+                Ok(()) => self.start_reserve = true,
+                Err(_) => drop(std::fs::remove_file(&paths.start_reserve)),
+            }
+        }
+        self.make_ballast(&paths.ballast, gauge);
+    }
+
+    fn make_ballast(&mut self, path: &Path, gauge: &Gauge) {
         if self.ballast {
             return;
         }
@@ -214,7 +277,10 @@ impl Budget {
         match allocate(path, self.limits.ballast) {
             Ok(()) => self.ballast = true,
             Err(error) => {
-                tracing::warn!(%error, "the reserve cannot be made");
+                gauge.failed();
+                if let Some(times) = gauge.throttle.note("reserve not made") {
+                    tracing::warn!(%error, times, "the reserve cannot be made");
+                }
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -252,6 +318,7 @@ mod tests {
             history: Duration::ZERO,
             images: Duration::ZERO,
             quarantine: Duration::ZERO,
+            quarantine_bytes_max: 0,
         });
         budget.ballast = true;
         budget
@@ -260,7 +327,8 @@ mod tests {
     #[test]
     fn rows_use_empty_pages_and_pictures_do_not() {
         let mut budget = budget();
-        budget.pages = (14 << 10) - (128 << 10) / 4096;
+        // All but the log, the ballast, the reserve of the start and the small files.
+        budget.pages = (14 << 10) - (2 << 20) / 4096 - (128 << 10) / 4096;
         let rows = |rows| Wanted { rows, pictures: 0 };
         assert!(!budget.fits(rows(1)));
         budget.empty = 256;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// What the engine asks of the disk beyond files. The default answers are the real disk's.
 pub trait Disk: Send + Sync + 'static {
@@ -12,6 +13,27 @@ pub trait Disk: Send + Sync + 'static {
     fn free(&self, dir: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(dir)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Makes names in `dir` durable: files and directories that were made or removed there.
+    ///
+    /// # Errors
+    /// When the system cannot.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        std::fs::File::open(dir)?.sync_all()
+    }
+
+    /// How long one group may take before the disk counts as one that does not answer.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    /// Called before the write-ahead log is folded into the database; an error is taken as folding that failed.
+    ///
+    /// # Errors
+    /// When a test wants it.
+    fn before_fold(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Called before a group is committed; an error is taken as a commit that failed, and nothing of the group is there.

@@ -32,6 +32,8 @@ pub(crate) struct Group {
     pub(crate) wanted: Wanted,
     /// What `meta` says afterwards.
     pub(crate) meta: Meta,
+    /// Whether there are pictures among them.
+    pub(crate) pictures: bool,
     /// Whether anything is written at all.
     pub(crate) dirty: bool,
     /// Whether pages were given back to the disk.
@@ -88,7 +90,7 @@ impl Group {
         for (answer, done) in std::mem::take(&mut self.answers) {
             // Whoever asked may have gone away.
             let _ = answer.send(match done {
-                Done::Refused => Err(AppendError::Full),
+                Done::Refused(error) => Err(error),
                 done => Ok(done),
             });
         }

@@ -1,16 +1,14 @@
 //! Trimming: events that every lane is through with leave when they are old, or earlier when room is short.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::lane_store::needed::{Needed, is_needed};
-use crate::store::{Trouble, get};
+use crate::store::{Trouble, get, unless_corrupt};
 
 /// Events that leave by age in one group at most, so that no group takes long.
 pub(crate) const EVENTS_AT_ONCE: usize = 1024;
 /// Events that give way in one step when room is short; few, so that not more leaves than has to.
 pub(crate) const EVENTS_A_STEP: usize = 64;
-/// The same of unreadable bodies, which may be large.
-const BODIES_AT_ONCE: i64 = 64;
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,17 +26,29 @@ impl Trimmed {
     }
 }
 
-/// Removes events from `from` on, at most `max`, that are older than `cutoff` (all when `None`) and below `need`, with
-/// their attempts.
+/// Removes events from `from` on, at most `max`, for which `is_old` holds, by their number and stamp, and that are below
+/// `need`, with their attempts.
 /// Events that a lane holds stay; they leave when they are settled ([`remove_straggler`]).
 pub(crate) fn trim(
     conn: &Connection,
     from: u64,
     need: u64,
-    cutoff: Option<i64>,
+    is_old: impl Fn(u64, i64) -> bool,
     max: usize,
 ) -> Result<Trimmed, Trouble> {
-    let cutoff = cutoff.unwrap_or(i64::MAX);
+    match unless_corrupt(conn, || trim_rows(conn, from, need, &is_old, max))? {
+        Some(trimmed) => Ok(trimmed),
+        None => Ok(trim_by_number(conn, from, need, &is_old, max)?),
+    }
+}
+
+fn trim_rows(
+    conn: &Connection,
+    from: u64,
+    need: u64,
+    is_old: impl Fn(u64, i64) -> bool,
+    max: usize,
+) -> rusqlite::Result<Trimmed> {
     let mut trimmed = Trimmed {
         upto: from,
         passed: 0,
@@ -47,10 +57,11 @@ pub(crate) fn trim(
     let mut select = conn.prepare_cached(sql)?;
     let mut rows = select.query((from.cast_signed(), need.cast_signed(), max as i64))?;
     while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? >= cutoff {
+        let seq = get(row, 0)?;
+        if !is_old(seq, row.get(1)?) {
             break;
         }
-        trimmed.upto = get(row, 0)? + 1;
+        trimmed.upto = seq + 1;
         trimmed.passed += 1;
     }
     drop(rows);
@@ -63,8 +74,39 @@ pub(crate) fn trim(
     Ok(trimmed)
 }
 
+/// SQLite cannot walk over a broken page; number by number it can. What lies on the page stays there and is passed by.
+fn trim_by_number(
+    conn: &Connection,
+    from: u64,
+    need: u64,
+    is_old: impl Fn(u64, i64) -> bool,
+    max: usize,
+) -> rusqlite::Result<Trimmed> {
+    let end = need.min(from.saturating_add(max as u64));
+    for seq in from..end {
+        let sql = "SELECT at FROM event WHERE seq = ?";
+        let at = unless_corrupt(conn, || {
+            (conn.prepare_cached(sql)?)
+                .query_row([seq.cast_signed()], |row| row.get(0))
+                .optional()
+        })?;
+        let is_young = at.flatten().is_some_and(|at| !is_old(seq, at));
+        if is_young {
+            return Ok(Trimmed {
+                upto: seq,
+                passed: (seq - from) as usize,
+            });
+        }
+        unless_corrupt(conn, || trim_rows(conn, seq, seq + 1, &is_old, 1))?;
+    }
+    Ok(Trimmed {
+        upto: end,
+        passed: (end - from) as usize,
+    })
+}
+
 /// Removes the events from the first to before the second that no lane of the former contract holds, with their attempts.
-pub(crate) fn remove(conn: &Connection, (from, end): (u64, u64)) -> Result<(), Trouble> {
+pub(crate) fn remove(conn: &Connection, (from, end): (u64, u64)) -> rusqlite::Result<()> {
     for table in ["event", "attempt"] {
         conn.prepare_cached(&format!(
             "DELETE FROM {table} WHERE seq >= ? AND seq < ? \
@@ -75,30 +117,11 @@ pub(crate) fn remove(conn: &Connection, (from, end): (u64, u64)) -> Result<(), T
     Ok(())
 }
 
-/// Removes an event below the trim mark that was the last time held by somebody.
-pub(crate) fn remove_straggler(conn: &Connection, seq: u64) -> Result<(), Trouble> {
+/// Removes an event below the trim mark, unless a lane still needs it.
+pub(crate) fn remove_straggler(conn: &Connection, seq: u64) -> rusqlite::Result<()> {
     if is_needed(conn, seq)? {
         return Ok(());
     }
-    remove(conn, (seq, seq + 1))
-}
-
-/// Removes unreadable bodies that came in before `cutoff`. Gives their number.
-pub(crate) fn trim_quarantine(conn: &Connection, cutoff: i64) -> Result<u64, Trouble> {
-    let mut select =
-        conn.prepare_cached("SELECT number, at FROM quarantine ORDER BY number LIMIT ?")?;
-    let mut rows = select.query([BODIES_AT_ONCE])?;
-    let mut upto = None;
-    while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? >= cutoff {
-            break;
-        }
-        upto = Some(row.get::<_, i64>(0)?);
-    }
-    drop(rows);
-    let Some(upto) = upto else {
-        return Ok(0);
-    };
-    let mut delete = conn.prepare_cached("DELETE FROM quarantine WHERE number <= ?")?;
-    Ok(delete.execute([upto])? as u64)
+    unless_corrupt(conn, || remove(conn, (seq, seq + 1)))?;
+    Ok(())
 }

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BuriedChoice, EventId, Lane, Newest, Receipt, RecordId, Start,
+    AppendError, Batch, BuriedChoice, EventId, Lane, Newest, Receipt, RecordId, Sha256, Start,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::lane::change::Range;
 use crate::lane_store::{Reply, Request};
+use crate::packs::place::Place;
 use crate::settings::{GROUP_BYTES_MAX, GROUP_EVENTS_MAX};
 
 /// One request and where its answer goes.
@@ -40,10 +41,12 @@ pub(crate) enum Ask {
     DropLane(String),
     /// Revive (`true`) or drop buried events.
     Buried(BuriedWork),
-    /// Hand a stretch out once more.
-    Replay { lane: Lane, range: Range },
+    /// Hand stretches out once more.
+    Replay { lane: Lane, ranges: Vec<Range> },
     /// Keep a note.
     Note { name: String, body: Bytes },
+    /// This picture is not what lies there: forget it.
+    ForgetPicture(Sha256, Place),
     /// Remove from quarantine.
     DropQuarantined(Option<Vec<u64>>),
     /// Under which number is this event known?
@@ -70,8 +73,8 @@ pub(crate) struct BuriedWork {
 #[derive(Debug)]
 pub(crate) enum Done {
     Receipts(Vec<Receipt>),
-    /// There is no room for it.
-    Refused,
+    /// It is not kept.
+    Refused(AppendError),
     Lane(Lane),
     Flag(bool),
     Count(u64),

@@ -28,7 +28,7 @@ use crate::inbox::{Ask, Done};
 use crate::lanes;
 use crate::repair::unexpected;
 use crate::shared::Shared;
-use crate::store::{Trouble, get};
+use crate::store::{Meta, Trouble, get};
 use crate::writer::Writer;
 
 use lane_row::{Found, LaneRow};
@@ -157,7 +157,8 @@ impl Writer {
         request: &Request,
     ) -> Result<Done, Trouble> {
         if let Request::Commit { claim, change } = request {
-            return commit::commit(conn, group, claim, change).map(Done::Reply);
+            let age = self.age();
+            return commit::commit(conn, group, claim, change, age).map(Done::Reply);
         }
         self.take_over(conn, group)?;
         let reply = match request {
@@ -322,7 +323,7 @@ const RANGES_AT_ONCE: usize = 8;
 
 /// What deleted lanes held leaves the log, unless another lane needs it. Gives how many ranges that were, and whether there
 /// may be more.
-pub(crate) fn sweep(conn: &Connection, trimmed: u64) -> Result<(usize, bool), Trouble> {
+pub(crate) fn sweep(conn: &Connection, meta: &Meta, age: i64) -> Result<(usize, bool), Trouble> {
     let sql =
         "SELECT rowid, range FROM waiting WHERE lane NOT IN (SELECT lane FROM lane_state) LIMIT ?";
     let mut select = conn.prepare_cached(sql)?;
@@ -331,9 +332,10 @@ pub(crate) fn sweep(conn: &Connection, trimmed: u64) -> Result<(usize, bool), Tr
     })?;
     let rows: Vec<(i64, u64)> = rows.collect::<Result<_, _>>()?;
     for (rowid, range) in &rows {
-        let_go_of_range(conn, *range, trimmed)?;
+        let_go_of_range(conn, *range, meta.trimmed)?;
         conn.prepare_cached("DELETE FROM waiting WHERE rowid = ?")?
             .execute([*rowid])?;
+        needed::release_pictures_of_range(conn, *range, meta.swept, age)?;
     }
     Ok((rows.len(), rows.len() == RANGES_AT_ONCE))
 }

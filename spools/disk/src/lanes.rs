@@ -5,14 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::covered::{BURIED, HELD, LANE, RANGE};
 use crate::history::remove_straggler;
 use crate::lane::change::{
     AttemptRow, BuryRow, HeldRow, Range, Snapshot, parked_number, parked_of, result_number,
 };
 use crate::lane::{LaneState, Stored};
 use crate::once;
+use crate::packs::hold::release;
 use crate::row::fields_crc;
-use crate::store::{Trouble, get};
+use crate::store::{Meta, Trouble, get, unless_corrupt};
+use crate::verify::number_of;
 
 /// Lanes that are gone and yet known by name.
 const GONE_MAX: i64 = 1000;
@@ -177,13 +180,16 @@ pub(crate) fn insert(
     let sql = "INSERT INTO lane (name, position, read, outstanding, crc) VALUES (?, ?, ?, x'', ?)";
     let crc = lane_crc(position, read, &[]);
     conn.execute(sql, (name, position.cast_signed(), read.cast_signed(), crc))?;
-    u32::try_from(conn.last_insert_rowid()).map_err(|_| Trouble::Io("too many lanes".into()))
+    let id = conn.last_insert_rowid();
+    let row_crc = LANE.crc([id], &[name.as_bytes()]);
+    conn.execute("UPDATE lane SET row_crc = ? WHERE id = ?", (row_crc, id))?;
+    u32::try_from(id).map_err(|_| Trouble::Io("too many lanes".into()))
 }
 
 /// Removes all of a lane, but for its attempts, which leave with the history.
 pub(crate) fn delete(conn: &Connection, id: u32) -> Result<(), Trouble> {
     conn.execute(
-        "INSERT OR REPLACE INTO gone (id, name) SELECT id, name FROM lane WHERE id = ?",
+        "INSERT OR REPLACE INTO gone (id, name, row_crc) SELECT id, name, row_crc FROM lane WHERE id = ?",
         [id],
     )?;
     let oldest = "DELETE FROM gone WHERE id NOT IN (SELECT id FROM gone ORDER BY id DESC LIMIT ?)";
@@ -202,12 +208,13 @@ pub(crate) struct Written {
     pub(crate) not_buried: u64,
 }
 
-/// Writes what changed in a lane. Writing it twice does no harm.
+/// Writes what changed in a lane. Writing it twice does no harm. `age`: see [`crate::ages`].
 pub(crate) fn write(
     conn: &Connection,
     id: u32,
     snapshot: &Snapshot,
-    trimmed: u64,
+    meta: &Meta,
+    age: i64,
 ) -> Result<Written, Trouble> {
     let crc = lane_crc(snapshot.position, snapshot.read, &snapshot.outstanding);
     let sql = "UPDATE lane SET position = ?, read = ?, outstanding = ?, crc = ? WHERE id = ?";
@@ -226,7 +233,10 @@ pub(crate) fn write(
     once::write(conn, id, snapshot.pending.passed.iter())?;
     for (seq, row) in &snapshot.pending.rows {
         write_held(conn, id, *seq, row.as_ref())?;
-        if row.is_none() && *seq < trimmed {
+        if row.is_none() && *seq < meta.swept {
+            unless_corrupt(conn, || release(conn, *seq, meta.swept, age))?;
+        }
+        if row.is_none() && *seq < meta.trimmed {
             remove_straggler(conn, *seq)?;
         }
     }
@@ -239,12 +249,14 @@ pub(crate) fn write_bury(conn: &Connection, lane: u32, bury: &BuryRow) -> Result
     let seq = bury.seq.cast_signed();
     let delete = "DELETE FROM buried WHERE lane = ? AND seq = ?";
     let before = conn.prepare_cached(delete)?.execute((lane, seq))?;
-    let sql = "INSERT INTO buried (lane, seq, buried, code, failures, at, id, device, images, crc, body, trace) \
-               SELECT ?, seq, ?, ?, ?, at, id, device, images, crc, body, trace FROM event WHERE seq = ?";
+    let sql = "INSERT INTO buried (lane, seq, buried, code, failures, row_crc, at, id, device, images, crc, body, trace) \
+               SELECT ?, seq, ?, ?, ?, ?, at, id, device, images, crc, body, trace FROM event WHERE seq = ?";
     let code = bury.code.as_str();
-    let now = conn
-        .prepare_cached(sql)?
-        .execute((lane, bury.at, code, bury.failures, seq))?;
+    let covered = [lane.into(), seq, bury.at, bury.failures.into()];
+    let row_crc = BURIED.crc(covered, &[code.as_bytes()]);
+    let now =
+        conn.prepare_cached(sql)?
+            .execute((lane, bury.at, code, bury.failures, row_crc, seq))?;
     Ok((before + 1 - now) as u64)
 }
 
@@ -284,8 +296,18 @@ pub(crate) fn write_held(
         return Ok(());
     };
     let (due, why) = parked_number(row.parked);
-    let sql = "INSERT OR REPLACE INTO held (seq, lane, device, at, failures, routed, due, why) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let covered = [
+        seq.cast_signed(),
+        lane.into(),
+        row.device.cast_signed(),
+        row.at,
+        row.failures.into(),
+        row.routed.into(),
+        number_of(due),
+        why,
+    ];
+    let sql = "INSERT OR REPLACE INTO held (seq, lane, device, at, failures, routed, due, why, row_crc) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     conn.prepare_cached(sql)?.execute((
         seq.cast_signed(),
         lane,
@@ -295,6 +317,7 @@ pub(crate) fn write_held(
         row.routed,
         due,
         why,
+        HELD.crc(covered, &[]),
     ))?;
     Ok(())
 }
@@ -309,8 +332,17 @@ fn write_ranges(conn: &Connection, lane: u32, ranges: &[Range]) -> Result<(), Tr
 
 /// Writes a row of `range`.
 pub(crate) fn write_range(conn: &Connection, lane: u32, range: &Range) -> Result<(), Trouble> {
-    let sql = "INSERT OR REPLACE INTO range (lane, number, next, end, since, until, remaining) \
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let covered = [
+        lane.into(),
+        range.number,
+        range.next.cast_signed(),
+        range.end.cast_signed(),
+        range.since,
+        range.until,
+        range.remaining.cast_signed(),
+    ];
+    let sql = "INSERT OR REPLACE INTO range (lane, number, next, end, since, until, remaining, row_crc) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     conn.prepare_cached(sql)?.execute((
         lane,
         range.number,
@@ -319,11 +351,12 @@ pub(crate) fn write_range(conn: &Connection, lane: u32, range: &Range) -> Result
         range.since,
         range.until,
         range.remaining.cast_signed(),
+        RANGE.crc(covered, &[]),
     ))?;
     Ok(())
 }
 
-/// What a lane's row is checked against.
+/// The checksum of a lane's position.
 pub(crate) fn lane_crc(position: u64, read: u64, outstanding: &[u8]) -> i64 {
     let (position, read) = (position.to_le_bytes(), read.to_le_bytes());
     i64::from(fields_crc(&[&position, &read, outstanding]))

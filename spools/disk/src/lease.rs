@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use faceway_core::{Lane, Lease, Settlement, SpoolError, Survey, Timestamp};
+use faceway_core::{Lane, Lease, Settled, Settlement, SpoolError, Survey, Timestamp};
 
 use crate::inbox::Ask;
 use crate::lane::{Need, Stock};
@@ -24,15 +24,24 @@ impl Shared {
         now: Timestamp,
     ) -> Result<Vec<Lease>, SpoolError> {
         let cell = self.lane(lane)?;
+        let now = now.plus_millis(-self.ages.ahead(&*self.clock));
         let _turn = cell.turn.lock().await;
         loop {
             let log = self.published();
             // Everything is decided in this one step, after all reading: what was settled before it counts.
-            let (taken, pending) = {
+            let (taken, pending, unseen) = {
                 let mut state = cell.lock();
                 let taken = state.try_take(max, now.as_millis(), log);
-                (taken, state.pending_rows())
+                (taken, state.pending_rows(), state.take_unseen())
             };
+            if unseen > 0 {
+                tracing::warn!(
+                    lane = cell.name,
+                    events = unseen,
+                    "events that this lane should have come to are not in the log: they left while it was opened, or the \
+                     spool is damaged (stop, then `faceway spool check`)"
+                );
+            }
             let need = match taken {
                 Ok(leases) => return Ok(leases),
                 Err(need) => need,
@@ -41,7 +50,7 @@ impl Shared {
                 self.sync().await?;
             }
             let stock = self.fetch(&cell, need).await?;
-            cell.lock().stock(stock, self.published());
+            cell.lock().stock(stock);
         }
     }
 
@@ -90,10 +99,14 @@ impl Shared {
             return;
         };
         let now = self.clock.now().as_millis();
+        let ahead = self.ages.ahead(&*self.clock);
         let mut freed = false;
         {
             let mut state = cell.lock();
-            for settlement in settlements {
+            for mut settlement in settlements {
+                if let Settled::Park { until, .. } = &mut settlement.outcome {
+                    *until = until.plus_millis(-ahead);
+                }
                 freed |= state.settle(settlement, now);
             }
         }
@@ -115,13 +128,17 @@ impl Shared {
     }
 
     /// See [`faceway_core::Spool::survey`].
-    pub(crate) async fn survey(self: &Arc<Self>, lane: Lane) -> Result<Survey, SpoolError> {
+    pub(crate) async fn survey(
+        self: &Arc<Self>,
+        lane: Lane,
+        now: Timestamp,
+    ) -> Result<Survey, SpoolError> {
         let counts = self.lane(lane)?.lock().counts(self.published());
         let mut oldest = counts.oldest;
         let mut unread = counts.unread;
         unread.retain(|seq| match lock(&self.recent).first_from(*seq) {
             Some(row) => {
-                oldest = Some(oldest.map_or(row.at, |oldest| oldest.min(row.at)));
+                oldest = earlier(oldest, Some((row.seq, row.at)));
                 false
             }
             None => true,
@@ -130,19 +147,31 @@ impl Shared {
             let times = self
                 .blocking(move |shared| {
                     let read = |conn: &_| unread.iter().map(|seq| time_from(conn, *seq)).collect();
-                    shared.readers.with::<Vec<Option<i64>>>(read)
+                    shared.readers.with::<Vec<Option<(u64, i64)>>>(read)
                 })
                 .await?;
-            oldest = times.into_iter().flatten().chain(oldest).min();
+            oldest = times.into_iter().fold(oldest, earlier);
         }
+        let ahead = self.ages.ahead(&*self.clock);
+        let oldest = oldest.map(|(seq, at)| self.received(seq, at, now));
         Ok(Survey {
             backlog: counts.backlog,
-            oldest: oldest.filter(|_| counts.backlog > 0).map(moment),
+            oldest: oldest.filter(|_| counts.backlog > 0),
             first: counts.first.filter(|_| counts.backlog > 0),
             parked: counts.parked,
             buried: counts.buried,
-            next_due: counts.next_due.map(moment),
+            next_due: (counts.next_due).map(|due| moment(due.saturating_add(ahead))),
         })
+    }
+
+    /// When an event came in that waits: never so late that by `now` it would have waited for less time than has gone by.
+    fn received(&self, seq: u64, at: i64, now: Timestamp) -> Timestamp {
+        let ages = self.ages.view(&*self.clock);
+        let waited = ages.now.saturating_sub(ages.of_event(seq, at)).max(0);
+        match waited {
+            0 => moment(at),
+            waited => moment(at).min(now.plus_millis(-waited)),
+        }
     }
 
     /// The lane of a handle.
@@ -169,6 +198,11 @@ impl Shared {
         work.await
             .unwrap_or_else(|_| Err(SpoolError("a reading thread has ended".into())))
     }
+}
+
+/// The one with the lower number: it came in first, whatever a clock said.
+fn earlier(one: Option<(u64, i64)>, other: Option<(u64, i64)>) -> Option<(u64, i64)> {
+    one.into_iter().chain(other).min()
 }
 
 /// A lane that starts with the oldest event wants to know how many there are, counted where that holds nobody up.

@@ -9,16 +9,25 @@
 //! * Nothing in memory outlives a failed sync without having been compared with the database.
 //! * What a log line says of an event is its sequence number.
 
+mod ages;
+mod blocks;
 mod budget;
+mod checksum;
+mod covered;
 mod disk;
+mod failing;
+mod fold;
 mod group;
+mod health;
 mod helper;
 mod history;
 mod inbox;
+mod inspect;
 mod lane;
 mod lane_store;
 mod lanes;
 mod lease;
+mod leftovers;
 mod log;
 mod look;
 mod mark;
@@ -26,8 +35,10 @@ mod note;
 mod once;
 mod open;
 mod packs;
+mod quarantine;
 mod read;
 mod recent;
+mod recover;
 mod repair;
 mod revive;
 mod row;
@@ -37,6 +48,11 @@ mod settings;
 mod shared;
 mod store;
 mod story;
+mod throttle;
+mod upkeep;
+mod verify;
+mod wal;
+mod watchdog;
 mod writer;
 
 use std::sync::atomic::Ordering;
@@ -51,11 +67,13 @@ use faceway_core::{
 use tokio::sync::oneshot;
 
 pub use disk::{Disk, RealDisk};
+pub use inspect::{InspectError, Part, check, salvage};
 pub use settings::{DiskSettings, OpenError};
 
 use inbox::{Ask, Done, Stop};
 use settings::IN_FLIGHT_BYTES_MAX;
 use shared::{Shared, lock};
+use watchdog::Watchdog;
 
 /// The spool in a directory.
 ///
@@ -68,10 +86,15 @@ pub struct DiskSpool {
 /// What was found broken since the spool was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
-    /// Stored events, and rows of lanes, whose checksum is wrong, counted each time that one is met; lanes go on behind them.
+    /// Rows that cannot be trusted: when the spool was opened, and events each time that one is met; lanes go on behind
+    /// them.
     pub rows: u64,
+    /// Rows in which one byte was wrong and was put right when the spool was opened.
+    pub mended: u64,
     /// Groups that were lost behind damage in the write-ahead log. One may be a group that was never acknowledged.
     pub groups: u64,
+    /// Pictures that were not what was written: their events are delivered without them.
+    pub pictures: u64,
 }
 
 /// Whether the writer's thread has ended.
@@ -129,14 +152,18 @@ impl DiskSpool {
             .map_err(failed)?;
         let ended_early = || failed(std::io::Error::other("the thread that writes has ended"));
         opened.await.unwrap_or_else(|_| Err(ended_early()))?;
+        Watchdog::start(&shared).map_err(failed)?;
         Ok(Self { shared, ended })
     }
 
     /// What was found broken.
     pub fn damage(&self) -> Damage {
         Damage {
-            rows: self.shared.readers.damaged.load(Ordering::Relaxed),
+            rows: self.shared.readers.damaged.load(Ordering::Relaxed)
+                + self.shared.gauge.rows_damaged.load(Ordering::Relaxed),
+            mended: self.shared.gauge.rows_mended.load(Ordering::Relaxed),
             groups: self.shared.gauge.groups_lost.load(Ordering::Relaxed),
+            pictures: (self.shared.gauge.pictures_damaged).load(Ordering::Relaxed),
         }
     }
 
@@ -149,7 +176,11 @@ impl DiskSpool {
             .unwrap_or(u32::MAX)
             .min(IN_FLIGHT_BYTES_MAX);
         let semaphore = Arc::clone(&self.shared.permits);
-        let permit = semaphore.acquire_many_owned(permits).await.ok();
+        let permit = tokio::select! {
+            biased;
+            permit = semaphore.acquire_many_owned(permits) => permit.ok(),
+            () = self.shared.gauge.until_it_hangs() => return Err(AppendError::Failing),
+        };
         let ask = Ask::Append {
             batch,
             bytes,
@@ -265,8 +296,8 @@ impl Spool for DiskSpool {
         self.shared.wake(lane);
     }
 
-    fn survey(&self, lane: Lane, _now: Timestamp) -> BoxFuture<'_, Result<Survey, SpoolError>> {
-        Box::pin(self.shared.survey(lane))
+    fn survey(&self, lane: Lane, now: Timestamp) -> BoxFuture<'_, Result<Survey, SpoolError>> {
+        Box::pin(self.shared.survey(lane, now))
     }
 
     fn changed(&self, seen: u64) -> BoxFuture<'_, u64> {
@@ -286,7 +317,7 @@ impl Spool for DiskSpool {
     }
 
     fn room(&self) -> Room {
-        self.shared.gauge.room()
+        self.shared.room()
     }
 
     fn picture(&self, sha256: Sha256) -> BoxFuture<'_, Result<Option<Private<Bytes>>, SpoolError>> {
@@ -311,6 +342,13 @@ struct AtEnd(Arc<Shared>, Arc<Ended>);
 impl Drop for AtEnd {
     fn drop(&mut self) {
         drop(self.0.inbox.drain());
+        self.0.watchdog.stop();
+        if std::thread::panicking() {
+            self.0.gauge.set_accepting(Err(AppendError::Failing));
+            tracing::error!(
+                "the spool's writer has ended by a fault of its own; nothing is kept until the gateway is restarted"
+            );
+        }
         *lock(&self.1.flag) = true;
         self.1.bell.notify_all();
     }

@@ -1,8 +1,8 @@
 //! The history: what a person asks about kept events.
 
 use faceway_core::{
-    BoxFuture, Buried, BuriedChoice, BuriedPlace, DeviceKey, EventId, History, LaneTrace,
-    Quarantined, QuarantinedBody, Repair, SpoolError, Trace,
+    BoxFuture, Buried, BuriedBody, BuriedChoice, BuriedPlace, DeviceKey, EventId, History,
+    LaneTrace, Page, Quarantined, QuarantinedBody, Repair, SpoolError, Trace,
 };
 use rusqlite::Connection;
 
@@ -17,9 +17,17 @@ impl History for DiskSpool {
     fn buried(
         &self,
         lane: Option<String>,
-        max: usize,
+        page: Page,
     ) -> BoxFuture<'_, Result<Vec<Buried>, SpoolError>> {
-        Repair::buried(self, lane, max)
+        Repair::buried(self, lane, page)
+    }
+
+    fn buried_event(
+        &self,
+        id: EventId,
+        lane: Option<String>,
+    ) -> BoxFuture<'_, Result<Vec<BuriedBody>, SpoolError>> {
+        Repair::buried_event(self, id, lane)
     }
 
     fn buried_places(
@@ -45,8 +53,8 @@ impl History for DiskSpool {
         })
     }
 
-    fn quarantine(&self, max: usize) -> BoxFuture<'_, Result<Vec<Quarantined>, SpoolError>> {
-        Repair::quarantine(self, max)
+    fn quarantine(&self, page: Page) -> BoxFuture<'_, Result<Vec<Quarantined>, SpoolError>> {
+        Repair::quarantine(self, page)
     }
 
     fn quarantined(
@@ -108,7 +116,7 @@ fn trace(
     let (received_at, body) = match event {
         Some(row) => (moment(row.at), row.body),
         None => match buried_copy(conn, seq, id)? {
-            Some(entry) => (entry.received_at, entry.body),
+            Some(entry) => (entry.entry.received_at, entry.body),
             None => return Ok(None),
         },
     };

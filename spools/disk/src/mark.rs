@@ -1,12 +1,11 @@
-//! Two files beside the database that know what it cannot know: how far sequence numbers were given out, and whether
-//! the write-ahead log was cut off.
+//! The file beside the database that knows what it cannot know: how far sequence numbers were given out.
 //!
 //! A byte flipped in the write-ahead log makes SQLite silently drop everything behind it, `meta` included. So numbers
 //! are reserved in blocks in a file of their own, which is synced before the first number of a block is used: after
 //! any loss numbers go on above everything that was ever given out.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -23,15 +22,17 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Opens the file and tells the first number that was certainly never given out.
-    pub(crate) fn open(path: &Path) -> std::io::Result<(Self, u64)> {
+    /// Opens the file and tells the first number that was certainly never given out; `None` when the file does not say.
+    pub(crate) fn open(path: &Path) -> std::io::Result<(Self, Option<u64>)> {
         let file = private_file().open(path)?;
         let mut bytes = [0; 12];
-        let reserved = match file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => decode(bytes).unwrap_or(0),
-            Err(_) => 0,
+        let known = match file.read_exact_at(&mut bytes, 0) {
+            Ok(()) => decode(bytes),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => None,
+            Err(error) => return Err(error),
         };
-        Ok((Self { file, reserved }, reserved))
+        let reserved = known.unwrap_or(0);
+        Ok((Self { file, reserved }, known))
     }
 
     /// Makes sure that numbers below `next` may be given out.
@@ -64,44 +65,6 @@ fn decode(bytes: [u8; 12]) -> Option<u64> {
         .then(|| u64::from_le_bytes(number.try_into().unwrap_or_default()))
 }
 
-/// Commits in the write-ahead log, counted by their frame headers alone, with no regard to checksums. SQLite drops
-/// what is behind the first bad checksum; more than one commit behind it means that acknowledged groups are lost (one
-/// may be the group that was being written when the power went).
-/// See <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
-pub(crate) fn commits_in_wal(wal: &Path) -> std::io::Result<Vec<u64>> {
-    let file = match File::open(wal) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut reader = &file;
-    let mut header = [0; 32];
-    if reader.read_exact(&mut header).is_err() {
-        return Ok(Vec::new());
-    }
-    let page = u64::from(word(&header, 8));
-    let mut commits = Vec::new();
-    let mut frame = [0; 24];
-    let mut number = 0;
-    while file
-        .read_exact_at(&mut frame, 32 + number * (24 + page))
-        .is_ok()
-    {
-        number += 1;
-        // Frames of an earlier round of the log have other salts.
-        if frame[8..16] == header[16..24] && word(&frame, 4) != 0 {
-            commits.push(number);
-        }
-    }
-    Ok(commits)
-}
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_be_bytes(word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{BLOCK, Mark};
@@ -111,13 +74,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sequence");
         let (mut mark, next) = Mark::open(&path).unwrap();
-        assert_eq!(next, 0);
+        assert_eq!(next, None);
         mark.reserve(5).unwrap();
         mark.reserve(6).unwrap();
-        assert_eq!(Mark::open(&path).unwrap().1, 5 + BLOCK);
+        assert_eq!(Mark::open(&path).unwrap().1, Some(5 + BLOCK));
         mark.settle(7).unwrap();
-        assert_eq!(Mark::open(&path).unwrap().1, 7);
+        assert_eq!(Mark::open(&path).unwrap().1, Some(7));
         std::fs::write(&path, [9; 12]).unwrap();
-        assert_eq!(Mark::open(&path).unwrap().1, 0);
+        assert_eq!(Mark::open(&path).unwrap().1, None);
     }
 }

@@ -60,6 +60,24 @@ fn read(conn: &Connection, name: &str) -> rusqlite::Result<Option<(i64, Vec<u8>)
         .optional()
 }
 
+/// Notes that are damaged, each told by its name.
+pub(crate) fn count_damaged(conn: &Connection) -> rusqlite::Result<u64> {
+    let mut select = conn.prepare("SELECT name, crc, body FROM note")?;
+    let mut rows = select.query([])?;
+    let mut damaged = 0;
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?.as_bytes().unwrap_or_default();
+        let body = row.get_ref(2)?.as_bytes().unwrap_or_default();
+        let crc = i64::from(fields_crc(&[name, body]));
+        if row.get_ref(1)?.as_i64().ok() != Some(crc) {
+            damaged += 1;
+            let name = String::from_utf8_lossy(name);
+            tracing::error!(%name, "a note is damaged, and as if it were not there");
+        }
+    }
+    Ok(damaged)
+}
+
 fn note_crc(name: &str, body: &[u8]) -> i64 {
     i64::from(fields_crc(&[name.as_bytes(), body]))
 }

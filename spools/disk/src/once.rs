@@ -4,6 +4,7 @@
 use faceway_core::{EventId, Lane, Passed, SpoolError};
 use rusqlite::Connection;
 
+use crate::covered::ONCE;
 use crate::read::time_from;
 use crate::row::moment;
 use crate::shared::Shared;
@@ -41,10 +42,15 @@ pub(crate) fn write<'p>(
     lane: u32,
     passed: impl Iterator<Item = &'p Passed>,
 ) -> Result<(), Trouble> {
-    let sql =
-        "INSERT OR REPLACE INTO once (lane, until, route, key, id, at) VALUES (?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT OR REPLACE INTO once (lane, until, route, key, id, at, row_crc) VALUES (?, ?, ?, ?, ?, ?, ?)";
     let mut insert = conn.prepare_cached(sql)?;
     for one in passed {
+        let numbers = [
+            lane.into(),
+            one.until.as_millis(),
+            one.received_at.as_millis(),
+        ];
+        let texts = [one.route.as_bytes(), &one.key, one.id.as_bytes()];
         insert.execute((
             lane,
             one.until.as_millis(),
@@ -52,6 +58,7 @@ pub(crate) fn write<'p>(
             &one.key[..],
             &one.id.as_bytes()[..],
             one.received_at.as_millis(),
+            ONCE.crc(numbers, &texts),
         ))?;
     }
     Ok(())
@@ -81,7 +88,7 @@ pub(crate) fn forget(
     now: i64,
 ) -> Result<(usize, bool), Trouble> {
     // A lane that is behind comes to events of long ago.
-    let oldest = time_from(conn, need)?.map_or(now, |at| at.min(now));
+    let oldest = time_from(conn, need)?.map_or(now, |(_, at)| at.min(now));
     let sql = "DELETE FROM once WHERE (lane, until, route, key, id) IN \
                (SELECT lane, until, route, key, id FROM once WHERE lane = ? AND until <= ? ORDER BY until LIMIT ?)";
     let gone = conn

@@ -5,53 +5,120 @@ use std::fs::TryLockError;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::blocks::Blocks;
 use crate::budget::Budget;
-use crate::lane_store::{behind_routed, verify};
+use crate::failing::Failing;
+use crate::lane_store::behind_routed;
 use crate::lanes;
-use crate::mark::{Mark, commits_in_wal};
+use crate::leftovers::Leftovers;
+use crate::mark::Mark;
 use crate::packs::Packs;
+use crate::quarantine::Quarantine;
 use crate::row::Published;
 use crate::seen::Seen;
 use crate::settings::{IDS_MAX, OpenError};
 use crate::shared::Shared;
 use crate::store::{Meta, Trouble, get, open_writer, prepare_schema, private_file};
+use crate::verify::verify;
+use crate::wal::{self, Log};
 use crate::writer::Writer;
 
-/// SQLite needs a little space for the index of its log.
+/// SQLite needs a little space for its log and the index of that.
 const SPACE_TO_OPEN: u64 = 1 << 20;
+/// The index of the log is shared memory. On a file system of small blocks SQLite would be killed (SIGBUS) where a block of it
+/// finds no room, so with less than this it is not tried.
+const SPACE_FOR_INDEX: u64 = 64 << 10;
 
 /// Opens everything and gives the writer, ready to run.
 pub(crate) fn open(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
+    let needed = SPACE_TO_OPEN + shared.settings.limits().start_reserve;
+    let full = || OpenError::Full {
+        dir: shared.settings.dir.display().to_string(),
+        needed,
+    };
+    match open_in_room(shared) {
+        // Whatever SQLite calls it: "disk I/O error", "unable to open database file".
+        Err(OpenError::Directory { .. } | OpenError::Database { .. })
+            if free(shared) < SPACE_TO_OPEN =>
+        {
+            Err(full())
+        }
+        Err(OpenError::Directory { reason, .. }) if is_full(&reason) => Err(full()),
+        opened => opened,
+    }
+}
+
+fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
+    let paths = &shared.paths;
     let dir = || shared.settings.dir.display().to_string();
     let failed = |reason| OpenError::Directory { dir: dir(), reason };
-    shared.paths.make().map_err(failed)?;
-    let lock = private_file().open(&shared.paths.lock).map_err(failed)?;
+    if let Some(remains) = paths.remains() {
+        return Err(OpenError::Missing {
+            dir: dir(),
+            remains,
+        });
+    }
+    paths.make(&*shared.disk).map_err(failed)?;
+    let lock = private_file().open(&paths.lock).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { dir: dir() }),
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
-    if shared
-        .disk
-        .free(&shared.settings.dir)
-        .is_ok_and(|free| free < SPACE_TO_OPEN)
-    {
-        // A full disk must not keep the gateway from starting: it has to deliver to become less full.
-        let _ = std::fs::remove_file(&shared.paths.ballast);
+    make_space(shared).map_err(failed)?;
+    let log = wal::look(&paths.wal).map_err(failed)?;
+    if log.headless {
+        return Err(OpenError::Log { dir: dir() });
     }
-    let commits = commits_in_wal(&shared.paths.wal).map_err(failed)?;
-    let (mark, reserved) = Mark::open(&shared.paths.mark).map_err(failed)?;
+    let (mark, reserved) = Mark::open(&paths.mark).map_err(failed)?;
     let database = |trouble| match trouble {
         Trouble::Full => failed(std::io::ErrorKind::StorageFull.into()),
+        Trouble::InUse => failed(std::io::ErrorKind::ResourceBusy.into()),
         Trouble::Io(reason) => OpenError::Database { dir: dir(), reason },
     };
-    let conn = open_writer(&shared.paths, shared.settings.limits())
+    let conn = open_writer(paths, shared.settings.limits(), &shared.log_pages)
         .map_err(|error| database(error.into()))?;
-    note_lost_groups(shared, &conn, &commits).map_err(|error| database(error.into()))?;
+    note_lost_groups(shared, &conn, &log).map_err(|error| database(error.into()))?;
     prepare_schema(&conn, &shared.settings)?;
-    load(shared, conn, mark, reserved, lock).map_err(database)
+    let findings = verify(&conn).map_err(database)?;
+    shared.found(findings);
+    // The log's name is durable before numbers are reserved: else a power cut in the first group would look as if a log with
+    // events in it had gone.
+    let _ = shared.disk.sync_dir(&paths.dir);
+    note_missing(shared, &conn, &log, reserved).map_err(|error| database(error.into()))?;
+    load(shared, conn, mark, reserved.unwrap_or(0), lock).map_err(database)
+}
+
+fn free(shared: &Shared) -> u64 {
+    let free = shared.disk.free(&shared.settings.dir);
+    free.unwrap_or(u64::MAX)
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// A full disk must not keep the gateway from starting: it has to deliver to become less full.
+fn make_space(shared: &Shared) -> std::io::Result<()> {
+    for reserve in [&shared.paths.ballast, &shared.paths.start_reserve] {
+        if free(shared) < SPACE_TO_OPEN && std::fs::remove_file(reserve).is_ok() {
+            tracing::warn!(
+                reserve = %reserve.display(),
+                "the disk is full; a reserve is given up so that the gateway can start"
+            );
+        }
+    }
+    // SQLite cuts the index of before to nothing and makes it again.
+    let index = std::fs::metadata(&shared.paths.shm).map_or(0, |file| file.len());
+    if free(shared).saturating_add(index) < SPACE_FOR_INDEX {
+        return Err(std::io::ErrorKind::StorageFull.into());
+    }
+    Ok(())
 }
 
 fn load(
@@ -65,11 +132,12 @@ fn load(
     let limits = settings.limits();
     let mut meta = Meta::read(&conn)?;
     let seen = Seen::load(&conn, IDS_MAX)?;
-    let packs = Packs::load(
+    let mut packs = Packs::load(
         &conn,
         shared.paths.images.clone(),
         limits.pack,
         settings.images,
+        meta.is_stale,
     )?;
     let mut needs = HashMap::new();
     for lane in lanes::load(&conn, meta.total)? {
@@ -78,14 +146,21 @@ fn load(
         shared.lanes.insert(lane);
     }
     let one = |sql: &str| conn.query_row(sql, [], |row| get(row, 0));
-    let last = one("SELECT coalesce(max(seq), 0) FROM event")?;
+    // A damaged number is no reason to skip what comes behind it.
+    let bound = meta.next.max(seen.newest() + 1).max(reserved);
+    let last = "SELECT coalesce(max(seq), 0) FROM event WHERE seq < ?";
+    let last = conn.query_row(last, [bound.cast_signed()], |row| get(row, 0))?;
     let held = one("SELECT coalesce(max(seq), 0) FROM held")?;
-    let damaged = verify(&conn)? as u64;
+    let damaged = crate::lane_store::verify(&conn)? as u64;
     shared.readers.damaged.fetch_add(damaged, Ordering::Relaxed);
     let routed = behind_routed(&conn)?;
     let behind = [last + 1, held + 1, seen.newest() + 1, routed, reserved];
     meta.next = behind.into_iter().fold(meta.next, u64::max);
     shared.set_given_out(meta.next - 1);
+    packs.all_named_before(meta.next);
+    let newest = "SELECT at FROM event ORDER BY seq DESC LIMIT 1";
+    let newest = (conn.query_row(newest, [], |row| row.get(0))).optional()?;
+    shared.ages.begin(&conn, &meta, newest, &*shared.clock)?;
     shared.publish(Published {
         last,
         total: meta.total,
@@ -95,9 +170,11 @@ fn load(
         .gauge
         .quarantined
         .store(quarantined, Ordering::Relaxed);
+    let quarantine = Quarantine::load(&conn, settings.quarantine_bytes_max)?;
     let mut budget = Budget::new(settings);
+    budget.set_quarantine(quarantine.bytes());
     budget.measure(&conn, &shared.paths, packs.bytes(), &*shared.disk)?;
-    budget.make_ballast(&shared.paths.ballast);
+    budget.make_reserves(&shared.paths, &shared.gauge);
     let mut writer = Writer {
         shared: Arc::clone(shared),
         conn: Some(conn),
@@ -105,11 +182,16 @@ fn load(
         meta,
         seen,
         packs,
+        quarantine,
         budget,
         needs,
         uncertain: None,
+        leftovers: Leftovers::begin(),
+        blocks: Blocks::default(),
         ticked: None,
         more: false,
+        failing: Failing::default(),
+        fold_after: None,
         _lock: lock,
     };
     writer.report();
@@ -117,17 +199,55 @@ fn load(
 }
 
 /// SQLite drops what lies behind a bad byte of its write-ahead log and says nothing. Whoever reads the log can.
-fn note_lost_groups(shared: &Shared, conn: &Connection, commits: &[u64]) -> rusqlite::Result<()> {
+fn note_lost_groups(shared: &Shared, conn: &Connection, log: &Log) -> rusqlite::Result<()> {
+    if log.mended > 0 {
+        shared
+            .gauge
+            .rows_mended
+            .fetch_add(log.mended, Ordering::Relaxed);
+        tracing::warn!(
+            frames = log.mended,
+            "the write-ahead log was damaged and put right: one byte in each of these frames was wrong"
+        );
+    }
     let frames: i64 = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))?;
     let read = frames.max(0).cast_unsigned();
-    let lost = commits.iter().filter(|commit| **commit > read).count() as u64;
+    let lost = log.commits.iter().filter(|commit| **commit > read).count() as u64;
     if lost > 0 {
-        shared.gauge.groups_lost.store(lost, Ordering::Relaxed);
+        shared.gauge.groups_lost.fetch_add(lost, Ordering::Relaxed);
         tracing::error!(
             groups = lost,
             "the write-ahead log is damaged: groups behind the damage are lost (one may be a group that was cut off \
              by a power failure and never acknowledged)"
         );
+    }
+    Ok(())
+}
+
+/// What was there at the end of the last run and is not any more.
+fn note_missing(
+    shared: &Shared,
+    conn: &Connection,
+    log: &Log,
+    reserved: Option<u64>,
+) -> rusqlite::Result<()> {
+    let next = Meta::read(conn)?.next;
+    match reserved {
+        // Numbers stay reserved only where the gateway was cut off, and then SQLite left its log.
+        Some(reserved) if reserved != next && !log.exists => {
+            shared.gauge.groups_lost.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(
+                "spool.db-wal is missing although the gateway was not stopped in order: events that were accepted last \
+                 may be lost. Where that file was moved or left out of a copy, stop, put it back, and start again"
+            );
+        }
+        None if next > 1 => {
+            shared.gauge.rows_damaged.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(
+                "the file `sequence` is missing or damaged; sequence numbers go on above all that are known"
+            );
+        }
+        _ => {}
     }
     Ok(())
 }

@@ -80,7 +80,12 @@ impl Readers {
     ) -> rusqlite::Result<Stock> {
         let mut stock = Stock::default();
         for &seq in &need.seqs {
-            stock.seqs.push((seq, self.event(conn, seq)?));
+            let row = self.event(conn, seq)?;
+            if row.is_none() && self.is_missing(conn, seq)? {
+                // Trimming spares what a lane holds, so it is there unless the disk has lost it.
+                self.note_damage(seq);
+            }
+            stock.seqs.push((seq, row));
         }
         if let Some((from, last)) = need.log {
             stock.log = Some(self.chunk(conn, from, last)?);
@@ -112,16 +117,29 @@ impl Readers {
         }
     }
 
+    fn is_missing(&self, conn: &Connection, seq: u64) -> rusqlite::Result<bool> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM event WHERE seq = ?)";
+        let missing = (conn.prepare_cached(sql)?).query_row([seq.cast_signed()], |row| row.get(0));
+        match missing {
+            // The one who looked for the event has told that.
+            Err(error) if is_corrupt(&error) => Ok(false),
+            other => other,
+        }
+    }
+
     /// Events from `from` to `last`, as many as a lane reads ahead.
     fn chunk(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
+        // With no upper bound: at a number that is damaged SQLite would take the rest for out of range.
         let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM event \
-                   WHERE seq >= ? AND seq <= ? ORDER BY seq LIMIT ?";
+                   WHERE seq >= ? ORDER BY seq LIMIT ?";
         let mut select = conn.prepare_cached(sql)?;
         let limit = READ_AHEAD_ROWS as i64;
-        let mut rows = select.query((from.cast_signed(), last.cast_signed(), limit))?;
-        match self.collect(&mut rows, last + 1) {
+        let mut rows = select.query((from.cast_signed(), limit))?;
+        match self.collect(&mut rows, (from, last)) {
+            Ok(Some(chunk)) => Ok(chunk),
+            Ok(None) => self.salvage(conn, from, last),
             Err(error) if is_corrupt(&error) => self.salvage(conn, from, last),
-            other => other,
+            Err(error) => Err(error),
         }
     }
 
@@ -139,42 +157,52 @@ impl Readers {
             lane,
             READ_AHEAD_ROWS as i64,
         ))?;
-        match self.collect(&mut rows, need.end) {
+        match self.collect(&mut rows, (need.from, need.end - 1)) {
+            Ok(Some(chunk)) => Ok(chunk),
+            Ok(None) => self.salvage(conn, need.from, need.end - 1),
             Err(error) if is_corrupt(&error) => self.salvage(conn, need.from, need.end - 1),
-            other => other,
+            Err(error) => Err(error),
         }
     }
 
-    fn collect(&self, rows: &mut rusqlite::Rows<'_>, end: u64) -> rusqlite::Result<Chunk> {
-        let mut chunk = Chunk {
-            next: end,
-            ..Chunk::default()
-        };
-        let (mut count, mut bytes, mut last) = (0, 0, None);
-        while let Some(row) = rows.next()? {
+    /// Takes sound rows from `from` to `last`. `None` when none of many rows is sound, so that nothing says where to go on.
+    fn collect(
+        &self,
+        rows: &mut rusqlite::Rows<'_>,
+        (from, last): (u64, u64),
+    ) -> rusqlite::Result<Option<Chunk>> {
+        let mut chunk = Chunk::default();
+        // Only the number of a sound row says how far this has come: a damaged one may point past all that follow.
+        let (mut count, mut bytes, mut next) = (0, 0, from);
+        let mut is_full = false;
+        while !is_full && let Some(row) = rows.next()? {
             count += 1;
-            let seq = get(row, 0)?;
-            last = Some(seq);
             match checked(row) {
+                Ok(row) if row.seq > last => {
+                    return Ok(Some(Chunk {
+                        next: last + 1,
+                        ..chunk
+                    }));
+                }
+                // A damaged number led to the wrong place.
+                Ok(row) if row.seq < next => {}
                 Ok(row) => {
+                    next = row.seq + 1;
                     bytes += row.weight();
                     chunk.rows.push(row);
                 }
                 Err(Damaged) => {
-                    self.note_damage(seq);
+                    self.note_damage(get(row, 0).unwrap_or_default());
                     chunk.damaged += 1;
                 }
             }
-            if bytes >= READ_AHEAD_BYTES {
-                break;
-            }
+            is_full = count >= READ_AHEAD_ROWS || bytes >= READ_AHEAD_BYTES;
         }
-        if let Some(last) = last
-            && (count >= READ_AHEAD_ROWS || bytes >= READ_AHEAD_BYTES)
-        {
-            chunk.next = last + 1;
+        if is_full && next == from {
+            return Ok(None);
         }
-        Ok(chunk)
+        chunk.next = if is_full { next } else { last + 1 };
+        Ok(Some(chunk))
     }
 
     /// SQLite cannot walk over a broken page, but it finds what lies on others: number by number, so that a lane gets
@@ -194,33 +222,12 @@ impl Readers {
     }
 }
 
-/// When the first event at or after `seq` was received.
-pub(crate) fn time_from(conn: &Connection, seq: u64) -> rusqlite::Result<Option<i64>> {
-    let sql = "SELECT at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1";
-    (conn.prepare_cached(sql)?)
-        .query_row([seq.cast_signed()], |row| row.get(0))
-        .optional()
-}
-
-/// The first event that was received at `at` or later. Numbers and times rise together, but for requests that overtook
-/// each other, so the caller leaves some room and looks at each time.
-pub(crate) fn first_at(conn: &Connection, at: i64, end: u64) -> rusqlite::Result<u64> {
+/// The first event at or after `seq`, and when it was received.
+pub(crate) fn time_from(conn: &Connection, seq: u64) -> rusqlite::Result<Option<(u64, i64)>> {
     let sql = "SELECT seq, at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1";
-    let mut select = conn.prepare_cached(sql)?;
-    let (mut low, mut high) = (0, end);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let row = select
-            .query_row([middle.cast_signed()], |row| {
-                Ok((get(row, 0)?, row.get(1)?))
-            })
-            .optional()?;
-        match row {
-            Some((seq, time)) if seq < high && at > time => low = seq + 1,
-            _ => high = middle,
-        }
-    }
-    Ok(low)
+    (conn.prepare_cached(sql)?)
+        .query_row([seq.cast_signed()], |row| Ok((get(row, 0)?, row.get(1)?)))
+        .optional()
 }
 
 /// The first event from `from` to before `end` that was received in a span of time.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::group::{Effect, Group};
 use crate::inbox::BuriedWork;
 use crate::lane::change::HeldRow;
 use crate::lanes::{self, LaneCell};
+use crate::packs::hold::hold;
 use crate::store::{Trouble, get};
 use crate::writer::Writer;
 
@@ -117,10 +118,27 @@ fn revive(
         parked: None,
     };
     lanes::write_held(conn, lane.id, entry.seq, Some(&row))?;
+    if entry.seq < group.meta.swept {
+        hold_pictures(conn, entry)?;
+    }
     let event = (entry.seq, entry.device, entry.at);
     match group.effects.last_mut() {
         Some(Effect::Revived(last, events)) if last.id == lane.id => events.push(event),
         _ => group.effects.push(Effect::Revived(lane, vec![event])),
     }
     Ok(())
+}
+
+/// The pictures that are left stay as long as the event waits. The sweep does not come to it any more.
+fn hold_pictures(conn: &Connection, entry: &BuriedEntry) -> Result<(), Trouble> {
+    let sql = "SELECT images FROM buried WHERE number = ?";
+    let images: Option<Vec<u8>> = (conn.prepare_cached(sql)?)
+        .query_row([entry.number], |row| row.get(0))
+        .optional()?
+        .flatten();
+    Ok(hold(
+        conn,
+        entry.seq,
+        images.as_deref().unwrap_or_default(),
+    )?)
 }

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use faceway_core::{
-    AppendError, Batch, Lane, NewEvent, NewUnreadable, Receipt, Sha256, Start, TraceContext,
-};
+use faceway_core::{AppendError, Batch, Lane, NewEvent, Receipt, Sha256, Start, TraceContext};
 use rusqlite::Connection;
 
 use crate::budget::Wanted;
@@ -15,10 +13,14 @@ use crate::lane::change::Range;
 use crate::lane::{LaneState, Stored};
 use crate::lane_store::is_taken_over;
 use crate::lanes::{self, LaneCell};
+use crate::leftovers::Leftovers;
 use crate::note;
+use crate::packs::hold::Rewind;
+use crate::packs::place::Place;
+use crate::quarantine;
 use crate::read::count;
-use crate::row::{Row, event_crc, fields_crc};
-use crate::store::Trouble;
+use crate::row::{Row, event_crc};
+use crate::store::{Trouble, unless_corrupt};
 use crate::writer::Writer;
 
 impl Ask {
@@ -59,9 +61,12 @@ impl Writer {
                 }
                 Err(trouble) => Err(trouble),
             },
-            Ask::Replay { lane, range } => self.replay(conn, group, *lane, range),
+            Ask::Replay { lane, ranges } => self.replay(conn, group, *lane, ranges),
             Ask::Note { name, body } => note::write(conn, group, name, body),
-            Ask::DropQuarantined(numbers) => drop_quarantined(conn, group, numbers.as_deref()),
+            Ask::ForgetPicture(sha256, place) => self.forget_picture(conn, group, *sha256, *place),
+            Ask::DropQuarantined(numbers) => {
+                self.quarantine.drop_some(conn, group, numbers.as_deref())
+            }
             Ask::Find(id) => self
                 .seen
                 .find(conn, *id)
@@ -99,10 +104,13 @@ impl Writer {
         batch: &Batch,
     ) -> Result<Done, Trouble> {
         let wanted = group.wanted + batch_wanted(batch);
-        if !self.budget.fits(wanted) {
+        if !batch.events.is_empty() && !self.budget.fits(wanted) {
             self.budget.refuse(batch_wanted(batch));
             self.shared.gauge.set_accepting(Err(AppendError::Full));
-            return Ok(Done::Refused);
+            return Ok(Done::Refused(AppendError::Full));
+        }
+        if let Some(error) = self.refusal_of_unreadable(batch, wanted) {
+            return Ok(Done::Refused(error));
         }
         group.wanted = wanted;
         group.dirty = true;
@@ -119,6 +127,7 @@ impl Writer {
             group.meta.total += 1;
             self.seen.add(seq, event.id);
             insert_event(conn, seq, event)?;
+            self.blocks.add(conn, seq, event.received_at.as_millis())?;
             group.rows.push(row(seq, event));
             receipts.push(match known.has_another {
                 true => Receipt::Conflict(seq),
@@ -126,16 +135,28 @@ impl Writer {
             });
         }
         if first < group.rows.len() {
+            group.pictures |= !batch.pictures.is_empty();
             self.keep_pictures(conn, batch, &receipts)?;
         }
-        for entry in &batch.unreadable {
-            insert_unreadable(conn, entry)?;
-        }
+        self.quarantine.keep(conn, &batch.unreadable)?;
         if !batch.unreadable.is_empty() {
             let change = batch.unreadable.len() as i64;
             group.effects.push(Effect::Quarantined(change));
         }
         Ok(Done::Receipts(receipts))
+    }
+
+    /// Why what could not be read is not kept. That refuses the whole batch and says nothing of others: honest records find
+    /// the room that they would find without it.
+    fn refusal_of_unreadable(&self, batch: &Batch, wanted: Wanted) -> Option<AppendError> {
+        if batch.unreadable.is_empty() {
+            return None;
+        }
+        if !self.quarantine.fits(&batch.unreadable) {
+            return Some(AppendError::QuarantineFull);
+        }
+        let more = quarantine::wanted(&batch.unreadable);
+        (!self.budget.fits_on_disk(wanted + more)).then_some(AppendError::Full)
     }
 
     /// Keeps the pictures that new events name. Those of duplicates are there already, or were removed by age.
@@ -145,7 +166,7 @@ impl Writer {
         batch: &Batch,
         receipts: &[Receipt],
     ) -> Result<(), Trouble> {
-        let now = self.shared.clock.now().as_millis();
+        let age = self.shared.ages.now(&*self.shared.clock);
         let mut kept: HashSet<Sha256> = HashSet::new();
         for (event, receipt) in batch.events.iter().zip(receipts) {
             let Some(seq) = receipt.seq() else {
@@ -158,13 +179,28 @@ impl Writer {
                     .find(|picture| picture.sha256 == *sha256);
                 match picture {
                     Some(picture) if kept.insert(*sha256) => {
-                        self.packs.keep(conn, picture, seq, now)?
+                        self.packs.keep(conn, picture, seq, age)?;
                     }
-                    _ => self.packs.name(conn, *sha256, seq)?,
+                    _ => {
+                        self.packs.name(conn, *sha256, seq)?;
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    fn forget_picture(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+        sha256: Sha256,
+        place: Place,
+    ) -> Result<Done, Trouble> {
+        let changed = unless_corrupt(conn, || self.packs.forget(conn, sha256, place))?;
+        let changed = changed.unwrap_or(false);
+        group.dirty |= changed;
+        Ok(Done::Flag(changed))
     }
 
     fn open_lane(
@@ -185,8 +221,9 @@ impl Writer {
         }
         let (next, total) = (group.meta.next, group.meta.total);
         let (position, read) = match start {
-            Start::Now => (next, total),
-            Start::Oldest => {
+            // The outbound's backlog is that of the lane that was lost.
+            Start::Now if !self.shared.lane_lost() => (next, total),
+            Start::Now | Start::Oldest => {
                 let (always, first) = ((i64::MIN, i64::MAX), group.meta.trimmed);
                 let later = count(conn, (upto.max(first), next), always)?;
                 // Below the trim mark lies only what other lanes hold.
@@ -202,6 +239,13 @@ impl Writer {
         };
         let lane = LaneCell::new(id, name.to_owned(), LaneState::load(stored, |_| None));
         self.needs.insert(id, position);
+        self.packs.rewind(Rewind {
+            from: position,
+            end: next,
+            since: i64::MIN,
+            until: i64::MAX,
+        });
+        self.go_back(conn, group)?;
         group.dirty = true;
         group.effects.push(Effect::Opened(lane));
         Ok(Done::Lane(Lane(id)))
@@ -226,6 +270,9 @@ impl Writer {
         };
         lanes::delete(conn, lane.id)?;
         self.needs.remove(&lane.id);
+        // What only this lane held is looked for from here on.
+        self.leftovers = Leftovers::begin();
+        group.more = true;
         group.dirty = true;
         group.effects.push(Effect::Dropped(lane.id));
         Ok(Done::Flag(true))
@@ -236,39 +283,47 @@ impl Writer {
         conn: &Connection,
         group: &mut Group,
         lane: Lane,
-        range: &mut Range,
+        ranges: &mut Vec<Range>,
     ) -> Result<Done, Trouble> {
         let Some(cell) = self.shared.lanes.get(lane.0) else {
             return Ok(Done::Flag(false));
         };
-        let number = "SELECT coalesce(max(number), 0) + 1 FROM range WHERE lane = ?";
-        range.number = conn.query_row(number, [lane.0], |row| row.get(0))?;
-        range.number = range.number.max(group.meta.groups.cast_signed());
-        // History may have been trimmed since it was counted.
-        range.next = range.next.max(group.meta.trimmed);
-        if range.next < range.end {
-            lanes::write_range(conn, lane.0, range)?;
+        let last = "SELECT coalesce(max(number), 0) FROM range WHERE lane = ?";
+        let last: i64 = conn.query_row(last, [lane.0], |row| row.get(0))?;
+        let mut number = last.max(group.meta.groups.cast_signed());
+        for mut range in std::mem::take(ranges) {
+            number += 1;
+            range.number = number;
+            // History may have been trimmed since it was counted.
+            range.next = range.next.max(group.meta.trimmed);
+            if range.next >= range.end {
+                continue;
+            }
+            lanes::write_range(conn, lane.0, &range)?;
             let need = self.needs.entry(lane.0).or_insert(range.next);
             *need = range.next.min(*need);
+            self.packs.rewind(Rewind {
+                from: range.next,
+                end: range.end,
+                since: range.since,
+                until: range.until,
+            });
             group.dirty = true;
-            group
-                .effects
-                .push(Effect::Replayed(cell, std::mem::take(range)));
+            let effect = Effect::Replayed(Arc::clone(&cell), range);
+            group.effects.push(effect);
         }
+        self.go_back(conn, group)?;
         Ok(Done::Flag(true))
     }
 }
 
-/// Lengths only: the fence stays shut.
+/// What its events and pictures need; what could not be read has a share of its own. Lengths only: the fence stays shut.
 fn batch_wanted(batch: &Batch) -> Wanted {
     let mut wanted = Wanted::default();
     for event in &batch.events {
         let trace = event.trace_context.as_ref();
         let trace = trace.map_or(0, |context| context.as_stored().len());
         wanted.add_row(event.body.reveal().len() + event.images.len() * 32 + trace);
-    }
-    for entry in &batch.unreadable {
-        wanted.add_row(entry.body.reveal().len() + entry.headers.reveal().len());
     }
     for picture in &batch.pictures {
         wanted.pictures += picture.bytes.reveal().len() as u64;
@@ -308,47 +363,4 @@ fn row(seq: u64, event: &NewEvent) -> Row {
         trace_context: event.trace_context.clone(),
         body: event.body.clone(),
     }
-}
-
-fn insert_unreadable(conn: &Connection, entry: &NewUnreadable) -> Result<(), Trouble> {
-    let sql = "INSERT INTO quarantine (at, inbound, reason, bytes, headers, crc, body) \
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
-    // Raw as it came, for its owner's eyes only (the files are 0600).
-    let (headers, body) = (entry.headers.reveal(), entry.body.reveal());
-    let at = entry.received_at.as_millis();
-    conn.prepare_cached(sql)?.execute((
-        at,
-        &entry.inbound,
-        &*entry.reason,
-        body.len() as i64,
-        headers,
-        unreadable_crc(at, headers, body),
-        &body[..],
-    ))?;
-    Ok(())
-}
-
-/// What an entry in quarantine is checked against.
-pub(crate) fn unreadable_crc(at: i64, headers: &str, body: &[u8]) -> i64 {
-    i64::from(fields_crc(&[&at.to_le_bytes(), headers.as_bytes(), body]))
-}
-
-fn drop_quarantined(
-    conn: &Connection,
-    group: &mut Group,
-    numbers: Option<&[u64]>,
-) -> Result<Done, Trouble> {
-    let mut gone = 0;
-    match numbers {
-        None => gone += conn.execute("DELETE FROM quarantine", [])?,
-        Some(numbers) => {
-            let mut delete = conn.prepare_cached("DELETE FROM quarantine WHERE number = ?")?;
-            for number in numbers {
-                gone += delete.execute([number.cast_signed()])?;
-            }
-        }
-    }
-    group.dirty |= gone > 0;
-    group.effects.push(Effect::Quarantined(-(gone as i64)));
-    Ok(Done::Count(gone as u64))
 }

@@ -18,11 +18,18 @@ pub struct DiskSettings {
     pub images: Duration,
     /// How long unreadable bodies are kept.
     pub quarantine: Duration,
+    /// Bytes of `bytes_max` that are set aside for unreadable bodies; those of one inbound may use half of it.
+    pub quarantine_bytes_max: u64,
 }
 
 /// Who asks the system.
 fn user() -> String {
     format!("user {}", rustix::process::geteuid().as_raw())
+}
+
+/// Rounded up, as it is an amount to be freed.
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
 /// Why the spool does not open. Each text says what to do.
@@ -59,9 +66,44 @@ pub enum OpenError {
         /// The newest that this program can read.
         known: i64,
     },
+    /// The disk has no room to open it.
+    #[error(
+        "the disk is full: free {} at {dir}, then start again; nothing is lost, do not move the directory away",
+        megabytes(*.needed)
+    )]
+    Full {
+        /// Which directory.
+        dir: String,
+        /// Bytes that have to be free.
+        needed: u64,
+    },
+    /// The database is gone and something of the spool is still there.
+    #[error(
+        "spool directory {dir}: spool.db is missing or empty, and beside it lies what belongs to it ({remains}). Put \
+         spool.db back (with spool.db-wal, if there is one) from where it went or from a copy; what the directory still \
+         holds can be saved with `faceway spool salvage --to NEW-DIRECTORY`. To begin anew without it, move the directory \
+         away"
+    )]
+    Missing {
+        /// Which directory.
+        dir: String,
+        /// What is still there.
+        remains: String,
+    },
+    /// The header of the write-ahead log is damaged, so that SQLite would throw the log away.
+    #[error(
+        "spool directory {dir}: the header of spool.db-wal is damaged, and events that were accepted lie behind it. \
+         `faceway spool salvage --to NEW-DIRECTORY` saves what can be read; to go on without them, move spool.db-wal \
+         away and keep it"
+    )]
+    Log {
+        /// Which directory.
+        dir: String,
+    },
     /// The database cannot be read.
     #[error(
-        "spool database in {dir}: {reason}; move the directory away to begin anew, and keep it for a repair"
+        "spool database in {dir}: {reason}; `faceway spool check` tells what is damaged, `faceway spool salvage --to \
+         NEW-DIRECTORY` saves what can be read. To begin anew, move the directory away and keep it"
     )]
     Database {
         /// Which directory.
@@ -76,6 +118,8 @@ pub enum OpenError {
 pub(crate) struct Limits {
     /// The reserve that is given up on a full disk, so that trimming has room.
     pub(crate) ballast: u64,
+    /// The reserve that only the start of a gateway may use.
+    pub(crate) start_reserve: u64,
     /// A pack of pictures is closed at this size.
     pub(crate) pack: u64,
     /// The write-ahead log is folded into the database at this many pages.
@@ -103,6 +147,7 @@ impl DiskSettings {
         let share = |parts: u64, least: u64, most: u64| (self.bytes_max / parts).clamp(least, most);
         Limits {
             ballast: share(16, 64 << 10, 32 << 20),
+            start_reserve: share(32, 128 << 10, 2 << 20),
             pack: share(64, 256 << 10, 64 << 20),
             wal_pages: share(16 * PAGE, 64, 8000),
             headroom: share(32, 64 << 10, GROUP_BYTES_MAX as u64),

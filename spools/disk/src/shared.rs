@@ -1,12 +1,14 @@
 //! What the writer, the lanes and the readers have in common.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use faceway_core::{AppendError, Clock, Room};
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::ages::Ages;
 use crate::disk::Disk;
+use crate::health::Gauge;
 use crate::inbox::{Ask, Done, Inbox, Op};
 use crate::lanes::Lanes;
 use crate::read::Readers;
@@ -14,6 +16,8 @@ use crate::recent::Recent;
 use crate::row::Published;
 use crate::settings::{DiskSettings, IN_FLIGHT_BYTES_MAX};
 use crate::store::Paths;
+use crate::verify::Findings;
+use crate::watchdog::Watchdog;
 
 /// See the module.
 pub(crate) struct Shared {
@@ -28,11 +32,16 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) recent: Mutex<Recent>,
     pub(crate) gauge: Gauge,
+    pub(crate) watchdog: Watchdog,
+    /// Pages in the write-ahead log, as SQLite tells them after each commit.
+    pub(crate) log_pages: Arc<AtomicU64>,
+    pub(crate) ages: Ages,
     published: Mutex<Published>,
     /// The highest number that was given out before the spool was opened: of an event that may have left the history, or
     /// that may come back from the buried ones.
     given_out: AtomicU64,
     changed: watch::Sender<u64>,
+    lane_lost: AtomicBool,
 }
 
 impl Shared {
@@ -53,9 +62,13 @@ impl Shared {
             lanes: Lanes::default(),
             recent: Mutex::default(),
             gauge: Gauge::default(),
+            watchdog: Watchdog::default(),
+            log_pages: Arc::default(),
+            ages: Ages::default(),
             published: Mutex::default(),
             given_out: AtomicU64::new(0),
             changed: watch::Sender::new(0),
+            lane_lost: AtomicBool::new(false),
         })
     }
 
@@ -99,62 +112,44 @@ impl Shared {
         }
     }
 
+    /// Takes note of what was found when the spool was opened.
+    pub(crate) fn found(&self, findings: Findings) {
+        self.gauge
+            .rows_damaged
+            .store(findings.damaged, Ordering::Relaxed);
+        self.gauge
+            .rows_mended
+            .fetch_add(findings.mended, Ordering::Relaxed);
+        self.lane_lost.store(findings.lane_lost, Ordering::Relaxed);
+    }
+
+    /// Whether a lane may have been lost: then one that is new may be that one.
+    pub(crate) fn lane_lost(&self) -> bool {
+        self.lane_lost.load(Ordering::Relaxed)
+    }
+
     /// Asks the writer and waits for its answer.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Done, AppendError> {
         let (answer, receiver) = oneshot::channel();
         if self.inbox.push(Op { ask, answer }).is_err() {
             return Err(AppendError::Failing);
         }
-        receiver.await.unwrap_or(Err(AppendError::Failing))
+        tokio::select! {
+            biased;
+            answer = receiver => answer.unwrap_or(Err(AppendError::Failing)),
+            // What was asked may still be done; whoever asks again finds it done.
+            () = self.gauge.until_it_hangs() => Err(AppendError::Failing),
+        }
+    }
+
+    /// See [`faceway_core::Spool::room`].
+    pub(crate) fn room(&self) -> Room {
+        self.gauge
+            .room(self.readers.damaged.load(Ordering::Relaxed))
     }
 }
 
 /// A lock whose holders leave nothing half done when they panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a scrape asks for.
-#[derive(Debug, Default)]
-pub(crate) struct Gauge {
-    pub(crate) bytes: AtomicU64,
-    pub(crate) free: AtomicU64,
-    pub(crate) quarantined: AtomicU64,
-    /// Groups that were lost before the spool was opened.
-    pub(crate) groups_lost: AtomicU64,
-    accepting: AtomicU8,
-}
-
-impl Gauge {
-    pub(crate) fn set_accepting(&self, accepting: Result<(), AppendError>) {
-        let number = match accepting {
-            Ok(()) => 0,
-            Err(AppendError::Full) => 1,
-            Err(AppendError::Failing) => 2,
-        };
-        if self.accepting.swap(number, Ordering::Relaxed) != number {
-            match accepting {
-                Ok(()) => tracing::info!("the spool takes events"),
-                Err(AppendError::Full) => {
-                    tracing::warn!("the spool is full; devices are told to wait")
-                }
-                Err(AppendError::Failing) => {
-                    tracing::error!("the spool fails; devices are told to wait")
-                }
-            }
-        }
-    }
-
-    pub(crate) fn room(&self) -> Room {
-        Room {
-            bytes: self.bytes.load(Ordering::Relaxed),
-            free: self.free.load(Ordering::Relaxed),
-            quarantined: self.quarantined.load(Ordering::Relaxed),
-            accepting: match self.accepting.load(Ordering::Relaxed) {
-                0 => Ok(()),
-                1 => Err(AppendError::Full),
-                _ => Err(AppendError::Failing),
-            },
-        }
-    }
 }

@@ -2,9 +2,15 @@
 
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::covered::META;
+use crate::disk::Disk;
 use crate::settings::{DiskSettings, Limits, OpenError, PAGE};
 
 /// The format of a new directory.
@@ -19,6 +25,8 @@ pub(crate) struct Paths {
     pub(crate) database: PathBuf,
     pub(crate) wal: PathBuf,
     pub(crate) ballast: PathBuf,
+    pub(crate) start_reserve: PathBuf,
+    pub(crate) shm: PathBuf,
     pub(crate) mark: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) images: PathBuf,
@@ -31,6 +39,8 @@ impl Paths {
             database: dir.join("spool.db"),
             wal: dir.join("spool.db-wal"),
             ballast: dir.join("ballast"),
+            start_reserve: dir.join("start-reserve"),
+            shm: dir.join("spool.db-shm"),
             mark: dir.join("sequence"),
             lock: dir.join("lock"),
             images: dir.join("images"),
@@ -38,15 +48,61 @@ impl Paths {
     }
 
     /// Makes the directories and the database file, for their owner's eyes only: they hold pictures and secrets.
-    pub(crate) fn make(&self) -> std::io::Result<()> {
+    pub(crate) fn make(&self, disk: &dyn Disk) -> std::io::Result<()> {
         for dir in [&self.dir, &self.images] {
-            std::fs::create_dir_all(dir)?;
+            make_dir(dir, disk)?;
             std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+        }
+        if self.database.exists() {
+            return Ok(());
         }
         // SQLite gives its -wal and -shm files the permissions of the database.
         private_file().open(&self.database)?;
-        Ok(())
+        disk.sync_dir(&self.dir)
     }
+
+    /// What shows that a spool was here, although its database is missing or empty; `None` when nothing does.
+    pub(crate) fn remains(&self) -> Option<String> {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        if size(&self.database) > 0 {
+            return None;
+        }
+        let mut remains = Vec::new();
+        for (path, name) in [(&self.mark, "sequence"), (&self.wal, "spool.db-wal")] {
+            if size(path) > 0 {
+                remains.push(name.to_owned());
+            }
+        }
+        let images = std::fs::read_dir(&self.images).into_iter().flatten();
+        let packs = images.flatten().filter(|entry| {
+            let path = entry.path();
+            path.extension().is_some_and(|end| end == "pack") && size(&path) > 0
+        });
+        match packs.count() {
+            0 => {}
+            1 => remains.push("a pack of pictures".into()),
+            packs => remains.push(format!("{packs} packs of pictures")),
+        }
+        (!remains.is_empty()).then(|| remains.join(", "))
+    }
+}
+
+/// Makes a directory and those above it that are missing. Each name is durable before anything is put below it: else a power
+/// cut could take all of it away.
+fn make_dir(dir: &Path, disk: &dyn Disk) -> std::io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = match dir.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    make_dir(above, disk)?;
+    match std::fs::create_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        made => made?,
+    }
+    disk.sync_dir(above)
 }
 
 /// Opens for reading and writing, makes the file for its owner only.
@@ -61,6 +117,8 @@ pub(crate) fn private_file() -> std::fs::OpenOptions {
 pub(crate) enum Trouble {
     /// No space left.
     Full,
+    /// A reader keeps the write-ahead log.
+    InUse,
     /// Anything else of the disk or the database.
     Io(String),
 }
@@ -93,10 +151,50 @@ pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// Does what is only tidying up: where SQLite finds a page broken, it is undone and `None`, and fails no group. Without the
+/// savepoint a statement that breaks off half way would leave its trees worse than they were.
+pub(crate) fn unless_corrupt<T>(
+    conn: &Connection,
+    work: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    conn.prepare_cached("SAVEPOINT tidy")?.execute([])?;
+    let result = match work() {
+        Ok(value) => Some(value),
+        Err(error) if is_corrupt(&error) => {
+            conn.prepare_cached("ROLLBACK TO tidy")?.execute([])?;
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    conn.prepare_cached("RELEASE tidy")?.execute([])?;
+    Ok(result)
+}
+
+/// Whether an error means that what is stored there is damaged, not that the disk does not answer: a broken page, or a field
+/// of a type that was never written.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
+    let of_a_field = matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
+    );
+    of_a_field || is_corrupt(error)
+}
+
 /// The one connection that writes.
-pub(crate) fn open_writer(paths: &Paths, limits: Limits) -> rusqlite::Result<Connection> {
+/// `log_pages` is told how long the write-ahead log has become; the writer folds it in, as SQLite would not say that it failed.
+pub(crate) fn open_writer(
+    paths: &Paths,
+    limits: Limits,
+    log_pages: &Arc<AtomicU64>,
+) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(&paths.database, flags)?;
+    let mut conn = Connection::open_with_flags(&paths.database, flags)?;
     conn.set_prepared_statement_cache_capacity(64);
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
     // Counts only for a database without tables.
@@ -105,11 +203,28 @@ pub(crate) fn open_writer(paths: &Paths, limits: Limits) -> rusqlite::Result<Con
     // NORMAL loses acknowledged groups at a power cut.
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
+    // The log goes at an orderly end only, so that one that is missing is noticed.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
-    conn.pragma_update(None, "wal_autocheckpoint", limits.wal_pages.cast_signed())?;
+    let log_pages = Arc::clone(log_pages);
+    log_pages.store(0, Ordering::Relaxed);
+    conn.wal_hook(Some(move |_: &mut Wal, pages: i32| {
+        log_pages.store(pages.unsigned_abs().into(), Ordering::Relaxed);
+        Ok(())
+    }))?;
     let wal_bytes = limits.wal_pages * PAGE * 2;
     conn.pragma_update(None, "journal_size_limit", wal_bytes.cast_signed())?;
     Ok(conn)
+}
+
+/// Folds all of the log into the database and empties it.
+pub(crate) fn fold(conn: &Connection) -> Result<(), Trouble> {
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let busy: i64 = conn.query_row(sql, [], |row| row.get(0))?;
+    match busy {
+        0 => Ok(()),
+        _ => Err(Trouble::InUse),
+    }
 }
 
 /// A connection that only reads.
@@ -129,7 +244,9 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
         .query_row(exists, [], |row| row.get(0))
         .map_err(failed)?;
     if tables == 0 {
-        let rows = format!("INSERT INTO meta VALUES ({VERSION}, 1, 0, 1, 0);");
+        let rows = format!(
+            "INSERT INTO meta (version, next, total, trimmed, groups) VALUES ({VERSION}, 1, 0, 1, 0);"
+        );
         let schema = include_str!("schema.sql");
         conn.execute_batch(&format!("BEGIN IMMEDIATE; {schema} {rows} COMMIT;"))
             .map_err(failed)?;
@@ -154,15 +271,58 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
 }
 
 /// Columns that came after the first ones. An earlier program does not look at them, and leaves them empty.
-fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
+    // The trace that the device's request belongs to: no part of the event, so no part of its checksum, which an earlier
+    // program would then find wrong. What breaks its grammar is as none.
     for table in ["event", "buried"] {
-        // The trace that the device's request belongs to: no part of the event, so no part of its checksum, which an earlier
-        // program would then find wrong. What breaks its grammar is as none.
-        if !conn.column_exists(None, table, "trace")? {
-            conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN trace TEXT"))?;
-        }
+        add_column(conn, table, "trace", "TEXT")?;
+    }
+    // The row's checksum; an earlier program writes none.
+    let checked = [
+        "meta",
+        "lane",
+        "held",
+        "range",
+        "once",
+        "gone",
+        "buried",
+        "quarantine",
+    ];
+    for table in checked {
+        add_column(conn, table, "row_crc", "INTEGER")?;
     }
     Ok(())
+}
+
+fn add_column(conn: &Connection, table: &str, column: &str, kind: &str) -> rusqlite::Result<()> {
+    if !conn.column_exists(None, table, column)? {
+        conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
+    }
+    add_numbers(conn)
+}
+
+/// Numbers that came later.
+fn add_numbers(conn: &Connection) -> rusqlite::Result<()> {
+    for (table, column) in [
+        // How far the sweep has come (packs.rs), and in which group: when another wrote since, it is looked for anew.
+        ("meta", "swept"),
+        ("meta", "swept_groups"),
+        // The scale of ages and the wall clock (ages.rs) at the last group.
+        ("meta", "age"),
+        ("meta", "wall"),
+        // The highest event that names a picture, since when it is free, and the checksum of its place (packs.rs).
+        ("image", "last"),
+        ("image", "free"),
+        ("image", "crc"),
+    ] {
+        if !conn.column_exists(None, table, column)? {
+            let sql = format!("ALTER TABLE {table} ADD COLUMN {column} INTEGER");
+            conn.execute_batch(&sql)?;
+        }
+    }
+    conn.execute_batch(
+        "CREATE INDEX IF NOT EXISTS image_free ON image (free, last) WHERE free IS NOT NULL",
+    )
 }
 
 /// What SQLite said, for the operator.
@@ -180,12 +340,24 @@ pub(crate) struct Meta {
     pub(crate) total: u64,
     pub(crate) trimmed: u64,
     pub(crate) groups: u64,
+    /// Below this every event is through or held, and what becomes of its pictures is written.
+    pub(crate) swept: u64,
+    /// Whether an earlier program wrote since `swept` was written.
+    pub(crate) is_stale: bool,
+    /// The scale of ages and the wall clock.
+    pub(crate) clock: Option<(i64, i64)>,
 }
 
 impl Meta {
     pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
-        conn.query_row("SELECT next, total, trimmed, groups FROM meta", [], |row| {
+        let sql = "SELECT next, total, trimmed, groups, swept, swept_groups, age, wall FROM meta";
+        conn.query_row(sql, [], |row| {
+            let swept_groups: Option<i64> = row.get(5)?;
+            let clock: (Option<i64>, Option<i64>) = (row.get(6)?, row.get(7)?);
             Ok(Self {
+                swept: row.get::<_, Option<i64>>(4)?.unwrap_or(0).cast_unsigned(),
+                is_stale: swept_groups != Some(row.get(3)?),
+                clock: clock.0.zip(clock.1),
                 next: get(row, 0)?,
                 total: get(row, 1)?,
                 trimmed: get(row, 2)?,
@@ -195,13 +367,21 @@ impl Meta {
     }
 
     pub(crate) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
-        let sql = "UPDATE meta SET next = ?, total = ?, trimmed = ?, groups = ?";
-        conn.prepare_cached(sql)?.execute((
-            self.next.cast_signed(),
-            self.total.cast_signed(),
-            self.trimmed.cast_signed(),
-            self.groups.cast_signed(),
-        ))?;
+        let sql = "UPDATE meta SET next = ?, total = ?, trimmed = ?, groups = ?, row_crc = ?";
+        let [next, total, trimmed, groups] =
+            [self.next, self.total, self.trimmed, self.groups].map(u64::cast_signed);
+        let crc = META.crc([next, total, trimmed, groups], &[]);
+        conn.prepare_cached(sql)?
+            .execute((next, total, trimmed, groups, crc))?;
+        self.write_rest(conn)
+    }
+
+    /// What an earlier program does not know.
+    fn write_rest(self, conn: &Connection) -> rusqlite::Result<()> {
+        let sql = "UPDATE meta SET swept = ?, swept_groups = groups, age = ?, wall = ?";
+        let (age, wall) = self.clock.unzip();
+        let row = (self.swept.cast_signed(), age, wall);
+        conn.prepare_cached(sql)?.execute(row)?;
         Ok(())
     }
 }

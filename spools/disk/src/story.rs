@@ -1,10 +1,10 @@
 //! One event's story: where it stands in each lane, and what was tried.
 
-use faceway_core::{Attempt, Buried, EventId, LaneStory, Standing, Story};
+use faceway_core::{Attempt, BuriedBody, EventId, LaneStory, Standing, Story};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::lane::change::{parked_of, stored_attempt};
-use crate::repair::buried;
+use crate::repair::buried_body;
 use crate::row::moment;
 use crate::shared::Shared;
 use crate::store::get;
@@ -27,12 +27,13 @@ pub(crate) fn story(
     let (received_at, body) = match event {
         Some(row) => (moment(row.at), row.body),
         None => match buried_copy(conn, seq, id)? {
-            Some(entry) => (entry.received_at, entry.body),
+            Some(copy) => (copy.entry.received_at, copy.body),
             None => return Ok(None),
         },
     };
     let mut gone = gone_lanes(conn, seq)?;
     let lanes = shared.lanes.all();
+    let ahead = shared.ages.ahead(&*shared.clock);
     let stories = lanes.iter().map(|lane| {
         let known = lane.lock().standing(seq);
         let (standing, due) = match known {
@@ -42,7 +43,7 @@ pub(crate) fn story(
         Ok(LaneStory {
             lane: lane.name.clone(),
             standing,
-            due: due.map(moment),
+            due: due.map(|due| moment(due.saturating_add(ahead))),
             attempts: attempts(conn, lane.id, seq)?,
         })
     });
@@ -110,13 +111,13 @@ pub(crate) fn buried_copy(
     conn: &Connection,
     seq: u64,
     id: EventId,
-) -> rusqlite::Result<Option<Buried>> {
-    let sql = "SELECT b.id, lane.name, b.at, b.buried, b.code, b.failures, b.body, b.seq, b.device, b.images, b.crc \
+) -> rusqlite::Result<Option<BuriedBody>> {
+    let sql = "SELECT b.id, lane.name, b.at, b.buried, b.code, b.failures, b.number, b.body, b.seq, b.device, b.images, b.crc \
                FROM buried b JOIN lane ON lane.id = b.lane WHERE b.id = ? AND b.seq = ? LIMIT 1";
     let key = (&id.as_bytes()[..], seq.cast_signed());
     let entry = conn
         .prepare_cached(sql)?
-        .query_row(key, buried)
+        .query_row(key, buried_body)
         .optional()?;
     Ok(entry.flatten())
 }

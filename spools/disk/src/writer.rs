@@ -15,22 +15,26 @@ use std::time::{Duration, Instant};
 
 use faceway_core::AppendError;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
+use crate::blocks::Blocks;
 use crate::budget::Budget;
+use crate::failing::Failing;
 use crate::group::{Effect, Group};
-use crate::history::{EVENTS_A_STEP, EVENTS_AT_ONCE, trim, trim_quarantine};
+use crate::history::{EVENTS_A_STEP, trim};
 use crate::inbox::Stop;
-use crate::lane_store::{needed, sweep};
+use crate::lane_store::needed;
 use crate::lanes;
+use crate::leftovers::Leftovers;
 use crate::mark::Mark;
-use crate::once;
 use crate::packs::Packs;
+use crate::quarantine::Quarantine;
 use crate::seen::Seen;
 use crate::shared::{Shared, lock};
-use crate::store::{Meta, Trouble, open_writer};
+use crate::store::{Meta, Trouble, unless_corrupt};
 
 /// How often the writer looks after room and age when nothing happens.
-const TICK: Duration = Duration::from_secs(1);
+pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// Steps of trimming in one group at most.
 const STEPS_MAX: usize = 16;
 /// Pages that are given back to the disk in one group at most.
@@ -44,14 +48,22 @@ pub(crate) struct Writer {
     pub(crate) meta: Meta,
     pub(crate) seen: Seen,
     pub(crate) packs: Packs,
+    pub(crate) quarantine: Quarantine,
     pub(crate) budget: Budget,
     /// Per lane: nothing from here on may be trimmed.
     pub(crate) needs: HashMap<u32, u64>,
     /// A group of which only the database knows whether it arrived.
     pub(crate) uncertain: Option<Group>,
-    pub(crate) ticked: Option<Instant>,
+    pub(crate) leftovers: Leftovers,
+    pub(crate) blocks: Blocks,
+    /// When it was last looked after age, by both clocks.
+    pub(crate) ticked: Option<(Instant, Duration)>,
     /// There is more to trim than one group may.
     pub(crate) more: bool,
+    /// What failed and has not been seen to work since.
+    pub(crate) failing: Failing,
+    /// Folding is not tried again before this.
+    pub(crate) fold_after: Option<Instant>,
     /// Keeps others out of the directory as long as it is open.
     pub(crate) _lock: File,
 }
@@ -91,10 +103,18 @@ impl Writer {
     }
 
     fn attempt(&mut self, group: &mut Group) {
+        self.shared.gauge.begins();
+        self.attempt_once(group);
+        self.shared.gauge.ends();
+    }
+
+    fn attempt_once(&mut self, group: &mut Group) {
         let conn = match self.connection() {
             Ok(conn) => conn,
             Err(trouble) => {
-                tracing::error!(?trouble, "the spool cannot be opened again");
+                if let Some(times) = self.shared.gauge.throttle.note("open") {
+                    tracing::error!(?trouble, times, "the spool cannot be opened again");
+                }
                 self.drop_ballast_if_full();
                 self.shared.gauge.set_accepting(Err(AppendError::Failing));
                 return group.fail(AppendError::Failing);
@@ -107,6 +127,7 @@ impl Writer {
             Ok(()) => match self.commit(&conn) {
                 Ok(()) => {
                     self.publish(group);
+                    self.fold_when_due(&conn);
                     if group.vacuumed && (!group.more || !self.budget.has_ballast()) {
                         self.give_back(&conn);
                     }
@@ -118,22 +139,28 @@ impl Writer {
     }
 
     fn fill(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
-        let disk = Arc::clone(&self.shared.disk);
-        let paths = &self.shared.paths;
+        let shared = Arc::clone(&self.shared);
+        let (disk, paths) = (&shared.disk, &shared.paths);
         self.budget
-            .measure(conn, paths, self.packs.bytes(), &*disk)?;
-        self.budget.make_ballast(&paths.ballast);
+            .measure(conn, paths, self.packs.bytes(), &**disk)?;
+        self.budget.set_quarantine(self.quarantine.bytes());
+        self.budget.make_reserves(paths, &self.shared.gauge);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.look_at_clock(conn, group)?;
         self.write_lanes(conn, group)?;
+        self.sweep(conn, group)?;
         self.make_room(conn, group)?;
         while let Some(op) = group.ops.pop_front() {
             self.serve(conn, group, op)?;
         }
         self.packs.begin_sync();
         self.look_after(conn, group)?;
+        self.failing.probe(group, &paths.images)?;
         self.seen.flush(conn)?;
-        self.packs.flush(conn)?;
+        group.dirty |= self.packs.flush(conn)?;
         if group.dirty {
+            self.shared.ages.save(conn)?;
+            group.meta.clock = Some((self.age(), self.shared.clock.now().as_millis()));
             group.meta.write(conn)?;
         } else {
             group.meta.groups = self.meta.groups;
@@ -159,8 +186,9 @@ impl Writer {
             self.needs.insert(lane.id, snapshot.need);
             group.snapshots.push((lane, snapshot));
         }
+        let age = self.age();
         for (lane, snapshot) in &group.snapshots {
-            let written = lanes::write(conn, lane.id, snapshot, group.meta.trimmed)?;
+            let written = lanes::write(conn, lane.id, snapshot, &group.meta, age)?;
             if written.not_buried > 0 {
                 let gone = Effect::BuriedGone(Arc::clone(lane), written.not_buried);
                 group.effects.push(gone);
@@ -183,7 +211,9 @@ impl Writer {
             .map(|op| op.ask.wanted())
             .fold(self.budget.headroom(), |a, b| a + b);
         for _ in 0..STEPS_MAX {
-            if self.budget.fits(wanted) || !self.give_way(conn, group)? {
+            // What pictures give is there after the commit.
+            let enough = self.budget.fits_after(wanted, self.packs.given());
+            if enough || !self.give_way(conn, group)? {
                 break;
             }
             group.dirty = true;
@@ -192,72 +222,43 @@ impl Writer {
         }
         if self.budget.wants_vacuum() {
             let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
-            conn.execute_batch(&sql)?;
+            // A broken page cannot be moved; room that cannot be given back must fail no group.
+            let vacuumed = unless_corrupt(conn, || conn.execute_batch(&sql))?.is_some();
             self.budget.measure_pages(conn)?;
             group.dirty = true;
-            group.vacuumed = true;
-            group.more |= self.budget.wants_vacuum();
+            group.vacuumed = vacuumed;
+            group.more |= vacuumed && self.budget.wants_vacuum();
         }
         Ok(())
     }
 
     fn give_way(&mut self, conn: &Connection, group: &mut Group) -> Result<bool, Trouble> {
-        let need = self.need(conn, group)?;
+        let swept = group.meta.swept;
         // Whatever takes up more goes first.
         let pictures_first = self.packs.bytes() > self.budget.occupied() / 2;
-        if pictures_first && self.packs.give_way(conn, need)? {
+        if pictures_first && self.give_pictures(conn, swept)? {
             return Ok(true);
         }
-        let trimmed = trim(conn, group.meta.trimmed, need, None, EVENTS_A_STEP)?;
+        let trimmed = trim(conn, group.meta.trimmed, swept, |_, _| true, EVENTS_A_STEP)?;
         group.meta.trimmed = trimmed.upto;
-        Ok(trimmed.passed > 0 || (!pictures_first && self.packs.give_way(conn, need)?))
+        Ok(trimmed.passed > 0 || (!pictures_first && self.give_pictures(conn, swept)?))
     }
 
-    /// Once in a while, and as long as there is more of it: age.
-    fn look_after(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
-        let due = self.ticked.is_none_or(|at| at.elapsed() >= TICK);
-        if !due && !self.more {
-            return Ok(());
-        }
-        self.ticked = Some(Instant::now());
-        let now = self.shared.clock.now().as_millis();
-        let settings = &self.shared.settings;
-        let before =
-            |age: Duration| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-        let need = self.need(conn, group)?;
-        let trimmed = trim(
-            conn,
-            group.meta.trimmed,
-            need,
-            Some(before(settings.history)),
-            EVENTS_AT_ONCE,
-        )?;
-        group.meta.trimmed = trimmed.upto;
-        let unread = trim_quarantine(conn, before(settings.quarantine))?;
-        if unread > 0 {
-            group
-                .effects
-                .push(Effect::Quarantined(-unread.cast_signed()));
-        }
-        let mut forgotten = (0, false);
-        let of_lanes = needed::needs(conn)?;
-        let former = self.needs.iter().map(|(lane, need)| (*lane, *need));
-        for (lane, need) in former.chain(of_lanes) {
-            let (rows, more) = once::forget(conn, lane, need, now)?;
-            forgotten = (forgotten.0 + rows, forgotten.1 || more);
-        }
-        let packs = self.packs.look(conn, now, need)?;
-        let (swept, more) = sweep(conn, group.meta.trimmed)?;
-        group.dirty |= trimmed.passed > 0 || unread > 0 || packs || forgotten.0 > 0 || swept > 0;
-        group.more |= trimmed.is_full() || self.packs.is_reaping() || forgotten.1 || more;
-        Ok(())
+    fn give_pictures(&mut self, conn: &Connection, swept: u64) -> Result<bool, Trouble> {
+        let given = unless_corrupt(conn, || self.packs.give_way(conn, swept))?;
+        Ok(given.unwrap_or(false))
     }
 
-    fn publish(&mut self, group: &mut Group) {
+    pub(crate) fn publish(&mut self, group: &mut Group) {
+        self.failing.went_well(group);
         self.meta = group.meta;
         self.more = group.more;
         self.seen.commit();
+        self.blocks.commit();
+        self.shared.ages.saved();
         self.packs.commit();
+        self.quarantine.commit();
+        self.packs.swept(self.meta.swept);
         // Before anybody is answered, so that whoever was taken in does not read that nobody is.
         self.report();
         group.publish(&self.shared);
@@ -268,130 +269,52 @@ impl Writer {
         let gauge = &self.shared.gauge;
         gauge.bytes.store(self.budget.occupied(), Ordering::Relaxed);
         gauge.free.store(self.budget.free(), Ordering::Relaxed);
+        let quarantine = self.quarantine.bytes();
+        gauge.quarantine_bytes.store(quarantine, Ordering::Relaxed);
         // While history gives way, nobody is refused yet.
-        if self.budget.fits(self.budget.probe()) {
+        if self.failing.is_over() && self.budget.fits(self.budget.probe()) {
             self.budget.forget_refused();
             gauge.set_accepting(Ok(()));
-        } else if !self.more || !self.budget.has_ballast() {
+        } else if self.failing.is_over() && (!self.more || !self.budget.has_ballast()) {
             gauge.set_accepting(Err(AppendError::Full));
         }
-    }
-
-    /// Nothing of the group is there.
-    fn undo(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
-        let rolled_back = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
-        self.restore(group);
-        // Numbers that were given out are not given out again.
-        self.meta.next = self.meta.next.max(group.meta.next);
-        self.more = false;
-        match trouble {
-            Trouble::Full if rolled_back => {
-                self.conn = Some(conn);
-                self.budget.drop_ballast(&self.shared.paths.ballast);
-                self.shared.gauge.set_accepting(Err(AppendError::Full));
-                group.fail(AppendError::Full);
-            }
-            trouble => {
-                tracing::error!(?trouble, "a group could not be written");
-                self.shared.readers.clear();
-                self.drop_ballast_if_full();
-                self.shared.gauge.set_accepting(Err(AppendError::Failing));
-                group.fail(AppendError::Failing);
-            }
-        }
-    }
-
-    /// The commit failed. A full disk leaves nothing behind; after anything else only the database knows.
-    fn lose(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
-        if matches!(trouble, Trouble::Full) {
-            return self.undo(conn, group, trouble);
-        }
-        tracing::error!(?trouble, "a group could not be made durable");
-        let _ = conn.close();
-        self.shared.readers.clear();
-        self.meta.next = self.meta.next.max(group.meta.next);
-        self.more = false;
-        self.drop_ballast_if_full();
-        self.shared.gauge.set_accepting(Err(AppendError::Failing));
-        group.fail(AppendError::Failing);
-        self.uncertain = Some(std::mem::take(group));
-    }
-
-    /// The connection, opened again if it was given up.
-    fn connection(&mut self) -> Result<Connection, Trouble> {
-        if let Some(conn) = self.conn.take() {
-            return Ok(conn);
-        }
-        let shared = Arc::clone(&self.shared);
-        shared.readers.clear();
-        let conn = open_writer(&shared.paths, shared.settings.limits())?;
-        fold_wal(&conn)?;
-        let meta = Meta::read(&conn)?;
-        if let Some(mut group) = self.uncertain.take() {
-            let next = self.meta.next.max(meta.next);
-            if meta.groups == group.meta.groups {
-                self.publish(&mut group);
-            } else {
-                self.restore(&mut group);
-            }
-            self.meta.next = next;
-        }
-        Ok(conn)
+        gauge.tell();
     }
 
     /// What was trimmed goes back to the disk only when the log is folded in. Waiting for readers, so that the log's
     /// own bytes go back as well, is worth it only when room is short.
-    fn give_back(&self, conn: &Connection) {
-        let folded = if self.budget.fits(self.budget.probe()) {
-            let row = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            row.map_err(Trouble::from)
-        } else {
-            fold_wal(conn)
-        };
-        if let Err(trouble) = folded {
-            tracing::warn!(?trouble, "the write-ahead log cannot be folded in now");
+    pub(crate) fn give_back(&self, conn: &Connection) {
+        if self.budget.fits(self.budget.probe()) {
+            self.fold(conn);
+        } else if let Err(Trouble::InUse) = self.fold_all(conn)
+            && let Some(times) = self.shared.gauge.throttle.note("give back")
+        {
+            tracing::warn!(
+                times,
+                "the write-ahead log is in use and cannot be emptied now"
+            );
         }
-    }
-
-    fn drop_ballast_if_full(&mut self) {
-        let shared = &self.shared;
-        self.budget
-            .drop_ballast_if_full(&shared.paths, &*shared.disk);
-    }
-
-    /// After a failure the lanes' memory says what may be trimmed: lanes of the group may be there or not.
-    fn restore(&mut self, group: &mut Group) {
-        self.seen.rollback();
-        self.packs.rollback();
-        group.restore();
-        let lanes = self.shared.lanes.all();
-        self.needs = lanes
-            .iter()
-            .map(|lane| (lane.id, lane.lock().need_from()))
-            .collect();
     }
 
     /// The orderly end.
     fn finish(&mut self) {
         let mut group = Group::new(Vec::new(), self.meta);
+        // The next start compares these totals with the file `sequence`.
+        group.dirty = true;
         self.attempt(&mut group);
         let Some(conn) = self.conn.take() else {
             return;
         };
         lock(&self.shared.recent).clear();
         self.shared.readers.clear();
-        let folded = fold_wal(&conn);
+        let folded = self.fold_all(&conn);
         if folded.is_ok() && self.mark.settle(self.meta.next).is_ok() {
+            // Only now may the log go: without it and with numbers reserved it would count as lost.
+            let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
             let _ = conn.close();
         }
-    }
-}
-
-/// Folds the write-ahead log into the database and empties it.
-pub(crate) fn fold_wal(conn: &Connection) -> Result<(), Trouble> {
-    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    match busy {
-        0 => Ok(()),
-        _ => Err(Trouble::Io("the write-ahead log is in use".into())),
+        let paths = &self.shared.paths;
+        self.budget.look_at_free(paths, &*self.shared.disk);
+        self.budget.make_reserves(paths, &self.shared.gauge);
     }
 }

@@ -101,10 +101,9 @@ async fn all_new(spool: &DiskSpool) -> Vec<u64> {
         .collect()
 }
 
-#[tokio::test]
-async fn a_flip_in_the_log_is_told_and_numbers_never_go_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let spool = open(&dir.path().join("one")).await.unwrap();
+/// A spool that was cut off with all of its 200 events in the write-ahead log. Gives the last sequence number.
+async fn cut_off(dir: &Path, to: &Path) -> u64 {
+    let spool = open(dir).await.unwrap();
     let mut last = 0;
     for n in 0..200 {
         match spool.append(batch(vec![event(n, n)])).await.unwrap()[..] {
@@ -112,13 +111,26 @@ async fn a_flip_in_the_log_is_told_and_numbers_never_go_back() {
             ref other => panic!("{other:?}"),
         }
     }
-    let cut = dir.path().join("two");
-    copy(&dir.path().join("one"), &cut);
+    copy(dir, to);
     spool.close().await;
-    let wal = cut.join("spool.db-wal");
-    let size = std::fs::metadata(&wal).unwrap().len() as usize;
+    let size = std::fs::metadata(to.join("spool.db-wal")).unwrap().len();
     assert!(size > 100_000, "the log is folded already");
-    flip(&wal, size / 2);
+    last
+}
+
+/// Where a frame of the log begins.
+fn frame(number: usize) -> usize {
+    32 + number * (24 + 4096)
+}
+
+#[tokio::test]
+async fn two_flips_in_the_log_are_told_and_numbers_never_go_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let cut = dir.path().join("two");
+    let last = cut_off(&dir.path().join("one"), &cut).await;
+    let wal = cut.join("spool.db-wal");
+    flip(&wal, frame(400) + 100);
+    flip(&wal, frame(400) + 2100);
     let spool = open(&cut).await.unwrap();
     assert!(spool.damage().groups > 10, "{:?}", spool.damage());
     let lost = 200 - all(&spool).await.len();
@@ -127,6 +139,128 @@ async fn a_flip_in_the_log_is_told_and_numbers_never_go_back() {
         [Receipt::Appended(seq)] => assert!(seq > last, "{seq} was given out before"),
         ref other => panic!("{other:?}"),
     }
+    spool.close().await;
+}
+
+/// Any byte of the log's header, and of frames: numbers, salts, sums, pages. SQLite would end there and say nothing.
+#[tokio::test]
+async fn a_byte_of_the_log_is_put_right_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("two");
+    cut_off(&dir.path().join("one"), &whole).await;
+    let in_frames = [0, 3, 4, 7, 8, 13, 16, 23, 24, 25, 800, 4000, 4119];
+    let in_frames = in_frames.map(|at| frame(1) + at).into_iter();
+    for at in (0..32).chain(in_frames).chain([frame(300) + 2000]) {
+        let cut = dir.path().join("case");
+        let _ = std::fs::remove_dir_all(&cut);
+        copy(&whole, &cut);
+        flip(&cut.join("spool.db-wal"), at);
+        let spool = open(&cut).await.unwrap();
+        let damage = spool.damage();
+        assert_eq!(
+            (damage.mended, damage.rows, damage.groups),
+            (1, 0, 0),
+            "byte {at}"
+        );
+        assert_eq!(all(&spool).await.len(), 200, "byte {at}");
+        spool.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_header_of_the_log_that_cannot_be_put_right_keeps_the_gateway_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let cut = dir.path().join("two");
+    cut_off(&dir.path().join("one"), &cut).await;
+    let wal = cut.join("spool.db-wal");
+    flip(&wal, 3);
+    flip(&wal, frame(0) + 1000);
+    let before = std::fs::read(&wal).unwrap();
+    let refused = open(&cut).await.map(|_| ()).unwrap_err();
+    assert!(matches!(refused, OpenError::Log { .. }), "{refused}");
+    assert!(
+        refused.to_string().contains("faceway spool salvage"),
+        "{refused}"
+    );
+    assert_eq!(std::fs::read(&wal).unwrap(), before, "the log is as it was");
+    // As the text says: without it.
+    std::fs::rename(&wal, cut.join("away")).unwrap();
+    let spool = open(&cut).await.unwrap();
+    assert_eq!(spool.damage().groups, 1, "its absence is told");
+    spool.close().await;
+    drop(spool);
+    let spool = open(&cut).await.unwrap();
+    assert_eq!(spool.damage(), Default::default());
+    spool.close().await;
+}
+
+/// After a power cut the first page of a log that was never synced may be missing while the next one is there.
+#[tokio::test]
+async fn a_log_whose_first_page_never_arrived_keeps_no_gateway_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let cut = dir.path().join("two");
+    cut_off(&dir.path().join("one"), &cut).await;
+    let wal = cut.join("spool.db-wal");
+    let mut bytes = std::fs::read(&wal).unwrap();
+    bytes[..4096].fill(0);
+    std::fs::write(&wal, bytes).unwrap();
+    let spool = open(&cut).await.unwrap();
+    assert_eq!(spool.damage().groups, 1, "it may be damage, so it is told");
+    let receipts = spool.append(batch(vec![event(1, 1)])).await.unwrap();
+    assert!(
+        matches!(receipts[..], [Receipt::Appended(_)]),
+        "{receipts:?}"
+    );
+    spool.close().await;
+}
+
+/// A spool that began anew here would throw away what the directory still has.
+#[tokio::test]
+async fn a_missing_database_never_begins_a_new_spool_silently() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let database = filled(&whole, 50).await;
+    let spool = open(&whole).await.unwrap();
+    let picture = bytes::Bytes::from(vec![7; 1000]);
+    let sha256 = faceway_core::Sha256::of(&picture);
+    let mut pictured = batch(vec![NewEvent {
+        images: vec![sha256],
+        ..event(99, 9)
+    }]);
+    pictured.pictures = vec![faceway_core::Picture {
+        sha256,
+        media_type: None,
+        bytes: faceway_core::Private::new(picture),
+    }];
+    spool.append(pictured).await.unwrap();
+    spool.close().await;
+    drop(spool);
+    let away = dir.path().join("away.db");
+    std::fs::rename(&database, &away).unwrap();
+    for empty in [false, true] {
+        if empty {
+            std::fs::write(&database, b"").unwrap();
+        }
+        let refused = open(&whole).await.map(|_| ()).unwrap_err();
+        assert!(matches!(refused, OpenError::Missing { .. }), "{refused}");
+        let told = refused.to_string();
+        for part in [
+            "sequence",
+            "a pack of pictures",
+            "Put spool.db back",
+            "salvage",
+        ] {
+            assert!(told.contains(part), "{part} is missing in: {told}");
+        }
+    }
+    // The picture alone shows it too.
+    std::fs::remove_file(whole.join("sequence")).unwrap();
+    assert!(open(&whole).await.is_err());
+    std::fs::rename(&away, &database).unwrap();
+    let spool = open(&whole).await.unwrap();
+    assert_eq!(spool.damage().rows, 1, "`sequence` is missing");
+    assert!(spool.picture(sha256).await.unwrap().is_some());
+    assert_eq!(all(&spool).await.len(), 51);
     spool.close().await;
 }
 

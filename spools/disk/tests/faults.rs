@@ -8,12 +8,16 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
-use common::{FaultDisk, HandClock, batch, settings};
-use faceway_core::{AppendError, Receipt, Repair as _, Settled, Settlement, Spool as _, Start};
-use faceway_spool_disk::DiskSpool;
+use common::{FaultDisk, HandClock, batch, big, settings};
+use faceway_core::{
+    AppendError, Batch, Degraded, Picture, Private, Receipt, Repair as _, Settled, Settlement,
+    Sha256, Spool as _, Start,
+};
+use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
 use faceway_testkit::spool::{bury, event, numbers, time};
 
 async fn open_on(dir: &std::path::Path, disk: Arc<FaultDisk>) -> DiskSpool {
@@ -101,7 +105,14 @@ async fn settlements_outlive_a_failure() {
         };
         spool.settle(lane, vec![buried]);
         while spool.append(batch(vec![event(5, 5)])).await.is_err() {}
-        assert_eq!(spool.buried(None, 9).await.unwrap().len(), 1);
+        assert_eq!(
+            spool
+                .buried(None, faceway_core::Page::first(9))
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
         assert_eq!(spool.survey(lane, time(9)).await.unwrap().buried, 1);
         spool.close().await;
         drop(spool);
@@ -128,7 +139,14 @@ async fn a_repair_that_arrived_all_the_same_counts() {
         attempt: None,
     };
     spool.settle(lane, vec![buried]);
-    assert_eq!(spool.buried(None, 9).await.unwrap().len(), 1);
+    assert_eq!(
+        spool
+            .buried(None, faceway_core::Page::first(9))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     disk.after.store(1, Ordering::SeqCst);
     assert!(spool.revive(Default::default()).await.is_err());
     assert_eq!(spool.revive(Default::default()).await.unwrap(), 0);
@@ -156,5 +174,213 @@ async fn dropping_does_not_hang_and_lets_go_of_the_directory() {
         spool.append(batch(vec![event(9, 1)])).await,
         Err(AppendError::Failing)
     );
+    spool.close().await;
+}
+
+fn pictured(n: u64) -> Batch {
+    let bytes = bytes::Bytes::from(vec![n as u8; 1000]);
+    let sha256 = Sha256::of(&bytes);
+    let mut event = event(n, n);
+    event.images = vec![sha256];
+    let picture = Picture {
+        sha256,
+        media_type: None,
+        bytes: Private::new(bytes),
+    };
+    Batch {
+        events: vec![event],
+        pictures: vec![picture],
+        ..Batch::default()
+    }
+}
+
+/// Waits until the spool says so; it looks after itself once a second.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    assert!(waited.is_ok(), "never: {what}");
+}
+
+/// While records with pictures are refused, other records that are kept make no spool ready.
+#[tokio::test]
+async fn readiness_does_not_flicker_while_pictures_fail() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), FaultDisk::new());
+    let spool = open_on(dir.path(), disk).await;
+    spool.append(pictured(1)).await.unwrap();
+    let (images, away) = (dir.path().join("images"), dir.path().join("away"));
+    std::fs::rename(&images, &away).unwrap();
+    // The pack that is open goes on until it is full; the next one cannot be made.
+    let large = |n: u64| {
+        let mut large = pictured(n);
+        let bytes = bytes::Bytes::from([&n.to_le_bytes()[..], &vec![7; 9 << 20]].concat());
+        large.pictures[0].sha256 = Sha256::of(&bytes);
+        large.events[0].images = vec![large.pictures[0].sha256];
+        large.pictures[0].bytes = Private::new(bytes);
+        large
+    };
+    spool.append(large(2)).await.unwrap();
+    assert_eq!(spool.append(large(3)).await, Err(AppendError::Failing));
+    for n in 1000..1200 {
+        spool.append(batch(vec![event(n, 1)])).await.unwrap();
+        assert_eq!(
+            spool.room().accepting,
+            Err(AppendError::Failing),
+            "after {n}"
+        );
+    }
+    assert_eq!(spool.append(large(3)).await, Err(AppendError::Failing));
+    std::fs::rename(&away, &images).unwrap();
+    until("ready", || spool.room().accepting.is_ok()).await;
+    spool.append(large(3)).await.unwrap();
+    assert!(!images.join("probe").exists());
+    spool.close().await;
+}
+
+/// A tick that writes nothing is no sign that writing works.
+#[tokio::test]
+async fn a_spool_that_fails_is_ready_again_only_when_something_was_written() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), FaultDisk::new());
+    let spool = open_on(dir.path(), Arc::clone(&disk)).await;
+    disk.before.store(5, Ordering::SeqCst);
+    assert!(spool.append(batch(vec![event(1, 1)])).await.is_err());
+    // Each try of the spool's own uses one failure up.
+    until("tried by itself", || {
+        let left = disk.before.load(Ordering::SeqCst);
+        assert!(left == 0 || spool.room().accepting.is_err());
+        left == 0
+    })
+    .await;
+    until("ready", || spool.room().accepting.is_ok()).await;
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_folded_is_told_and_events_are_kept() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), FaultDisk::new());
+    let settings = DiskSettings {
+        bytes_max: 64 << 20,
+        quarantine_bytes_max: 0,
+        ..settings(dir.path())
+    };
+    let spool = DiskSpool::open_on(settings, HandClock::new(), Arc::clone(&disk) as _)
+        .await
+        .unwrap();
+    assert_eq!(spool.room().degraded, None);
+    disk.fold.store(u64::MAX, Ordering::SeqCst);
+    let mut n = 0;
+    while spool.room().degraded.is_none() {
+        n += 1;
+        spool.append(batch(vec![big(n, n, 10_000)])).await.unwrap();
+        assert!(n < 2000, "nothing was told");
+    }
+    let room = spool.room();
+    assert_eq!(room.degraded, Some(Degraded::Folding));
+    assert!(room.failures > 0 && room.accepting.is_ok(), "{room:?}");
+    let grown = std::fs::metadata(dir.path().join("spool.db-wal"))
+        .unwrap()
+        .len();
+    assert!(grown >= 4 << 20, "{grown}");
+    disk.fold.store(0, Ordering::SeqCst);
+    while spool.room().degraded.is_some() {
+        n += 1;
+        spool.append(batch(vec![big(n, n, 10_000)])).await.unwrap();
+        // It is not tried at every group.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..600 {
+        n += 1;
+        spool.append(batch(vec![big(n, n, 10_000)])).await.unwrap();
+    }
+    let folded = std::fs::metadata(dir.path().join("spool.db-wal"))
+        .unwrap()
+        .len();
+    assert!(folded < 12 << 20, "the log is folded again: {folded} bytes");
+    spool.close().await;
+}
+
+/// A disk that panics, or does not answer until it is told to.
+#[derive(Default)]
+struct Stuck {
+    panics: AtomicBool,
+    waits: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Stuck {
+    fn wait(&self, waits: bool) {
+        *self.waits.lock().unwrap() = waits;
+        self.bell.notify_all();
+    }
+}
+
+impl Disk for Stuck {
+    fn patience(&self) -> Duration {
+        Duration::from_millis(200)
+    }
+
+    fn before_commit(&self) -> std::io::Result<()> {
+        assert!(!self.panics.load(Ordering::SeqCst), "the test wants it");
+        let waits = self.waits.lock().unwrap();
+        drop(self.bell.wait_while(waits, |waits| *waits).unwrap());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_makes_the_spool_unready() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Arc::new(Stuck::default()));
+    let spool = DiskSpool::open_on(
+        settings(dir.path()),
+        HandClock::new(),
+        Arc::clone(&disk) as _,
+    )
+    .await
+    .unwrap();
+    spool.append(batch(vec![event(1, 1)])).await.unwrap();
+    disk.panics.store(true, Ordering::SeqCst);
+    for n in 2..5 {
+        let failed = spool.append(batch(vec![event(n, 1)])).await;
+        assert_eq!(failed, Err(AppendError::Failing));
+    }
+    assert_eq!(spool.room().accepting, Err(AppendError::Failing));
+    spool.close().await;
+    drop(spool);
+    let spool = common::open(dir.path()).await.unwrap();
+    assert_eq!(spool.damage(), Default::default());
+    let receipts = spool.append(batch(vec![event(1, 1)])).await.unwrap();
+    assert_eq!(receipts, [Receipt::Duplicate]);
+    spool.close().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_is_told_and_a_late_success_does_no_harm() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Arc::new(Stuck::default()));
+    let spool = DiskSpool::open_on(
+        settings(dir.path()),
+        HandClock::new(),
+        Arc::clone(&disk) as _,
+    )
+    .await
+    .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    disk.wait(true);
+    let failed = spool.append(batch(vec![event(1, 1)])).await;
+    assert_eq!(failed, Err(AppendError::Failing));
+    assert_eq!(spool.room().accepting, Err(AppendError::Failing));
+    let failed = spool.append(batch(vec![event(2, 1)])).await;
+    assert_eq!(failed, Err(AppendError::Failing), "at once");
+    disk.wait(false);
+    until("ready", || spool.room().accepting.is_ok()).await;
+    // The device sends both again.
+    for n in [1, 2] {
+        let receipts = spool.append(batch(vec![event(n, 1)])).await.unwrap();
+        assert_eq!(receipts, [Receipt::Duplicate], "{n}");
+    }
+    let leases = spool.lease(lane, 9, time(9)).await.unwrap();
+    assert_eq!(numbers(&leases), [1, 2], "each once");
     spool.close().await;
 }

@@ -9,13 +9,12 @@
 mod common;
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{FaultDisk, HandClock, batch, big, settings};
+use common::{FaultDisk, HandClock, Loop, batch, big, settings};
 use faceway_core::{
     AppendError, Batch, Lane, Picture, Private, Receipt, Repair as _, Settled, Settlement, Sha256,
     Spool as _, Start,
@@ -26,6 +25,7 @@ use faceway_testkit::spool::{alone, event, number, time};
 fn small(dir: &Path, bytes_max: u64) -> DiskSettings {
     DiskSettings {
         bytes_max,
+        quarantine_bytes_max: bytes_max / 8,
         ..settings(dir)
     }
 }
@@ -416,50 +416,6 @@ async fn too_little_left_on_the_disk_is_full() {
     spool.close().await;
 }
 
-/// A file system of its own, unmounted at the end.
-struct Loop(tempfile::TempDir);
-
-impl Loop {
-    fn mount(mebibytes: u64) -> Result<Self, String> {
-        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let image = dir.path().join("image");
-        let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
-        file.set_len(mebibytes << 20)
-            .map_err(|error| error.to_string())?;
-        let at = dir.path().join("at");
-        std::fs::create_dir(&at).map_err(|error| error.to_string())?;
-        run(
-            "mkfs.ext4",
-            &["-q", "-m", "0", "-O", "^has_journal"],
-            &[&image],
-        )?;
-        run("mount", &["-o", "loop"], &[&image, &at])?;
-        Ok(Self(dir))
-    }
-
-    fn at(&self) -> std::path::PathBuf {
-        self.0.path().join("at")
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = run("umount", &[], &[&self.at()]);
-    }
-}
-
-fn run(program: &str, flags: &[&str], paths: &[&Path]) -> Result<(), String> {
-    let output = Command::new(program).args(flags).args(paths).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!(
-            "{program}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        )),
-    }
-}
-
 #[tokio::test]
 async fn a_disk_that_is_really_full_can_still_be_trimmed() {
     let disk = match Loop::mount(48) {
@@ -514,4 +470,95 @@ impl faceway_spool_disk::Disk for Blind {
             free
         })
     }
+}
+
+fn unreadable(inbound: &str, bytes: usize) -> Batch {
+    Batch {
+        unreadable: vec![faceway_core::NewUnreadable {
+            inbound: inbound.into(),
+            received_at: time(0),
+            reason: "not JSON".into(),
+            headers: Private::new("{}".into()),
+            body: Private::new(vec![b'{'; bytes].into()),
+        }],
+        ..Batch::default()
+    }
+}
+
+/// Puts bodies into quarantine until one is refused. Gives how many were kept.
+async fn fill_quarantine(spool: &DiskSpool, inbound: &str) -> u64 {
+    for n in 0.. {
+        match spool.append(unreadable(inbound, 30_000)).await {
+            Ok(_) => assert!(spool.room().accepting.is_ok()),
+            Err(error) => {
+                assert_eq!(error, AppendError::QuarantineFull);
+                return n;
+            }
+        }
+    }
+    unreachable!()
+}
+
+/// Bodies that nobody can read come in until no more are taken: honest events find what they would find without them.
+#[tokio::test]
+async fn unreadable_bodies_never_take_the_room_of_events() {
+    let without = tempfile::tempdir().unwrap();
+    let spool = DiskSpool::open(small(without.path(), 16 << 20), HandClock::new())
+        .await
+        .unwrap();
+    spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let fit = fill(&spool, 1).await;
+    spool.close().await;
+
+    let dir = tempfile::tempdir().unwrap();
+    let settings = small(dir.path(), 16 << 20);
+    let spool = DiskSpool::open(settings.clone(), HandClock::new())
+        .await
+        .unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    for n in 1..=100 {
+        spool.append(batch(vec![big(n, n, 10_000)])).await.unwrap();
+    }
+    deliver(&spool, lane).await;
+    // A half of 2 MiB for each of two inbounds.
+    let first = fill_quarantine(&spool, "junk").await;
+    assert!((20..=35).contains(&first), "{first}");
+    let second = fill_quarantine(&spool, "gate").await;
+    assert!((20..=35).contains(&second), "{second}");
+    assert!(spool.room().quarantine_bytes <= 2 << 20);
+    let third = fill_quarantine(&spool, "third").await;
+    assert!(third <= 2, "the whole share is used");
+    assert!(spool.room().accepting.is_ok());
+    let replayed = spool
+        .replay("erp".into(), time(0), time(200))
+        .await
+        .unwrap();
+    assert_eq!(replayed, Some(100), "no history gave way");
+    deliver(&spool, lane).await;
+    let fit_beside = fill(&spool, 1001).await - 1001;
+    assert!(
+        fit_beside + 20 >= fit,
+        "{fit_beside} beside junk, {fit} without"
+    );
+    spool.close().await;
+    drop(spool);
+    // All or nothing, and known again after a restart.
+    let spool = DiskSpool::open(settings, HandClock::new()).await.unwrap();
+    deliver(&spool, lane).await;
+    goes_on(&spool, 8000).await;
+    let mut mixed = unreadable("junk", 30_000);
+    mixed.events = vec![event(9000, 1)];
+    assert_eq!(spool.append(mixed).await, Err(AppendError::QuarantineFull));
+    let receipts = spool.append(batch(vec![event(9000, 1)])).await.unwrap();
+    assert!(
+        matches!(receipts[..], [Receipt::Appended(_)]),
+        "{receipts:?}"
+    );
+    assert_eq!(
+        spool.drop_quarantined(None).await.unwrap(),
+        first + second + third
+    );
+    assert_eq!(spool.room().quarantine_bytes, 0);
+    assert!(fill_quarantine(&spool, "junk").await >= first);
+    spool.close().await;
 }

@@ -1,4 +1,5 @@
-//! What the demo is played on: a temporary directory with the two files, free ports, a source of every vendor.
+//! What the demo is played on: a temporary directory with the two files, free ports, a source of every vendor that has a
+//! simulator.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -6,50 +7,90 @@ use std::time::Duration;
 
 use faceway::config::{self, GatewayConfig};
 use faceway::gateway::Gateway;
-use faceway_adapter_findface::simulate as findface;
-use faceway_adapter_nebula::simulate as nebula;
-use faceway_adapter_omni::simulate as omni;
-use faceway_adapter_se5::{connect, simulate as se5};
+use faceway_core::simulator::{Chosen, Picture, Simulator};
 use faceway_core::{Clock as _, SystemClock};
 use faceway_rules::Routes;
+use faceway_simulators::{Doors, Pace, Play, Target};
 use reqwest::{Client, Url};
 use tempfile::TempDir;
-use tokio::sync::watch;
 
 use super::screen;
-use crate::cli::simulate::{
-    ANSWER_MAX, Cameras, FindfacePlatform, OMNI_PICTURES, OmniPlatform, Pace, Play, Site, Ways,
-};
+use crate::cli::simulate::{ANSWER_MAX, simulators};
 use crate::cli::words::span;
 use crate::cli::{Ended, Failure, Streams, http};
 
-/// Records a second, of each source.
-const NEBULA_RATE: f64 = 1.3;
-const FINDFACE_RATE: f64 = 0.7;
-const OMNI_RATE: f64 = 0.5;
-const SE5_RATE: f64 = 0.6;
-/// Terminals and cameras of each source.
-const DEVICES: u64 = 2;
-/// Every so many records are sent twice, as by a terminal that missed its answer.
-const TWICE: u64 = 8;
 /// A drawing of nobody.
 const FACE: &[u8] = include_bytes!("face.jpg");
+/// What stands in [`Demo::keys`](faceway_core::simulator::Demo) for an address.
+const LISTEN: &str = "{listen}";
+const API: &str = "{api}";
 
-/// Where sources are dialled. Their ports are taken before the gateway is told of them.
-pub(super) struct Doors {
-    omni: TcpListener,
-    se5: TcpListener,
-    se5_api: TcpListener,
+/// A source of one vendor. The addresses where it is dialled are taken before the gateway is told of them.
+pub(super) struct Guest {
+    adapter: &'static str,
+    simulator: &'static dyn Simulator,
+    websocket: Option<TcpListener>,
+    api: Option<TcpListener>,
 }
 
-impl Doors {
-    fn open() -> std::io::Result<Self> {
-        let open = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+impl Guest {
+    fn all() -> std::io::Result<Vec<Self>> {
+        let simulators = simulators().into_iter();
+        simulators
+            .map(|(adapter, simulator)| Self::new(adapter, simulator))
+            .collect()
+    }
+
+    fn new(adapter: &'static str, simulator: &'static dyn Simulator) -> std::io::Result<Self> {
+        let keys = simulator.about().demo.keys;
+        let open = |place| match keys.iter().any(|(_, value)| value.contains(place)) {
+            true => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map(Some),
+            false => Ok(None),
+        };
         Ok(Self {
-            omni: open()?,
-            se5: open()?,
-            se5_api: open()?,
+            adapter,
+            simulator,
+            websocket: open(LISTEN)?,
+            api: open(API)?,
         })
+    }
+
+    /// Its inbound in `routes.toml`.
+    fn inbound(&self) -> std::io::Result<String> {
+        let demo = &self.simulator.about().demo;
+        let table = format!("[inbound.{}.{}]", self.adapter, demo.inbound);
+        let mut text = format!("{table:<28}# {}\n", demo.comment);
+        for (key, value) in demo.keys {
+            let mut value = (*value).to_owned();
+            for (place, door) in [(LISTEN, &self.websocket), (API, &self.api)] {
+                if let Some(door) = door {
+                    value = value.replace(place, &door.local_addr()?.to_string());
+                }
+            }
+            text.push_str(&format!("{key} = \"{value}\"\n"));
+        }
+        Ok(text)
+    }
+
+    /// Sets it to work. Its inbound, at `url`, is the other end.
+    fn start(self, url: Url, client: Client) -> Result<Play, Failure> {
+        let about = self.simulator.about();
+        let mut chosen = Chosen::defaults(about, rand::random());
+        chosen.picture = Picture::Jpeg(FACE);
+        for (name, value) in about.demo.chosen {
+            chosen.set(name, *value);
+        }
+        let doors = Doors {
+            websocket: self.websocket.map(asynchronous).transpose()?,
+            api: self.api.map(asynchronous).transpose()?,
+        };
+        let target = about.demo.posts.then_some(Target {
+            to: Some(url),
+            client,
+        });
+        let source = self.simulator.source(&chosen).into();
+        let pace = Pace::new(about.demo.rate, None);
+        Ok(Play::start(source, doors, target, pace, SystemClock.now()))
     }
 }
 
@@ -72,14 +113,14 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Writes both files for a receiver at `receiver`, and reads them as `faceway run` would.
-    pub(super) fn build(receiver: SocketAddr) -> Result<(Self, Doors), Failure> {
+    pub(super) fn build(receiver: SocketAddr) -> Result<(Self, Vec<Guest>), Failure> {
         let dir = tempfile::Builder::new()
             .prefix("faceway-demo-")
             .tempdir()
             .map_err(trouble)?;
         let gateway_text = gateway_text(dir.path(), free_port().map_err(trouble)?);
-        let doors = Doors::open().map_err(trouble)?;
-        let routes_text = routes_text(receiver, &doors).map_err(trouble)?;
+        let guests = Guest::all().map_err(trouble)?;
+        let routes_text = routes_text(receiver, &guests).map_err(trouble)?;
         std::fs::write(dir.path().join(config::GATEWAY_FILE), &gateway_text).map_err(trouble)?;
         std::fs::write(dir.path().join(config::ROUTES_FILE), &routes_text).map_err(trouble)?;
         // Without the environment: the demo is the same everywhere.
@@ -96,78 +137,25 @@ impl Stage {
             routes: routes.value,
             routes_text,
         };
-        Ok((stage, doors))
+        Ok((stage, guests))
     }
 
-    /// Sets a source of every vendor to work. The inbounds in [`routes_text`] are their other ends.
-    pub(super) fn sources(&self, doors: Doors) -> Result<Vec<Play>, Failure> {
+    /// Sets all sources to work. The inbounds in [`routes_text`] are their other ends.
+    pub(super) fn sources(&self, guests: Vec<Guest>) -> Result<Vec<Play>, Failure> {
         let client = http::client(ANSWER_MAX)?;
-        let omni = Ways {
-            listener: Some(asynchronous(doors.omni)?),
-            to: None,
-        };
-        let se5 = Ways {
-            listener: Some(asynchronous(doors.se5)?),
-            to: Some((self.inbound("hall")?, client.clone())),
-        };
-        let cameras = self.se5();
-        cameras.serve_api(asynchronous(doors.se5_api)?);
-        Ok(vec![
-            self.terminals(client.clone())?.start(),
-            self.findface(client)?.start(),
-            self.omni().start(omni),
-            cameras.start(se5),
-        ])
+        guests
+            .into_iter()
+            .map(|guest| {
+                let url = self.inbound(guest.simulator.about().demo.inbound)?;
+                guest.start(url, client.clone())
+            })
+            .collect()
     }
 
     fn inbound(&self, name: &str) -> Result<Url, Failure> {
         let url = format!("http://{}/in/{name}", self.config.listen.devices);
         url.parse()
             .map_err(|_| Failure::trouble("the demo's own address is no URL"))
-    }
-
-    fn terminals(&self, client: Client) -> Result<Site, Failure> {
-        let picture = nebula::Picture::Jpeg(FACE);
-        Ok(Site {
-            simulation: nebula::Simulation::new(rand::random(), DEVICES, picture),
-            terminals: DEVICES,
-            to: watch::Sender::new(Some(self.inbound("lobby")?)),
-            pace: Pace::new(NEBULA_RATE, None),
-            twice: Some(TWICE),
-            began_at: SystemClock.now(),
-            client,
-        })
-    }
-
-    fn findface(&self, client: Client) -> Result<FindfacePlatform, Failure> {
-        Ok(FindfacePlatform {
-            simulation: findface::Simulation::new(rand::random(), DEVICES, 1).verbose(),
-            to: self.inbound("city")?,
-            batch: 1,
-            attempts: 0,
-            pace: Pace::new(FINDFACE_RATE, None),
-            began_at: SystemClock.now(),
-            client,
-        })
-    }
-
-    fn omni(&self) -> OmniPlatform {
-        OmniPlatform {
-            simulation: omni::Simulation::new(rand::random(), DEVICES, OMNI_PICTURES),
-            pace: Pace::new(OMNI_RATE, None),
-            began_at: SystemClock.now(),
-        }
-    }
-
-    fn se5(&self) -> Cameras {
-        let protocol = connect::Protocol::V1;
-        let picture = se5::Picture::Jpeg(FACE);
-        Cameras {
-            simulation: se5::Simulation::new(rand::random(), protocol, DEVICES, picture),
-            protocol,
-            pace: Pace::new(SE5_RATE, None),
-            began_at: SystemClock.now(),
-        }
     }
 
     /// Says what there is to see.
@@ -229,25 +217,11 @@ fn gateway_text(dir: &Path, port: u16) -> String {
 }
 
 /// The inbounds are the other ends of [`Stage::sources`].
-fn routes_text(receiver: SocketAddr, doors: &Doors) -> std::io::Result<String> {
-    let (omni, se5, se5_api) = (
-        doors.omni.local_addr()?,
-        doors.se5.local_addr()?,
-        doors.se5_api.local_addr()?,
-    );
+fn routes_text(receiver: SocketAddr, guests: &[Guest]) -> std::io::Result<String> {
+    let inbounds: std::io::Result<Vec<String>> = guests.iter().map(Guest::inbound).collect();
+    let inbounds = inbounds?.join("\n");
     Ok(format!(
-        r#"[inbound.nebula.lobby]      # SenseNebula terminals, which push
-
-[inbound.findface.city]     # a FindFace platform, which pushes
-
-[inbound.omni.mall]         # an OMNI Platform, whose websocket is dialled
-url = "ws://{omni}/event-service/ws?endpoint_id=demo"
-
-[inbound.se5.hall]          # a Sophon SE5 box: dialled, and it pushes its history too
-url = "ws://{se5}"
-api_url = "http://{se5_api}"
-path = "/in/hall"
-
+        r#"{inbounds}
 [outbound.webhook.erp]
 url = "http://{receiver}/erp"
 images = "url"
@@ -271,6 +245,7 @@ to = ["guard"]
 #[cfg(test)]
 mod tests {
     use super::Stage;
+    use crate::cli::simulate::simulators;
 
     #[test]
     fn the_demo_s_files_are_good() {
@@ -282,6 +257,10 @@ mod tests {
         let inbounds: Vec<&str> = (stage.routes.inbounds.iter())
             .map(|inbound| inbound.name.as_str())
             .collect();
-        assert_eq!(inbounds, ["lobby", "city", "mall", "hall"]);
+        let guests = simulators().into_iter();
+        let expected: Vec<&str> = guests
+            .map(|(_, simulator)| simulator.about().demo.inbound)
+            .collect();
+        assert_eq!(inbounds, expected);
     }
 }

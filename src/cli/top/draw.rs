@@ -210,6 +210,7 @@ fn alarms(view: &View) -> Vec<String> {
 fn gateway(overview: &Overview, view: &View) -> String {
     let ready = match (&view.gone, overview.ready) {
         (Some(_), _) => "gone",
+        (None, true) if overview.degraded.is_some() => "DEGRADED",
         (None, true) => "ready",
         (None, false) => "NOT READY",
     };
@@ -233,7 +234,11 @@ fn trouble(view: &View) -> Option<String> {
         return Some(format!("GONE for {since}: {}", gone.reason));
     }
     let overview = &view.latest.as_ref()?.overview;
-    (!overview.ready).then(|| match overview.trouble.as_deref() {
+    if overview.ready {
+        let degraded = overview.degraded.as_ref();
+        return degraded.map(|why| format!("DEGRADED, events are kept: {why}"));
+    }
+    Some(match overview.trouble.as_deref() {
         Some("full") => "NOT READY: the spool is full, devices are told to send again".into(),
         Some("failing") => "NOT READY: the disk fails, devices are told to send again".into(),
         other => format!("NOT READY: {}", other.unwrap_or("it cannot keep events")),

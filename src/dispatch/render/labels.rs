@@ -3,34 +3,22 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use faceway_core::outbound_kind::{Address, HeaderStyle};
 use faceway_core::{Private, TRACEPARENT, TRACESTATE, TraceContext};
 use faceway_rules::{Protocol, Template, View};
 use serde_json::Value;
 
 use super::RenderError;
 
-/// MQTT 5, section 4.7.3.
-const TOPIC_BYTES_MAX: usize = 65_535;
-/// AMQP 0-9-1, section 4.2.5.3: a short string.
-const ROUTING_KEY_BYTES_MAX: usize = 255;
-
 /// Writes the labels of events for one outbound.
 pub(super) struct Labels {
-    medium: Medium,
-    address: Option<Template>,
+    /// Where in the destination events go, and what its text may be.
+    address: Option<(Template, Address)>,
+    style: Option<HeaderStyle>,
     headers: Vec<(Cow<'static, str>, Template)>,
     /// Whether `headers` of the outbound speaks of a trace of its own.
     own_trace: bool,
     view: View,
-}
-
-/// Where labels are read, which decides what their characters mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Medium {
-    Http,
-    Mqtt,
-    Amqp,
-    None,
 }
 
 /// The labels of one event.
@@ -51,13 +39,8 @@ impl Labels {
             (Cow::Owned((*name).to_owned()), (*template).clone())
         };
         Self {
-            medium: match protocol {
-                Protocol::Webhook(_) => Medium::Http,
-                Protocol::Mqtt(_) => Medium::Mqtt,
-                Protocol::Amqp(_) => Medium::Amqp,
-                Protocol::Stdout => Medium::None,
-            },
-            address: protocol.address().cloned(),
+            address: protocol.address().cloned().zip(protocol.kind().address),
+            style: protocol.header_style(),
             headers: headers.iter().map(owned).collect(),
             own_trace: protocol.sets_header(TRACEPARENT) || protocol.sets_header(TRACESTATE),
             view,
@@ -70,9 +53,9 @@ impl Labels {
         let kind = event.get("kind").and_then(Value::as_str);
         let kind = kind.ok_or(RenderError::Event)?.to_owned();
         let address = self.address.as_ref();
-        let address = address.map(|address| self.medium.address(address, &event));
+        let address = address.map(|(template, rules)| fill(template, rules, &event));
         let header = |(name, template): &(Cow<'static, str>, Template)| {
-            let value = self.medium.header(template, &event);
+            let value = header(self.style, template, &event);
             (name.clone(), Private::new(value))
         };
         Ok(Labelled {
@@ -83,9 +66,9 @@ impl Labels {
     }
 
     /// The attributes of CloudEvents as the protocol's binding has them: `ce-` before their names and their values
-    /// percent-encoded for HTTP (binding 1.0.2, section 3.1.3), as they are for MQTT 5 (section 3.1).
+    /// percent-encoded for HTTP (binding 1.0.2, section 3.1.3), as they are for brokers.
     pub(super) fn attributes(&self, attributes: Vec<(&'static str, String)>) -> Headers {
-        let http = self.medium == Medium::Http;
+        let http = self.style == Some(HeaderStyle::Http);
         let attribute = |(name, value): (&'static str, String)| {
             if !http {
                 return (Cow::Borrowed(name), Private::new(value));
@@ -101,7 +84,7 @@ impl Labels {
 }
 
 impl Labels {
-    /// The trace that the device's push belongs to, as W3C's headers, user properties or headers of AMQP. What is there
+    /// The trace that the device's push belongs to, as W3C's headers. What is there
     /// already by that name, by `headers` or as an attribute of CloudEvents, stays.
     pub(super) fn add_trace(&self, headers: &mut Headers, trace: Option<&TraceContext>) {
         if self.own_trace {
@@ -115,35 +98,31 @@ impl Labels {
     }
 }
 
-impl Medium {
-    fn address(self, template: &Template, event: &Value) -> Result<String, RenderError> {
-        let (meaning, bytes_max) = match self {
-            Self::Mqtt => ("/+#", TOPIC_BYTES_MAX),
-            Self::Amqp => (".*#", ROUTING_KEY_BYTES_MAX),
-            Self::Http | Self::None => ("", usize::MAX),
-        };
-        let mut address = template.render(event, |char| meaning.contains(char));
-        if self == Self::Mqtt && address.starts_with('$') {
-            // No device's name may make an event one of the broker's own messages.
-            address.replace_range(..1, "_");
-        }
-        match address.len() > bytes_max {
-            true => Err(RenderError::Address),
-            false => Ok(address),
-        }
+/// An address for an event, in which no field's text means more than itself.
+fn fill(template: &Template, rules: &Address, event: &Value) -> Result<String, RenderError> {
+    let mut address = template.render(event, |char| rules.meaningful.contains(char));
+    if let Some(reserved) = rules.reserved
+        && address.starts_with(reserved)
+    {
+        // No device's name may make an event one of the broker's own messages.
+        address.replace_range(..reserved.len_utf8(), "_");
     }
+    if address.len() > rules.bytes_max {
+        return Err(RenderError::Address);
+    }
+    Ok(address)
+}
 
-    /// HTTP has ASCII alone, so there all else of a field is percent-encoded as UTF-8, and `%` with it.
-    fn header(self, template: &Template, event: &Value) -> String {
-        if self != Self::Http {
-            return template.render(event, |_| false);
-        }
-        template.fill(event, |out, text| {
-            percent(out, text, |byte| {
-                matches!(byte, b' '..=b'~') && byte != b'%'
-            });
-        })
+/// HTTP has ASCII alone, so there all else of a field is percent-encoded as UTF-8, and `%` with it.
+fn header(style: Option<HeaderStyle>, template: &Template, event: &Value) -> String {
+    if style != Some(HeaderStyle::Http) {
+        return template.render(event, |_| false);
     }
+    template.fill(event, |out, text| {
+        percent(out, text, |byte| {
+            matches!(byte, b' '..=b'~') && byte != b'%'
+        });
+    })
 }
 
 fn percent(out: &mut String, text: &str, stays: impl Fn(u8) -> bool) {
@@ -163,7 +142,7 @@ mod tests {
     use super::*;
 
     fn labels(outbound: &str) -> Labels {
-        let plan = parse(outbound, "routes.toml", &[]).unwrap();
+        let plan = parse(outbound, "routes.toml", &crate::config::grammar()).unwrap();
         Labels::of(&plan.outbounds[0].protocol)
     }
 

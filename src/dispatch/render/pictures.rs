@@ -214,7 +214,7 @@ mod tests {
     /// How each picture is sent: `data`, `http`, or not at all.
     async fn sent(outbound: &str) -> Vec<String> {
         let (log, body) = log().await;
-        let plan = parse(outbound, "routes.toml", &[]).unwrap();
+        let plan = parse(outbound, "routes.toml", &crate::config::grammar()).unwrap();
         let plan = &plan.outbounds[0];
         let clock = Arc::new(TestClock::default());
         let context = Context::for_tests(&log, clock);

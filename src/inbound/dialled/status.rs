@@ -6,7 +6,7 @@ use std::time::Duration;
 use faceway_core::{Clock, Timestamp};
 use tokio::sync::watch;
 
-use super::stream::Ended;
+use super::stream::Exit;
 use crate::inbound::metrics::SourceMetrics;
 
 /// What a source does.
@@ -103,13 +103,13 @@ impl Status {
         }
     }
 
-    pub(super) fn lost(&self, ended: &Ended) {
+    pub(super) fn lost(&self, ended: &Exit) {
         self.metrics.connected(false);
-        if *ended == Ended::TooLarge {
+        if *ended == Exit::TooLarge {
             self.metrics.refused();
         }
         match ended {
-            Ended::Enough | Ended::Changed => {
+            Exit::Enough | Exit::Changed => {
                 tracing::info!(inbound = self.inbound, "disconnected: {ended}")
             }
             ended => tracing::warn!(inbound = self.inbound, "disconnected: {ended}"),

@@ -17,7 +17,7 @@ use crate::memory::BodyMemory;
 
 /// Why a connection is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum Exit {
     /// The source closed it.
     Closed,
     /// It broke: the reason, in words.
@@ -32,7 +32,7 @@ pub(super) enum Ended {
     Changed,
 }
 
-impl std::fmt::Display for Ended {
+impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Closed => f.write_str("the source closed the connection"),
@@ -60,7 +60,7 @@ pub(super) async fn read(
     memory: &BodyMemory,
     ping: Duration,
     enough: &CancellationToken,
-) -> Ended {
+) -> Exit {
     let mut ticks = tokio::time::interval(ping);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
@@ -74,7 +74,7 @@ pub(super) async fn read(
         excused_until: Instant::now(),
     };
     let ended = reader.read(enough).await;
-    if ended == Ended::Enough {
+    if ended == Exit::Enough {
         reader.close().await;
     }
     ended
@@ -91,10 +91,10 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn read(&mut self, enough: &CancellationToken) -> Ended {
+    async fn read(&mut self, enough: &CancellationToken) -> Exit {
         loop {
             let next = tokio::select! {
-                () = enough.cancelled() => return Ended::Enough,
+                () = enough.cancelled() => return Exit::Enough,
                 _ = self.ticks.tick() => None,
                 next = self.socket.next() => Some(next),
             };
@@ -122,7 +122,7 @@ impl Reader<'_> {
         let _ = tokio::time::timeout(CLOSE_MAX, rest).await;
     }
 
-    async fn take(&mut self, next: Option<Result<Message, Error>>) -> Result<(), Ended> {
+    async fn take(&mut self, next: Option<Result<Message, Error>>) -> Result<(), Exit> {
         match next {
             Some(Ok(Message::Text(text))) => self.hand_over(text.into()).await,
             // A text comes as its bytes (`frames.rs`).
@@ -130,14 +130,14 @@ impl Reader<'_> {
             // The answer to a ping waits for the next write, which may be long in coming.
             Some(Ok(Message::Ping(_))) => self.write(None).await,
             Some(Ok(Message::Pong(_) | Message::Frame(_))) => Ok(()),
-            Some(Ok(Message::Close(_))) | None => Err(Ended::Closed),
+            Some(Ok(Message::Close(_))) | None => Err(Exit::Closed),
             Some(Err(error)) => Err(ended(&error)),
         }
     }
 
     /// Waits until there is room for a message; meanwhile the socket is not read, so the source may be as silent as it
     /// likes, but hears that we are there.
-    async fn hand_over(&mut self, message: Bytes) -> Result<(), Ended> {
+    async fn hand_over(&mut self, message: Bytes) -> Result<(), Exit> {
         let queue = self.queue.clone();
         let memory = self.memory.clone();
         let room = async move {
@@ -146,7 +146,7 @@ impl Reader<'_> {
                 message,
                 _share: share,
             };
-            queue.send(queued).await.map_err(|_| Ended::Enough)
+            queue.send(queued).await.map_err(|_| Exit::Enough)
         };
         tokio::pin!(room);
         loop {
@@ -164,16 +164,16 @@ impl Reader<'_> {
         }
     }
 
-    async fn tick(&mut self) -> Result<(), Ended> {
+    async fn tick(&mut self) -> Result<(), Exit> {
         let heard = self.socket.get_ref().heard_at().max(self.excused_until);
         if heard.elapsed() >= self.ping * 2 {
-            return Err(Ended::Silent);
+            return Err(Exit::Silent);
         }
         self.write(Some(Message::Ping(Bytes::new()))).await
     }
 
     /// Sends a message, or only what waits to be sent.
-    async fn write(&mut self, message: Option<Message>) -> Result<(), Ended> {
+    async fn write(&mut self, message: Option<Message>) -> Result<(), Exit> {
         let writing = async {
             match message {
                 Some(message) => self.socket.send(message).await,
@@ -183,18 +183,18 @@ impl Reader<'_> {
         match tokio::time::timeout(self.ping, writing).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(ended(&error)),
-            Err(_) => Err(Ended::Silent),
+            Err(_) => Err(Exit::Silent),
         }
     }
 }
 
-fn ended(error: &Error) -> Ended {
+fn ended(error: &Error) -> Exit {
     match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => Ended::TooLarge,
-        Error::ConnectionClosed | Error::AlreadyClosed => Ended::Closed,
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => Exit::TooLarge,
+        Error::ConnectionClosed | Error::AlreadyClosed => Exit::Closed,
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-            Ended::Broken("it ended without a word".into())
+            Exit::Broken("it ended without a word".into())
         }
-        error => Ended::Broken(crate::inbound::converse::why(error, Keys::usual(false))),
+        error => Exit::Broken(crate::inbound::converse::why(error, Keys::usual(false))),
     }
 }

@@ -25,14 +25,14 @@ const TIMING: Timing = Timing {
 };
 
 /// A source at work, and the log into which it appends.
-struct Site {
+struct Bench {
     log: Arc<MemorySpool>,
     disk: MemoryDisk,
     status: Arc<Status>,
     sources: Option<Sources>,
 }
 
-impl Site {
+impl Bench {
     /// Dials `url` for an inbound of this adapter.
     async fn dial(adapter: &str, settings: Settings, url: &str, api: Option<&str>) -> Self {
         let clock: Arc<dyn faceway_core::Clock> = Arc::new(SystemClock);
@@ -133,42 +133,43 @@ async fn say(connection: &mut Connection, numbers: std::ops::Range<u64>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_silent_for_two_periods_is_given_up() {
     let platform = Platform::start().await;
-    let site = Site::omni(&platform.url()).await;
+    let bench = Bench::omni(&platform.url()).await;
     let mut connection = platform.connection().await;
     say(&mut connection, 0..3).await;
-    assert_eq!(site.kept(3).await, [0, 1, 2]);
+    assert_eq!(bench.kept(3).await, [0, 1, 2]);
     // From here on it is not read, so no ping is answered.
     let _again = platform.connection().await;
-    site.wait_until(|status| status.gaps == 1).await;
-    let error = site.status.look().last_error.unwrap();
+    bench.wait_until(|status| status.gaps == 1).await;
+    let error = bench.status.look().last_error.unwrap();
     assert!(error.contains("not even an answer to our pings"), "{error}");
     drop(connection);
-    site.stop().await;
+    bench.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pulled_cable_is_noticed_and_what_was_read_is_kept() {
     let platform = Platform::start().await;
     let proxy = FaultProxy::start(platform.address()).await;
-    let site = Site::omni(&format!("ws://{}", proxy.address())).await;
+    let bench = Bench::omni(&format!("ws://{}", proxy.address())).await;
     let mut connection = platform.connection().await;
     say(&mut connection, 0..100).await;
     connection.read_by_client().await;
     proxy.set(Traffic::Stall);
-    site.wait_until(|status| status.state != SourceState::Connected)
+    bench
+        .wait_until(|status| status.state != SourceState::Connected)
         .await;
     proxy.set(Traffic::Pass);
     let mut connection = platform.connection().await;
     say(&mut connection, 100..101).await;
-    assert_eq!(site.kept(101).await, (0..101).collect::<Vec<_>>());
-    site.stop().await;
+    assert_eq!(bench.kept(101).await, (0..101).collect::<Vec<_>>());
+    bench.stop().await;
 }
 
 /// A message that is longer on its way than anybody may be silent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_message_is_no_silence() {
     let platform = Platform::start().await;
-    let site = Site::omni(&platform.url()).await;
+    let bench = Bench::omni(&platform.url()).await;
     let mut connection = platform.connection().await;
     let text = message(7);
     connection
@@ -182,19 +183,19 @@ async fn a_slow_message_is_no_silence() {
         connection.say_raw(bytes.next().unwrap_or_default()).await;
     }
     assert!(began.elapsed() > TIMING.ping * 4, "it was slow");
-    assert_eq!(site.kept(1).await, [7]);
+    assert_eq!(bench.kept(1).await, [7]);
     assert_eq!(platform.accepted(), 1);
-    site.stop().await;
+    bench.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_spool_is_waited_for_in_order_and_without_loss() {
     let platform = Platform::start().await;
-    let site = Site::omni(&platform.url()).await;
+    let bench = Bench::omni(&platform.url()).await;
     let mut connection = platform.connection().await;
     say(&mut connection, 0..10).await;
     connection.read_by_client().await;
-    site.full(true);
+    bench.full(true);
     // Far more than queue, memory and the buffers of the system take: the platform cannot get rid of it.
     let padding = "x".repeat(100_000);
     let rest = tokio::spawn(async move {
@@ -208,31 +209,33 @@ async fn a_full_spool_is_waited_for_in_order_and_without_loss() {
         // Until it is stopped.
         connection.hear().await
     });
-    site.wait_until(|status| status.state == SourceState::Blocked)
+    bench
+        .wait_until(|status| status.state == SourceState::Blocked)
         .await;
     // Longer than anybody may be silent.
     tokio::time::sleep(TIMING.ping * 4).await;
     assert!(!rest.is_finished(), "it is not read");
     assert_eq!(platform.accepted(), 1);
-    site.full(false);
-    assert_eq!(site.kept(200).await, (0..200).collect::<Vec<_>>());
+    bench.full(false);
+    assert_eq!(bench.kept(200).await, (0..200).collect::<Vec<_>>());
     assert_eq!(platform.accepted(), 1);
-    let status = site.status.look();
+    let status = bench.status.look();
     assert_eq!((status.state, status.gaps), (SourceState::Connected, 1));
-    site.stop().await;
+    bench.stop().await;
     assert_eq!(rest.await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_does_not_wait_for_a_full_spool() {
     let platform = Platform::start().await;
-    let site = Site::omni(&platform.url()).await;
+    let bench = Bench::omni(&platform.url()).await;
     let mut connection = platform.connection().await;
-    site.full(true);
+    bench.full(true);
     say(&mut connection, 0..10).await;
-    site.wait_until(|status| status.state == SourceState::Blocked)
+    bench
+        .wait_until(|status| status.state == SourceState::Blocked)
         .await;
-    let stopped = tokio::time::timeout(PATIENCE, site.stop()).await;
+    let stopped = tokio::time::timeout(PATIENCE, bench.stop()).await;
     assert!(stopped.is_ok());
 }
 
@@ -240,18 +243,18 @@ async fn stopping_does_not_wait_for_a_full_spool() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_on_its_way_at_a_stop_is_kept() {
     let platform = Platform::start().await;
-    let mut site = Site::omni(&platform.url()).await;
+    let mut bench = Bench::omni(&platform.url()).await;
     let mut connection = platform.connection().await;
     say(&mut connection, 0..1).await;
     connection.read_by_client().await;
-    let sources = site.sources.take().unwrap();
+    let sources = bench.sources.take().unwrap();
     let stop = sources.stop.clone();
     let stopping = tokio::spawn(sources.stop());
     stop.cancelled().await;
     say(&mut connection, 1..300).await;
     assert_eq!(connection.hear().await, None, "then it hears the closing");
     stopping.await.unwrap();
-    assert_eq!(site.kept(300).await, (0..300).collect::<Vec<_>>());
+    assert_eq!(bench.kept(300).await, (0..300).collect::<Vec<_>>());
 }
 
 fn cameras(ids: &[&str]) -> Behaviour {
@@ -273,7 +276,7 @@ async fn a_camera_that_is_added_later_is_included() {
     let mut settings = Settings::default();
     settings.set("protocol", SettingValue::Text("v1".into()));
     let url = format!("http://{}", api.address());
-    let site = Site::dial("se5", settings, &platform.url(), Some(&url)).await;
+    let bench = Bench::dial("se5", settings, &platform.url(), Some(&url)).await;
     let mut connection = platform.connection().await;
     assert_eq!(watched(&mut connection).await, json!(["3f1a"]));
     // The list is asked for again and again; as long as it stays, so does the connection.
@@ -290,5 +293,5 @@ async fn a_camera_that_is_added_later_is_included() {
     connection.reset();
     let mut connection = platform.connection().await;
     assert_eq!(watched(&mut connection).await, json!(["3f1a", "77c2"]));
-    site.stop().await;
+    bench.stop().await;
 }

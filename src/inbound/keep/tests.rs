@@ -16,6 +16,14 @@ use crate::context::Context;
 use crate::memory::BodyMemory;
 
 async fn inbound(dir: &std::path::Path, memory: BodyMemory) -> Inbound {
+    inbound_with_quarantine(dir, memory, 1 << 27).await
+}
+
+async fn inbound_with_quarantine(
+    dir: &std::path::Path,
+    memory: BodyMemory,
+    quarantine_bytes_max: u64,
+) -> Inbound {
     let hour = Duration::from_secs(3600);
     let settings = DiskSettings {
         dir: dir.join("data"),
@@ -24,6 +32,7 @@ async fn inbound(dir: &std::path::Path, memory: BodyMemory) -> Inbound {
         history: hour,
         images: hour,
         quarantine: hour,
+        quarantine_bytes_max,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let spool = DiskSpool::open(settings, Arc::clone(&clock)).await.unwrap();
@@ -135,4 +144,34 @@ async fn a_packed_body_takes_memory_only_while_it_is_read() {
     assert_eq!(keep().await, Outcome::Busy);
     drop(others);
     assert_eq!(keep().await, Outcome::Kept);
+}
+
+/// One element that cannot be read costs itself, also where quarantine has no room for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_read_is_kept_where_quarantine_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = BodyMemory::new(1 << 20, 2 << 20);
+    // One inbound's half is smaller than what any body takes up.
+    let inbound = inbound_with_quarantine(dir.path(), memory, 100).await;
+    let record = |id: &str| format!(r#"{{"webhook_type":"face_events","id":{id}}}"#);
+    let push = async |body: String| {
+        let kept = inbound
+            .keep(&HeaderMap::new(), None, &Bytes::from(body))
+            .await;
+        (kept.outcome, kept.stored, kept.duplicates, kept.quarantined)
+    };
+    let junk = "'2'";
+    assert_eq!(push(record(junk)).await, (Outcome::Busy, 0, 0, 0));
+    let mixed = format!("[{},{}]", record("\"1\""), record(junk));
+    assert_eq!(push(mixed.clone()).await, (Outcome::Busy, 1, 0, 0));
+    assert_eq!(
+        push(mixed).await,
+        (Outcome::Busy, 0, 1, 0),
+        "sent again, as it was told"
+    );
+    assert_eq!(push(record("\"3\"")).await, (Outcome::Kept, 1, 0, 0));
+    // A stream cannot be told to send again: it goes on behind what is left out.
+    let messages = [record(junk), record("\"4\"")].map(Bytes::from);
+    assert_eq!(inbound.keep_all(None, &messages).await, Outcome::Kept);
+    assert_eq!(push(record("\"4\"")).await, (Outcome::Kept, 0, 1, 0));
 }

@@ -8,25 +8,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::bail;
-use faceway_core::Timestamp;
 
 use super::super::Topology;
 use super::super::open::Opened;
 use super::super::rules_history::RulesHistory;
 use super::super::rules_store::{self, Outcome, Stored};
+use super::next::Step;
 use crate::dispatch::LaneHandle;
-
-/// What an apply brings to the history.
-struct Step<'a> {
-    opened: &'a Opened,
-    now: Timestamp,
-    /// The new version counts for events after this one.
-    after_seq: u64,
-    /// No lane waits for an event before this one.
-    needed_from: u64,
-    /// The names of all lanes in the spool.
-    lanes: &'a HashSet<String>,
-}
 
 impl Topology {
     /// Makes the rules active for what is kept from now on. Gives the newest event that they are not for.
@@ -50,10 +38,11 @@ impl Topology {
             None => self.stored.take(),
         };
         let step = Step {
-            opened,
+            rules: &opened.desired.rules,
             now: self.context.clock.now(),
             after_seq,
             needed_from,
+            backfilled: opened.backfilled().collect(),
             lanes: &lanes,
         };
         let mut history = step.next(before.as_ref());
@@ -112,9 +101,8 @@ impl Topology {
 
     /// No lane has still to ask the rules about an event with a lower sequence number, but for those that were made just now.
     async fn needed_from(&self, opened: &Opened, lanes: &HashSet<String>) -> anyhow::Result<u64> {
-        let fresh: HashSet<&str> = opened.fresh().collect();
         let mut needed = u64::MAX;
-        for name in lanes.iter().filter(|name| !fresh.contains(name.as_str())) {
+        for name in lanes.difference(&opened.fresh) {
             needed = needed.min(self.unrouted_from(name).await?);
         }
         Ok(needed)
@@ -155,58 +143,5 @@ impl Topology {
         let history = before.clone().with_backfill(outbound, through_seq);
         self.write_and_activate(&mut active, history, Some(&before))
             .await
-    }
-}
-
-impl Step<'_> {
-    /// The history after it. Pure.
-    fn next(&self, before: Option<&Stored>) -> RulesHistory {
-        let rules = self.opened.desired.rules.clone();
-        let has_lane = |name: &str| self.lanes.contains(name);
-        let Some(Stored {
-            history,
-            unread_after,
-        }) = before
-        else {
-            let first = RulesHistory::new(self.now, rules);
-            return self.with_earlier_lanes(first).without_retired(has_lane);
-        };
-        let next = if *history.active().rules == rules {
-            history.clone()
-        } else {
-            let after_seq = unread_after.unwrap_or(self.after_seq).min(self.after_seq);
-            history.clone().with(after_seq, self.now, rules)
-        };
-        // Before the backfills: new lanes wait for more than was needed until now, but go by the active rules.
-        let mut next = next.without_unneeded(self.needed_from);
-        for (name, through_seq) in self.returned_without_rules(history) {
-            next = next.with_backfill(name, through_seq);
-        }
-        for name in self.opened.with_history() {
-            next = next.with_backfill(name, self.after_seq);
-        }
-        next.without_retired(has_lane)
-    }
-
-    /// The rules by which events were kept for lanes of before the first history are unknown.
-    fn with_earlier_lanes(&self, history: RulesHistory) -> RulesHistory {
-        let named: HashSet<&String> = history.active().rules.set.outbounds().iter().collect();
-        let unnamed = self.lanes.iter().filter(|name| !named.contains(name));
-        unnamed.fold(history.clone(), |history, name| {
-            history.with_retired(name, self.after_seq)
-        })
-    }
-
-    /// Outbounds that return and whose last rules are unknown, each with the last event that it was there for: up to that one
-    /// they go by the active rules.
-    fn returned_without_rules<'a>(
-        &'a self,
-        before: &'a RulesHistory,
-    ) -> impl Iterator<Item = (&'a str, u64)> {
-        self.opened.desired.outbounds.iter().filter_map(|entry| {
-            let retired = before.retired().get(&entry.plan.name)?;
-            let is_unknown = retired.rules.is_none();
-            is_unknown.then_some((entry.plan.name.as_str(), retired.through_seq))
-        })
     }
 }

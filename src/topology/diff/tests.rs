@@ -61,6 +61,11 @@ impl Files {
     }
 }
 
+/// Names, in their order, and what becomes of each.
+type Expected = &'static [(&'static str, Change)];
+/// Lines of a file.
+type Lines = &'static [&'static str];
+
 fn named(changes: &[(String, Change)]) -> Vec<(&str, Change)> {
     let named = changes.iter();
     named
@@ -73,7 +78,7 @@ fn outbounds_change_by_their_plan_and_by_what_it_names() {
     use Change::{Added, Changed, Retired, Returns, Same};
     let files = Files::new();
     // Before, retired and still at work, after, changes.
-    let table: [(&[&str], &[&str], &[&str], &[(&str, Change)]); 11] = [
+    let table: [(Lines, &[&str], Lines, Expected); 11] = [
         (&[], &[], &["out a"], &[("a", Added)]),
         (&["out a"], &[], &["out a"], &[("a", Same)]),
         (&["out a 1"], &[], &["out a 2"], &[("a", Changed)]),
@@ -112,7 +117,7 @@ fn outbounds_change_by_their_plan_and_by_what_it_names() {
 fn inbounds_change_like_outbounds_and_never_return() {
     use Change::{Added, Changed, Retired, Same};
     let files = Files::new();
-    let table: [(&[&str], &[&str], &[(&str, Change)]); 5] = [
+    let table: [(Lines, Lines, Expected); 5] = [
         (&[], &["in a"], &[("a", Added)]),
         (&["in a"], &["in a"], &[("a", Same)]),
         (&["in a"], &["in a old"], &[("a", Changed)]),

@@ -12,19 +12,12 @@ use crate::config::{secrets, tls};
 use crate::context::Context;
 use crate::inbound::{Admission, Api, Endpoint, Inbound, Intake, Source, Target};
 
-/// An inbound, opened; nothing is dialled yet.
-pub(in crate::topology) struct OpenedInbound {
-    pub(in crate::topology) endpoint: Arc<Endpoint>,
-    /// What is to be dialled for it.
-    pub(in crate::topology) source: Option<Source>,
-}
-
-/// Opens one inbound, which appends to `intake`.
+/// Opens one inbound, which appends to `intake`. Gives with it what is to be dialled for it; nothing is dialled yet.
 pub(super) fn inbound(
     plan: &InboundPlan,
     intake: &Arc<dyn Intake>,
     context: &Context,
-) -> anyhow::Result<OpenedInbound> {
+) -> anyhow::Result<(Arc<Endpoint>, Option<Source>)> {
     let adapters = faceway_adapters::all();
     let adapter = adapters
         .into_iter()
@@ -55,10 +48,7 @@ pub(super) fn inbound(
         terminals: terminals::of(plan, &adapter, context)?,
         inbound,
     };
-    Ok(OpenedInbound {
-        endpoint: Arc::new(endpoint),
-        source,
-    })
+    Ok((Arc::new(endpoint), source))
 }
 
 fn source(dial: &DialPlan, inbound: &Arc<Inbound>, context: &Context) -> anyhow::Result<Source> {

@@ -1,68 +1,55 @@
 //! What events leave by.
 
-mod brokers;
-
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use faceway_core::outbound_kind::OpenContext;
 use faceway_core::{Clock, Outbound};
-use faceway_outbound_webhook::{ProxySettings, Webhook, WebhookSettings};
-use faceway_rules::{OutboundPlan, Protocol, ProxyPlan, TlsPlan, WebhookPlan};
-use faceway_tls::ClientTls;
+use faceway_rules::{Format, OutboundPlan, Protocol};
 use http::{HeaderName, HeaderValue};
 
-use crate::config::{secrets, tls};
+use crate::config::{OfThisMachine, secrets};
+use crate::link;
 
-/// Opens one outbound; nothing is dialled yet. `gateway` tells this gateway from others at the same broker, `public_url` is
-/// how its pictures are reached.
+/// Opens one outbound; nothing is dialled yet. `before` is what it was until now, `gateway` tells this gateway from others
+/// at the same broker, `public_url` is how its pictures are reached.
 pub(in crate::topology) fn outbound(
     plan: &OutboundPlan,
+    before: Option<&OutboundPlan>,
     gateway: &str,
     public_url: &str,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Outbound>> {
-    let opened: anyhow::Result<Arc<dyn Outbound>> = match &plan.protocol {
-        Protocol::Webhook(settings) => webhook(plan, settings, clock),
-        Protocol::Mqtt(settings) => brokers::mqtt(plan, settings, gateway, public_url),
-        Protocol::Amqp(settings) => brokers::amqp(plan, settings),
-        Protocol::Stdout => Ok(Arc::new(faceway_outbound_stdout::Stdout::standard())),
-    };
+    let opened = open(plan, before, (gateway, public_url), clock);
     opened.with_context(|| format!("cannot open the outbound {}", plan.name))
 }
 
-fn webhook(
+fn open(
     plan: &OutboundPlan,
-    webhook: &WebhookPlan,
+    before: Option<&OutboundPlan>,
+    (gateway, public_url): (&str, &str),
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Outbound>> {
-    let settings = WebhookSettings {
-        url: webhook.url.clone(),
-        headers: webhook
-            .headers
-            .iter()
+    let protocol = &plan.protocol;
+    let before = before.map(|before| &before.protocol);
+    let before = before.filter(|before| before.name() == protocol.name());
+    let headers = protocol.all_headers().iter();
+    let context = OpenContext {
+        name: &plan.name,
+        gateway,
+        no_picture: &link::no_picture(public_url),
+        timeout: plan.common.timeout,
+        concurrency_max: plan.common.concurrency_max as usize,
+        headers: headers
             .filter_map(|(name, value)| header(name, value).transpose())
             .collect::<anyhow::Result<_>>()?,
-        gzip: webhook.gzip,
-        sign: webhook
-            .sign
-            .iter()
-            .map(secrets::resolve)
-            .collect::<anyhow::Result<_>>()?,
-        timeout: plan.common.timeout,
-        tls: client_tls(webhook.tls.as_ref())?,
-        proxy: webhook.proxy.as_ref().map(proxy).transpose()?,
-        connections_max: plan.common.concurrency_max as usize,
+        needs_headers: !protocol.all_headers().is_empty()
+            || plan.common.format == Format::CloudEventsBinary,
+        before: before.map(Protocol::values),
+        clock,
+        resources: &OfThisMachine,
     };
-    Ok(Arc::new(Webhook::new(settings, Arc::clone(clock))?))
-}
-
-fn proxy(plan: &ProxyPlan) -> anyhow::Result<ProxySettings> {
-    let password = plan.password.as_ref().map(secrets::resolve);
-    Ok(ProxySettings {
-        url: plan.url.clone(),
-        username: plan.username.clone(),
-        password: password.transpose().context("the proxy's password")?,
-    })
+    Ok(protocol.settings().open(&context)?)
 }
 
 /// A header that is the same for every event; none where rendering makes it anew for each.
@@ -85,9 +72,4 @@ fn header(
         }
     };
     Ok(Some((name.clone(), value)))
-}
-
-/// Whom a secured outbound trusts, and who it is; none where `tls` is not set.
-fn client_tls(plan: Option<&TlsPlan>) -> anyhow::Result<Option<ClientTls>> {
-    plan.map(|plan| tls::client(Some(plan))).transpose()
 }

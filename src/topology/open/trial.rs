@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use faceway_core::outbound_kind::OpenError;
 use faceway_core::{Clock, SettingsError, SystemClock};
 use faceway_rules::read::Document;
 use faceway_rules::{InboundPlan, OutboundPlan, Routes, Secret};
@@ -41,8 +42,7 @@ pub fn trial(config: &GatewayConfig, routes: &Routes) -> Result<(), ConfigError>
 }
 
 fn opened(plan: &OutboundPlan, clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
-    // An outbound on standard output has nothing to find out.
-    outbound(plan, "check", "http://gateway", clock).map(drop)
+    outbound(plan, None, "check", "http://gateway", clock).map(drop)
 }
 
 fn inbound(plan: &InboundPlan, config: &GatewayConfig) -> anyhow::Result<()> {
@@ -64,7 +64,7 @@ fn is_here(secrets: Vec<(String, &Secret)>, files: Vec<&Path>) -> bool {
 fn note(document: &Document, path: &[&str], error: Option<anyhow::Error>) {
     let Some(error) = error else { return };
     let named = error.chain().find_map(|cause| {
-        if let Some(SettingsError { key, problem }) = cause.downcast_ref() {
+        if let Some(OpenError::Setting(SettingsError { key, problem })) = cause.downcast_ref() {
             return Some((*key, problem));
         }
         let tls: &TlsError = cause.downcast_ref()?;

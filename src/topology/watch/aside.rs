@@ -27,19 +27,20 @@ impl Aside {
             return None;
         }
         let busy = Arc::clone(&self.busy);
-        let (tell, told) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         // Not one of the runtime's threads: the gateway's end would wait for that.
         let thread = std::thread::Builder::new().name("files".into());
         let begun = thread.spawn(move || {
             let found = look();
+            // Before the answer: the next look may begin as soon as this one is answered.
             busy.store(false, Ordering::SeqCst);
-            // Whoever asked may have given up.
-            let _ = tell.send(found);
+            // The one that asked may have given up.
+            let _ = answer.send(found);
         });
         if begun.is_err() {
             self.busy.store(false, Ordering::SeqCst);
         }
-        tokio::time::timeout(PATIENCE, told).await.ok()?.ok()
+        tokio::time::timeout(PATIENCE, answered).await.ok()?.ok()
     }
 
     /// As if a look hung.

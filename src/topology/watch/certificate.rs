@@ -1,6 +1,8 @@
 //! The certificate of `listen.tls`, which is renewed every few weeks while devices stay connected. Another one is in force for
-//! the handshakes after it; connections that are there go on. Certificate and key are two files, and whoever replaces them
-//! does so one after the other: until they belong together, and when what is new cannot be used, the old pair stays.
+//! the handshakes after it; connections that are there go on. Certificate and key are two files, which are replaced one after
+//! the other.
+//!
+//! **Invariant:** until the two belong together, and when what is new cannot be used, the old pair stays.
 
 use std::path::PathBuf;
 use std::sync::Arc;

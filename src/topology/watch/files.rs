@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use faceway_core::Sha256;
 use faceway_rules::Routes;
-use sha2::{Digest as _, Sha256};
+use sha2::Digest as _;
 
 use super::aside::{Aside, PATIENCE};
 use crate::config::{self, ConfigError, Loaded};
@@ -11,13 +12,10 @@ use crate::config::{self, ConfigError, Loaded};
 /// A file that is larger is no `routes.toml`.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Of a file's text and of its templates; the same for all that cannot be read.
-pub(super) type Fingerprint = Option<[u8; 32]>;
-
 /// What was found.
 pub(super) struct Found {
-    /// Never newer than what was read.
-    pub(super) fingerprint: Fingerprint,
+    /// Of the file's text and of its templates, never newer than what was read; `None` for all that cannot be read.
+    pub(super) fingerprint: Option<Sha256>,
     /// The file as meant, or why there is none.
     pub(super) loaded: Result<Loaded<Routes>, ConfigError>,
     /// Files beside it that are read with it: its templates.
@@ -40,8 +38,13 @@ impl Reader {
         }
     }
 
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Of it and of these files as they are now.
-    pub(super) async fn fingerprint(&self, beside: &[PathBuf]) -> Fingerprint {
+    pub(super) async fn fingerprint(&self, beside: &[PathBuf]) -> Option<Sha256> {
         let (path, beside) = (self.path.clone(), beside.to_vec());
         self.aside
             .run(move || fingerprint(&path, &beside))
@@ -116,20 +119,20 @@ fn is_file(path: &Path) -> Result<(), String> {
     }
 }
 
-fn fingerprint(path: &Path, beside: &[PathBuf]) -> Fingerprint {
+fn fingerprint(path: &Path, beside: &[PathBuf]) -> Option<Sha256> {
     is_file(path).ok()?;
     Some(fingerprint_of(&std::fs::read(path).ok()?, beside))
 }
 
 /// Of a file with this text.
-pub(super) fn fingerprint_of(text: &[u8], beside: &[PathBuf]) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    digest.update(Sha256::digest(text));
+pub(super) fn fingerprint_of(text: &[u8], beside: &[PathBuf]) -> Sha256 {
+    let mut digest = sha2::Sha256::new();
+    digest.update(Sha256::of(text).0);
     for file in beside {
         let text = is_file(file).and_then(|()| std::fs::read(file).map_err(|_| String::new()));
-        digest.update(Sha256::digest(text.unwrap_or_default()));
+        digest.update(Sha256::of(&text.unwrap_or_default()).0);
     }
-    digest.finalize().into()
+    Sha256(digest.finalize().into())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::task::Poll;
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use faceway_core::{
-    Batch, BuriedChoice, NewEvent, NewUnreadable, Picture, Private, Receipt, Sha256, Start,
+    Batch, BuriedChoice, NewEvent, NewUnreadable, Page, Picture, Private, Receipt, Sha256, Start,
     TraceContext,
 };
 
@@ -207,11 +207,18 @@ pub async fn unreadable_is_kept(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.reopen().await?;
     let spool = bench.spool()?;
     ensure!(spool.room().quarantined == 5);
-    let list = spool.quarantine(3).await?;
+    let list = spool.quarantine(Page::first(3)).await?;
     let inbounds: Vec<&str> = list.iter().map(|entry| &*entry.inbound).collect();
     ensure!(inbounds == ["gate-4", "gate-3", "gate-2"], "{inbounds:?}");
     let first = list.first().context("listed")?;
     ensure!((first.bytes, first.received_at, &*first.reason) == (50, time(4), "not JSON"));
+    let page = Page {
+        before: list.last().map(|entry| entry.number),
+        max: 9,
+    };
+    let rest = spool.quarantine(page).await?;
+    let inbounds: Vec<&str> = rest.iter().map(|entry| &*entry.inbound).collect();
+    ensure!(inbounds == ["gate-1", "gate-0"], "{inbounds:?}");
     let whole = spool.quarantined(first.number).await?.context("kept")?;
     ensure!(whole.body.reveal()[..] == [4; 50] && whole.entry.headers.reveal().contains("sn"));
     ensure!(
@@ -222,7 +229,7 @@ pub async fn unreadable_is_kept(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     );
     ensure!(spool.quarantined(first.number).await?.is_none());
     ensure!(spool.drop_quarantined(None).await? == 4);
-    ensure!(spool.room().quarantined == 0 && spool.quarantine(9).await?.is_empty());
+    ensure!(spool.room().quarantined == 0 && spool.quarantine(Page::first(9)).await?.is_empty());
     Ok(())
 }
 
@@ -231,7 +238,7 @@ pub async fn pictures_are_kept(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let bytes = |n: u8| Bytes::from(vec![n; 10_000]);
     for n in [1_u8, 2, 1] {
         let sha256 = Sha256::of(&bytes(n));
-        let number = bench.spool()?.quarantine(1).await?.len() as u64 + u64::from(n);
+        let number = bench.spool()?.quarantine(Page::first(1)).await?.len() as u64 + u64::from(n);
         let mut event = event(number, 1);
         event.images = vec![sha256];
         let picture = Picture {

@@ -1,7 +1,7 @@
 //! Looking and repairing.
 
 use anyhow::{Context as _, ensure};
-use faceway_core::{AttemptResult, BuriedChoice, Settled, Standing};
+use faceway_core::{AttemptResult, BuriedBody, BuriedChoice, Page, Settled, Standing};
 
 use super::{Bench, alone, attempt, body, bury, id, number, numbers, time};
 
@@ -24,22 +24,37 @@ fn of(lane: &str) -> BuriedChoice {
     }
 }
 
-/// Buried events are listed newest first, whole.
+/// Buried events are listed newest first, page by page, and each is shown whole.
 pub async fn buried_are_listed(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bury_three(bench).await?;
     for _ in 0..2 {
-        let list = bench.spool()?.buried(Some("bus".into()), 2).await?;
+        let list = bench
+            .spool()?
+            .buried(Some("bus".into()), Page::first(2))
+            .await?;
         let listed: Vec<u64> = list.iter().map(|buried| number(buried.id)).collect();
         ensure!(listed == [3, 2], "{listed:?}");
         let last = list.first().context("listed")?;
         ensure!((&*last.lane, last.code.as_str(), last.failures) == ("bus", "422", 0));
         ensure!((last.received_at, last.buried_at) == (time(3), time(13)));
-        ensure!(last.body.reveal()[..] == *body(3).as_bytes());
-        ensure!(bench.spool()?.buried(None, 99).await?.len() == 6);
+        let before = Some(list.last().context("listed")?.number);
+        let page = Page { before, max: 9 };
+        let rest = bench.spool()?.buried(Some("bus".into()), page).await?;
+        let rest: Vec<u64> = rest.iter().map(|buried| number(buried.id)).collect();
+        ensure!(rest == [1], "{rest:?}");
+        let whole = bench.spool()?.buried_event(id(3), None).await?;
+        let lanes: Vec<&str> = whole.iter().map(|whole| &*whole.entry.lane).collect();
+        ensure!(lanes == ["bus", "erp"], "{lanes:?}");
+        let alike = |whole: &BuriedBody| whole.body.reveal()[..] == *body(3).as_bytes();
+        ensure!(whole.iter().all(alike));
+        let of_bus = bench.spool()?.buried_event(id(3), Some("bus".into()));
+        ensure!(of_bus.await?.len() == 1);
+        ensure!(bench.spool()?.buried_event(id(99), None).await?.is_empty());
+        ensure!(bench.spool()?.buried(None, Page::first(99)).await?.len() == 6);
         ensure!(
             bench
                 .spool()?
-                .buried(Some("nobody".into()), 99)
+                .buried(Some("nobody".into()), Page::first(99))
                 .await?
                 .is_empty()
         );
@@ -57,12 +72,18 @@ pub async fn buried_are_dropped(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         ids: Some(vec![id(1), id(77)]),
     };
     ensure!(spool.drop_buried(chosen).await? == 1);
-    ensure!(spool.buried(Some("erp".into()), 9).await?.len() == 2);
+    ensure!(
+        spool
+            .buried(Some("erp".into()), Page::first(9))
+            .await?
+            .len()
+            == 2
+    );
     ensure!(spool.drop_buried(of("bus")).await? == 3);
     let erp = bench.lane("erp").await?;
     ensure!(spool.survey(erp, time(9)).await?.buried == 2);
     ensure!(spool.drop_buried(BuriedChoice::default()).await? == 2);
-    ensure!(spool.buried(None, 9).await?.is_empty());
+    ensure!(spool.buried(None, Page::first(9)).await?.is_empty());
     Ok(())
 }
 
@@ -77,7 +98,7 @@ pub async fn revived_come_again(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     ensure!(
         bench
             .spool()?
-            .buried(None, 1)
+            .buried(None, Page::first(1))
             .await?
             .first()
             .context("buried")?
@@ -122,7 +143,14 @@ pub async fn what_is_taken_back_comes_first(bench: &mut Bench<'_>) -> anyhow::Re
     bench.spool()?.take_back(erp, taken).await?;
     let survey = bench.spool()?.survey(erp, time(9)).await?;
     ensure!((survey.backlog, survey.buried) == (4, 1), "{survey:?}");
-    ensure!(bench.spool()?.buried(Some("bus".into()), 9).await?.len() == 3);
+    ensure!(
+        bench
+            .spool()?
+            .buried(Some("bus".into()), Page::first(9))
+            .await?
+            .len()
+            == 3
+    );
     bench.reopen().await?;
     let erp = bench.lane("erp").await?;
     let again = bench.lease(erp, 9, time(9)).await?;

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 /// Every metric of a gateway, with its type. Alerts and dashboards out there depend on these names.
-pub(super) const METRICS: [(&str, &str); 35] = [
+pub(super) const METRICS: [(&str, &str); 41] = [
     ("faceway_append_seconds", "histogram"),
     ("faceway_attempt_seconds", "histogram"),
     ("faceway_attempts_total", "counter"),
     ("faceway_build_info", "gauge"),
     ("faceway_buried", "gauge"),
     ("faceway_connections_refused_total", "counter"),
+    ("faceway_damaged_pictures_total", "counter"),
     ("faceway_delivery_seconds", "histogram"),
     ("faceway_events_total", "counter"),
     ("faceway_inbound_connected", "gauge"),
@@ -21,12 +22,17 @@ pub(super) const METRICS: [(&str, &str); 35] = [
     ("faceway_lane_state", "gauge"),
     ("faceway_parked", "gauge"),
     ("faceway_quarantine", "gauge"),
+    ("faceway_quarantine_bytes", "gauge"),
+    ("faceway_quarantine_max_bytes", "gauge"),
     ("faceway_ready", "gauge"),
     ("faceway_received_total", "counter"),
     ("faceway_reload_successful", "gauge"),
     ("faceway_reload_timestamp_seconds", "gauge"),
     ("faceway_routed_total", "counter"),
     ("faceway_spool_bytes", "gauge"),
+    ("faceway_spool_damaged_total", "counter"),
+    ("faceway_spool_degraded", "gauge"),
+    ("faceway_spool_failures_total", "counter"),
     ("faceway_spool_free_bytes", "gauge"),
     ("faceway_spool_free_min_bytes", "gauge"),
     ("faceway_spool_max_bytes", "gauge"),

@@ -76,18 +76,19 @@ impl World {
             if self.has_replayed || self.receivers[receiver].in_flight() > 0 {
                 continue;
             }
-            let routed = self.kept.keys().filter(|seq| self.is_for(**seq, receiver));
             let buried = self.buried(receiver);
+            let (waited, routed_through) = &self.before[receiver];
             let is_open = |seq: &&u64| {
-                let kept = &self.kept[*seq];
-                !self.receivers[receiver].has(kept.id) && !buried.contains(*seq)
+                let is_routed = waited.contains(*seq)
+                    || **seq > *routed_through && self.is_for(**seq, receiver);
+                let is_taken = self.receivers[receiver].has_now(self.kept[*seq].id);
+                is_routed && !is_taken && !buried.contains(*seq)
             };
             // Burials that are not written yet.
             let unwritten = survey.buried.saturating_sub(buried.len() as u64);
-            let open = (routed.filter(is_open).count() as u64).saturating_sub(unwritten);
-            // A kill may have lost an acknowledgement, which is delivered once more.
-            let kept = self.kept_backlog(receiver).await?;
-            let is_true = survey.backlog == open || survey.backlog == kept;
+            let open = self.kept.keys().filter(is_open).count() as u64;
+            let open = open.saturating_sub(unwritten);
+            let is_true = survey.backlog == open;
             ensure!(
                 is_true,
                 "{name} shows a backlog of {}, and {open} are open",

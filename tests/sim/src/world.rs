@@ -64,7 +64,7 @@ fn rules(is_swapped: bool) -> anyhow::Result<(Vec<OutboundPlan>, Rules)> {
          [[route]]\nname = \"all\"\nto = [\"{all}\"]\n\
          [[route]]\nname = \"alarms\"\nwhen = {{ kind = \"alarm\" }}\nto = [\"{alarms}\"]\n"
     );
-    let routes = faceway_rules::parse(&text, "routes.toml", &[]);
+    let routes = faceway_rules::parse(&text, "routes.toml", &faceway::config::grammar());
     let routes = routes.map_err(|errors| anyhow::anyhow!("{errors}"))?;
     let set = routes.routes;
     Ok((routes.outbounds, Rules { text, set }))

@@ -1,9 +1,9 @@
 //! `url`: a source that Faceway dials.
 
-use faceway_core::{Reach, SettingKind, Settings, scrub_urls};
+use faceway_core::{Reach, SettingKind, Settings, TlsFiles, scrub_urls};
 
 use crate::diagnostic::{Reporter, Span};
-use crate::plan::{AdapterGrammar, TlsPlan, outbound};
+use crate::plan::AdapterGrammar;
 use crate::read::Table;
 use crate::{Secret, secret};
 
@@ -17,7 +17,7 @@ pub struct DialPlan {
     /// The source's HTTP API.
     pub api_url: Option<String>,
     /// Own authorities, client certificate.
-    pub tls: Option<TlsPlan>,
+    pub tls: Option<TlsFiles>,
 }
 
 /// The URLs that are dialled: a source has one connection.
@@ -48,7 +48,7 @@ impl Dials {
             api_url: (!api_for.is_empty())
                 .then(|| table.url("api_url"))
                 .flatten(),
-            tls: outbound::tls_files(table),
+            tls: table.tls("tls"),
         };
         if !written {
             check_not_dialled(table, grammar);

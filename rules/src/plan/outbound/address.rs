@@ -1,26 +1,24 @@
 //! Texts with placeholders: topics, routing keys, headers.
 
+use faceway_core::outbound_kind::Address;
+
 use crate::diagnostic::{Reporter, Span};
 use crate::read::{Node, Table};
 use crate::{Field, Projection, Template};
 
-/// What the fixed parts of an address may not be: the message about it, and what to write instead.
-pub(super) type Wrong = Option<(&'static str, &'static str)>;
-
-/// Reads the address of a key, or the one that counts when the key is left out.
-pub(super) fn read(
-    table: &Table<'_>,
-    key: &'static str,
-    default: &str,
-    projection: &Projection,
-    check: impl Fn(&Template) -> Wrong,
-) -> Template {
+/// Reads the address that a protocol declares, or the one that counts when its key is left out.
+pub(super) fn read(table: &Table<'_>, address: &Address, projection: &Projection) -> Template {
     let reporter = table.reporter();
+    let (key, default) = (address.key, address.default);
     if let Some(node) = table.get(key) {
         let template = table
             .text(key)
             .and_then(|_| template(reporter, key, node, projection));
-        if let Some((message, help)) = template.as_ref().and_then(&check) {
+        let wrong = |template: &Template| {
+            let parts: Vec<_> = template.literals().collect();
+            (address.wrong)(&parts)
+        };
+        if let Some((message, help)) = template.as_ref().and_then(wrong) {
             reporter.error(node.span, format!("`{key}` {message}"), help);
         }
         return template.unwrap_or_default();

@@ -4,9 +4,10 @@ use crate::diagnostic::Span;
 use crate::read::Table;
 
 use super::Protocol;
+use crate::plan::Grammar;
 
 /// Events in one message. More than one is an error where they cannot go together.
-pub(super) fn read(table: &Table<'_>, protocol: &Protocol) -> u32 {
+pub(super) fn read(table: &Table<'_>, protocol: &Protocol, grammar: &Grammar) -> u32 {
     let most = table.whole("batch_max").map(u32::try_from);
     let Some(Ok(most)) = most else {
         return 1;
@@ -14,21 +15,23 @@ pub(super) fn read(table: &Table<'_>, protocol: &Protocol) -> u32 {
     if most > 1
         && let Some(node) = table.get("batch_max")
     {
-        check(table, protocol, node.span);
+        check(table, protocol, grammar, node.span);
     }
     most
 }
 
-fn check(table: &Table<'_>, protocol: &Protocol, span: Span) {
+fn check(table: &Table<'_>, protocol: &Protocol, grammar: &Grammar, span: Span) {
     let reporter = table.reporter();
-    if !matches!(protocol, Protocol::Webhook(_)) {
+    let Some(message_of_several) = protocol.kind().batches else {
         let name = protocol.name();
-        let message =
-            format!("`batch_max` above 1 is for webhooks: {name} has one event a message");
+        let message = format!(
+            "`batch_max` above 1 is for {}: {name} has one event a message",
+            grammar.batching("", "s")
+        );
         let help = "leave it out; `concurrency_max` says how many are on their way at once";
         reporter.error(span, message, help);
         return;
-    }
+    };
     let alone = match table.get("format").and_then(|node| node.text()) {
         Some("template") => Some("a template writes one event"),
         Some("cloudevents-binary") => Some("CloudEvents has no batches in binary mode"),
@@ -41,7 +44,7 @@ fn check(table: &Table<'_>, protocol: &Protocol, span: Span) {
     }
     if let Some((name, _)) = protocol.headers().first() {
         let message = format!(
-            "`batch_max` above 1 does not go with placeholders: the header `{name}` would be of one event, a request has several"
+            "`batch_max` above 1 does not go with placeholders: the header `{name}` would be of one event, {message_of_several} has several"
         );
         let help = "take the placeholders out, as each event of the array has its fields, or leave `batch_max` out";
         reporter.error(span, message, help);

@@ -3,42 +3,28 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::plan::Grammar;
 use crate::projection::ProjectionError;
 use crate::read::Table;
-use crate::{Projection, ReadFile};
+use crate::{Format, Projection, ReadFile};
 
-use super::{Common, Images, MqttPlan, Protocol, Retry, Since, TlsPlan, batch, format, mqtt};
+use super::{Common, Images, Protocol, Retry, Since, batch, format};
 
 pub(super) fn read(
     table: &Table<'_>,
-    projection: Projection,
+    seen: Seen,
     protocol: &Protocol,
-    files: ReadFile<'_>,
+    grammar: &Grammar,
 ) -> Common {
-    let images = match table.word("images") {
-        Some("url") => Images::Url,
-        Some("inline") => Images::Inline,
-        _ => Images::None,
-    };
-    let format = format::read(table, protocol, &projection, images, files);
-    if let Protocol::Mqtt(MqttPlan {
-        home_assistant: Some(true),
-        ..
-    }) = protocol
-    {
-        mqtt::check_home_assistant(table, &format, &projection);
-    }
     let concurrency_max = table.whole("concurrency_max").map(u32::try_from);
     Common {
-        batch_max: batch::read(table, protocol),
-        format,
-        images,
-        projection,
-        concurrency_max: match (concurrency_max, protocol) {
-            (Some(Ok(most)), _) => most,
-            // A broker confirms many at once, on one connection; an endpoint answers one request after another.
-            (_, Protocol::Mqtt(_) | Protocol::Amqp(_)) => 32,
-            (_, Protocol::Webhook(_) | Protocol::Stdout) => 4,
+        batch_max: batch::read(table, protocol, grammar),
+        format: seen.format,
+        images: seen.images,
+        projection: seen.projection,
+        concurrency_max: match concurrency_max {
+            Some(Ok(most)) => most,
+            _ => protocol.kind().concurrency,
         },
         since: match table.word("since") {
             Some("oldest") => Since::Oldest,
@@ -49,7 +35,28 @@ pub(super) fn read(
     }
 }
 
-pub(super) fn projection(table: &Table<'_>) -> Projection {
+/// An event as this outbound sees it.
+pub(super) struct Seen {
+    pub(super) projection: Projection,
+    pub(super) format: Format,
+    images: Images,
+}
+
+pub(super) fn seen(table: &Table<'_>, files: ReadFile<'_>) -> Seen {
+    let projection = projection(table);
+    let images = match table.word("images") {
+        Some("url") => Images::Url,
+        Some("inline") => Images::Inline,
+        _ => Images::None,
+    };
+    Seen {
+        format: format::read(table, &projection, images, files),
+        projection,
+        images,
+    }
+}
+
+fn projection(table: &Table<'_>) -> Projection {
     let (omit, only) = (paths(table, "omit"), paths(table, "only"));
     match (omit, only) {
         (Some(_), Some(only)) => {
@@ -119,35 +126,4 @@ fn retry(table: &Table<'_>) -> Retry {
     }
     table.finish();
     retry
-}
-
-/// The files of `tls`, which has a use only where the URL asks for TLS: `plain` and `secure` are its schemes.
-pub(super) fn tls(table: &Table<'_>, url: &str, (plain, secure): (&str, &str)) -> Option<TlsPlan> {
-    let asked = table.entry("tls");
-    if let Some(entry) = asked
-        && url.starts_with(&format!("{plain}://"))
-    {
-        let message = format!("`tls` has no use with a URL that begins with {plain}://");
-        let help = format!("write {secure}://");
-        table.reporter().error(entry.span, message, help);
-    }
-    tls_files(table)
-}
-
-/// The files of `tls`.
-pub(in crate::plan) fn tls_files(table: &Table<'_>) -> Option<TlsPlan> {
-    let table = table.table("tls")?;
-    let (ca, cert, key) = (table.path("ca"), table.path("cert"), table.path("key"));
-    let halves = (table.get("cert").is_some(), table.get("key").is_some());
-    if halves.0 != halves.1 {
-        let message = "`cert` and `key` belong together";
-        let missing = if halves.0 { "key" } else { "cert" };
-        let help = format!("add `{missing}`");
-        table.reporter().absent(table.span(), message, help);
-    }
-    table.finish();
-    Some(TlsPlan {
-        ca,
-        client: cert.zip(key),
-    })
 }

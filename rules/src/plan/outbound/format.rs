@@ -7,11 +7,10 @@ use crate::format::{Format, TemplateFile};
 use crate::read::{Node, Table};
 use crate::{Images, Projection, ReadFile};
 
-use super::{MqttVersion, Protocol};
+use super::Protocol;
 
 pub(super) fn read(
     table: &Table<'_>,
-    protocol: &Protocol,
     projection: &Projection,
     images: Images,
     files: ReadFile<'_>,
@@ -38,10 +37,7 @@ pub(super) fn read(
             }
             match word {
                 Some("cloudevents") => Format::CloudEvents,
-                Some("cloudevents-binary") => {
-                    binary_needs(table, protocol, span);
-                    Format::CloudEventsBinary
-                }
+                Some("cloudevents-binary") => Format::CloudEventsBinary,
                 _ => Format::Canonical,
             }
         }
@@ -49,17 +45,15 @@ pub(super) fn read(
 }
 
 /// The binary mode is defined where something goes beside the body, and how it is written there.
-fn binary_needs(table: &Table<'_>, protocol: &Protocol, span: Span) {
-    let lacks = match protocol {
-        Protocol::Webhook(_) => return,
-        Protocol::Mqtt(mqtt) if mqtt.version == MqttVersion::V5 => return,
-        Protocol::Mqtt(_) => "MQTT 3.1.1 has no place for the attributes",
-        Protocol::Amqp(_) => "it is not defined for AMQP 0-9-1",
-        Protocol::Stdout => "stdout has no place for the attributes",
-    };
-    let message = format!("`cloudevents-binary` is not for this outbound: {lacks}");
-    let help = "write `format = \"cloudevents\"`";
-    table.reporter().error(span, message, help);
+pub(super) fn check_binary(table: &Table<'_>, format: &Format, protocol: &Protocol) {
+    if *format == Format::CloudEventsBinary
+        && let Some(lacks) = protocol.settings().lacks_attributes()
+    {
+        let span = table.get("format").map_or(table.span(), |node| node.span);
+        let message = format!("`cloudevents-binary` is not for this outbound: {lacks}");
+        let help = "write `format = \"cloudevents\"`";
+        table.reporter().error(span, message, help);
+    }
 }
 
 fn file(

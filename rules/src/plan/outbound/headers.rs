@@ -1,5 +1,6 @@
-//! `headers`: of a webhook's requests, and beside a broker's messages.
+//! `headers`: of requests, and beside a broker's messages.
 
+use faceway_core::outbound_kind::{HeaderStyle, Headers};
 use http::header::{HeaderName, HeaderValue as Header};
 
 use crate::diagnostic::Reporter;
@@ -19,30 +20,26 @@ pub enum HeaderValue {
     Secret(Secret),
 }
 
-/// Set by Faceway, or by the protocol.
-const TAKEN: [&str; 10] = [
-    "host",
-    "content-length",
-    "content-encoding",
-    "transfer-encoding",
-    "connection",
-    "upgrade",
-    "te",
-    "webhook-id",
-    "webhook-timestamp",
-    "webhook-signature",
-];
-
-/// Set by Faceway beside a broker's message.
-const TAKEN_BY_BROKER: [&str; 4] = ["id", "kind", "content-type", "message-id"];
-
 /// Parts of names of headers whose value is a secret.
 const SECRET: [&str; 7] = [
     "auth", "token", "secret", "password", "cookie", "api-key", "apikey",
 ];
 
-pub(super) fn of_webhook(
+/// Reads the headers that a protocol declares to have a place for.
+pub(super) fn read(
     table: &Table<'_>,
+    declared: &Headers,
+    projection: &Projection,
+) -> Vec<(HeaderName, HeaderValue)> {
+    match declared.style {
+        HeaderStyle::Http => of_requests(table, declared.taken, projection),
+        HeaderStyle::Text => of_messages(table, declared.taken, projection),
+    }
+}
+
+fn of_requests(
+    table: &Table<'_>,
+    taken: &[&str],
     projection: &Projection,
 ) -> Vec<(HeaderName, HeaderValue)> {
     let help = "write it like `{ authorization = { env = \"ERP_AUTH\" }, x-site = \"lobby\" }`";
@@ -58,11 +55,15 @@ pub(super) fn of_webhook(
         }
         value(reporter, name, node, projection)
     };
-    each(table, help, &TAKEN, value)
+    each(table, help, taken, value)
 }
 
 /// Texts alone: whoever reads the messages would read a secret with them.
-pub(super) fn of_broker(table: &Table<'_>, projection: &Projection) -> Vec<(String, Template)> {
+fn of_messages(
+    table: &Table<'_>,
+    taken: &[&str],
+    projection: &Projection,
+) -> Vec<(HeaderName, HeaderValue)> {
     let help = "write it like `{ x-site = \"lobby\", x-device = \"{device.id}\" }`";
     let reporter = table.reporter();
     let value = |name: &HeaderName, node: &Node| {
@@ -74,24 +75,18 @@ pub(super) fn of_broker(table: &Table<'_>, projection: &Projection) -> Vec<(Stri
             return None;
         }
         text(reporter, name, node)?;
-        address::template(reporter, &format!("headers.{name}"), node, projection)
+        let template = address::template(reporter, &format!("headers.{name}"), node, projection)?;
+        Some(HeaderValue::Template(template))
     };
-    let headers = each(table, help, &TAKEN_BY_BROKER, value);
-    let owned = |(name, value): (HeaderName, Template)| (name.as_str().to_owned(), value);
-    headers.into_iter().map(owned).collect()
+    each(table, help, taken, value)
 }
 
-pub(super) fn borrowed(headers: &[(String, Template)]) -> Vec<(&str, &Template)> {
-    let each = headers.iter();
-    each.map(|(name, value)| (name.as_str(), value)).collect()
-}
-
-fn each<T>(
+fn each(
     table: &Table<'_>,
     help: &str,
     taken: &[&str],
-    value: impl Fn(&HeaderName, &Node) -> Option<T>,
-) -> Vec<(HeaderName, T)> {
+    value: impl Fn(&HeaderName, &Node) -> Option<HeaderValue>,
+) -> Vec<(HeaderName, HeaderValue)> {
     let reporter = table.reporter();
     let Some(node) = table.get("headers") else {
         return Vec::new();
@@ -102,7 +97,7 @@ fn each<T>(
         reporter.error(node.span, message, help);
         return Vec::new();
     };
-    let mut headers: Vec<(HeaderName, T)> = Vec::new();
+    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for entry in entries {
         // A secret behind a name that does not sound like one. What has a placeholder is shown, as its mistakes are.
         if entry

@@ -128,6 +128,8 @@ pub(crate) struct LaneState {
     shelf: HashMap<u64, Row>,
     pending: Pending,
     ticks: u64,
+    /// Events that were counted and are not in the log.
+    unseen: u64,
 }
 
 impl LaneState {

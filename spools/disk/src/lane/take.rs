@@ -24,10 +24,25 @@ impl LaneState {
                 return Err(need);
             }
             let leases = self.take(max);
+            self.pass_unseen(log);
             if !leases.is_empty() || max == 0 || !self.has_unread(log) {
                 return Ok(leases);
             }
         }
+    }
+
+    /// At the end of the log nothing is waited for any more: what was counted and never read has been lost.
+    fn pass_unseen(&mut self, log: Published) {
+        if self.buffer.is_empty() && self.next > log.last && self.read < log.total {
+            self.unseen += log.total - self.read;
+            self.read = log.total;
+            self.pending.touched = true;
+        }
+    }
+
+    /// How many events were passed unseen since this was asked last.
+    pub(crate) fn take_unseen(&mut self) -> u64 {
+        std::mem::take(&mut self.unseen)
     }
 
     /// Whether rows of the log or of a range have not been looked at.
@@ -151,7 +166,7 @@ impl LaneState {
     }
 
     /// Puts what was read where [`Self::try_take`] looks for it.
-    pub(crate) fn stock(&mut self, stock: Stock, log: Published) {
+    pub(crate) fn stock(&mut self, stock: Stock) {
         for (seq, row) in stock.seqs {
             match row {
                 Some(row) if self.ready.contains(&seq) => {
@@ -165,10 +180,6 @@ impl LaneState {
             self.next = chunk.next;
             self.read += chunk.damaged;
             self.buffer.extend(chunk.rows);
-            if self.buffer.is_empty() && self.next > log.last {
-                // Whatever was lost unseen is not waited for.
-                self.read = log.total;
-            }
             self.pending.touched = true;
         }
         if let Some((number, chunk)) = stock.range

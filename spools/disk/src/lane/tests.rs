@@ -80,7 +80,7 @@ impl Log {
                 Ok(leases) => return leases,
                 Err(need) => {
                     let stock = self.answer(&need);
-                    self.lane.stock(stock, published);
+                    self.lane.stock(stock);
                 }
             }
         }

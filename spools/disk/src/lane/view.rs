@@ -13,8 +13,8 @@ pub(crate) struct Counts {
     pub(crate) parked: u64,
     pub(crate) buried: u64,
     pub(crate) next_due: Option<i64>,
-    /// When the oldest of those was received whose time is known.
-    pub(crate) oldest: Option<i64>,
+    /// The oldest of those whose time is known: its number, and when it was received.
+    pub(crate) oldest: Option<(u64, i64)>,
     /// The others: the oldest of each kind is the first event at or after one of these.
     pub(crate) unread: Vec<u64>,
     /// No event with a lower number is among them.
@@ -32,10 +32,9 @@ impl LaneState {
         let remaining: u64 = self.ranges.iter().map(|range| range.remaining).sum();
         let unread = log.total.saturating_sub(self.read);
         let known = || {
-            self.entries
-                .values()
-                .map(|entry| entry.at)
-                .filter(|at| *at != 0)
+            (self.entries.iter())
+                .filter(|(_, entry)| entry.at != 0)
+                .map(|(seq, entry)| (*seq, entry.at))
         };
         let mut counts = Counts {
             backlog: unread + self.entries.len() as u64 + self.queued + remaining,

@@ -6,7 +6,7 @@ use faceway_core::{Attempt, Burial, Claim, LaneChange, Passed};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::lane_row::{Found, LaneRow};
-use super::needed::{events_between, let_go};
+use super::needed::{events_between, let_go, release_pictures};
 use super::waiting_rows::{Kind, bounds};
 use super::{Reply, held_rows, lane_row, waiting_rows};
 use crate::group::Group;
@@ -21,6 +21,7 @@ pub(crate) fn commit(
     group: &mut Group,
     claim: &Claim,
     change: &LaneChange,
+    age: i64,
 ) -> Result<Reply, Trouble> {
     let lane = match lane_row::named(conn, &claim.lane)? {
         Some(Found::Sound(lane)) if lane.epoch == claim.epoch => lane,
@@ -32,9 +33,12 @@ pub(crate) fn commit(
         conn,
         lane,
         trimmed: group.meta.trimmed,
+        swept: group.meta.swept,
         freed: Vec::new(),
     };
     work.write(change)?;
+    let freed = std::mem::take(&mut work.freed);
+    release_pictures(conn, freed, group.meta.swept, age)?;
     Ok(Reply::Committed(work.lane.buried))
 }
 
@@ -42,7 +46,8 @@ struct Work<'a> {
     conn: &'a Connection,
     lane: LaneRow,
     trimmed: u64,
-    /// Events below the trim mark that the lane may need no longer.
+    swept: u64,
+    /// Events below the trim mark, or passed by the sweep of pictures, that the lane may need no longer.
     freed: Vec<u64>,
 }
 
@@ -78,7 +83,7 @@ impl Work<'_> {
     }
 
     fn write_row(&mut self, range: u64, kind: Kind, bytes: Option<&[u8]>) -> Result<(), Trouble> {
-        if bounds(range).0 < self.trimmed {
+        if bounds(range).0 < self.trimmed.max(self.swept) {
             self.note_freed(range, kind)?;
         }
         waiting_rows::write(self.conn, self.lane.id, range, kind, bytes)

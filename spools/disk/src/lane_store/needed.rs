@@ -7,7 +7,8 @@ use rusqlite::Connection;
 
 use super::{lane_row, waiting_rows};
 use crate::history::remove;
-use crate::store::{Trouble, get};
+use crate::packs::hold::release;
+use crate::store::{Trouble, get, unless_corrupt};
 
 /// The events of a stretch of the log that a lane waits for.
 #[derive(Debug, Default)]
@@ -125,39 +126,67 @@ pub(crate) fn events_between(
     select.query_map(key, |row| get(row, 0))?.collect()
 }
 
-/// Whether an event from `first` to `last` waits in a lane and names pictures.
-pub(crate) fn names_pictures(
+/// Nothing below it waits in a lane, by its range; `None` when nothing waits.
+pub(crate) fn waits_from(conn: &Connection) -> rusqlite::Result<Option<u64>> {
+    let sql = "SELECT min(range) FROM waiting WHERE lane = ?";
+    let mut first: Option<u64> = None;
+    for lane in lane_row::all(conn)? {
+        let range: Option<i64> =
+            (conn.prepare_cached(sql)?).query_row([lane.id()], |row| row.get(0))?;
+        let range = range.map(|range| waiting_rows::bounds(range.cast_unsigned()).0);
+        first = first.into_iter().chain(range).min();
+    }
+    Ok(first)
+}
+
+/// Lanes let go of these events: their pictures are free from now on, unless another lane needs one.
+pub(crate) fn release_pictures(
     conn: &Connection,
-    (first, last): (u64, u64),
-) -> Result<bool, Trouble> {
-    let sql = "SELECT seq FROM event WHERE seq BETWEEN ? AND ? AND images IS NOT NULL";
+    seqs: impl IntoIterator<Item = u64>,
+    swept: u64,
+    age: i64,
+) -> Result<(), Trouble> {
+    let any = "SELECT EXISTS (SELECT 1 FROM picture_hold)";
+    if !(conn.prepare_cached(any)?).query_row([], |row| row.get(0))? {
+        return Ok(());
+    }
+    for seq in seqs.into_iter().filter(|seq| *seq < swept) {
+        unless_corrupt(conn, || release(conn, seq, swept, age))?;
+    }
+    Ok(())
+}
+
+/// The same of all events of a range.
+pub(crate) fn release_pictures_of_range(
+    conn: &Connection,
+    range: u64,
+    swept: u64,
+    age: i64,
+) -> Result<(), Trouble> {
+    let (first, behind) = waiting_rows::bounds(range);
+    let sql = "SELECT DISTINCT seq FROM picture_hold WHERE seq >= ? AND seq < ?";
     let mut select = conn.prepare_cached(sql)?;
-    for range in ranges_between(conn, (first, last))? {
-        let (from, behind) = waiting_rows::bounds(range);
-        let needed = Needed::of(conn, (from, behind))?;
-        let (from, through) = (from.max(first), last.min(behind - 1));
-        let mut rows = select.query((from.cast_signed(), through.cast_signed()))?;
-        while let Some(row) = rows.next()? {
-            if needed.has(get(row, 0)?) {
-                return Ok(true);
+    let seqs = select.query_map((first.cast_signed(), behind.cast_signed()), |row| {
+        get(row, 0)
+    })?;
+    let seqs: Vec<u64> = seqs.collect::<Result<_, _>>()?;
+    release_pictures(conn, seqs, swept, age)
+}
+
+/// All that waits in lanes below a sequence number, whole ranges where a row is damaged.
+pub(crate) fn waiting_below(conn: &Connection, end: u64) -> rusqlite::Result<BTreeSet<u64>> {
+    let mut seqs = BTreeSet::new();
+    for lane in lane_row::all(conn)? {
+        for row in waiting_rows::all(conn, lane.id())? {
+            let (first, behind) = waiting_rows::bounds(row.range);
+            match row.events {
+                Some(events) => seqs.extend(events.iter().map(|(seq, _)| *seq)),
+                None => seqs.extend(first..behind),
             }
         }
     }
-    Ok(false)
-}
-
-fn ranges_between(conn: &Connection, (first, last): (u64, u64)) -> rusqlite::Result<BTreeSet<u64>> {
-    let sql = "SELECT DISTINCT range FROM waiting WHERE lane = ? AND range BETWEEN ? AND ?";
-    let mut select = conn.prepare_cached(sql)?;
-    let (first, last) = (waiting::range_of(first), waiting::range_of(last));
-    let mut ranges = BTreeSet::new();
-    for lane in lane_row::all(conn)? {
-        let key = (lane.id(), first.cast_signed(), last.cast_signed());
-        for range in select.query_map(key, |row| get(row, 0))? {
-            ranges.insert(range?);
-        }
-    }
-    Ok(ranges)
+    seqs.split_off(&end);
+    Ok(seqs)
 }
 
 #[cfg(test)]

@@ -1,149 +1,180 @@
-//! When packs leave.
+//! When pictures leave.
 
-use rusqlite::Connection;
+use faceway_core::Sha256;
+use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{Pack, Packs};
-use crate::lane_store::needed::names_pictures;
-use crate::store::Trouble;
+use super::Packs;
+use super::place::Place;
+use crate::store::is_damage;
 
-/// Rows of `image` that go in one group at most when a pack is removed.
-const ROWS_AT_ONCE: i64 = 1024;
+/// Pictures that leave by age in one group at most.
+const PICTURES_AT_ONCE: usize = 512;
+/// Pictures that give way in one step when room is short; few, so that not more leave than have to.
+const PICTURES_A_STEP: usize = 8;
+
+/// A picture that is free, as its row says.
+struct Free {
+    sha256: Sha256,
+    /// `None`: its row is damaged, so nothing may be erased by it.
+    place: Option<Place>,
+    pack: u64,
+}
 
 impl Packs {
-    /// Looks for packs that nobody needs, and lets those go whose time is over. `need`: the lowest event that a lane
-    /// has not come to. `true` when rows changed.
-    pub(crate) fn look(&mut self, conn: &Connection, now: i64, need: u64) -> Result<bool, Trouble> {
+    /// Lets pictures go that have been free for long enough, and packs that have none left. Gives whether rows changed, and
+    /// whether there is more to do. `swept`: how far [`Packs::sweep`] has come; nothing at or above it is through.
+    pub(crate) fn look(
+        &mut self,
+        conn: &Connection,
+        age: i64,
+        swept: u64,
+    ) -> rusqlite::Result<(bool, bool)> {
         if let Some(current) = &self.current
             && let Some(pack) = self.packs.get(&current.number)
-            && now.saturating_sub(pack.started) >= self.age_max
+            && (age.saturating_sub(pack.started) >= self.age_max
+                || (pack.pictures == 0 && pack.bytes > 0))
         {
             self.current = None;
         }
-        let mut changed = false;
-        for number in self.packs.keys().copied().collect::<Vec<_>>() {
-            changed |= self.look_at(conn, number, now, need)?;
-        }
-        Ok(self.reap(conn)? || changed)
+        let before = age.saturating_sub(self.keep);
+        let met = self.let_go(conn, before, swept, PICTURES_AT_ONCE)?;
+        let emptied = self.remove_empty(conn)?;
+        Ok((met > 0 || emptied, met >= PICTURES_AT_ONCE))
     }
 
-    fn look_at(
+    /// Room is short: pictures that no event waits for go, the longest free first, whatever their age. `false` when there are
+    /// none.
+    pub(crate) fn give_way(&mut self, conn: &Connection, swept: u64) -> rusqlite::Result<bool> {
+        let met = self.let_go(conn, i64::MAX, swept, PICTURES_A_STEP)?;
+        let emptied = self.remove_empty(conn)?;
+        Ok(met > 0 || emptied)
+    }
+
+    /// Bytes that will be free after the commit.
+    pub(crate) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// The writer was told that this picture is damaged.
+    pub(crate) fn forget(
         &mut self,
         conn: &Connection,
-        number: u64,
-        now: i64,
-        need: u64,
-    ) -> Result<bool, Trouble> {
-        let is_current = (self.current.as_ref()).is_some_and(|current| current.number == number);
-        let Some(pack) = self.packs.get(&number).copied() else {
+        sha256: Sha256,
+        place: Place,
+    ) -> rusqlite::Result<bool> {
+        let sql = "DELETE FROM image WHERE sha256 = ? AND pack = ? AND start = ? AND length = ? RETURNING crc";
+        let row = (
+            &sha256.0[..],
+            place.pack.cast_signed(),
+            place.start.cast_signed(),
+            place.length.cast_signed(),
+        );
+        let removed: Option<Option<i64>> = (conn.prepare_cached(sql)?)
+            .query_row(row, |row| row.get(0))
+            .optional()?;
+        let Some(crc) = removed else {
             return Ok(false);
         };
-        if is_current || self.dying.contains(&number) {
-            return Ok(false);
-        }
-        let free =
-            pack.last < need && (pack.free.is_some() || !self.is_held(conn, number, pack)?);
-        let mut since = match pack.free {
-            _ if !free => None,
-            Some(since) => Some(since.min(now)),
-            None => Some(now),
-        };
-        if since.is_some_and(|since| now.saturating_sub(since) >= self.keep) {
-            if names_pictures(conn, (pack.first, pack.last))? {
-                // A replay has routed one of its events anew.
-                since = None;
-            } else {
-                self.dying.insert(number);
-            }
-        }
-        if since == pack.free {
-            return Ok(false);
-        }
-        if let Some(pack) = self.packs.get_mut(&number) {
-            pack.free = since;
-            self.dirty.insert(number);
-        }
+        // By a place that is not what was written, other pictures would be erased.
+        let is_right = crc == Some(place.crc(sha256));
+        self.removed(conn, place.pack, is_right.then_some(place))?;
         Ok(true)
     }
 
-    /// Whether a parked event, or one behind it, names pictures and may name one of these. With many held events that
-    /// is dear, so each look asks for one pack only, in turn; the others count as held.
-    fn is_held(&mut self, conn: &Connection, number: u64, pack: Pack) -> Result<bool, Trouble> {
-        let first_in_turn = self
-            .packs
-            .range(self.asked_last + 1..)
-            .next()
-            .or(self.packs.first_key_value());
-        if self.packs.len() > 8 && first_in_turn.is_some_and(|(turn, _)| *turn != number) {
-            return Ok(true);
+    /// Removes pictures that have been free since `before`, at most `max`. Gives how many rows were looked at.
+    fn let_go(
+        &mut self,
+        conn: &Connection,
+        before: i64,
+        swept: u64,
+        max: usize,
+    ) -> rusqlite::Result<usize> {
+        let rows = free_since(conn, before, swept, max)?;
+        let met = rows.len();
+        let delete = "DELETE FROM image WHERE sha256 = ?";
+        for picture in rows {
+            conn.prepare_cached(delete)?
+                .execute([&picture.sha256.0[..]])?;
+            self.removed(conn, picture.pack, picture.place)?;
         }
-        self.asked_last = number;
-        let sql = "SELECT EXISTS (SELECT 1 FROM held JOIN event ON event.seq = held.seq \
-                   WHERE held.seq BETWEEN ? AND ? AND event.images IS NOT NULL)";
-        let between = (pack.first.cast_signed(), pack.last.cast_signed());
-        let is_held: bool = conn
-            .prepare_cached(sql)?
-            .query_row(between, |row| row.get(0))?;
-        Ok(is_held || names_pictures(conn, (pack.first, pack.last))?)
+        Ok(met)
     }
 
-    /// Room is short: the oldest pack that nobody needs goes, whatever its age. `false` when there is none.
-    pub(crate) fn give_way(&mut self, conn: &Connection, need: u64) -> Result<bool, Trouble> {
-        if self.dying.is_empty() {
-            let current = self.current.as_ref().map(|current| current.number);
-            let candidates: Vec<(u64, Pack)> = (self.packs.iter())
-                .filter(|(number, pack)| Some(**number) != current && pack.last < need)
-                .map(|(number, pack)| (*number, *pack))
-                .collect();
-            for (number, pack) in candidates {
-                self.asked_last = number.saturating_sub(1);
-                if !self.is_held(conn, number, pack)? {
-                    self.dying.insert(number);
-                    break;
-                }
-            }
-            if self.dying.is_empty() && self.current_is_free(need) {
-                // The current one is next: it is closed here and goes with the next look.
-                self.current = None;
-                return Ok(true);
-            }
-        }
-        self.reap(conn)
-    }
-
-    fn current_is_free(&self, need: u64) -> bool {
-        let current = self
-            .current
-            .as_ref()
-            .and_then(|current| self.packs.get(&current.number));
-        current.is_some_and(|pack| pack.last < need)
-    }
-
-    /// Removes rows of a pack that goes; its file goes after the commit.
-    fn reap(&mut self, conn: &Connection) -> Result<bool, Trouble> {
-        let Some(number) = self
-            .dying
-            .iter()
-            .find(|number| !self.gone.contains(number))
-            .copied()
-        else {
-            return Ok(false);
+    fn removed(
+        &mut self,
+        conn: &Connection,
+        pack: u64,
+        place: Option<Place>,
+    ) -> rusqlite::Result<()> {
+        self.count(pack, -1);
+        let Some(place) = place else {
+            return Ok(());
         };
-        let sql =
-            "DELETE FROM image WHERE sha256 IN (SELECT sha256 FROM image WHERE pack = ? LIMIT ?)";
-        let removed = conn
-            .prepare_cached(sql)?
-            .execute((number.cast_signed(), ROWS_AT_ONCE))?;
-        if removed == 0 {
-            conn.prepare_cached("DELETE FROM pack WHERE number = ?")?
-                .execute([number.cast_signed()])?;
-            self.gone.push(number);
+        let sql = "INSERT OR REPLACE INTO picture_gone (pack, start, length) VALUES (?, ?, ?)";
+        conn.prepare_cached(sql)?.execute((
+            place.pack.cast_signed(),
+            place.start.cast_signed(),
+            place.length.cast_signed(),
+        ))?;
+        self.given = self.given.saturating_add(place.length);
+        self.erase.push(place);
+        Ok(())
+    }
+
+    /// Packs without pictures go. Their files go after the commit.
+    fn remove_empty(&mut self, conn: &Connection) -> rusqlite::Result<bool> {
+        let current = self.current.as_ref().map(|current| current.number);
+        let empty: Vec<u64> = (self.packs.iter())
+            .filter(|(number, pack)| pack.pictures == 0 && Some(**number) != current)
+            .map(|(number, _)| *number)
+            .filter(|number| !self.leaving.contains(number))
+            .collect();
+        for &number in &empty {
+            for sql in [
+                "DELETE FROM pack WHERE number = ?",
+                "DELETE FROM image WHERE pack = ?",
+                "DELETE FROM picture_gone WHERE pack = ?",
+            ] {
+                conn.prepare_cached(sql)?.execute([number.cast_signed()])?;
+            }
+            self.erase.retain(|place| place.pack != number);
             self.dirty.remove(&number);
+            self.leaving.push(number);
         }
-        Ok(true)
+        Ok(!empty.is_empty())
     }
+}
 
-    /// Whether a pack is being removed.
-    pub(crate) fn is_reaping(&self) -> bool {
-        !self.dying.is_empty()
+/// Those whose last event is not below `swept` wait again: it is replayed, or a lane was added.
+fn free_since(
+    conn: &Connection,
+    before: i64,
+    swept: u64,
+    max: usize,
+) -> rusqlite::Result<Vec<Free>> {
+    let sql = "SELECT sha256, pack, start, length, crc FROM image \
+               WHERE free IS NOT NULL AND free <= ? AND last < ? ORDER BY free, last LIMIT ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let mut rows = select.query((before, swept.cast_signed(), max as i64))?;
+    let mut pictures = Vec::new();
+    while let Some(row) = rows.next()? {
+        match free_of(row) {
+            Ok(picture) => pictures.push(picture),
+            // It has no name by which it could be removed.
+            Err(error) if is_damage(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(pictures)
+}
+
+fn free_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Free> {
+    let sha256 = Sha256(row.get(0)?);
+    let place = Place::of(row, 1)?;
+    let is_right = row.get::<_, Option<i64>>(4)? == Some(place.crc(sha256));
+    Ok(Free {
+        sha256,
+        place: is_right.then_some(place),
+        pack: place.pack,
+    })
 }

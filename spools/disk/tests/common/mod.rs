@@ -3,34 +3,48 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use faceway_core::{
     Batch, Clock, DeviceKey, LaneChange, LaneState, NewEvent, Private, Timestamp, waiting,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
+use faceway_testkit::clock::TestClock;
 
 /// A clock that stands still until it is told.
 #[derive(Debug)]
-pub(crate) struct HandClock(AtomicI64);
+pub(crate) struct HandClock(TestClock);
 
 impl HandClock {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(
-            faceway_testkit::spool::time(0).as_millis(),
-        )))
+        Self::at(faceway_testkit::spool::time(0))
     }
 
+    pub(crate) fn at(now: Timestamp) -> Arc<Self> {
+        Arc::new(Self(TestClock::at(now)))
+    }
+
+    /// Lets time go by.
     pub(crate) fn forward(&self, by: Duration) {
-        self.0.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
+        self.0.advance(by);
+    }
+
+    /// Sets the wall clock without any time going by.
+    pub(crate) fn set(&self, now: Timestamp) {
+        self.0.jump(now);
     }
 }
 
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::Relaxed)).unwrap()
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
     }
 }
 
@@ -43,6 +57,7 @@ pub(crate) fn settings(dir: &Path) -> DiskSettings {
         history: Duration::from_secs(7 * 86_400),
         images: Duration::from_secs(86_400),
         quarantine: Duration::from_secs(7 * 86_400),
+        quarantine_bytes_max: 1 << 27,
     }
 }
 
@@ -56,6 +71,7 @@ pub(crate) struct FaultDisk {
     pub(crate) free: AtomicU64,
     pub(crate) before: AtomicU64,
     pub(crate) after: AtomicU64,
+    pub(crate) fold: AtomicU64,
 }
 
 impl FaultDisk {
@@ -64,6 +80,7 @@ impl FaultDisk {
             free: AtomicU64::new(u64::MAX),
             before: AtomicU64::new(0),
             after: AtomicU64::new(0),
+            fold: AtomicU64::new(0),
         })
     }
 }
@@ -81,6 +98,10 @@ fn fail(count: &AtomicU64) -> std::io::Result<()> {
 impl Disk for FaultDisk {
     fn free(&self, _: &Path) -> std::io::Result<u64> {
         Ok(self.free.load(Ordering::SeqCst))
+    }
+
+    fn before_fold(&self) -> std::io::Result<()> {
+        fail(&self.fold)
     }
 
     fn before_commit(&self) -> std::io::Result<()> {
@@ -139,5 +160,54 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         } else if entry.file_name() != "spool.db-shm" {
             std::fs::copy(entry.path(), to).unwrap();
         }
+    }
+}
+
+/// A file system of its own, unmounted at the end.
+pub(crate) struct Loop(tempfile::TempDir);
+
+impl Loop {
+    pub(crate) fn mount(mebibytes: u64) -> Result<Self, String> {
+        Self::mount_with_blocks(mebibytes, "4096")
+    }
+
+    /// With blocks of so many bytes.
+    pub(crate) fn mount_with_blocks(mebibytes: u64, bytes: &str) -> Result<Self, String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let image = dir.path().join("image");
+        let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
+        file.set_len(mebibytes << 20)
+            .map_err(|error| error.to_string())?;
+        let at = dir.path().join("at");
+        std::fs::create_dir(&at).map_err(|error| error.to_string())?;
+        run(
+            "mkfs.ext4",
+            &["-q", "-m", "0", "-b", bytes, "-O", "^has_journal"],
+            &[&image],
+        )?;
+        run("mount", &["-o", "loop"], &[&image, &at])?;
+        Ok(Self(dir))
+    }
+
+    pub(crate) fn at(&self) -> std::path::PathBuf {
+        self.0.path().join("at")
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = run("umount", &[], &[&self.at()]);
+    }
+}
+
+fn run(program: &str, flags: &[&str], paths: &[&Path]) -> Result<(), String> {
+    let output = Command::new(program).args(flags).args(paths).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "{program}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
     }
 }

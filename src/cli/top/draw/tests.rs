@@ -128,6 +128,7 @@ pub(in crate::cli::top) fn sample(seconds: u64) -> Sample {
             started_at: before(90_000),
             ready: true,
             trouble: None,
+            degraded: None,
             spool_bytes: 1_234_567_890,
             free_bytes: 40 << 30,
             quarantined: 3,
@@ -257,6 +258,19 @@ fn a_full_spool_is_told() {
     full.overview.trouble = Some("full".into());
     view.heard(Ok(full), now());
     assert!(picture(&view, 80, 24).contains("NOT READY: the spool is full"));
+}
+
+#[test]
+fn a_degraded_spool_is_told() {
+    let mut view = busy();
+    let mut degraded = sample(4);
+    degraded.overview.degraded = Some("the log cannot be folded".into());
+    view.heard(Ok(degraded), now());
+    let shown = picture(&view, 80, 24);
+    assert!(
+        shown.contains("DEGRADED, events are kept: the log cannot be folded"),
+        "{shown}"
+    );
 }
 
 /// A site with thirty outbounds, of which a few need somebody.

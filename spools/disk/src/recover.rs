@@ -1,0 +1,106 @@
+//! What follows from a group that was not written, or of which only the database knows.
+
+use std::sync::Arc;
+
+use faceway_core::AppendError;
+use rusqlite::Connection;
+
+use crate::group::Group;
+use crate::store::{Meta, Trouble, open_writer};
+use crate::writer::Writer;
+
+impl Writer {
+    /// Nothing of the group is there.
+    pub(crate) fn undo(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
+        let rolled_back = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
+        self.restore(group);
+        // Numbers that were given out are not given out again.
+        self.meta.next = self.meta.next.max(group.meta.next);
+        self.more = false;
+        match trouble {
+            Trouble::Full if rolled_back => {
+                // The log's own space can be used again: without a reserve there is no other.
+                if !self.budget.has_ballast() {
+                    self.give_back(&conn);
+                }
+                let shared = &self.shared;
+                self.budget
+                    .drop_ballast(&shared.paths.ballast, &shared.gauge);
+                self.conn = Some(conn);
+                self.shared.gauge.set_accepting(Err(AppendError::Full));
+                group.fail(AppendError::Full);
+            }
+            trouble => {
+                if let Some(times) = self.shared.gauge.throttle.note("write") {
+                    tracing::error!(?trouble, times, "a group could not be written");
+                }
+                self.failing.begin(group);
+                self.shared.readers.clear();
+                self.drop_ballast_if_full();
+                self.shared.gauge.set_accepting(Err(AppendError::Failing));
+                group.fail(AppendError::Failing);
+            }
+        }
+    }
+
+    /// The commit failed. A full disk leaves nothing behind; after anything else only the database knows.
+    pub(crate) fn lose(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
+        if matches!(trouble, Trouble::Full) {
+            return self.undo(conn, group, trouble);
+        }
+        if let Some(times) = self.shared.gauge.throttle.note("commit") {
+            tracing::error!(?trouble, times, "a group could not be made durable");
+        }
+        self.failing.begin(group);
+        let _ = conn.close();
+        self.shared.readers.clear();
+        self.meta.next = self.meta.next.max(group.meta.next);
+        self.more = false;
+        self.drop_ballast_if_full();
+        self.shared.gauge.set_accepting(Err(AppendError::Failing));
+        group.fail(AppendError::Failing);
+        self.uncertain = Some(std::mem::take(group));
+    }
+
+    /// The connection, opened again if it was given up.
+    pub(crate) fn connection(&mut self) -> Result<Connection, Trouble> {
+        if let Some(conn) = self.conn.take() {
+            return Ok(conn);
+        }
+        let shared = Arc::clone(&self.shared);
+        shared.readers.clear();
+        let conn = open_writer(&shared.paths, shared.settings.limits(), &shared.log_pages)?;
+        self.fold_all(&conn)?;
+        let meta = Meta::read(&conn)?;
+        if let Some(mut group) = self.uncertain.take() {
+            let next = self.meta.next.max(meta.next);
+            if meta.groups == group.meta.groups {
+                self.publish(&mut group);
+            } else {
+                self.restore(&mut group);
+            }
+            self.meta.next = next;
+        }
+        Ok(conn)
+    }
+
+    pub(crate) fn drop_ballast_if_full(&mut self) {
+        let shared = &self.shared;
+        self.budget
+            .drop_ballast_if_full(&shared.paths, &*shared.disk, &shared.gauge);
+    }
+
+    /// After a failure the lanes' memory says what may be trimmed: lanes of the group may be there or not.
+    fn restore(&mut self, group: &mut Group) {
+        self.seen.rollback();
+        self.blocks.rollback();
+        self.packs.rollback();
+        self.quarantine.rollback();
+        group.restore();
+        let lanes = self.shared.lanes.all();
+        self.needs = lanes
+            .iter()
+            .map(|lane| (lane.id, lane.lock().need_from()))
+            .collect();
+    }
+}

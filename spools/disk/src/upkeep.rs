@@ -1,0 +1,144 @@
+//! What the writer looks after besides what it is asked: clocks, the pictures of what is through, and age.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::blocks;
+use crate::group::{Effect, Group};
+use crate::history::{EVENTS_AT_ONCE, trim};
+use crate::lane_store::{self, needed};
+use crate::once;
+use crate::store::{Trouble, get, unless_corrupt};
+use crate::writer::{TICK, Writer};
+
+impl Writer {
+    /// Looks whether the wall clock has jumped, and what an earlier program has left undone.
+    pub(crate) fn look_at_clock(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+    ) -> Result<(), Trouble> {
+        let (clock, seq) = (&*self.shared.clock, group.meta.next);
+        let number = || {
+            let sql =
+                "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'quarantine'";
+            conn.query_row(sql, [], |row| get(row, 0))
+        };
+        self.shared.ages.look(clock, seq, number)?;
+        group.dirty |= self.shared.ages.is_unsaved();
+        if self.packs.is_stale() {
+            group.meta.swept = self.need(conn, group)?;
+            let age = self.age();
+            self.packs.refresh(conn, group.meta.swept, age)?;
+            group.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// What the lanes have passed needs its pictures no longer, but for what they hold.
+    pub(crate) fn sweep(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
+        let (need, age) = (self.need(conn, group)?, self.age());
+        // What is in flight is through in a moment: writing down now that it holds its pictures would be in vain.
+        let need = if self.is_due() {
+            need
+        } else {
+            let waits = needed::waits_from(conn)?.unwrap_or(u64::MAX);
+            need.min(waits.max(group.meta.swept))
+        };
+        let swept = self.packs.sweep(conn, group.meta.swept, need, age)?;
+        group.meta.swept = swept.upto;
+        group.dirty |= swept.changed;
+        group.more |= swept.upto < need;
+        Ok(())
+    }
+
+    /// What was through may wait again.
+    pub(crate) fn go_back(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
+        let need = self.need(conn, group)?;
+        if need < group.meta.swept {
+            self.packs.go_back(group.meta.swept, need);
+            group.meta.swept = need;
+        }
+        Ok(())
+    }
+
+    /// The scale of ages now.
+    pub(crate) fn age(&self) -> i64 {
+        self.shared.ages.now(&*self.shared.clock)
+    }
+
+    /// Whether it is time to look after age again.
+    fn is_due(&self) -> bool {
+        let passed = self.shared.clock.monotonic();
+        self.ticked
+            .is_none_or(|(at, then)| at.elapsed() >= TICK || passed.saturating_sub(then) >= TICK)
+    }
+
+    /// Once in a while, and as long as there is more of it: age.
+    pub(crate) fn look_after(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+    ) -> Result<(), Trouble> {
+        if !self.is_due() && !self.more {
+            return Ok(());
+        }
+        self.ticked = Some((Instant::now(), self.shared.clock.monotonic()));
+        // A replay or a lane of this group may need what was through.
+        self.go_back(conn, group)?;
+        self.forget_passed(conn, group)?;
+        self.let_age(conn, group)?;
+        let age = self.age();
+        let looked = unless_corrupt(conn, || self.packs.look(conn, age, group.meta.swept))?;
+        let (changed, more) = looked.unwrap_or_default();
+        let left = self.leftovers.step(conn, &group.meta, age)?;
+        let (ranges, more_ranges) = lane_store::sweep(conn, &group.meta, age)?;
+        group.dirty |= changed || left.changed || ranges > 0;
+        group.more |= more || left.more || more_ranges;
+        Ok(())
+    }
+
+    /// History and quarantine leave by age.
+    fn let_age(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
+        let ages = self.shared.ages.view(&*self.shared.clock);
+        let settings = &self.shared.settings;
+        let before = |kept: Duration| {
+            let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+            ages.now.saturating_sub(kept)
+        };
+        let (history, quarantine) = (before(settings.history), before(settings.quarantine));
+        let trimmed = trim(
+            conn,
+            group.meta.trimmed,
+            group.meta.swept,
+            |seq, at| ages.of_event(seq, at) < history,
+            EVENTS_AT_ONCE,
+        )?;
+        group.meta.trimmed = trimmed.upto;
+        if trimmed.passed > 0 {
+            unless_corrupt(conn, || blocks::trim(conn, trimmed.upto))?;
+        }
+        let is_old = |number, at| ages.of_unreadable(number, at) < quarantine;
+        let unread = self.quarantine.trim(conn, is_old)?;
+        if unread > 0 {
+            let effect = Effect::Quarantined(-unread.cast_signed());
+            group.effects.push(effect);
+        }
+        group.dirty |= trimmed.passed > 0 || unread > 0;
+        group.more |= trimmed.is_full();
+        Ok(())
+    }
+
+    /// What `once` has let pass is forgotten when it silences nothing any more.
+    fn forget_passed(&self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
+        let now = self.shared.clock.now().as_millis();
+        let former = self.needs.iter().map(|(lane, need)| (*lane, *need));
+        for (lane, need) in former.chain(needed::needs(conn)?) {
+            let (rows, more) = once::forget(conn, lane, need, now)?;
+            group.dirty |= rows > 0;
+            group.more |= more;
+        }
+        Ok(())
+    }
+}

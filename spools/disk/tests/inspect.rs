@@ -1,0 +1,346 @@
+//! A spool is proved, and what can be read of a broken one is saved.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends by a panic"
+)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use common::{batch, copy, open};
+use faceway_core::{
+    Batch, NewUnreadable, Page, Picture, Private, Repair as _, Settled, Settlement, Sha256,
+    Spool as _, Start,
+};
+use faceway_spool_disk::{InspectError, Part, check, salvage};
+use faceway_testkit::spool::{alone, bury, event, number, time};
+
+const EVENTS: u64 = 2000;
+
+fn picture(n: u64) -> Picture {
+    let bytes = bytes::Bytes::from(vec![n as u8; 5000]);
+    Picture {
+        sha256: Sha256::of(&bytes),
+        media_type: None,
+        bytes: Private::new(bytes),
+    }
+}
+
+/// Event 1 is parked, 2 buried, 3 to 10 delivered, the others wait. Event 11 has a picture.
+async fn filled(dir: &Path) {
+    let spool = open(dir).await.unwrap();
+    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut first = batch((1..=20).map(|n| event(n, n)).collect());
+    first.events[10].images = vec![picture(11).sha256];
+    first.pictures = vec![picture(11)];
+    spool.append(first).await.unwrap();
+    for lease in spool.lease(lane, 10, time(0)).await.unwrap() {
+        let outcome = match number(lease.id) {
+            1 => alone(time(9)),
+            2 => bury("422"),
+            _ => Settled::Done,
+        };
+        let settlement = Settlement {
+            seq: lease.seq,
+            outcome,
+            attempt: None,
+        };
+        spool.settle(lane, vec![settlement]);
+    }
+    for n in 0..(EVENTS - 20) / 20 {
+        let events = (21 + n * 20..41 + n * 20).map(|n| event(n, n)).collect();
+        spool.append(batch(events)).await.unwrap();
+    }
+    let unreadable = NewUnreadable {
+        inbound: "gate".into(),
+        received_at: time(0),
+        reason: "not JSON".into(),
+        headers: Private::new("{}".into()),
+        body: Private::new(bytes::Bytes::from_static(b"{")),
+    };
+    let junk = Batch {
+        unreadable: vec![unreadable],
+        ..Batch::default()
+    };
+    spool.append(junk).await.unwrap();
+    spool.keep_note("rules", "of today".into()).await.unwrap();
+    spool.close().await;
+}
+
+/// Events that a salvaged spool hands out.
+async fn waiting(dir: &Path) -> BTreeSet<u64> {
+    let spool = open(dir).await.unwrap();
+    assert_eq!(spool.damage(), Default::default());
+    let lane = spool.open_lane("erp", Start::Now).await.unwrap();
+    let mut all = BTreeSet::new();
+    loop {
+        let leases = spool.lease(lane, 500, time(9000)).await.unwrap();
+        if leases.is_empty() {
+            break;
+        }
+        all.extend(leases.iter().map(|lease| number(lease.id)));
+    }
+    spool.close().await;
+    all
+}
+
+fn of(parts: &[Part], name: &str) -> Part {
+    let part = parts.iter().find(|part| part.name == name);
+    part.unwrap_or_else(|| panic!("no {name}: {parts:?}"))
+        .clone()
+}
+
+fn not_whole(parts: &[Part]) -> Vec<&'static str> {
+    let parts = parts.iter().filter(|part| !part.is_whole());
+    parts.map(|part| part.name).collect()
+}
+
+fn files(dir: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else if !path.to_string_lossy().ends_with("-shm") {
+            all.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_whole_spool_is_proved_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+    filled(&whole).await;
+    let spool = open(&whole).await.unwrap();
+    spool.append(batch(vec![event(9000, 1)])).await.unwrap();
+    assert!(matches!(check(&whole), Err(InspectError::InUse(_))));
+    copy(&whole, &cut);
+    spool.close().await;
+    drop(spool);
+    for dir in [whole, cut] {
+        let before = files(&dir);
+        let parts = check(&dir).unwrap();
+        assert_eq!(not_whole(&parts), [""; 0], "{parts:?}");
+        assert_eq!(of(&parts, "events").good, EVENTS + 1);
+        assert_eq!(of(&parts, "known ids").good, EVENTS + 1);
+        for one in [
+            "lanes",
+            "buried events",
+            "events that wait",
+            "pictures",
+            "notes",
+            "sequence",
+        ] {
+            assert_eq!(of(&parts, one).good, 1, "{one}");
+        }
+        assert!(files(&dir) == before, "checking has changed the spool");
+    }
+    let nothing = check(&dir.path().join("nowhere"));
+    assert!(
+        matches!(nothing, Err(InspectError::Nothing(_))),
+        "{nothing:?}"
+    );
+}
+
+#[tokio::test]
+async fn whatever_is_damaged_or_missing_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    filled(&whole).await;
+    let sql = |statement: &'static str| {
+        move |dir: &Path| {
+            let conn = rusqlite::Connection::open(dir.join("spool.db")).unwrap();
+            assert!(conn.execute(statement, []).unwrap() > 0, "{statement}");
+        }
+    };
+    type Break = Box<dyn Fn(&Path)>;
+    let cases: Vec<(&str, Break)> = vec![
+        (
+            "events",
+            Box::new(sql("UPDATE event SET at = at + 1 WHERE seq = 30")),
+        ),
+        ("events", Box::new(sql("DELETE FROM event WHERE seq = 1"))),
+        ("known ids", Box::new(sql("UPDATE seen SET crc = crc + 1"))),
+        ("lanes", Box::new(sql("UPDATE lane SET name = 'erq'"))),
+        (
+            "positions of lanes",
+            Box::new(sql("UPDATE lane SET position = 99")),
+        ),
+        (
+            "events that wait",
+            Box::new(sql("UPDATE held SET due = due + 1")),
+        ),
+        (
+            "buried events",
+            Box::new(sql("UPDATE buried SET code = '500'")),
+        ),
+        ("buried bodies", Box::new(sql("UPDATE buried SET at = 7"))),
+        ("totals", Box::new(sql("UPDATE meta SET trimmed = 7"))),
+        (
+            "quarantine",
+            Box::new(sql("UPDATE quarantine SET inbound = 'x'")),
+        ),
+        (
+            "unreadable bodies",
+            Box::new(sql("UPDATE quarantine SET headers = 'x'")),
+        ),
+        ("notes", Box::new(sql("UPDATE note SET name = 'x'"))),
+        (
+            "pictures",
+            Box::new(|dir| std::fs::write(dir.join("images/1.pack"), [1; 5000]).unwrap()),
+        ),
+        (
+            "packs of pictures",
+            Box::new(|dir| std::fs::remove_file(dir.join("images/1.pack")).unwrap()),
+        ),
+        (
+            "sequence",
+            Box::new(|dir| std::fs::write(dir.join("sequence"), [1; 12]).unwrap()),
+        ),
+        (
+            "database",
+            Box::new(|dir| std::fs::remove_file(dir.join("spool.db")).unwrap()),
+        ),
+        (
+            "database",
+            Box::new(|dir| {
+                let path = dir.join("spool.db");
+                let bytes = std::fs::read(&path).unwrap();
+                std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            }),
+        ),
+    ];
+    for (part, damage) in cases {
+        let case = dir.path().join("case");
+        let _ = std::fs::remove_dir_all(&case);
+        copy(&whole, &case);
+        damage(&case);
+        let parts = check(&case).unwrap();
+        assert!(not_whole(&parts).contains(&part), "{part}: {parts:?}");
+    }
+}
+
+#[tokio::test]
+async fn everything_of_a_whole_spool_is_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, to) = (dir.path().join("whole"), dir.path().join("to"));
+    filled(&whole).await;
+    let before = files(&whole);
+    let parts = salvage(&whole, &to).unwrap();
+    assert_eq!(not_whole(&parts), [""; 0], "{parts:?}");
+    assert!(files(&whole) == before, "the old spool has changed");
+    assert_eq!(not_whole(&check(&to).unwrap()), [""; 0]);
+    let mut expected: BTreeSet<u64> = (11..=EVENTS).collect();
+    expected.insert(1);
+    assert_eq!(waiting(&to).await, expected);
+    let spool = open(&to).await.unwrap();
+    assert_eq!(spool.buried(None, Page::first(9)).await.unwrap().len(), 1);
+    assert_eq!(spool.quarantine(Page::first(9)).await.unwrap().len(), 1);
+    assert_eq!(spool.note("rules").await.unwrap(), Some("of today".into()));
+    assert!(spool.picture(picture(11).sha256).await.unwrap().is_some());
+    let again = spool.append(batch(vec![event(5, 5)])).await.unwrap();
+    assert_eq!(again, [faceway_core::Receipt::Duplicate], "ids are known");
+    spool.close().await;
+    drop(spool);
+    assert!(matches!(
+        salvage(&whole, &to),
+        Err(InspectError::NotEmpty(_))
+    ));
+}
+
+/// Where the gateway does not start any more, most of the spool is still there.
+#[tokio::test]
+async fn what_can_be_read_of_a_broken_spool_is_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    filled(&whole).await;
+    let bytes = std::fs::read(whole.join("spool.db")).unwrap();
+    let pages = bytes.len() / 4096;
+    let mut cases: Vec<(String, Vec<u8>)> = Vec::new();
+    for percent in [97, 90, 60] {
+        let kept = bytes.len() * percent / 100;
+        cases.push((format!("cut at {percent} %"), bytes[..kept].to_vec()));
+    }
+    for page in (20..pages).step_by(pages / 6) {
+        let mut damaged = bytes.clone();
+        damaged[page * 4096..(page + 1) * 4096].fill(0xEE);
+        cases.push((format!("page {page} of {pages}"), damaged));
+    }
+    for at in [0, 16, 18, 21, 28, 31, 56] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0xFF;
+        cases.push((format!("byte {at} of the header"), damaged));
+    }
+    for (case, damaged) in cases {
+        let (from, to) = (dir.path().join("case"), dir.path().join("to"));
+        for dir in [&from, &to] {
+            let _ = std::fs::remove_dir_all(dir);
+        }
+        copy(&whole, &from);
+        std::fs::write(from.join("spool.db"), &damaged).unwrap();
+        let parts = salvage(&from, &to).unwrap_or_else(|error| panic!("{case}: {error}"));
+        let saved = of(&parts, "events").good;
+        let waiting = waiting(&to).await;
+        // A page holds some twenty events; what a cut takes away is not there.
+        let least = match damaged.len() * 100 / bytes.len() {
+            100 => EVENTS - 60,
+            percent => EVENTS * (percent as u64 - 15) / 100,
+        };
+        println!("{case}: {saved} of {EVENTS} saved, {} wait", waiting.len());
+        assert!(saved >= least, "{case}: {saved} {parts:?}");
+        assert!(
+            waiting.len() as u64 + 20 >= saved,
+            "{case}: {} wait",
+            waiting.len()
+        );
+    }
+}
+
+/// With all events in the log: its damage costs what is damaged.
+#[tokio::test]
+async fn the_log_is_read_behind_its_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+    let spool = open(&whole).await.unwrap();
+    spool.open_lane("erp", Start::Oldest).await.unwrap();
+    for n in 1..=200 {
+        spool.append(batch(vec![event(n, n)])).await.unwrap();
+    }
+    copy(&whole, &cut);
+    spool.close().await;
+    let wal = std::fs::read(cut.join("spool.db-wal")).unwrap();
+    let frame = |number: usize| 32 + number * (24 + 4096);
+    let flips: [&[usize]; 4] = [
+        &[3, 20, frame(0) + 1000, frame(0) + 2000],
+        &[frame(300) + 100, frame(300) + 2100],
+        &[
+            frame(100) + 5,
+            frame(100) + 2100,
+            frame(400) + 17,
+            frame(400) + 700,
+        ],
+        &[5],
+    ];
+    for flips in flips {
+        let (from, to) = (dir.path().join("case"), dir.path().join("to"));
+        for dir in [&from, &to] {
+            let _ = std::fs::remove_dir_all(dir);
+        }
+        copy(&cut, &from);
+        let mut damaged = wal.clone();
+        for at in flips {
+            damaged[*at] ^= 0x42;
+        }
+        std::fs::write(from.join("spool.db-wal"), damaged).unwrap();
+        let parts = salvage(&from, &to).unwrap();
+        let saved = of(&parts, "events").good;
+        assert!(saved >= 195, "{flips:?}: {saved} {parts:?}");
+        assert!(waiting(&to).await.len() >= 195, "{flips:?}");
+    }
+}

@@ -405,7 +405,7 @@ impl World {
                 "{seq} is lost"
             );
         }
-        assert_eq!(state.buried, self.lane.view().buried);
+        assert_eq!(state.buried, self.lane.view().survey.buried);
         assert_eq!(self.engine.damage(), Default::default());
         self.engine.close().await;
     }

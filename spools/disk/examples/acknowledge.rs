@@ -58,6 +58,7 @@ async fn filled(dir: &Path, events: u64) -> Result<Arc<DiskSpool>, Failure> {
         history: Duration::from_secs(3600),
         images: Duration::from_secs(3600),
         quarantine: Duration::from_secs(3600),
+        quarantine_bytes_max: 1 << 27,
     };
     let spool = Arc::new(DiskSpool::open(settings, Arc::new(SystemClock)).await?);
     for first in (1..=events).step_by(AT_ONCE) {

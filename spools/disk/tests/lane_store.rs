@@ -164,7 +164,14 @@ async fn a_buried_event_outlives_history_and_comes_back() {
     let erp = claim(&spool, "erp").await;
     // After an answer that was lost: the event has left the log, its copy stays.
     assert_eq!(spool.commit(&erp, change).await, Ok(1));
-    assert_eq!(spool.buried(None, 9).await.unwrap().len(), 1);
+    assert_eq!(
+        spool
+            .buried(None, faceway_core::Page::first(9))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     let fetched = spool.fetch(vec![4]).await.unwrap();
     assert_eq!(
         fetched[0].as_ref().unwrap().id,

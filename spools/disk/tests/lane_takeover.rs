@@ -125,7 +125,14 @@ async fn lanes_of_the_former_contract_are_taken_over() {
         assert_eq!(state.routed_through, 20);
         let fetched = spool.fetch((1..=20).collect()).await.unwrap();
         assert!(fetched.iter().all(Option::is_some));
-        assert_eq!(spool.buried(None, faceway_core::Page::first(9)).await.unwrap().len(), 1);
+        assert_eq!(
+            spool
+                .buried(None, faceway_core::Page::first(9))
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
         Spool::close(&spool).await;
     }
 }
@@ -255,6 +262,13 @@ async fn the_former_repair_leaves_buried_events_of_taken_over_lanes_alone() {
     assert_eq!(spool.revive(Default::default()).await.unwrap(), 0);
     assert_eq!(spool.drop_buried(Default::default()).await.unwrap(), 0);
     assert_eq!(spool.look("erp").await.unwrap().unwrap().buried, 1);
-    assert_eq!(spool.buried(None, faceway_core::Page::first(9)).await.unwrap().len(), 1);
+    assert_eq!(
+        spool
+            .buried(None, faceway_core::Page::first(9))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     Spool::close(&spool).await;
 }

@@ -108,16 +108,10 @@ impl Work<'_> {
 
     /// Only rows that differ are written: the list may be long, and shrinks from its beginning.
     fn write_undecided(&mut self, undecided: &[u64]) -> Result<(), Trouble> {
-        let mut ranges = waiting_rows::undecided_by_range(undecided);
-        let rows = waiting_rows::all(self.conn, self.lane.id)?;
-        for row in rows.iter().filter(|row| row.kind == Kind::Undecided) {
-            let bytes = ranges.remove(&row.range);
-            if row.events.is_none() || bytes.as_ref() != Some(&row.bytes) {
-                self.write_row(row.range, Kind::Undecided, bytes.as_deref())?;
-            }
-        }
-        for (range, bytes) in ranges {
-            self.write_row(range, Kind::Undecided, Some(&bytes))?;
+        let rows = waiting_rows::undecided_by_range(undecided);
+        for range in waiting_rows::other_undecided(self.conn, self.lane.id, &rows)? {
+            let bytes = rows.get(&range).map(|bytes| &bytes[..]);
+            self.write_row(range, Kind::Undecided, bytes)?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The rows of what waits in a lane, by ranges of the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use faceway_core::{DeviceKey, waiting};
@@ -99,19 +99,54 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Undecided events by their ranges, as rows keep them.
-pub(crate) fn undecided_by_range(seqs: &[u64]) -> BTreeMap<u64, Bytes> {
-    let mut ranges: BTreeMap<u64, Vec<(u64, DeviceKey)>> = BTreeMap::new();
-    for seq in seqs {
-        let range = ranges.entry(waiting::range_of(*seq)).or_default();
-        range.push((*seq, DeviceKey(0)));
-    }
-    let encode = |(range, mut events): (u64, Vec<(u64, DeviceKey)>)| {
-        events.sort_unstable_by_key(|(seq, _)| *seq);
-        events.dedup_by_key(|(seq, _)| *seq);
-        (range, waiting::encode(range, &events))
+/// Undecided events by their ranges, as rows keep them: what [`waiting::encode`] makes of events of one device. There may be
+/// very many, so that nothing is looked up for each.
+pub(crate) fn undecided_by_range(seqs: &[u64]) -> BTreeMap<u64, Vec<u8>> {
+    let mut seqs = seqs.to_vec();
+    seqs.sort_unstable();
+    seqs.dedup();
+    let chunks = seqs.chunk_by(|a, b| waiting::range_of(*a) == waiting::range_of(*b));
+    let encode = |chunk: &[u64]| {
+        let range = waiting::range_of(chunk[0]);
+        let mut bytes = Vec::with_capacity(9 + 3 * chunk.len());
+        waiting::put_varint(&mut bytes, 1);
+        bytes.extend_from_slice(&[0; 8]);
+        let mut last = bounds(range).0;
+        for seq in chunk {
+            waiting::put_varint(&mut bytes, seq - last);
+            waiting::put_varint(&mut bytes, 0);
+            last = *seq;
+        }
+        (range, bytes)
     };
-    ranges.into_iter().map(encode).collect()
+    chunks.map(encode).collect()
+}
+
+/// The ranges of which the row of undecided events is another one than in `wanted`, or only in one of the two. The rows are not
+/// decoded: a lane with very many undecided events goes on a few at a time.
+pub(crate) fn other_undecided(
+    conn: &Connection,
+    lane: u32,
+    wanted: &BTreeMap<u64, Vec<u8>>,
+) -> rusqlite::Result<Vec<u64>> {
+    let sql = "SELECT range, events, crc FROM waiting WHERE lane = ? AND undecided = 1";
+    let mut select = conn.prepare_cached(sql)?;
+    let mut rows = select.query([lane])?;
+    let mut others: BTreeSet<u64> = wanted.keys().copied().collect();
+    while let Some(row) = rows.next()? {
+        let range = get(row, 0)?;
+        let bytes = row.get_ref(1)?.as_blob().unwrap_or_default();
+        let is_same = wanted.get(&range).is_some_and(|wanted| {
+            wanted == bytes
+                && row.get::<_, i64>(2).ok() == Some(crc(lane, range, Kind::Undecided, wanted))
+        });
+        if is_same {
+            others.remove(&range);
+        } else {
+            others.insert(range);
+        }
+    }
+    Ok(others.into_iter().collect())
 }
 
 fn read(row: &Row<'_>, lane: u32) -> rusqlite::Result<WaitingRow> {
@@ -163,4 +198,21 @@ pub(crate) fn without_key(conn: &Connection) -> rusqlite::Result<Vec<i64>> {
         }
     }
     Ok(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use faceway_core::{DeviceKey, waiting};
+
+    use super::undecided_by_range;
+
+    #[test]
+    fn undecided_events_are_written_as_the_core_writes_them() {
+        let seqs = [5000, 3, 7, 7, 1023, 1024];
+        let rows = undecided_by_range(&seqs);
+        let of = |seqs: &[u64]| -> Vec<_> { seqs.iter().map(|seq| (*seq, DeviceKey(0))).collect() };
+        assert_eq!(rows.keys().copied().collect::<Vec<_>>(), [0, 1, 4]);
+        assert_eq!(rows[&0], waiting::encode(0, &of(&[3, 7, 1023])));
+        assert_eq!(waiting::decode(4, &rows[&4]), Some(of(&[5000])));
+    }
 }

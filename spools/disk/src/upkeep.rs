@@ -40,7 +40,7 @@ impl Writer {
     pub(crate) fn sweep(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
         let (need, age) = (self.need(conn, group)?, self.age());
         // What is in flight is through in a moment: writing down now that it holds its pictures would be in vain.
-        let need = if self.is_due() {
+        let need = if self.is_due() || self.more {
             need
         } else {
             let waits = needed::waits_from(conn)?.unwrap_or(u64::MAX);

@@ -223,7 +223,7 @@ async fn a_lane_with_a_damaged_position_is_taken_over_from_the_oldest_event() {
     let dir = tempfile::tempdir().unwrap();
     former(dir.path()).await;
     let database = rusqlite::Connection::open(dir.path().join("spool.db")).unwrap();
-    let changed = database.execute("UPDATE lane SET position = 19 WHERE name = 'erp'", []);
+    let changed = database.execute("UPDATE lane SET position = 7777777 WHERE name = 'erp'", []);
     assert_eq!(changed.unwrap(), 1);
     drop(database);
     let spool = open(dir.path()).await.unwrap();

@@ -40,7 +40,7 @@ fn event_is_sound(row: &rusqlite::Row<'_>, _: &Paths) -> bool {
 }
 
 /// Lanes first: rows of a lane are kept only with it.
-pub(super) const TABLES: [Copied; 13] = [
+pub(super) const TABLES: [Copied; 16] = [
     plain(
         "lanes",
         "lane",
@@ -52,6 +52,24 @@ pub(super) const TABLES: [Copied; 13] = [
         "held",
         "seq",
         "seq, lane, device, at, failures, routed, due, why, row_crc",
+    ),
+    plain(
+        "owners of lanes",
+        "lane_state",
+        "lane",
+        "lane, epoch, routed_through, buried, replays, crc",
+    ),
+    plain(
+        "what waits in lanes",
+        "waiting",
+        "range",
+        "lane, range, undecided, events, key_crc, crc",
+    ),
+    plain(
+        "what failed and waits",
+        "held_event",
+        "seq",
+        "lane, seq, failures, hold, pause, set_at, code, crc",
     ),
     plain(
         "replays",
@@ -159,7 +177,7 @@ impl Copied {
     ) {
         if !matches!(
             self.table,
-            "event" | "seen" | "held" | "quarantine" | "buried"
+            "event" | "seen" | "held" | "held_event" | "waiting" | "quarantine" | "buried"
         ) {
             return;
         }

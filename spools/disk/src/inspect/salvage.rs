@@ -49,6 +49,7 @@ fn open_old(path: &Path) -> rusqlite::Result<Connection> {
     let old = Connection::open_with_flags(path, flags)?;
     // An older schema reads as one whose rows have no checksums.
     let _ = crate::store::add_columns(&old);
+    let _ = old.execute_batch(include_str!("../lane_store/tables.sql"));
     Ok(old)
 }
 
@@ -179,10 +180,19 @@ fn put_right(conn: &Connection, parts: &mut Vec<Part>) -> Result<(), InspectErro
         let mut parts = parts.iter();
         parts.any(|part| part.name == name && (part.damaged > 0 || part.missing > 0))
     };
-    if lost("events that wait") || lost("lanes") {
-        let restart = "DELETE FROM held; UPDATE lane SET crc = -1;";
+    if lost("events that wait")
+        || lost("lanes")
+        || lost("owners of lanes")
+        || lost("what waits in lanes")
+    {
+        let restart = "DELETE FROM held; UPDATE lane SET crc = -1; \
+                       DELETE FROM waiting; DELETE FROM held_event; UPDATE lane_state SET crc = -1;";
         conn.execute_batch(restart).map_err(|error| sql(&error))?;
     }
+    // Else lanes that were taken over would be taken for those of before.
+    let taken_over = "UPDATE meta SET version = 2 WHERE EXISTS (SELECT 1 FROM lane_state)";
+    conn.execute_batch(taken_over)
+        .map_err(|error| sql(&error))?;
     let mut part = Part::new("rows put right");
     let findings = match verify(conn) {
         Ok(findings) => findings,

@@ -1,13 +1,13 @@
-//! Faceway's vocabulary and its three contracts.
+//! Faceway's vocabulary and its contracts.
 //!
 //! The flow is the architecture: six nouns, each made from the one before by one function.
 //!
 //! ```text
-//! Arrival ──read──▶ Reading ──stamp──▶ Event ──append──▶ [ spool ] ──lease──▶ Lease ──render──▶ Message ──deliver──▶ Verdict ──settle──▶ [ spool ]
+//! Arrival ──read──▶ Reading ──stamp──▶ Event ──append──▶ [ log ] ──route──▶ lane ──render──▶ Message ──deliver──▶ Verdict ──acknowledge──▶ lane ──commit──▶ [ lane store ]
 //! ```
 //!
 //! * [`Adapter`] turns an [`Arrival`] into [`Reading`]s and speaks the vendor's answers.
-//! * [`Spool`] keeps events and hands them out, lane by lane.
+//! * [`Log`] keeps events in one order, [`LaneStore`] what each outbound still has to get, [`History`] what a person looks at.
 //! * [`Outbound`] hands one [`Message`] to a destination and says what the destination said; an [`OutboundKind`] declares
 //!   what its protocol reads of `routes.toml` and how it is opened.
 //!

@@ -134,16 +134,25 @@ impl DiskSpool {
         self.shared.ask(Ask::Lane(request)).await
     }
 
-    /// Reads what is durable. The writer is asked first: after a failed sync only it finds out what that is.
+    /// Reads what is durable. The writer is asked first: after a failed sync only it finds out what that is. While it fails,
+    /// what the database says now is answered: a gateway has to start and to show its lanes on a failing disk too.
     async fn read_lanes<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, SpoolError> {
-        match self.request(Request::TakeOver).await {
-            Ok(Done::Reply(Reply::TakenOver)) => {}
-            other => return Err(unexpected(other)),
-        }
-        let read = move |shared: &Shared| shared.readers.with(read);
+        let asked = match self.request(Request::TakeOver).await {
+            Ok(Done::Reply(Reply::TakenOver)) => None,
+            other => Some(unexpected(other)),
+        };
+        let read = move |shared: &Shared| {
+            if let Some(error) = asked
+                && !shared.readers.with(take_over::is_taken_over)?
+            {
+                // There are only lanes of the former contract.
+                return Err(error);
+            }
+            shared.readers.with(read)
+        };
         self.shared.blocking(read).await
     }
 }

@@ -75,7 +75,7 @@ async fn a_long_backlog_is_taken_over_and_delivered_below_the_trim_mark() {
     let dir = tempfile::tempdir().unwrap();
     former(dir.path()).await;
     let clock = HandClock::new();
-    clock.forward(Duration::from_secs(10_000_000));
+    clock.forward(Duration::from_secs(1_000_000));
     let settings = DiskSettings {
         history: Duration::ZERO,
         ..settings(dir.path())

@@ -1,5 +1,6 @@
-//! The shapes of the admin API, one set for the server and for the commands that talk to it. `/api/v1/openapi.json`
-//! is made from these types.
+//! The shapes of the admin API, for the server and for the commands. `/api/v1/openapi.json` is made from them.
+
+mod why;
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,8 @@ use faceway_core::{EventId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use why::{Attempt, FailedTest, LaneWhy, RouteWhy, Why};
 
 /// One outbound's lane. `GET /api/v1/lanes` gives a list of them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -16,7 +19,8 @@ pub struct Lane {
     /// Its protocol; absent for a lane whose outbound is no longer configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
-    /// `idle`, `delivering`, `waiting` (the destination is down), `stopped`, or `removed` (no longer configured).
+    /// `idle`, `delivering`, `waiting` (the destination is down), `blocked` (only parked devices are left), `stopped`, or
+    /// `removed` (no longer configured).
     pub state: String,
     /// Whether its outbound is no longer in `routes.toml`, and it only delivers what it was given before.
     #[serde(default)]
@@ -27,7 +31,7 @@ pub struct Lane {
     /// When the next probe leaves, while it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_probe: Option<Timestamp>,
-    /// Events that are not through.
+    /// Events that are routed to the outbound and not acknowledged.
     pub backlog: u64,
     /// When the oldest of them was received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,7 +227,7 @@ pub struct Buried {
     pub buried_at: Timestamp,
     /// Why: the protocol's word.
     pub code: String,
-    /// Attempts that counted, the last included: what `attempts_max` counts. Those of an outage count nothing.
+    /// Attempts that counted, with the last: what `attempts_max` counts. Those of an outage count nothing.
     pub attempts: u32,
     /// The event itself; only in `GET /api/v1/buried/{id}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -318,80 +322,6 @@ pub struct StillUnreadable {
     pub number: u64,
     /// Why.
     pub reason: String,
-}
-
-/// One event's story. `GET /api/v1/events/{id}/why`.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Why {
-    /// The event's id.
-    pub id: EventId,
-    /// Its kind.
-    pub kind: String,
-    /// Where it came in.
-    pub inbound: String,
-    /// When the gateway had it.
-    pub received_at: Timestamp,
-    /// When the rules came into force by which it went, or the oldest that are remembered.
-    pub rules_since: Timestamp,
-    /// Whether there are others now.
-    pub rules_changed: bool,
-    /// Each route of these rules.
-    pub routes: Vec<RouteWhy>,
-    /// Each lane.
-    pub lanes: Vec<LaneWhy>,
-}
-
-/// Whether a route matched.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RouteWhy {
-    /// Name.
-    pub name: String,
-    /// Whether it matched.
-    pub matched: bool,
-    /// Where it leads.
-    pub to: Vec<String>,
-    /// The first test that failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failed: Option<FailedTest>,
-}
-
-/// A test that failed.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct FailedTest {
-    /// The field.
-    pub field: String,
-    /// The test as written.
-    pub test: String,
-    /// The event's value; absent when the event has none, and for fields about a person, which are not shown here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<Value>,
-}
-
-/// One event in one lane.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct LaneWhy {
-    /// Name of the outbound.
-    pub name: String,
-    /// `waiting`, `leased`, `parked`, `behind`, `buried`, `done`; and `not_routed` when no route leads here.
-    pub standing: String,
-    /// When it is due, if it is parked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due: Option<Timestamp>,
-    /// Every attempt, oldest first.
-    pub attempts: Vec<Attempt>,
-}
-
-/// One attempt.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Attempt {
-    /// When it ended.
-    pub at: Timestamp,
-    /// How long it took, in milliseconds.
-    pub took_ms: u64,
-    /// `delivered`, `retry` or `buried`.
-    pub result: String,
-    /// The protocol's word.
-    pub code: String,
 }
 
 /// What is wrong with a request. Body of every answer that is no success.

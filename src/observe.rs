@@ -150,6 +150,24 @@ fn describe_gauges() {
             "faceway_buried",
             "Events that were given up, until they are revived or dropped.",
         ),
+        (
+            "faceway_reload_successful",
+            "1 when the last reload of routes.toml, and of the certificate of listen.tls, succeeded.",
+        ),
+        (
+            "faceway_reload_timestamp_seconds",
+            "When routes.toml was last loaded.",
+        ),
+        ("faceway_build_info", "1, with the version as a label."),
+    ];
+    gauges
+        .into_iter()
+        .chain(spool_gauges())
+        .for_each(|(name, about)| describe_gauge!(name, about));
+}
+
+fn spool_gauges() -> Vec<(&'static str, &'static str)> {
+    vec![
         ("faceway_quarantine", "Bodies that could not be read."),
         (
             "faceway_quarantine_bytes",
@@ -180,19 +198,7 @@ fn describe_gauges() {
             "faceway_spool_free_bytes",
             "Bytes that the spool's disk has left.",
         ),
-        (
-            "faceway_reload_successful",
-            "1 when the last reload of routes.toml, and of the certificate of listen.tls, succeeded.",
-        ),
-        (
-            "faceway_reload_timestamp_seconds",
-            "When routes.toml was last loaded.",
-        ),
-        ("faceway_build_info", "1, with the version as a label."),
-    ];
-    gauges
-        .into_iter()
-        .for_each(|(name, about)| describe_gauge!(name, about));
+    ]
 }
 
 /// Tells what the spool may take, so that alerts need not know `gateway.toml`.

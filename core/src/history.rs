@@ -73,8 +73,10 @@ pub struct Trace {
 /// What one lane did with an event.
 #[derive(Clone, Debug)]
 pub struct LaneTrace {
-    /// Name of the lane, which may be deleted.
+    /// Name of the lane.
     pub lane: String,
+    /// Whether the lane was deleted; another one may have its name.
+    pub is_deleted: bool,
     /// Whether the event is buried there.
     pub is_buried: bool,
     /// Every attempt that is still kept, oldest first.

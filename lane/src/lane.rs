@@ -348,11 +348,13 @@ impl Lane {
     }
 
     fn has_nothing_to_compare(&self) -> bool {
-        let is_routed = self.routed_through >= self.tail;
-        is_routed
-            && self.undecided.is_empty()
-            && self.replays.is_empty()
-            && self.queues.ready() == 0
+        self.is_routed() && self.queues.ready() == 0
+    }
+
+    /// Whether the rules have been asked about everything that there is.
+    fn is_routed(&self) -> bool {
+        let is_at_the_tail = self.routed_through >= self.tail;
+        is_at_the_tail && self.undecided.is_empty() && self.replays.is_empty()
     }
 
     /// What could leave beside these events, which are about to come back.

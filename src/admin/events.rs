@@ -258,7 +258,9 @@ async fn lanes_of(
     trace: Trace,
     leads_to: impl Fn(&str) -> bool,
 ) -> Result<Vec<api::LaneWhy>, Problem> {
-    let traces = trace.lanes.into_iter();
+    let (gone, traces): (Vec<_>, Vec<_>) =
+        trace.lanes.into_iter().partition(|lane| lane.is_deleted);
+    let traces = traces.into_iter();
     let mut traces: BTreeMap<String, LaneTrace> =
         traces.map(|lane| (lane.lane.clone(), lane)).collect();
     let snapshot = admin.look();
@@ -277,12 +279,13 @@ async fn lanes_of(
         };
         let known = traces.remove(&name).unwrap_or_else(|| LaneTrace {
             lane: name,
+            is_deleted: false,
             is_buried: false,
             attempts: Vec::new(),
         });
         lanes.push(lane(admin, known, place, &leads_to));
     }
-    let gone = traces.into_values();
+    let gone = traces.into_values().chain(gone);
     lanes.extend(gone.map(|gone| lane(admin, gone, None, &leads_to)));
     Ok(lanes)
 }

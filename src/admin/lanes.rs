@@ -132,7 +132,16 @@ pub(super) async fn survey(
     name: &str,
     lane: Option<&LaneHandle>,
 ) -> Result<Option<(LaneSurvey, Option<Timestamp>)>, SpoolError> {
-    let survey = match lane.and_then(|lane| lane.status().get().survey) {
+    let shown = match lane {
+        Some(lane) => {
+            lane.status()
+                .caught_up(admin.context.log.tail())
+                .await
+                .survey
+        }
+        None => None,
+    };
+    let survey = match shown {
         Some(survey) => survey,
         // It does not work, or has not been read yet: what is kept of it is all there is.
         None => match admin.context.lanes.look(name).await? {

@@ -65,9 +65,10 @@ fn room(room: &Room) {
 /// Every lane in the spool: those at work, and those that only keep what nobody delivers.
 async fn lanes(admin: &Admin, snapshot: &Snapshot) {
     for lane in &snapshot.lanes {
+        // First, as it waits until the lane has routed what there is.
+        survey(admin, lane.name(), Some(lane)).await;
         let state = lane.status().get().state;
         self::state(lane.name(), state.as_str(), lane.is_retired());
-        survey(admin, lane.name(), Some(lane)).await;
     }
     for name in &snapshot.removed {
         state(name, REMOVED, false);

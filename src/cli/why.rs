@@ -104,6 +104,9 @@ fn standing(lane: &api::LaneWhy, now: Timestamp) -> String {
     match (lane.standing.as_str(), lane.due) {
         ("waiting", _) => "its turn has not come".into(),
         ("leased", _) => "on its way".into(),
+        ("suspended", _) => {
+            "refused; it is buried or tried again, by what the destination does with others".into()
+        }
         ("parked", Some(due)) => format!("failed, tried again {}", until(due, now)),
         ("parked", None) => "failed, tried again later".into(),
         ("behind", _) => "waits behind an earlier event of its device that failed".into(),

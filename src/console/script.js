@@ -85,7 +85,7 @@ function summary(id, all, needs, word) {
 /** A number that somebody should see, when there is one. */
 const alarm = (many, kind) => make("td", many ? mark(count(many), kind) : "0", { className: "number" });
 
-const STATES = { idle: "good", delivering: "good", waiting: "bad", stopped: "soft", removed: "wait" };
+const STATES = { idle: "good", delivering: "good", waiting: "bad", blocked: "soft", stopped: "soft", removed: "wait" };
 function lane(lane) {
   const needy = LANE_NEEDS.some(need => need[2](lane));
   const kind = STATES[lane.state] || "soft";

@@ -6,6 +6,9 @@ use faceway_core::{Code, LaneSurvey, Timestamp};
 use faceway_lane::{LaneView, Stage, Tick};
 use tokio::sync::watch;
 
+/// Routing takes milliseconds, also behind a long outage.
+const ROUTING_PATIENCE: Duration = Duration::from_millis(500);
+
 /// What a lane is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneState {
@@ -72,7 +75,8 @@ impl LaneStatus {
     /// A lane that has just been made.
     pub fn new(now: Timestamp) -> Self {
         Self(watch::Sender::new(Shown {
-            state: LaneState::Idle,
+            // Until it has been read it is not known to have nothing to deliver.
+            state: LaneState::Delivering,
             since: now,
             last_failure: None,
             survey: None,
@@ -82,6 +86,18 @@ impl LaneStatus {
     /// What it shows now.
     pub fn get(&self) -> Shown {
         self.0.borrow().clone()
+    }
+
+    /// What it shows once it has routed the log up to `tail`: else what was kept a moment ago would be missing in it. A lane
+    /// that cannot, as its spool fails, is not waited for.
+    pub async fn caught_up(&self, tail: u64) -> Shown {
+        let mut shown = self.0.subscribe();
+        let is_there = |shown: &Shown| {
+            let survey = shown.survey;
+            survey.is_some_and(|survey| survey.routed_through >= tail)
+        };
+        let _ = tokio::time::timeout(ROUTING_PATIENCE, shown.wait_for(is_there)).await;
+        self.get()
     }
 
     /// What it shows, as it changes.

@@ -120,9 +120,9 @@ impl Lane {
                 until: outage.next_probe,
                 since: outage.since,
             }
-        } else if self.ranges.backlog() == 0 {
+        } else if self.ranges.backlog() == 0 && self.is_routed() {
             Stage::Idle
-        } else if self.flights.is_empty() && self.queues.ready() == 0 {
+        } else if self.flights.is_empty() && self.queues.ready() == 0 && self.is_routed() {
             Stage::Blocked
         } else {
             Stage::Delivering

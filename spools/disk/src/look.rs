@@ -131,17 +131,18 @@ fn trace(
 /// Lanes that tried the event or buried it, those that are gone last.
 fn lane_traces(conn: &Connection, seq: u64) -> rusqlite::Result<Vec<LaneTrace>> {
     let sql = "WITH touched AS (SELECT lane FROM attempt WHERE seq = ?1 UNION SELECT lane FROM buried WHERE seq = ?1) \
-               SELECT l.id, l.name, EXISTS (SELECT 1 FROM buried b WHERE b.seq = ?1 AND b.lane = l.id) \
+               SELECT l.id, l.name, EXISTS (SELECT 1 FROM buried b WHERE b.seq = ?1 AND b.lane = l.id), l.is_gone \
                FROM (SELECT id, name, 0 AS is_gone FROM lane UNION ALL SELECT id, name, 1 FROM gone) l \
                WHERE l.id IN touched ORDER BY l.is_gone, l.id";
     let mut select = conn.prepare_cached(sql)?;
     let rows = select.query_map([seq.cast_signed()], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
     })?;
-    let touched: Vec<(u32, String, bool)> = rows.collect::<rusqlite::Result<_>>()?;
-    let trace = |(id, lane, is_buried): (u32, String, bool)| {
+    let touched: Vec<(u32, String, bool, bool)> = rows.collect::<rusqlite::Result<_>>()?;
+    let trace = |(id, lane, is_buried, is_deleted): (u32, String, bool, bool)| {
         Ok(LaneTrace {
             lane,
+            is_deleted,
             is_buried,
             attempts: attempts(conn, id, seq)?,
         })

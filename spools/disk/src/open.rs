@@ -121,6 +121,28 @@ fn make_space(shared: &Shared) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Finds out which number comes next, so that none is given out twice; gives that of the last event.
+fn settle_numbers(
+    shared: &Shared,
+    conn: &Connection,
+    meta: &mut Meta,
+    seen: &Seen,
+    reserved: u64,
+) -> Result<u64, Trouble> {
+    let one = |sql: &str| conn.query_row(sql, [], |row| get(row, 0));
+    // A damaged number is no reason to skip what comes behind it.
+    let bound = meta.next.max(seen.newest() + 1).max(reserved);
+    let last = "SELECT coalesce(max(seq), 0) FROM event WHERE seq < ?";
+    let last = conn.query_row(last, [bound.cast_signed()], |row| get(row, 0))?;
+    let held = one("SELECT coalesce(max(seq), 0) FROM held")?;
+    let damaged = crate::lane_store::verify(conn)? as u64;
+    shared.readers.damaged.fetch_add(damaged, Ordering::Relaxed);
+    let routed = behind_routed(conn)?;
+    let behind = [last + 1, held + 1, seen.newest() + 1, routed, reserved];
+    meta.next = behind.into_iter().fold(meta.next, u64::max);
+    Ok(last)
+}
+
 fn load(
     shared: &Arc<Shared>,
     conn: Connection,
@@ -145,17 +167,7 @@ fn load(
         needs.insert(lane.id, lane.lock().need_from());
         shared.lanes.insert(lane);
     }
-    let one = |sql: &str| conn.query_row(sql, [], |row| get(row, 0));
-    // A damaged number is no reason to skip what comes behind it.
-    let bound = meta.next.max(seen.newest() + 1).max(reserved);
-    let last = "SELECT coalesce(max(seq), 0) FROM event WHERE seq < ?";
-    let last = conn.query_row(last, [bound.cast_signed()], |row| get(row, 0))?;
-    let held = one("SELECT coalesce(max(seq), 0) FROM held")?;
-    let damaged = crate::lane_store::verify(&conn)? as u64;
-    shared.readers.damaged.fetch_add(damaged, Ordering::Relaxed);
-    let routed = behind_routed(&conn)?;
-    let behind = [last + 1, held + 1, seen.newest() + 1, routed, reserved];
-    meta.next = behind.into_iter().fold(meta.next, u64::max);
+    let last = settle_numbers(shared, &conn, &mut meta, &seen, reserved)?;
     shared.set_given_out(meta.next - 1);
     packs.all_named_before(meta.next);
     let newest = "SELECT at FROM event ORDER BY seq DESC LIMIT 1";
@@ -165,7 +177,7 @@ fn load(
         last,
         total: meta.total,
     });
-    let quarantined = one("SELECT count(*) FROM quarantine")?;
+    let quarantined = conn.query_row("SELECT count(*) FROM quarantine", [], |row| get(row, 0))?;
     shared
         .gauge
         .quarantined

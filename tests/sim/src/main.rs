@@ -1,6 +1,8 @@
 //! `cargo run --release -p faceway-sim -- --seeds 100000 [--from 1]`: plays seeds, and prints the trace of the first that
 //! breaks a promise.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -69,7 +69,7 @@ fn look(paths: &Paths) -> Result<Vec<Part>, InspectError> {
         rows(&conn, "lanes", &LANE),
         positions(&conn),
         rows(&conn, "events that wait", &HELD),
-        waiting(&conn),
+        super::waiting::waiting(&conn),
         rows(&conn, "replays", &RANGE),
         rows(&conn, "what `once` let pass", &ONCE),
         rows(&conn, "buried events", &BURIED),
@@ -85,7 +85,7 @@ fn look(paths: &Paths) -> Result<Vec<Part>, InspectError> {
 }
 
 /// Ends a part when the database cannot be read on.
-fn ended(part: &mut Part, result: rusqlite::Result<()>) {
+pub(super) fn ended(part: &mut Part, result: rusqlite::Result<()>) {
     if let Err(error) = result {
         part.damaged += 1;
         part.remark(format!("the rest cannot be read: {error}"));
@@ -182,31 +182,6 @@ fn events(conn: &Connection) -> Part {
         Ok(())
     };
     let result = missing();
-    ended(&mut part, result);
-    part
-}
-
-/// What waits in lanes: its rows, and whether its events are there.
-fn waiting(conn: &Connection) -> Part {
-    let mut part = Part::new("what waits in lanes");
-    let mut look = || -> rusqlite::Result<()> {
-        let has_lanes = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'lane_state')";
-        if !conn.query_row(has_lanes, [], |row| row.get::<_, bool>(0))? {
-            return Ok(());
-        }
-        let damaged = crate::lane_store::verify(conn);
-        part.damaged += damaged.map_or(1, |damaged| damaged as u64);
-        let mut exists = conn.prepare("SELECT EXISTS (SELECT 1 FROM event WHERE seq = ?)")?;
-        for seq in crate::lane_store::needed::waiting_below(conn, u64::MAX)? {
-            if exists.query_row([seq.cast_signed()], |row| row.get::<_, bool>(0))? {
-                part.good += 1;
-            } else {
-                part.missing(seq.cast_signed());
-            }
-        }
-        Ok(())
-    };
-    let result = look();
     ended(&mut part, result);
     part
 }

@@ -4,6 +4,7 @@ mod check;
 mod copied;
 mod merged;
 mod salvage;
+mod waiting;
 
 use std::fs::{File, TryLockError};
 use std::path::Path;

@@ -48,6 +48,7 @@ fn documents() -> Vec<Document> {
         "docs/gateway.md",
         "docs/event.md",
         "docs/formats.md",
+        "docs/glossary.md",
         "docs/sources.md",
         "docs/adding-an-adapter.md",
         "docs/adding-an-outbound.md",

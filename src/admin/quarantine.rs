@@ -116,7 +116,7 @@ async fn read_again(
     let headers = headers(&entry.headers);
     let inbound = &endpoint.inbound;
     let kept = inbound
-        .keep_again(&headers, body.reveal(), entry.received_at)
+        .ingest_again(&headers, body.reveal(), entry.received_at)
         .await;
     Ok(match kept {
         Ok(kept) if kept.outcome != faceway_core::Outcome::Kept => {

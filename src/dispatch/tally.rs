@@ -55,9 +55,9 @@ impl Tally {
         }
         let bytes: usize = events.iter().map(|(_, body)| body.size()).sum();
         let bytes = u32::try_from(bytes.min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX);
-        // Nobody closes it.
+        // The tally holds it open.
         if let Ok(room) = Arc::clone(&self.room).acquire_many_owned(bytes).await {
-            // Nobody hears it when the gateway ends, and nobody asks then.
+            // When the gateway ends the counter may be gone, and no scrape asks for it any more.
             let _ = self.told.send(Told {
                 events,
                 _room: room,
@@ -77,9 +77,9 @@ pub fn announce(rules: &RouteSet) {
 async fn work(rules: ActiveRules, mut heard: mpsc::UnboundedReceiver<Told>) {
     let mut counters: Option<Counters> = None;
     while let Some(told) = heard.recv().await {
-        let book = rules.current().await;
+        let history = rules.current().await;
         for (seq, body) in &told.events {
-            let rules = &book.version(*seq).rules;
+            let rules = &history.version(*seq).rules;
             let known = counters.take_if(|known| Arc::ptr_eq(&known.rules, rules));
             counters
                 .insert(known.unwrap_or_else(|| Counters::of(rules)))

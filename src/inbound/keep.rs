@@ -241,7 +241,7 @@ impl Inbound {
     ///
     /// # Errors
     /// The reason, in words.
-    pub async fn keep_again(
+    pub async fn ingest_again(
         &self,
         headers: &HeaderMap,
         body: &Bytes,

@@ -1,6 +1,7 @@
 //! What Cargo cannot enforce about the shape of the code. Each message says what to write instead.
 
 mod rooms;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     let mut directories: Vec<PathBuf> = [
         "core",
         "decode",
+        "lane",
         "rules",
         "adapters",
         "simulators",

@@ -911,5 +911,5 @@ fn an_outage_that_counts_nothing_lets_three_devices_go_on_in_the_end() {
         }
         now = next_probe(&breaker, now);
     }
-    panic!("nobody is ever passed by");
+    panic!("no event is ever passed");
 }

@@ -34,7 +34,7 @@ impl Pictures {
         let hidden = Field::find("images.url");
         let hidden = hidden.is_some_and(|url| plan.common.projection.hides(&url));
         Self {
-            // No picture is read for nobody.
+            // A picture that the receiver does not see is not read.
             images: if hidden {
                 Images::None
             } else {

@@ -125,7 +125,7 @@ impl Runner {
                     .lane
                     .replay((span.first_seq, span.through_seq), (since, until));
                 let is_kept = self.keep_all().await;
-                // Nobody waits for the answer any more: the job is there all the same.
+                // Who asked may be gone: the job is there all the same.
                 let _ = reply.send(is_kept.then_some(number));
             }
             Command::Revive { events, reply } => {

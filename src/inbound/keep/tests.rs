@@ -59,7 +59,7 @@ async fn a_batch_is_read_in_part() {
     let again = async |body: &'static str| {
         let body = Bytes::from_static(body.as_bytes());
         inbound
-            .keep_again(&HeaderMap::new(), &body, SystemClock.now())
+            .ingest_again(&HeaderMap::new(), &body, SystemClock.now())
             .await
     };
     let good =

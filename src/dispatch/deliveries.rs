@@ -48,6 +48,11 @@ impl Deliveries {
         }
     }
 
+    /// Whether nothing is in flight.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     /// Sends these events, in one message.
     pub(super) fn begin(&mut self, number: u64, entries: Vec<Entry>) {
         let entries: Arc<[Entry]> = entries.into();

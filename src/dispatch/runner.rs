@@ -91,6 +91,8 @@ pub(super) struct Runner {
     /// The spool could not be read: nothing of it is tried before then.
     blind_until: Option<Instant>,
     began: Instant,
+    /// When the lane last showed how it stands, and how far it was routed then.
+    shown: (Instant, u64),
 }
 
 impl Runner {
@@ -129,6 +131,7 @@ impl Runner {
             failed: HashMap::new(),
             seen: None,
             blind_until: None,
+            shown: (began, 0),
             tools,
             lane,
             began,
@@ -142,7 +145,7 @@ impl Runner {
             let action = self.start().await;
             self.report();
             self.commits.begin(&mut self.lane);
-            self.show();
+            self.show_when_due();
             self.wait(action, is_hungry).await;
             if self.commits.is_fenced() {
                 return self.give_way().await;

@@ -1,11 +1,16 @@
 //! What a lane says in the log, in metrics, and to those who look.
 
+use std::time::Duration;
+
 use faceway_core::{Code, EventId};
 use faceway_lane::Fate;
 use tokio::time::Instant;
 
 use super::Runner;
 use crate::rhythm::Rhythm;
+
+/// While deliveries are in flight a lane shows how it stands so often.
+const SHOW_PAUSE: Duration = Duration::from_millis(10);
 
 impl Runner {
     /// Says what became of events, and of the destination.
@@ -60,6 +65,17 @@ impl Runner {
                     "an event that waits cannot be read any more: it is let go; see faceway spool check"
                 );
             }
+        }
+    }
+
+    /// Shows how the lane stands, unless it did a moment ago and will again in a moment: counting costs more than a delivery.
+    pub(super) fn show_when_due(&mut self) {
+        let (at, routed) = self.shown;
+        let will_again = !self.deliveries.is_empty();
+        let is_news = self.lane.routed_through() != routed;
+        if is_news || !will_again || at.elapsed() >= SHOW_PAUSE {
+            self.shown = (Instant::now(), self.lane.routed_through());
+            self.show();
         }
     }
 

@@ -97,7 +97,7 @@ pub(super) async fn document(Path(name): Path<String>) -> Response {
 }
 
 fn answer(name: &str) -> Response {
-    // `/docs/operating.md` is what somebody writes who knows the file.
+    // `/docs/operating.md` is what a reader writes who knows the file.
     let name = name.trim_end_matches('/');
     let name = name.strip_suffix(".md").unwrap_or(name);
     let mut documents = DOCUMENTS.iter();

@@ -12,7 +12,7 @@ use crate::dispatch::{LaneHandle, LaneState};
 
 /// Terminals of one inbound in the overview, which the console asks for again and again.
 const OVERVIEW_TERMINALS_MAX: usize = 100;
-/// The state of a lane that nobody works for.
+/// The state of a lane at which nothing works.
 pub(super) const REMOVED: &str = "removed";
 
 /// `GET /api/v1/overview`.

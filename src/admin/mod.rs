@@ -33,7 +33,7 @@ use problem::Problem;
 /// What the admin listener looks at and repairs.
 pub struct Admin {
     pub(crate) context: Context,
-    /// What is looked at, and by nobody else.
+    /// What is looked at. No other room gets it.
     pub(crate) history: Arc<dyn History>,
     /// What is at work; asked only to change it.
     pub(crate) topology: Arc<Mutex<Topology>>,

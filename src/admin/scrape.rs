@@ -62,7 +62,7 @@ fn room(room: &Room) {
     counter!("faceway_damaged_pictures_total").absolute(room.damaged_pictures);
 }
 
-/// Every lane in the spool: those at work, and those that only keep what nobody delivers.
+/// Every lane in the spool: those at work, and those that only keep what no outbound delivers.
 async fn lanes(admin: &Admin, snapshot: &Snapshot) {
     for lane in &snapshot.lanes {
         // First, as it waits until the lane has routed what there is.

@@ -43,7 +43,7 @@ fn the_image_s_context_has_what_is_built_in() {
     let ignored = text_of(".dockerignore");
     let source = text_of("src/admin/docs.rs");
     let list = source.split("documents![").nth(1).unwrap();
-    let list = list.split("];").next().unwrap();
+    let list = list.split(']').next().unwrap();
     let files: Vec<_> = list.split('"').skip(1).step_by(2).collect();
     assert!(files.len() > 10, "the test looks at the wrong place");
     for file in files {

@@ -296,6 +296,13 @@ impl Gateway {
         self.wait_for_metric(&backlog, |count| count == 0.0).await;
     }
 
+    /// Waits until so many events are buried. An event leaves the backlog a moment before its burial is on the disk.
+    pub(crate) async fn buried(&self, outbound: &str, count: u32) {
+        let buried = format!("faceway_buried{{outbound=\"{outbound}\"}}");
+        self.wait_for_metric(&buried, |now| now == f64::from(count))
+            .await;
+    }
+
     /// Waits until a series has a value that `holds`.
     pub(crate) async fn wait_for_metric(&self, series: &str, holds: impl Fn(f64) -> bool) {
         let waiting = async {

@@ -207,8 +207,8 @@ impl Budget {
         }
     }
 
-    /// Whether the file should become shorter: for pictures, for others on this disk, or because a quarter is empty.
-    /// Not for rows: they use the empty pages as they are.
+    /// Whether the file should become shorter: for pictures, for others on this disk, because the log took more than its
+    /// part, or because a quarter is empty. Otherwise not for rows: they use the empty pages as they are.
     pub(crate) fn wants_vacuum(&self) -> bool {
         let headroom = self.headroom();
         let for_pictures = Wanted {
@@ -216,6 +216,8 @@ impl Budget {
             ..headroom
         };
         let short = !self.ballast
+            // Else appends were refused with the file half empty.
+            || !self.fits(Wanted::default())
             || self.free < self.free_min.saturating_add(headroom.rows)
             || (self.packs > 0 && !self.fits(for_pictures));
         self.empty > 0 && (short || self.empty > 1024.max(self.pages / 4))
@@ -339,6 +341,15 @@ mod tests {
             pictures: 1,
         };
         assert!(!budget.fits(pictures));
+    }
+
+    #[test]
+    fn a_log_that_took_more_than_its_part_makes_the_file_shorter() {
+        let mut budget = budget();
+        (budget.pages, budget.empty) = (12 << 10, 512);
+        assert!(!budget.wants_vacuum());
+        budget.wal = 64 << 20;
+        assert!(budget.wants_vacuum());
     }
 
     #[test]

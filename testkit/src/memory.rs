@@ -26,6 +26,7 @@ struct Kept {
     lanes: BTreeMap<String, KeptLane>,
     epochs: u64,
     is_full: bool,
+    batch_max: Option<usize>,
     failing_commits: u32,
     holds_commits: watch::Sender<bool>,
     tail: Option<watch::Sender<u64>>,
@@ -54,6 +55,11 @@ impl MemoryDisk {
     /// Whether appends are refused for want of capacity.
     pub fn set_full(&self, is_full: bool) {
         self.lock().is_full = is_full;
+    }
+
+    /// Batches of more events find no room.
+    pub fn set_batch_max(&self, events: usize) {
+        self.lock().batch_max = Some(events);
     }
 
     /// The next `count` commits of lanes fail, though every second of them arrives.
@@ -102,7 +108,7 @@ impl MemorySpool {
 
 impl Kept {
     fn append(&mut self, batch: Batch) -> Result<Vec<Receipt>, AppendError> {
-        if self.is_full {
+        if self.is_full || self.batch_max.is_some_and(|max| batch.events.len() > max) {
             return Err(AppendError::Full);
         }
         for picture in batch.pictures {

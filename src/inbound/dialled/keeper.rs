@@ -26,8 +26,9 @@ pub(super) fn queue() -> (mpsc::Sender<Queued>, mpsc::Receiver<Queued>) {
     mpsc::channel(QUEUED_MAX)
 }
 
-/// Keeps what is queued until the queue is closed and empty. On `stop` it does not wait for a full spool any more: what
-/// is still unkept then is lost, and that is told.
+/// Keeps what is queued until the queue is closed and empty. What does not fit at once is kept in smaller parts: all together
+/// may be more than the spool ever has room for. On `stop` it does not wait for a full spool any more: what is still unkept
+/// then is lost, and that is told.
 pub(super) async fn keep(
     inbound: &Inbound,
     peer: Option<IpAddr>,
@@ -36,25 +37,39 @@ pub(super) async fn keep(
     stop: &CancellationToken,
 ) {
     let mut taken = Vec::with_capacity(QUEUED_MAX);
-    while queued.recv_many(&mut taken, QUEUED_MAX).await > 0 {
-        let messages: Vec<Bytes> = taken.iter().map(|queued| queued.message.clone()).collect();
-        while inbound.keep_all(peer, &messages).await == Outcome::Busy {
-            status.blocked();
-            let stopped = tokio::select! {
-                () = stop.cancelled() => true,
-                () = tokio::time::sleep(BUSY_PAUSE) => false,
-            };
-            if stopped {
-                queued.close();
-                let unkept = taken.len() + queued.len();
-                return tracing::error!(
-                    inbound = inbound.name(),
-                    unkept,
-                    "stopping while the spool cannot keep; these messages are lost, their source does not repeat them"
-                );
-            }
+    let mut at_once_max = QUEUED_MAX;
+    loop {
+        if taken.is_empty() && queued.recv_many(&mut taken, QUEUED_MAX).await == 0 {
+            return;
         }
-        status.unblocked();
-        taken.clear();
+        let at_once = at_once_max.min(taken.len());
+        let messages: Vec<Bytes> = (taken[..at_once].iter())
+            .map(|queued| queued.message.clone())
+            .collect();
+        if inbound.keep_all(peer, &messages).await != Outcome::Busy {
+            status.unblocked();
+            // Their shares of the memory are given back with them.
+            taken.drain(..at_once);
+            at_once_max = QUEUED_MAX.min(at_once_max * 2);
+            continue;
+        }
+        if at_once > 1 {
+            at_once_max = at_once / 2;
+            continue;
+        }
+        status.blocked(messages[0].len());
+        let stopped = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(BUSY_PAUSE) => false,
+        };
+        if stopped {
+            queued.close();
+            let unkept = taken.len() + queued.len();
+            return tracing::error!(
+                inbound = inbound.name(),
+                unkept,
+                "stopping while the spool cannot keep; these messages are lost, their source does not repeat them"
+            );
+        }
     }
 }

@@ -86,12 +86,14 @@ impl Status {
         self.readable();
     }
 
-    /// The spool cannot keep what was read, so nothing more is read.
-    pub(super) fn blocked(&self) {
+    /// The spool cannot keep the next message, of so many bytes, so nothing more is read.
+    pub(super) fn blocked(&self, bytes: usize) {
         if self.look().state != SourceState::Blocked {
             tracing::warn!(
                 inbound = self.inbound,
-                "the spool cannot keep; the source is not read until it can, and may drop what it has to say"
+                bytes,
+                "the spool cannot keep the next message, of so many bytes; the source is not read until it can, and may drop \
+                 what it has to say. A spool that has room for no such message needs more spool.bytes_max"
             );
             self.enter(SourceState::Blocked, unread);
         }

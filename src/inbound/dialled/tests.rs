@@ -225,6 +225,27 @@ async fn a_full_spool_is_waited_for_in_order_and_without_loss() {
     assert_eq!(rest.await.unwrap(), None);
 }
 
+/// What came while the spool was full may together be more than it ever has room for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_at_once_is_kept_in_parts() {
+    let platform = Platform::start().await;
+    let bench = Bench::omni(&platform.url()).await;
+    let mut connection = platform.connection().await;
+    bench.full(true);
+    bench.disk.set_batch_max(3);
+    say(&mut connection, 0..40).await;
+    connection.read_by_client().await;
+    bench
+        .wait_until(|status| status.state == SourceState::Blocked)
+        .await;
+    bench.full(false);
+    assert_eq!(bench.kept(40).await, (0..40).collect::<Vec<_>>());
+    bench
+        .wait_until(|status| status.state == SourceState::Connected)
+        .await;
+    bench.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_does_not_wait_for_a_full_spool() {
     let platform = Platform::start().await;

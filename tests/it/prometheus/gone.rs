@@ -126,6 +126,9 @@ async fn a_lane_that_nobody_works_for_is_seen() {
         let answer = device.push(&recognition("PSC1", uuid)).await.unwrap();
         assert!(answer.is_success());
     }
+    // Nobody routes for a lane that nobody works for.
+    let backlog = "faceway_lane_backlog{outbound=\"old\"}";
+    gateway.wait_for_metric(backlog, |count| count == 3.0).await;
     assert!(gateway.stop().await.success());
     replace(&site, LOBBY);
     let site = site.unset("OLD_SECRET");
@@ -134,8 +137,7 @@ async fn a_lane_that_nobody_works_for_is_seen() {
 
     assert_eq!(state(&gateway, "old", "removed").await, Some(1.0));
     assert_eq!(state(&gateway, "old", "idle").await, Some(0.0));
-    let backlog = gauge(&gateway, "faceway_lane_backlog{outbound=\"old\"}").await;
-    assert_eq!(backlog, Some(3.0));
+    assert_eq!(gauge(&gateway, backlog).await, Some(3.0));
     let oldest = gauge(&gateway, "faceway_lane_oldest_seconds{outbound=\"old\"}").await;
     assert!(oldest > Some(0.0));
     let rules = words::impatient(&super::read("prometheus/faceway.rules.yml"));

@@ -64,7 +64,8 @@ pub(crate) fn write<'p>(
     Ok(())
 }
 
-fn read(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Passed>> {
+/// What `once` has let pass, the earliest `until` first; of each key what passed last.
+pub(crate) fn read(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Passed>> {
     let sql = "SELECT until, route, key, id, at FROM once WHERE lane = ? ORDER BY until";
     let mut select = conn.prepare_cached(sql)?;
     let rows = select.query_map([lane], |row| {

@@ -198,112 +198,96 @@ pub(super) fn is_sound_event(row: &rusqlite::Row<'_>) -> bool {
     read().unwrap_or(false)
 }
 
-fn bodies(conn: &Connection, name: &'static str, select: &str) -> Part {
+/// Looks at every row of a selection.
+fn rows_of(
+    conn: &Connection,
+    name: &'static str,
+    select: &str,
+    mut look: impl FnMut(&mut Part, &rusqlite::Row<'_>) -> rusqlite::Result<()>,
+) -> Part {
     let mut part = Part::new(name);
-    let mut look = || -> rusqlite::Result<()> {
+    let mut look_at_all = || -> rusqlite::Result<()> {
         let mut select = conn.prepare(select)?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
-            match is_sound_event(row) {
-                true => part.good += 1,
-                false => part.damaged(row.get(7).unwrap_or_default()),
-            }
+            look(&mut part, row)?;
         }
         Ok(())
     };
-    let result = look();
+    let result = look_at_all();
     ended(&mut part, result);
     part
+}
+
+fn bodies(conn: &Connection, name: &'static str, select: &str) -> Part {
+    rows_of(conn, name, select, |part, row| {
+        match is_sound_event(row) {
+            true => part.good += 1,
+            false => part.damaged(row.get(7).unwrap_or_default()),
+        }
+        Ok(())
+    })
 }
 
 fn ids(conn: &Connection) -> Part {
-    let mut part = Part::new("known ids");
-    let mut look = || -> rusqlite::Result<()> {
-        let mut select = conn.prepare("SELECT seq, ids, crc FROM seen")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let ids = row.get_ref(1)?.as_bytes().unwrap_or_default();
-            let first = get(row, 0)?;
-            let crc = i64::from(fields_crc(&[&first.to_le_bytes(), ids]));
-            match row.get::<_, i64>(2) == Ok(crc) {
-                true => part.good += ids.len() as u64 / 16,
-                false => part.damaged(first.cast_signed()),
-            }
+    let select = "SELECT seq, ids, crc FROM seen";
+    rows_of(conn, "known ids", select, |part, row| {
+        let ids = row.get_ref(1)?.as_bytes().unwrap_or_default();
+        let first = get(row, 0)?;
+        let crc = i64::from(fields_crc(&[&first.to_le_bytes(), ids]));
+        match row.get::<_, i64>(2) == Ok(crc) {
+            true => part.good += ids.len() as u64 / 16,
+            false => part.damaged(first.cast_signed()),
         }
         Ok(())
-    };
-    let result = look();
-    ended(&mut part, result);
-    part
+    })
 }
 
 fn rows<const N: usize>(conn: &Connection, name: &'static str, table: &Table<N>) -> Part {
-    let mut part = Part::new(name);
-    let mut look = || -> rusqlite::Result<()> {
-        let mut select = conn.prepare(&table.select())?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let looked = table.look(row);
-            match looked.verdict {
-                Verdict::Sound | Verdict::Unchecked => part.good += 1,
-                Verdict::Mended(_) => {
-                    part.damaged(looked.key);
-                    part.remark("one byte is wrong; the next start of the gateway puts it right");
-                }
-                Verdict::Damaged => part.damaged(looked.key),
+    rows_of(conn, name, &table.select(), |part, row| {
+        let looked = table.look(row);
+        match looked.verdict {
+            Verdict::Sound | Verdict::Unchecked => part.good += 1,
+            Verdict::Mended(_) => {
+                part.damaged(looked.key);
+                part.remark("one byte is wrong; the next start of the gateway puts it right");
             }
+            Verdict::Damaged => part.damaged(looked.key),
         }
         Ok(())
-    };
-    let result = look();
-    ended(&mut part, result);
-    part
+    })
 }
 
 fn positions(conn: &Connection) -> Part {
-    let mut part = Part::new("positions of lanes");
-    let mut look = || -> rusqlite::Result<()> {
-        let mut select = conn.prepare("SELECT id, position, read, outstanding, crc FROM lane")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let outstanding = row.get_ref(3)?.as_bytes().unwrap_or_default();
-            let crc = lane_crc(
-                get(row, 1).unwrap_or_default(),
-                get(row, 2).unwrap_or_default(),
-                outstanding,
-            );
-            match row.get::<_, i64>(4) == Ok(crc) {
-                true => part.good += 1,
-                false => part.damaged(row.get(0)?),
-            }
+    let select = "SELECT id, position, read, outstanding, crc FROM lane";
+    rows_of(conn, "positions of lanes", select, |part, row| {
+        let outstanding = row.get_ref(3)?.as_bytes().unwrap_or_default();
+        let crc = lane_crc(
+            get(row, 1).unwrap_or_default(),
+            get(row, 2).unwrap_or_default(),
+            outstanding,
+        );
+        match row.get::<_, i64>(4) == Ok(crc) {
+            true => part.good += 1,
+            false => part.damaged(row.get(0)?),
         }
         Ok(())
-    };
-    let result = look();
-    ended(&mut part, result);
-    part
+    })
 }
 
 fn unreadable(conn: &Connection) -> Part {
-    let mut part = Part::new("unreadable bodies");
-    let mut look = || -> rusqlite::Result<()> {
-        let mut select = conn.prepare("SELECT number, at, headers, crc, body FROM quarantine")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let headers = row.get_ref(2)?.as_bytes().unwrap_or_default();
-            let body = row.get_ref(4)?.as_bytes().unwrap_or_default();
-            let headers = std::str::from_utf8(headers).unwrap_or_default();
-            let crc = unreadable_crc(row.get(1).unwrap_or_default(), headers, body);
-            match row.get::<_, i64>(3) == Ok(crc) {
-                true => part.good += 1,
-                false => part.damaged(row.get(0)?),
-            }
+    let select = "SELECT number, at, headers, crc, body FROM quarantine";
+    rows_of(conn, "unreadable bodies", select, |part, row| {
+        let headers = row.get_ref(2)?.as_bytes().unwrap_or_default();
+        let body = row.get_ref(4)?.as_bytes().unwrap_or_default();
+        let headers = std::str::from_utf8(headers).unwrap_or_default();
+        let crc = unreadable_crc(row.get(1).unwrap_or_default(), headers, body);
+        match row.get::<_, i64>(3) == Ok(crc) {
+            true => part.good += 1,
+            false => part.damaged(row.get(0)?),
         }
         Ok(())
-    };
-    let result = look();
-    ended(&mut part, result);
-    part
+    })
 }
 
 fn notes(conn: &Connection) -> Part {

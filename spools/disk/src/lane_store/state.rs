@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use faceway_core::{DeviceKey, EventId, LaneState, Passed, waiting};
+use faceway_core::{DeviceKey, LaneState, waiting};
 use rusqlite::Connection;
 
 use super::lane_row::LaneRow;
 use super::waiting_rows::{Kind, WaitingRow, bounds};
 use super::{held_rows, waiting_rows};
-use crate::row::moment;
+use crate::once;
 use crate::store::get;
 
 /// A lane, and what of its rows is damaged.
@@ -45,7 +45,7 @@ pub(crate) fn load(conn: &Connection, lane: &LaneRow) -> rusqlite::Result<Loaded
     loaded.state.waiting = waiting_of(rows);
     loaded.state.undecided = undecided.into_iter().collect();
     loaded.state.replays.clone_from(&lane.replays);
-    loaded.state.passed = passed(conn, lane.id)?;
+    loaded.state.passed = once::read(conn, lane.id)?;
     loaded.state.buried = lane.buried;
     Ok(loaded)
 }
@@ -93,20 +93,4 @@ fn candidates(conn: &Connection, lane: &LaneRow, range: u64) -> rusqlite::Result
         lane.id,
     );
     select.query_map(key, |row| get(row, 0))?.collect()
-}
-
-/// What `once` has let pass, the earliest `until` first; of each key what passed last.
-fn passed(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Passed>> {
-    let sql = "SELECT until, route, key, id, at FROM once WHERE lane = ? ORDER BY until";
-    let mut select = conn.prepare_cached(sql)?;
-    let rows = select.query_map([lane], |row| {
-        Ok(Passed {
-            until: moment(row.get(0)?),
-            route: row.get(1)?,
-            key: row.get(2)?,
-            id: EventId::from_bytes(row.get(3)?),
-            received_at: moment(row.get(4)?),
-        })
-    })?;
-    rows.collect()
 }

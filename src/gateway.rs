@@ -11,9 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{AppendError, Clock, History as _, Log, SystemClock};
+use faceway_core::{AppendError, Clock, SystemClock};
 use faceway_rules::Routes;
-use faceway_spool_disk::DiskSpool;
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -31,7 +30,7 @@ use crate::memory::BodyMemory;
 use crate::process;
 use crate::topology::rules_history::{ActiveRules, Rules, RulesHistory};
 use crate::topology::{Desired, Reloader, Topology, Watch};
-use open::Listeners;
+use open::{Engine, Listeners};
 
 /// How long requests, and after them deliveries, may take to end once the gateway shuts down.
 const GRACE: Duration = Duration::from_secs(10);
@@ -48,7 +47,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 pub struct Gateway {
     devices: SocketAddr,
     admin: SocketAddr,
-    spool: Arc<DiskSpool>,
+    spool: Arc<dyn Engine>,
     topology: Arc<Mutex<Topology>>,
     intake: Task,
     admin_server: Task,
@@ -174,7 +173,7 @@ impl Gateway {
         self.admin_server.stop.cancel();
         let _ = self.admin_server.work.await;
         self.upkeep.abort();
-        Log::close(&*self.spool).await;
+        self.spool.close().await;
         tracing::info!("stopped; what is not delivered is on disk");
     }
 }
@@ -182,7 +181,7 @@ impl Gateway {
 /// What all components share.
 fn context(
     config: &GatewayConfig,
-    spool: &Arc<DiskSpool>,
+    spool: &Arc<dyn Engine>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Context> {
     Ok(Context {

@@ -55,6 +55,8 @@ pub struct ServerTls {
 /// `[spool]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolConfig {
+    /// Who keeps events: a word of the key `engine`.
+    pub engine: &'static str,
     /// Directory.
     pub dir: PathBuf,
     /// Bytes that it may occupy.
@@ -356,7 +358,7 @@ fn server_tls(table: Table<'_>) -> Option<ServerTls> {
 }
 
 fn read_spool(table: Table<'_>) -> Option<SpoolConfig> {
-    let _disk_is_the_only_engine = table.word("engine");
+    let engine = table.word("engine");
     let dir = table.path("dir");
     let (bytes_max, free_min) = (table.bytes("bytes_max"), table.bytes("free_min"));
     let (history, images) = (table.duration("history"), table.duration("images"));
@@ -365,6 +367,7 @@ fn read_spool(table: Table<'_>) -> Option<SpoolConfig> {
     quarantine::check(&table, quarantine_bytes_max, bytes_max);
     table.finish();
     Some(SpoolConfig {
+        engine: engine?,
         dir: dir?,
         bytes_max: bytes_max?,
         free_min: free_min?,

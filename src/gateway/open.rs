@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use faceway_core::Clock;
+use anyhow::{Context as _, bail};
+use faceway_core::{Clock, History, LaneStore, Log};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 
 use crate::config::GatewayConfig;
@@ -48,10 +48,25 @@ impl Listeners {
     }
 }
 
+/// What a spool engine is to the gateway: the three contracts, and nothing of its own.
+pub(super) trait Engine: Log + LaneStore + History {}
+
+impl<T: Log + LaneStore + History> Engine for T {}
+
+/// The engine that `spool.engine` names.
 pub(super) async fn spool(
     spool: &SpoolConfig,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Arc<DiskSpool>> {
+) -> anyhow::Result<Arc<dyn Engine>> {
+    crate::observe::spool_limits(spool.bytes_max, spool.free_min, spool.quarantine_bytes_max);
+    let opened = match spool.engine {
+        "disk" => disk(spool, clock).await,
+        other => bail!("spool.engine is {other}, and src/gateway/open.rs opens no such engine"),
+    };
+    opened.with_context(|| format!("cannot open the spool in {}", spool.dir.display()))
+}
+
+async fn disk(spool: &SpoolConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Engine>> {
     let settings = DiskSettings {
         dir: spool.dir.clone(),
         bytes_max: spool.bytes_max,
@@ -61,15 +76,9 @@ pub(super) async fn spool(
         quarantine: spool.quarantine,
         quarantine_bytes_max: spool.quarantine_bytes_max,
     };
-    crate::observe::spool_limits(
-        settings.bytes_max,
-        settings.free_min,
-        settings.quarantine_bytes_max,
-    );
-    let opened = DiskSpool::open(settings, Arc::clone(clock)).await;
-    Ok(Arc::new(opened.with_context(|| {
-        format!("cannot open the spool in {}", spool.dir.display())
-    })?))
+    Ok(Arc::new(
+        DiskSpool::open(settings, Arc::clone(clock)).await?,
+    ))
 }
 
 pub(super) fn links(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Links> {

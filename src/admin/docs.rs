@@ -43,6 +43,8 @@ fn documents() -> Vec<Document> {
     documents![
         "README.md",
         "docs/operating.md",
+        "docs/promises.md",
+        "docs/inbounds.md",
         "docs/cookbook.md",
         "docs/routes.md",
         "docs/gateway.md",
@@ -52,6 +54,7 @@ fn documents() -> Vec<Document> {
         "docs/sources.md",
         "docs/adding-an-adapter.md",
         "docs/adding-an-outbound.md",
+        "docs/adding-an-engine.md",
         "docs/schema/event.json",
         "docs/schema/gateway.json",
         "docs/schema/routes.json",
@@ -75,9 +78,10 @@ fn documents() -> Vec<Document> {
 }
 
 /// What every page has a link to: the name, and the path in the repository.
-const MAIN: [(&str, &str); 8] = [
+const MAIN: [(&str, &str); 9] = [
     ("Overview", "README.md"),
     ("Operating", "docs/operating.md"),
+    ("Inbounds", "docs/inbounds.md"),
     ("Cookbook", "docs/cookbook.md"),
     ("routes.toml", "docs/routes.md"),
     ("gateway.toml", "docs/gateway.md"),

@@ -2,8 +2,8 @@
 
 /// Something about a person, or a secret. It has no text: no `Display`, no `Serialize`, and its `Debug` says nothing.
 ///
-/// It is revealed by name in two places only: the codec that writes an event for the spool, and the rendering of a
-/// message. `tests/it/tidy.rs` lists the callers.
+/// It is revealed by name, where `tests/it/tidy.rs` lists it with the reason: the codec that writes an event for the spool,
+/// the rules, the rendering of a message, and whatever uses a secret.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Private<T>(T);
 

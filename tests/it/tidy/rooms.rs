@@ -8,7 +8,7 @@ use super::sources;
 /// The rooms from the ground up, each with those that it knows. A room stands below all that know it, so there are no
 /// cycles. What is missing here is not there to save a line: `inbound` knows neither the rules nor who counts, `dispatch`
 /// knows no inbound, and `observe` knows none that it shows.
-const ROOMS: &[(&str, &[&str])] = &[
+pub(super) const ROOMS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("config", &[]),
     ("console", &[]),
@@ -294,7 +294,7 @@ fn climbs(module: &[String], room: &str, text: &str) -> BTreeSet<String> {
     climbs.map(|(_, chain)| chain.to_owned()).collect()
 }
 
-fn without_comments(text: &str) -> String {
+pub(super) fn without_comments(text: &str) -> String {
     let code = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));

@@ -1,9 +1,12 @@
 //! The documents: what they show works, what they point to is there.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::harness::{Device, FACEWAY, Site, routes_to, text};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::harness::{Device, FACEWAY, PATIENCE, Site, routes_to, text};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -78,6 +81,85 @@ fn what_is_marked_as_routes_passes_the_check() {
         checked >= 6,
         "only {checked} blocks are marked ```toml routes"
     );
+}
+
+/// A newcomer sees within a minute how to start it and that it works. What else there is to say has its page in docs/.
+#[test]
+fn the_readme_is_one_page() {
+    let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let lines = readme.lines().count();
+    assert!(
+        lines <= 150,
+        "README.md has {lines} lines: move what a newcomer does not need into docs/"
+    );
+}
+
+/// Exactly the README's commands and files, but for addresses: a terminal is heard, and its event reaches the receiver.
+#[tokio::test]
+async fn the_readme_leads_from_a_terminal_to_a_receiver() {
+    let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let blocks = blocks(&readme);
+    let block = |words: &str, part: &str| {
+        let mut found = blocks
+            .iter()
+            .filter(|(is, block)| *is == words && block.contains(part));
+        let (_, block) = found
+            .next()
+            .unwrap_or_else(|| panic!("the README has no block with {part}"));
+        block.clone()
+    };
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let receiver = free.local_addr().unwrap();
+    drop(free);
+    let port = |text: String| text.replace("9000", &receiver.port().to_string());
+    // Brokers that are not there.
+    let outbounds = port(block("toml", "[outbound.webhook.erp]"))
+        .replace("mqtt://127.0.0.1\"", "mqtt://127.0.0.1:1\"")
+        .replace("amqp://127.0.0.1/", "amqp://127.0.0.1:1/");
+    let site = Site::new(&(block("toml", "[inbound.nebula.lobby]") + &outbounds));
+    let gateway = site.start().await;
+    let mut receiver = tokio::process::Command::new("sh")
+        .args(["-c", &format!("exec {}", port(block("sh", "http.server")))])
+        .env("PYTHONUNBUFFERED", "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let devices = gateway.devices.to_string();
+    let curl = block("sh", "curl -i").replace("127.0.0.1:8080", &devices);
+    let answer = tokio::process::Command::new("sh")
+        .args(["-c", &curl])
+        .output();
+    let answer = text(&answer.await.unwrap().stdout);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let told = answer.lines().last().unwrap_or_default();
+    assert!(
+        readme.contains(&format!("`{told}`")),
+        "the README shows another answer than {told}"
+    );
+    let mut lines = BufReader::new(receiver.stdout.take().unwrap()).lines();
+    let got = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+    let got = got
+        .expect("the receiver prints the event")
+        .unwrap()
+        .unwrap();
+    let event: serde_json::Value = serde_json::from_str(&got).unwrap();
+    let id = event["id"].as_str().unwrap();
+    assert!(readme.contains(id), "the README shows another id than {id}");
+    let shown = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while !gateway.output().contains(id) {
+            ticks.tick().await;
+        }
+    };
+    let shown = tokio::time::timeout(PATIENCE, shown).await;
+    shown.expect("the first shell prints the event");
+    for outbound in ["bus", "queue"] {
+        let waiting = format!("faceway_lane_state{{outbound=\"{outbound}\",state=\"waiting\"}}");
+        gateway.wait_for_metric(&waiting, |is| is == 1.0).await;
+    }
+    receiver.kill().await.unwrap();
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The gateway: built from two files, run, drained.
 //!
 //! Start: parse → plan → open spool → open inbounds and outbounds → bind listeners → run lanes → accept.
-//! Stop, in the order of the flow: stop accepting → finish what was read → stop leasing → wait for deliveries up to the
-//! grace period → close outbounds → sync and close the spool.
+//! Stop, in the order of the flow: stop accepting → finish what was read → let lanes send nothing more → wait for deliveries
+//! up to the grace period → close outbounds → sync and close the spool.
 
 mod open;
 

@@ -116,7 +116,14 @@ async fn the_readme_leads_from_a_terminal_to_a_receiver() {
     let outbounds = port(block("toml", "[outbound.webhook.erp]"))
         .replace("mqtt://127.0.0.1\"", "mqtt://127.0.0.1:1\"")
         .replace("amqp://127.0.0.1/", "amqp://127.0.0.1:1/");
-    let site = Site::new(&(block("toml", "[inbound.nebula.lobby]") + &outbounds));
+    let routes = std::fs::read_to_string(Path::new(ROOT).join("routes.toml")).unwrap();
+    for line in block("toml", "[inbound.nebula.lobby]").lines() {
+        assert!(routes.contains(line), "routes.toml has no {line:?}");
+    }
+    let site = Site::new(&(routes + &outbounds));
+    // A start runs no tests of the rules, and a reload refuses a file in which one fails.
+    let checked = site.run(&["check"]).await;
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
     let gateway = site.start().await;
     let mut receiver = tokio::process::Command::new("sh")
         .args(["-c", &format!("exec {}", port(block("sh", "http.server")))])

@@ -92,7 +92,7 @@ fn is_a_test(named: &str) -> Result<(), &'static str> {
             .trim_start_matches("async ")
             .starts_with(&function)
     };
-    let at = lines.iter().position(|line| is_there(line));
+    let at = lines.iter().position(is_there);
     let at = at.ok_or("there is no such function in the file")?;
     let above = lines[..at].iter().rev().map(|line| line.trim_start());
     let mut attributes = above.take_while(|line| !line.is_empty() && !line.ends_with('}'));

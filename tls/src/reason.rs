@@ -233,7 +233,9 @@ impl Distrust {
                 "no authority that this machine trusts vouches for its certificate".into()
             }
             Self::SelfSigned { own: true } => {
-                format!("no authority in `{ca}` vouches for its certificate, which it has signed itself")
+                format!(
+                    "no authority in `{ca}` vouches for its certificate, which it has signed itself"
+                )
             }
             Self::SelfSigned { own: false } => {
                 "no authority vouches for its certificate, which it has signed itself".into()

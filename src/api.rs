@@ -115,7 +115,7 @@ pub struct Inbound {
 pub struct Terminal {
     /// Its own API.
     pub url: String,
-    /// `subscribed` (it posts here), `refused` (somebody must put something right), `unreachable`, or `unchecked` (its
+    /// `subscribed` (it posts here), `refused` (an operator has to put something right), `unreachable`, or `unchecked` (its
     /// turn has not come).
     pub state: String,
     /// Since when it is in this state.

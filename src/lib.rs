@@ -12,6 +12,6 @@ pub mod memory;
 pub mod notify;
 pub mod observe;
 pub mod process;
-mod rhythm;
+mod throttle;
 pub mod topology;
 pub mod visible;

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 /// The path of a picture that stands for none.
 pub(crate) const NO_PICTURE: &str = "/images/none";
 
-/// A link to a picture that stands for none. It is not signed, as it shows nobody, and does not expire.
+/// A link to a picture that stands for none. It is not signed, as it shows no person, and does not expire.
 pub(crate) fn no_picture(public_url: &str) -> String {
     format!("{}{NO_PICTURE}", public_url.trim_end_matches('/'))
 }

@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 pub use logs::{LogFormat, install_logs};
 pub(crate) use process::exposition as process_exposition;
 
-/// Seconds; from a tenth of a millisecond, which a good disk needs, to the longest timeout that anybody sets.
+/// Seconds; from a tenth of a millisecond, which a good disk needs, to the longest timeout that is set anywhere.
 const BUCKETS: [f64; 16] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
     30.0, 300.0,

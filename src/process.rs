@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Descriptors beside those of devices: the admin listener's connections, outbounds, the spool, files that are read.
 const BESIDE_DEVICES: u64 = 768;
 
-/// Switches core dumps off: one would hold persons, pictures and secrets, readable for whoever gets at it.
+/// Switches core dumps off: one would hold persons, pictures and secrets, readable for every program that finds it.
 pub fn without_core_dumps() {
     let none = Rlimit {
         current: Some(0),

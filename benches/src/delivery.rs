@@ -40,7 +40,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     steady(options, &gateway, address).await
 }
 
-/// Fills a backlog while nobody listens at `address`, then lets it drain.
+/// Fills a backlog while no receiver listens at `address`, then lets it drain.
 async fn drain(options: &Options, gateway: &Gateway, address: SocketAddr) -> anyhow::Result<()> {
     send(load(options, gateway, options.count, 0.0)).await?;
     let cpu = gateway.process.cpu()?;

@@ -1,4 +1,4 @@
-//! Character sets: what `Content-Type` or a byte order mark names becomes UTF-8, strictly. What nobody names is not
+//! Character sets: what `Content-Type` or a byte order mark names becomes UTF-8, strictly. What is not named is not
 //! guessed, but a reason may say what it probably is.
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ pub(crate) struct Recoded {
     pub(crate) text: Option<String>,
     /// What an event of it is to warn of.
     pub(crate) warning: Option<&'static str>,
-    /// A character set that the header names and nobody knows: for a reason, if there has to be one.
+    /// A character set that the header names and that is not known: for a reason, if there has to be one.
     pub(crate) unknown: Option<String>,
 }
 
@@ -197,7 +197,7 @@ fn probable(text: &[u8]) -> Option<&'static str> {
         .map(Encoding::name)
 }
 
-/// A sign that nobody's name has: a control, or one of private use.
+/// A sign that no name has: a control, or one of private use.
 fn is_odd(sign: char) -> bool {
     matches!(sign, '\u{80}'..='\u{9F}' | '\u{E000}'..='\u{F8FF}')
 }

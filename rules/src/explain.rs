@@ -26,7 +26,7 @@ pub struct Failed {
     /// What the event has there; `None` when it is absent, and for `any` and `none`. A list for a field with several
     /// values; for `otherwise` the names of the routes that matched.
     pub value: Option<Value>,
-    /// Whether `value` tells something about a person, so that it is not for everybody.
+    /// Whether `value` tells something about a person, so that it is not shown.
     pub personal: bool,
 }
 

@@ -15,7 +15,7 @@ pub struct Field {
     pub path: String,
     /// What it holds.
     pub kind: FieldKind,
-    /// Whether it tells something about a person, so that its value is not for everybody.
+    /// Whether it tells something about a person, so that its value is not shown.
     pub personal: bool,
     /// Whether it may have several values, because a list lies on its path.
     pub many: bool,

@@ -150,7 +150,7 @@ pub fn parse_with(
 }
 
 impl Places {
-    /// Those of whoever reads `gateway.toml`, beside a `routes.toml` of this grammar.
+    /// Those of the reader of `gateway.toml`, beside a `routes.toml` of this grammar.
     pub fn of_gateway(grammar: &Grammar) -> Self {
         Self {
             in_gateway: true,
@@ -158,7 +158,7 @@ impl Places {
         }
     }
 
-    /// Those of whoever reads a `routes.toml` of this grammar.
+    /// Those of the reader of a `routes.toml` of this grammar.
     fn of_routes(grammar: &Grammar) -> Self {
         let adapters = grammar.adapters.iter();
         let inbounds =
@@ -212,7 +212,7 @@ fn read(
     (routes, tests)
 }
 
-/// Nobody means a file without a way in and a way out: it is empty, or not written to its end yet, and to take it over
+/// No operator means a file without an inbound and an outbound: it is empty, or not written to its end yet, and to take it over
 /// would take everything out.
 fn tell_empty(document: &Document, root: &Table<'_>, grammar: &Grammar) {
     let known = |entry: &Entry| ROOT.iter().any(|key| key.name == entry.key);

@@ -43,7 +43,7 @@ pub fn schema(grammar: &Grammar) -> Value {
         root["properties"][name] = section;
         root["properties"][name]["description"] = about;
     }
-    // Nobody means a file without a way in and a way out.
+    // No operator means a file without an inbound and an outbound.
     root["anyOf"] = json!([{ "required": ["inbound"] }, { "required": ["outbound"] }]);
     root
 }

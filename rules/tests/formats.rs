@@ -58,7 +58,7 @@ fn no_text_breaks_out_of_json() {
         let made = made("a.json.j2", text, &named(name));
         let value: Value =
             serde_json::from_str(&made).unwrap_or_else(|error| panic!("{error}: {made}"));
-        // What marks values cannot be told apart from a mark, so nobody else may have it.
+        // What marks values cannot be told apart from a mark, so no value may have it.
         let told = name.replace(['\u{1}', '\u{2}', '\u{3}'], "\u{FFFD}");
         let expected = json!({
             "alone": told, "within": format!("a {told} b"), "joined": format!("<{told}>"),

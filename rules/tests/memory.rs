@@ -116,8 +116,8 @@ fn memory_is_bounded_whatever_a_template_does() {
             " RECOGNITION",
         ),
         (
-            "{{ person.name|default('no' ~ 'body') }} {{ '%5.1f'|format(2.25) }} {{ 'a\nb'|indent(2) }}",
-            "nobody   2.2 a\n  b",
+            "{{ person.name|default('no' ~ 'one') }} {{ '%5.1f'|format(2.25) }} {{ 'a\nb'|indent(2) }}",
+            "noone   2.2 a\n  b",
         ),
         (
             "{{ {'a': [1]}|tojson }} {{ [1, 2, 3]|batch(2, 0)|list }}",

@@ -38,9 +38,9 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// When a server has sent enough.
 #[derive(Clone, Copy, Debug)]
 enum Enough {
-    /// When so many records have happened, whoever heard of them.
+    /// When so many records have happened, heard or not.
     Made(u64),
-    /// When somebody was sent so many.
+    /// When so many were sent to a client.
     Sent(u64),
     Never,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    /// At this pace. Its count is of the records that somebody was sent; or, where the source `pushes` the same ones, of
+    /// At this pace. Its count is of the records that were sent to a client; or, where the source `pushes` the same ones, of
     /// those that happen.
     pub(crate) fn new(pace: Pace, pushes: bool, began: Instant, began_at: Timestamp) -> Self {
         let enough = match pace.count() {
@@ -134,7 +134,7 @@ impl Server {
         })
     }
 
-    /// Plays `show` to whoever connects.
+    /// Plays `show` to each client that connects.
     pub(crate) async fn play(self: Arc<Self>, listener: TcpListener, show: Show) {
         let mut clients = JoinSet::new();
         let show = self.show(show);
@@ -200,7 +200,7 @@ impl Server {
         }
     }
 
-    /// Puts a record into the queue of everybody who wants it.
+    /// Puts a record into the queue of each client that wants it.
     fn tell(&self, number: u64, at: Timestamp) {
         let record = Arc::new(Record {
             heard: AtomicBool::new(false),

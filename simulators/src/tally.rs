@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 pub enum Way {
     /// Posted, and answered.
     Pushed,
-    /// Written to a websocket, which nobody answers.
+    /// Written to a websocket, which gives no answer.
     Streamed,
 }
 
@@ -34,7 +34,7 @@ impl Tally {
         Self::new(Way::Pushed, why_lost.into())
     }
 
-    /// Of a source that somebody listens to, or nobody.
+    /// Of a source that has clients, or none.
     pub(crate) fn streamed() -> Self {
         Self::new(Way::Streamed, Cow::Borrowed(""))
     }
@@ -64,7 +64,7 @@ impl Tally {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Records that are gone for good and nobody has.
+    /// Records that are gone for good and no client has.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Who may use the API: with a token, whoever names it; without one, only programs on this machine, and no web page.
+//! Who may use the API: with a token, a request that names it; without one, only programs on this machine, and no web page.
 
 use std::sync::Arc;
 

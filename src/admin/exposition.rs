@@ -45,7 +45,7 @@ impl Exposition {
         }
     }
 
-    /// Prometheus' text in this form. Bounds of buckets are the same texts in both, or they would be other series for whoever
+    /// Prometheus' text in this form. Bounds of buckets are the same texts in both, or they would be other series for the one who
     /// changes from one to the other.
     pub(super) fn write(self, text: &str) -> String {
         let mut out = String::with_capacity(text.len() + text.len() / 16);

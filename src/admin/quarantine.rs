@@ -29,7 +29,7 @@ pub(super) async fn show(
     let QuarantinedBody { entry, body } =
         found.ok_or_else(|| Problem::not_found("there is no such entry in quarantine"))?;
     let mut entry = shown(entry);
-    // Whoever may use the admin API may see what came in: he is asked to find out what is wrong with it.
+    // An operator who may use the admin API may see what came in: only so can he find out what is wrong with it.
     match std::str::from_utf8(body.reveal()) {
         Ok(text) => entry.text = Some(text.to_owned()),
         Err(_) => entry.base64 = Some(STANDARD.encode(body.reveal())),

@@ -201,7 +201,7 @@ impl Admin {
             .await
     }
 
-    /// A path with names in it that were given by somebody.
+    /// A path with names in it that came from outside.
     fn url_of(&self, path: &[&str]) -> Result<Url, Failure> {
         let mut url = self.url("")?;
         if let Ok(mut segments) = url.path_segments_mut() {

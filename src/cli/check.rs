@@ -64,7 +64,7 @@ impl Check {
         if self.json {
             return Ok(privacy::json(&routes, streams.out)?);
         }
-        // Both, so that nobody takes a file for checked that was not read.
+        // Both, so that no file counts as checked that was not read.
         let gateway = self.gateway.path();
         let state = match gateway.exists() {
             true => "good",

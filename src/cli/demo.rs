@@ -43,7 +43,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(&self, streams: &mut Streams<'_>) -> Ended {
-        // Log lines would stand between the arrivals, so they are for those who ask.
+        // Log lines would stand between the arrivals, so they come only when asked for.
         if std::env::var_os("FACEWAY_LOG").is_some_and(|chosen| !chosen.is_empty()) {
             observe::install_logs(LogFormat::Text)
                 .map_err(|error| Failure::input(error.to_string()))?;
@@ -93,7 +93,7 @@ struct Audience<'d> {
 }
 
 impl Audience<'_> {
-    /// Shows what arrives until the time is over or somebody ends it.
+    /// Shows what arrives until the time is over or a signal ends it.
     async fn watch(&mut self, length: Option<Duration>, streams: &mut Streams<'_>) -> Ended {
         let end = length.map(|length| Instant::now() + length);
         let mut outage = Outage::new(end);

@@ -12,7 +12,7 @@ pub(crate) enum Failure {
     Trouble(String),
     /// What was given cannot be used, and all of it has been told already.
     InputTold,
-    /// Nobody reads our output any more (`faceway … | head`). That is no trouble.
+    /// The reader of our output is gone (`faceway … | head`). That is no trouble.
     NobodyReads,
 }
 
@@ -32,7 +32,7 @@ impl Failure {
 }
 
 impl From<std::io::Error> for Failure {
-    /// Of writing results; whoever reads files says which one.
+    /// Of writing results; an error of reading names its file.
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             ErrorKind::BrokenPipe => Self::NobodyReads,

@@ -48,7 +48,7 @@ impl GatewayFile {
         path.unwrap_or(Path::new(config::GATEWAY_FILE))
     }
 
-    /// Says so when a file of that name lies beside the routes and is not the one that is read: whoever names the routes
+    /// Says so when a file of that name lies beside the routes and is not the one that is read: a command that names the routes
     /// alone may think that it is.
     pub(crate) fn tell_unread(&self, routes: &RoutesFile, streams: &mut Streams<'_>) {
         let beside = routes.path().with_file_name(config::GATEWAY_FILE);
@@ -119,7 +119,7 @@ pub(crate) fn settle<T>(
 
 fn tell_warnings(warnings: &Diagnostics, streams: &mut Streams<'_>) {
     if !warnings.is_empty() {
-        // When nobody reads standard error, the exit code still tells.
+        // When standard error is closed, the exit code still tells.
         let _ = writeln!(streams.talk, "{warnings}");
     }
 }

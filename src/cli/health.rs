@@ -1,4 +1,4 @@
-//! `faceway health`: for whoever watches over the process from outside, such as a container's health check.
+//! `faceway health`: for what watches over the process from outside, such as a container's health check.
 
 use std::time::Duration;
 

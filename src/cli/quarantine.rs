@@ -172,7 +172,7 @@ impl Show {
     }
 }
 
-/// As sent, so that it can be read again from a file. On a terminal it is shown visibly, as anybody may have sent it; and
+/// As sent, so that it can be read again from a file. On a terminal it is shown visibly, as any device may have sent it; and
 /// there a last line break is missed.
 fn write_text(text: &str, out: &mut dyn Output) -> std::io::Result<()> {
     if !out.is_terminal() {

@@ -1,4 +1,4 @@
-//! `faceway run`: the gateway, until somebody ends it.
+//! `faceway run`: the gateway, until a signal ends it.
 
 use std::sync::Arc;
 

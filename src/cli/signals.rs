@@ -23,7 +23,7 @@ impl Signals {
         })
     }
 
-    /// Resolves when somebody wants the command to end.
+    /// Resolves when a signal wants the command to end.
     pub(crate) async fn end(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

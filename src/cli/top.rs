@@ -19,7 +19,7 @@ use super::{Ended, Failure, Streams, block_on};
 use poll::Sample;
 use view::View;
 
-/// A running gateway as it lives: what comes in, what goes out, what is stuck, since when. What needs somebody comes first.
+/// A running gateway as it lives: what comes in, what goes out, what is stuck, since when. What needs you comes first.
 ///
 /// Keys: q, Esc or Ctrl-C ends it; arrows or j and k select an inbound or an outbound, of which more is told below; p
 /// holds the picture still; ? explains the columns. Colours are left out when NO_COLOR is set. It shows counts and states,

@@ -35,7 +35,7 @@ pub struct Listen {
     pub admin: SocketAddr,
     /// How devices and subscribers reach `devices`.
     pub public_url: String,
-    /// Whether nobody has said so: then it is only good for this machine.
+    /// Whether it is the default: then it is only good for this machine.
     pub public_url_is_default: bool,
     /// For `devices`; plain HTTP without.
     pub tls: Option<ServerTls>,
@@ -296,7 +296,7 @@ fn check_apart(table: &Table<'_>, devices: SocketAddr, admin: SocketAddr, origin
     let takes_all = one.is_unspecified() || other.is_unspecified();
     let meets = one == other || (takes_all && one.is_ipv4() == other.is_ipv4());
     if devices.port() == admin.port() && devices.port() != 0 && meets {
-        // The caret belongs under what somebody has written.
+        // The caret belongs under what was written.
         let written = origins.get("listen.admin") != Some(&Origin::Default);
         let entry = table.entry(if written { "admin" } else { "devices" });
         let span = entry.map_or(table.span(), |entry| entry.node.span);
@@ -449,7 +449,7 @@ mod tests {
         assert_eq!(errors.len(), 5);
     }
 
-    /// Whoever writes a key of this file into the other one is told so by that list.
+    /// A key of this file in the other one is told by that list.
     #[test]
     fn the_rules_know_every_key() {
         let known = |(section, keys): &(&'static str, &[&'static str])| (*section, keys.to_vec());
@@ -631,7 +631,7 @@ mod tests {
         assert_eq!(errors.len(), wrong.len() + 1, "{told}");
     }
 
-    /// Else its defaults would go with it, and errors would follow that nobody made.
+    /// Else its defaults would go with it, and errors would follow that are not in the file.
     #[test]
     fn what_is_no_table_is_told_alone() {
         let text = "listen = 5\nspool = \"data\"\n";

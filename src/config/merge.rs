@@ -11,7 +11,7 @@ use figment::{Figment, Metadata, Profile, Provider, Source};
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// Nobody has set it.
+    /// It is not set.
     Default,
     /// The file.
     File {

@@ -24,9 +24,9 @@ pub use settings::{SetBy, Setting};
 pub use small::{is_usable, read_small_file, read_small_text, unusable};
 pub use together::together;
 
-/// Where the files are when nobody says.
+/// Where the files are when no option and no variable says.
 pub const GATEWAY_FILE: &str = "gateway.toml";
-/// Where the files are when nobody says.
+/// Where the files are when no option and no variable says.
 pub const ROUTES_FILE: &str = "routes.toml";
 
 /// Tens of thousands of terminals, each with all its keys, fit into it.

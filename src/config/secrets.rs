@@ -23,7 +23,7 @@ impl Resources for OfThisMachine {
 }
 
 /// Reads a secret. A line break at its end is not part of it, nor is the byte order mark at its beginning with which some
-/// editors save a text: nobody sees either, and with it no token would ever be the right one.
+/// editors save a text: neither is visible, and with it no token would ever be the right one.
 ///
 /// # Errors
 /// When it is not there, or blank.

@@ -21,7 +21,7 @@ pub struct Setting {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "from", rename_all = "lowercase")]
 pub enum SetBy {
-    /// Nobody has set it.
+    /// It is not set.
     Default,
     /// The file.
     File {

@@ -47,7 +47,7 @@ pub fn unusable(path: &Path) -> Option<Error> {
     usable(&path.metadata().ok()?).err()
 }
 
-/// Opens a file without waiting: a pipe that nobody writes to would keep the start for ever.
+/// Opens a file without waiting: a pipe without a writer would keep the start for ever.
 fn open(path: &Path) -> Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(Error::other)?;
     OpenOptions::new().read(true).custom_flags(flags).open(path)

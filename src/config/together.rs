@@ -63,7 +63,7 @@ fn check_terminals(config: &GatewayConfig, routes: &Routes, document: &Document)
 fn warn_of_links(config: &GatewayConfig, routes: &Routes, document: &Document) {
     let listen = &config.listen;
     let linking = |plan: &&OutboundPlan| {
-        // Whoever names such an address himself may mean a receiver beside it.
+        // An operator who names such an address himself may mean a receiver beside it.
         let leads_away = plan.address().is_some_and(|url| !is_local(url));
         let is_odd = listen.public_url_is_default || is_local(&listen.public_url) && leads_away;
         plan.common.images == Images::Url && is_odd
@@ -149,7 +149,7 @@ fn public_url(config: &GatewayConfig) -> String {
     )
 }
 
-/// What the adapter says of the address before it is told to anybody. The token is not at hand where files are checked.
+/// What the adapter says of the address before it is used. The token is not at hand where files are checked.
 fn unfit(config: &GatewayConfig, plan: &InboundPlan, adapter: &dyn Adapter) -> Option<String> {
     let subscription = Subscription {
         username: String::new(),

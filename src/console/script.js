@@ -60,7 +60,7 @@ function label(body) {
     });
 }
 
-/** What needs somebody, the worst first, as `faceway top` has it: words, how bad, and whether it holds. */
+/** What needs an operator, the worst first, as `faceway top` has it: words, how bad, and whether it holds. */
 const LANE_NEEDS = [
   ["waiting", "bad", lane => lane.state === "waiting"], ["removed", "wait", lane => lane.state === "removed"],
   ["leaving", "wait", lane => lane.leaving], ["with buried", "bad", lane => lane.buried > 0],

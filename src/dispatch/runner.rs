@@ -28,7 +28,7 @@ use super::deliveries::Deliveries;
 use super::metrics::LaneMetrics;
 use super::render::Renderer;
 use super::status::LaneStatus;
-use crate::rhythm::Rhythm;
+use crate::throttle::Throttle;
 use crate::topology::rules_history::ActiveRules;
 
 pub use command::Command;
@@ -79,11 +79,11 @@ pub(super) struct Runner {
     deliveries: Deliveries,
     commits: Commits,
     /// What the log said of events that were given up, by code.
-    buried: Rhythm<Code>,
+    buried: Throttle<Code>,
     /// What it said of events that break the connection, by code.
-    blamed: Rhythm<Code>,
+    blamed: Throttle<Code>,
     /// Events that could not be had any more.
-    lost: Rhythm<()>,
+    lost: Throttle<()>,
     /// Ids of events that failed, for the log.
     failed: HashMap<u64, EventId>,
     /// The tail when the log was last read to its end.
@@ -125,9 +125,9 @@ impl Runner {
             deliveries: Deliveries::new(Arc::clone(outbound), Arc::clone(renderer)),
             commits: Commits::new(Arc::clone(&tools.store), claim),
             recent: Recent::default(),
-            buried: Rhythm::default(),
-            blamed: Rhythm::default(),
-            lost: Rhythm::default(),
+            buried: Throttle::default(),
+            blamed: Throttle::default(),
+            lost: Throttle::default(),
             failed: HashMap::new(),
             seen: None,
             blind_until: None,

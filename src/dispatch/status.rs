@@ -1,4 +1,4 @@
-//! How a lane is, for those who look: the admin API, the metrics, the console.
+//! How a lane is: for the admin API, the metrics, the console.
 
 use std::time::Duration;
 

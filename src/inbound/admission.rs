@@ -28,7 +28,7 @@ pub(super) enum Denied {
 }
 
 impl Admission {
-    /// Lets in whoever comes from one of `allow` (anybody when it is empty) and names `token` (if there is one).
+    /// Lets in requests that come from one of `allow` (from anywhere when it is empty) and name `token` (if there is one).
     pub fn new(allow: Vec<IpNet>, token: Option<&Private<String>>) -> Self {
         let token = token.map(|token| Private::new(Sha256::digest(token.reveal()).into()));
         Self { allow, token }
@@ -44,7 +44,7 @@ impl Admission {
             return Err(Denied::Address);
         }
         let Some(expected) = &self.token else {
-            // Any page that somebody on the site looks at could push otherwise.
+            // Any page that a person on the site looks at could push otherwise.
             return if is_from_a_page(headers) {
                 Err(Denied::Page)
             } else {

@@ -1,11 +1,11 @@
 //! Records that come again with another content are told in the log: a firmware that uses an id twice is heard of there
 //! first.
 
-use crate::rhythm::SharedRhythm;
+use crate::throttle::SharedThrottle;
 
 /// When it was told last.
 #[derive(Debug, Default)]
-pub(super) struct Conflicts(SharedRhythm<()>);
+pub(super) struct Conflicts(SharedThrottle<()>);
 
 impl Conflicts {
     /// So many records of this inbound were known with another content.

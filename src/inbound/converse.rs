@@ -29,11 +29,11 @@ pub(crate) struct Led<T> {
 /// Why a dialogue came to no result, by what is to be done.
 #[derive(Debug)]
 pub(crate) enum Lost {
-    /// Nobody answers as it should: it may pass.
+    /// No answer as it should be: it may pass.
     Unreachable(String),
     /// Its certificate is not trusted, so it was told nothing.
     Untrusted(Untrusted),
-    /// It refuses: somebody must put something right.
+    /// It refuses: an operator has to put something right.
     Refused(String),
     /// It does not accept who we say we are: it must not be asked again soon.
     Denied(String),

@@ -1,6 +1,6 @@
 //! Sources that are dialled: a websocket for each, kept open, read only as fast as the spool can keep.
 //!
-//! Such a source sends once and hears no answer, so what it sends while nobody reads is lost, and Faceway can only say
+//! Such a source sends once and hears no answer, so what it sends while no client reads is lost, and Faceway can only say
 //! so: every gap is logged, counted and shown.
 //!
 //! **Invariants.** A source has one connection at a time. What was read is kept before the next connection is opened.
@@ -75,7 +75,7 @@ pub(crate) struct Source {
 /// All sources at work.
 pub(crate) struct Sources {
     running: HashMap<String, Running>,
-    /// The gateway stops: nobody waits for a full spool any more.
+    /// The gateway stops: no source waits for a full spool any more.
     stop: CancellationToken,
 }
 
@@ -108,7 +108,7 @@ impl Sources {
         self.running.insert(name, Running { stop, task });
     }
 
-    /// Ends the source of an inbound; nobody waits for it here.
+    /// Ends the source of an inbound, and does not wait for it.
     pub(crate) fn end(&mut self, inbound: &str) {
         if let Some(task) = self.take(inbound) {
             // Who begins anew under this name waits for it.

@@ -66,7 +66,7 @@ fn picture_response(bytes: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(bytes));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    // What a device sent must never run in somebody's browser.
+    // What a device sent must never run in a browser.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         CACHE_CONTROL,

@@ -1,11 +1,11 @@
-//! What cannot be read, and what is refused of a dialled source, is told in the log in a rhythm: a device that sends nothing
+//! What cannot be read, and what is refused of a dialled source, is told in the log in a throttle: a device that sends nothing
 //! else would fill the disk with lines. How often it was is in the metrics, and in quarantine what it was.
 
-use crate::rhythm::SharedRhythm;
+use crate::throttle::SharedThrottle;
 
 /// When it was told last, by reason.
 #[derive(Debug, Default)]
-pub(super) struct Junk(SharedRhythm<String>);
+pub(super) struct Junk(SharedThrottle<String>);
 
 impl Junk {
     /// A body of this inbound could not be read, or parts of it: so many entries of quarantine.

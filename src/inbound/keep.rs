@@ -193,7 +193,7 @@ impl Inbound {
     }
 
     /// Keeps messages of a stream, in their order, all or none: [`Outcome::Busy`] when the spool cannot keep them now. One
-    /// that is refused is told and left out, as nobody can be answered.
+    /// that is refused is logged and left out, as no device waits for an answer.
     pub(super) async fn keep_all(&self, peer: Option<IpAddr>, messages: &[Bytes]) -> Outcome {
         let began = Instant::now();
         let received_at = self.clock.now();

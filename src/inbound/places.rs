@@ -86,7 +86,7 @@ impl Places {
             {
                 let mut taken = self.lock();
                 if taken.places.len() < self.max {
-                    return self.seat(&mut taken, address);
+                    return self.give(&mut taken, address);
                 }
                 // One for one: a second one would go for nothing.
                 if !asked && let Some(gone) = self.ask_one(&taken, address) {
@@ -101,7 +101,7 @@ impl Places {
         }
     }
 
-    fn seat(self: &Arc<Self>, taken: &mut Taken, address: IpAddr) -> Place {
+    fn give(self: &Arc<Self>, taken: &mut Taken, address: IpAddr) -> Place {
         let number = taken.next;
         taken.next += 1;
         let of_address = Arc::clone(taken.addresses.entry(address).or_default());
@@ -179,7 +179,7 @@ impl Drop for Place {
     }
 }
 
-/// Whoever has one IPv6 address has all of its network.
+/// A device that has one IPv6 address has all of its network.
 fn network(peer: IpAddr) -> IpAddr {
     match peer {
         IpAddr::V4(_) => peer,

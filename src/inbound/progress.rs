@@ -26,7 +26,7 @@ pub(super) enum Doing {
     Answered,
 }
 
-/// What one connection does, for whoever looks.
+/// What one connection does, for the task that watches it.
 pub(super) struct Progress {
     began: Instant,
     /// [`Doing`] in the two lowest bits, since when (milliseconds) above them: both change as one.

@@ -1,4 +1,4 @@
-//! Connections on which no request came: they are logged, in a [`Rhythm`], and counted. Operators look there first for a
+//! Connections on which no request came: they are logged, in a [`Throttle`], and counted. Operators look there first for a
 //! device that is silent.
 
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::metrics::connections_refused;
 use super::places::GaveWay;
 use super::progress::Progress;
-use crate::rhythm::{Rhythm, SharedRhythm};
+use crate::throttle::{SharedThrottle, Throttle};
 
 /// Why a connection is turned away, as the metric's label says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,12 +71,12 @@ pub(super) struct Refusals {
     listener: &'static str,
     counters: [Counter; Reason::ALL.len()],
     logged: Mutex<Logged>,
-    not_accepted: SharedRhythm<Option<i32>>,
+    not_accepted: SharedThrottle<Option<i32>>,
 }
 
 struct Logged {
     since: Instant,
-    rhythm: Rhythm<(Cow<'static, str>, Option<IpAddr>)>,
+    throttle: Throttle<(Cow<'static, str>, Option<IpAddr>)>,
     addresses: Vec<(Reason, IpAddr)>,
 }
 
@@ -87,10 +87,10 @@ impl Refusals {
             counters: Reason::ALL.map(|reason| connections_refused(listener, reason)),
             logged: Mutex::new(Logged {
                 since: Instant::now(),
-                rhythm: Rhythm::default(),
+                throttle: Throttle::default(),
                 addresses: Vec::new(),
             }),
-            not_accepted: SharedRhythm::default(),
+            not_accepted: SharedThrottle::default(),
         }
     }
 
@@ -205,7 +205,7 @@ impl Refusals {
             logged.addresses.push((reason, peer));
         }
         let which = (why, has_own_line.then_some(peer));
-        logged.rhythm.note(which, Instant::now())
+        logged.throttle.note(which, Instant::now())
     }
 }
 

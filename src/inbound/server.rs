@@ -42,7 +42,7 @@ pub struct ServerLimits {
     pub connections_max: usize,
     /// How long a request's headers, or a TLS handshake, may take.
     pub header_timeout: Duration,
-    /// How long an answer may wait for somebody who takes nothing of it.
+    /// How long an answer may wait for a client that takes nothing of it.
     pub answer_timeout: Duration,
     /// How long requests may take to end once the gateway shuts down.
     pub grace: Duration,

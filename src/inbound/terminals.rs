@@ -1,7 +1,7 @@
 //! Keeps the subscriptions of terminals: each is asked over its own API whether it posts to us, and told to.
 //!
 //! A site may have thousands of them, so few are asked at a time; those that do not answer wait in a queue of their own
-//! and keep nobody else waiting. A user that a terminal refuses is not tried again soon, or it would be locked out.
+//! and keep no other one waiting. A user that a terminal refuses is not tried again soon, or it would be locked out.
 
 mod pace;
 mod status;
@@ -221,7 +221,7 @@ impl Terminal {
             ),
             Trust::Fingerprint(_) => format!(
                 "it shows another certificate than the one in `fingerprint`, so it was told nothing. If the terminal was \
-                 given a new one, write `{key}`; if not, somebody else answers there"
+                 given a new one, write `{key}`; if not, another device answers there"
             ),
         }
     }

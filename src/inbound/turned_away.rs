@@ -1,17 +1,17 @@
-//! Requests that are turned away are told in the log, in a [rhythm](crate::rhythm), so that nobody has to guess why a device's records
+//! Requests that are turned away are logged, by a [throttle](crate::throttle), so that an operator sees why a device's records
 //! do not come, and no scanner fills the disk.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::rhythm::SharedRhythm;
+use crate::throttle::SharedThrottle;
 
-/// Characters of a path that nobody has asked for.
+/// Characters of a path that no inbound has.
 const PATH_CHARS_MAX: usize = 64;
 
 /// What was told, and when.
 #[derive(Debug, Default)]
-pub(crate) struct TurnedAway(SharedRhythm<Which>);
+pub(crate) struct TurnedAway(SharedThrottle<Which>);
 
 /// At which inbound (`None`: at no inbound) and why.
 type Which = (Option<String>, Cow<'static, str>);

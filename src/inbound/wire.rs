@@ -72,7 +72,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
                 Poll::Ready(Ok(()))
             }
             // TLS without its farewell: small devices just end. A body that is whole is told from one that is not by its
-            // length or its last chunk, so nobody can shorten it unnoticed.
+            // length or its last chunk, so it cannot be shortened unnoticed.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 self.ended = true;
                 Poll::Ready(Ok(()))

@@ -1,4 +1,4 @@
-//! Log lines. What they quote may be anybody's, and is written visibly.
+//! Log lines. What they quote may come from any device, and is written visibly.
 
 use std::fmt::Debug;
 
@@ -36,7 +36,7 @@ pub fn install_logs(format: LogFormat) -> anyhow::Result<()> {
         .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-/// Log lines, written visibly: what they quote may be anybody's.
+/// Log lines, written visibly: what they quote may come from any device.
 fn logs<W: std::io::Write + 'static>(
     format: LogFormat,
     filter: EnvFilter,

@@ -89,9 +89,20 @@ impl Topology {
     /// Removes the lanes of retired outbounds that are through: nothing waits in them, and nothing is buried there.
     pub(crate) async fn forget_finished(&mut self) {
         let finished = self.dispatch.take_finished();
+        if finished.is_empty() {
+            return;
+        }
+        let mut results = Vec::new();
         for handle in &finished {
-            let name = handle.name();
-            match self.context.lanes.delete(name).await {
+            results.push((
+                handle.name(),
+                self.context.lanes.delete(handle.name()).await,
+            ));
+        }
+        // Before the log says so: an operator who reads the line does not find the lane any more.
+        self.publish_snapshot().await;
+        for (name, result) in results {
+            match result {
                 Ok(_) => tracing::info!(
                     outbound = name,
                     "it delivered what it was given; its lane is removed"
@@ -102,9 +113,6 @@ impl Topology {
                     "its lane, through with everything, cannot be removed; `faceway lanes drop {name}` does"
                 ),
             }
-        }
-        if !finished.is_empty() {
-            self.publish_snapshot().await;
         }
     }
 
@@ -129,13 +137,13 @@ impl Topology {
         let state = self.context.lanes.look(name).await?;
         let survey = state.unwrap_or_default().survey();
         self.context.lanes.delete(name).await?;
+        self.publish_snapshot().await;
         tracing::warn!(
             outbound = name,
             backlog = survey.backlog,
             buried = survey.buried,
             "its lane is dropped for good, with what waited and was buried there"
         );
-        self.publish_snapshot().await;
         Ok(Some(survey))
     }
 

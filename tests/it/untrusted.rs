@@ -115,7 +115,7 @@ async fn the_same_words_wherever_it_is_dialled() {
         ),
         (
             other.issue("127.0.0.1"),
-            "nobody in `CA` vouches for its certificate",
+            "no authority in `CA` vouches for its certificate",
         ),
     ] {
         let (_server, site) = site(&issued, None, &authority).await;

@@ -34,7 +34,7 @@ pub enum Trust {
     #[default]
     System,
     /// The authorities in this PEM file and no others. A certificate that itself stands in the file is trusted under any
-    /// name: devices sign their own, for names that nobody calls them by.
+    /// name: devices sign their own, for names that they are not called by.
     Authorities(Vec<u8>),
     /// The certificate with this SHA-256 and no other, under any name.
     Fingerprint([u8; 32]),

@@ -227,13 +227,15 @@ impl Distrust {
                 format!("its certificate is not for the name in `{url}`")
             }
             Self::NoAuthority { own: true } => {
-                format!("nobody in `{ca}` vouches for its certificate")
+                format!("no authority in `{ca}` vouches for its certificate")
             }
             Self::NoAuthority { own: false } => {
                 "no authority that this machine trusts vouches for its certificate".into()
             }
             Self::SelfSigned { own: true } => {
-                format!("nobody in `{ca}` vouches for its certificate, which it has signed itself")
+                format!(
+                    "no authority in `{ca}` vouches for its certificate, which it has signed itself"
+                )
             }
             Self::SelfSigned { own: false } => {
                 "no authority vouches for its certificate, which it has signed itself".into()
@@ -251,7 +253,7 @@ const NAME_CHARS_MAX: usize = 253;
 
 fn listing(names: &[String]) -> String {
     let mut listed = match names {
-        [] => return "nobody".into(),
+        [] => return "no name".into(),
         names => names[..names.len().min(NAMES_MAX)].join(", "),
     };
     if let Some(more @ 1..) = names.len().checked_sub(NAMES_MAX) {

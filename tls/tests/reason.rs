@@ -89,12 +89,12 @@ async fn a_certificate_that_is_not_trusted_says_why() {
         (
             &own,
             other.issue("erp.example"),
-            "nobody in `tls.ca` vouches for its certificate",
+            "no authority in `tls.ca` vouches for its certificate",
         ),
         (
             &own,
             Authority::self_signed("erp.example"),
-            "nobody in `tls.ca` vouches for its certificate",
+            "no authority in `tls.ca` vouches for its certificate",
         ),
         (
             &system,

@@ -131,7 +131,10 @@ async fn what_is_not_trusted_is_described() {
     let pem = |authority: Authority| Trust::Authorities(authority.pem().into_bytes());
     for (trust, reason) in [
         (Trust::System, "no authority that this machine trusts"),
-        (pem(Authority::new()), "nobody in `tls.ca` vouches for it"),
+        (
+            pem(Authority::new()),
+            "no authority in `tls.ca` vouches for it",
+        ),
         (Trust::Fingerprint([7; 32]), "another certificate than"),
     ] {
         let error = shakes(trust, &issued).await.unwrap_err();

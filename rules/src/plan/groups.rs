@@ -4,7 +4,7 @@ use crate::diagnostic::Reporter;
 use crate::read::{Entry, Node};
 use crate::suggest;
 
-/// Other ways in that somebody may look for.
+/// Other endpoints that an operator may look for.
 const WAYS: [&str; 6] = ["websocket", "ws", "wss", "tcp", "push", "api"];
 
 /// What such a section of the file is.
@@ -24,7 +24,7 @@ pub(super) struct Section<'s> {
 }
 
 impl Section<'_> {
-    /// The groups that have names below them, also those that nobody knows: their names count nevertheless.
+    /// The groups that have names below them, also unknown ones: their names count nevertheless.
     pub(super) fn read<'d>(
         &self,
         reporter: &Reporter,

@@ -29,7 +29,7 @@ pub struct InboundPlan {
     pub path: Option<String>,
     /// What they must show.
     pub token: Option<Secret>,
-    /// Who may push; everybody when empty.
+    /// Who may push; every address when empty.
     pub allow: Vec<IpNet>,
     /// The adapter's own keys.
     pub settings: Settings,
@@ -135,7 +135,7 @@ struct Seen {
     terminals: terminal::Terminals,
 }
 
-/// Without a path nobody can post, so what is said about who may is a slip.
+/// Without a path no device can post, so what is said about who may is a slip.
 fn check_nobody_pushes(table: &Table<'_>) {
     for key in ["token", "allow"] {
         if let Some(entry) = table.entry(key) {
@@ -200,7 +200,7 @@ fn allow(table: &Table<'_>) -> Vec<IpNet> {
         return Vec::new();
     };
     let items = match &node.value {
-        // An empty list could mean nobody or everybody, so it means nothing.
+        // An empty list could mean none or all, so it means nothing.
         Value::List(items) if !items.is_empty() => items,
         _ => {
             let message = "`allow` must be a list of addresses";

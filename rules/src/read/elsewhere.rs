@@ -1,4 +1,4 @@
-//! Where a key belongs that stands where nobody reads it.
+//! Where a key belongs that stands where it is not read.
 
 use crate::{Field, suggest};
 use faceway_core::outbound_kind::Meant;
@@ -39,7 +39,7 @@ impl Place {
     }
 }
 
-/// Every key of `gateway.toml`, for whoever writes one into `routes.toml`. A test of the gateway holds it to what is read.
+/// Every key of `gateway.toml`, for the error when one stands in `routes.toml`. A test of the gateway holds it to what is read.
 pub const GATEWAY: &[(&str, &[&str])] = &[
     (
         "listen",

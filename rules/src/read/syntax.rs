@@ -304,7 +304,7 @@ fn twice(
     at: &std::ops::Range<usize>,
 ) -> (String, String) {
     let key = text.get(at.clone()).unwrap_or_default();
-    // The second was left out, so nobody will ask whether it is a secret.
+    // The second was left out, so nothing will ask whether it is a secret.
     for value in value_behind(text, at.end) {
         reporter.mask(span(value));
     }

@@ -151,7 +151,7 @@ async fn receive(
     if to == ERP {
         shared.events.fetch_add(1, Ordering::Relaxed);
     }
-    // Nobody looks any more when the demo is ending; the event has arrived all the same.
+    // The screen is gone when the demo is ending; the event has arrived all the same.
     let _ = shared.arrivals.send(Arrived { to, event, at }).await;
     StatusCode::NO_CONTENT
 }

@@ -19,7 +19,7 @@ use crate::cli::simulate::{ANSWER_MAX, simulators};
 use crate::cli::words::span;
 use crate::cli::{Ended, Failure, Streams, http};
 
-/// A drawing of nobody.
+/// A drawing of no real person.
 const FACE: &[u8] = include_bytes!("face.jpg");
 /// What stands in [`Demo::keys`](faceway_core::simulator::Demo) for an address.
 const LISTEN: &str = "{listen}";

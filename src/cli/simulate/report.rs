@@ -72,7 +72,7 @@ pub(super) fn trouble(counts: &Counts) -> Option<String> {
 const fn word_lost(way: Way) -> &'static str {
     match way {
         Way::Pushed => "lost",
-        Way::Streamed => "sent to nobody",
+        Way::Streamed => "without a client",
     }
 }
 
@@ -135,11 +135,11 @@ mod tests {
         };
         assert_eq!(
             summary(&counts, Duration::from_secs(2)),
-            "5 records in 2s by websocket: 3 sent, 2 sent to nobody\n1 message dropped: the client did not read\n"
+            "5 records in 2s by websocket: 3 sent, 2 without a client\n1 message dropped: the client did not read\n"
         );
         assert_eq!(
             line(&counts),
-            "5 made, 3 sent, 2 sent to nobody, 1 dropped at slow clients"
+            "5 made, 3 sent, 2 without a client, 1 dropped at slow clients"
         );
         assert_eq!(trouble(&counts), None);
     }

@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(counters.taken("lobby"), 15.0);
         assert_eq!(counters.sent_away("lobby"), 2.0);
         assert_eq!(counters.taken("hall"), 700.0);
-        assert_eq!(counters.taken("nobody"), 0.0);
+        assert_eq!(counters.taken("none"), 0.0);
         assert_eq!(counters.delivered("erp"), 7.0);
         assert_eq!(counters.last_event("lobby"), Some(1_790_000_000.5));
         assert_eq!(counters.last_event("hall"), None, "it never gave one");

@@ -57,7 +57,7 @@ silent    none for a day                routes.toml, and cannot deliver
                               PARKED    failed, tried again later
                               BURIED    given up: faceway buried list
                               behind    the oldest waits for 5m or longer
-What needs somebody comes first; red: see to it, yellow: have a look.
+What needs you comes first; red: see to it, yellow: have a look.
 
 q, Esc, Ctrl-C  quit          j/k, up/down, PgUp/PgDn, g/G  select
 p               hold still    Tab                           other table

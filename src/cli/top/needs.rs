@@ -1,4 +1,4 @@
-//! What needs somebody, and how much: the order of the rows, their colours, and the line above each table. Pure.
+//! What needs an operator, and how much: the order of the rows, their colours, and the line above each table. Pure.
 
 use faceway::api;
 use faceway_core::Timestamp;
@@ -6,7 +6,7 @@ use faceway_core::Timestamp;
 use super::poll::Sample;
 use crate::cli::words::{counted, grouped};
 
-/// How much something needs somebody.
+/// How much something needs an operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
     /// Nothing to do.
@@ -18,7 +18,7 @@ pub(super) enum Urgency {
     Act,
 }
 
-/// One thing that somebody may have to see to.
+/// One thing that an operator may have to see to.
 pub(super) struct Need<T> {
     holds: fn(&T, &Sample, Timestamp) -> bool,
     /// How many, and then this.
@@ -31,7 +31,7 @@ const LAG_SECONDS: u64 = 300;
 /// As long as the alert `FacewayInboundSilent` waits.
 const SILENCE_SECONDS: f64 = 86_400.0;
 
-/// What lanes need somebody for, the worst first.
+/// What lanes need an operator for, the worst first.
 const OF_LANES: [Need<api::Lane>; 6] = [
     Need {
         holds: |lane, _, _| lane.state == "waiting",
@@ -65,7 +65,7 @@ const OF_LANES: [Need<api::Lane>; 6] = [
     },
 ];
 
-/// What inbounds need somebody for, the worst first.
+/// What inbounds need an operator for, the worst first.
 const OF_INBOUNDS: [Need<api::Inbound>; 4] = [
     Need {
         holds: |inbound, _, _| !is_read(inbound),
@@ -124,7 +124,7 @@ pub(super) fn of_state(inbound: &api::Inbound) -> Urgency {
     }
 }
 
-/// Puts what needs somebody first. Of several that need the same, the order of `routes.toml` stays, so that rows do not
+/// Puts what needs an operator first. Of several that need the same, the order of `routes.toml` stays, so that rows do not
 /// jump about with every event.
 pub(super) fn sort(sample: &mut Sample, now: Timestamp) {
     let mut lanes = std::mem::take(&mut sample.overview.lanes);

@@ -45,7 +45,7 @@ pub(super) async fn live(admin: Admin, every: Duration) -> Ended {
                 }
                 // A resize is drawn; whatever else terminals tell is none of our business.
                 Some(_) => {}
-                // Nobody can press a key any more.
+                // No key can come any more.
                 None => return Ok(()),
             },
             _ = ticks.tick() => view.tick(SystemClock.now()),
@@ -123,7 +123,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // Where the terminal itself is gone, nobody is left to tell.
+        // Where the terminal itself is gone, the text is lost.
         let _ = self.terminal.show_cursor();
         // A panic has given it back before it spoke; once more would write over its words.
         if !std::thread::panicking() {

@@ -94,7 +94,7 @@ impl View {
             }
             Err(reason) => {
                 let since = self.gone.as_ref().map_or(now, |gone| gone.since);
-                // The last line of advice is for those who start a command, not for those who watch.
+                // The last line of advice is for the start of a command, not for its screen.
                 let reason = reason.lines().next().unwrap_or_default().to_owned();
                 self.gone = Some(Gone { since, reason });
             }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Runner, SPOOL_PAUSE, sleep_until};
-use crate::rhythm::Rhythm;
+use crate::throttle::Throttle;
 
 /// The commits of one lane.
 pub(super) struct Commits {
@@ -17,7 +17,7 @@ pub(super) struct Commits {
     running: Option<AbortOnDropHandle<Committed>>,
     is_fenced: bool,
     paused_until: Option<Instant>,
-    failing: Rhythm<()>,
+    failing: Throttle<()>,
 }
 
 /// A commit that has ended.
@@ -34,7 +34,7 @@ impl Commits {
             running: None,
             is_fenced: false,
             paused_until: None,
-            failing: Rhythm::default(),
+            failing: Throttle::default(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a lane says in the log, in metrics, and to those who look.
+//! What a lane says in the log, in metrics, and in its status.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use faceway_lane::Fate;
 use tokio::time::Instant;
 
 use super::Runner;
-use crate::rhythm::Rhythm;
+use crate::throttle::Throttle;
 
 /// While deliveries are in flight a lane shows how it stands so often.
 const SHOW_PAUSE: Duration = Duration::from_millis(10);
@@ -94,7 +94,7 @@ impl Runner {
 /// Says so of an event, at a bearable rate. The id is that of the last one: `faceway why` prints its trace.
 fn log_event(
     outbound: &str,
-    throttle: &mut Rhythm<Code>,
+    throttle: &mut Throttle<Code>,
     event: Option<&EventId>,
     code: &Code,
     said: &str,

@@ -40,7 +40,7 @@ pub(crate) struct Target {
 }
 
 /// The bytes below a websocket, and when the last of them came: a large message may be on its way for longer than
-/// anybody may be silent.
+/// a peer may be silent.
 pub(crate) struct Wire {
     bytes: Box<dyn Bytes>,
     peer: Option<IpAddr>,

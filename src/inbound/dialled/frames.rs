@@ -1,9 +1,9 @@
 //! Texts of a websocket as the bytes that they are.
 //!
-//! A text message that is no UTF-8 breaks a connection off (RFC 6455, 8.1), and the library does so before anybody could
+//! A text message that is no UTF-8 breaks a connection off (RFC 6455, 8.1), and the library does so before the adapter could
 //! read the message. But a box whose name field cuts a character sends such texts day after day, and one unreadable
 //! message shall cost one message. So what comes in is changed before the library sees it: frames that begin a text
-//! begin a binary message instead, whose bytes nobody checks. Whether they can be read, the adapter says.
+//! begin a binary message instead, whose bytes the library does not check. Whether they can be read, the adapter says.
 
 /// Follows the bytes that come in, and changes the frames that begin a text.
 #[derive(Debug, Default)]

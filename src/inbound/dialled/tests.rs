@@ -165,7 +165,7 @@ async fn a_pulled_cable_is_noticed_and_what_was_read_is_kept() {
     bench.stop().await;
 }
 
-/// A message that is longer on its way than anybody may be silent.
+/// A message that is longer on its way than a peer may be silent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_message_is_no_silence() {
     let platform = Platform::start().await;
@@ -212,7 +212,7 @@ async fn a_full_spool_is_waited_for_in_order_and_without_loss() {
     bench
         .wait_until(|status| status.state == SourceState::Blocked)
         .await;
-    // Longer than anybody may be silent.
+    // Longer than a peer may be silent.
     tokio::time::sleep(TIMING.ping * 4).await;
     assert!(!rest.is_finished(), "it is not read");
     assert_eq!(platform.accepted(), 1);

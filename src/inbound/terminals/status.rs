@@ -1,13 +1,13 @@
-//! How a terminal stands, for those who look: the admin API, the metrics, the console.
+//! How a terminal stands, for the admin API, the metrics, the console.
 
 use std::sync::{Mutex, PoisonError};
 
 use faceway_core::Timestamp;
 
-/// How a terminal stands; what needs somebody's hand comes first.
+/// How a terminal stands; what an operator has to put right comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TerminalState {
-    /// Somebody must put something right.
+    /// An operator has to put something right.
     Refused,
     /// It does not answer.
     Unreachable,

@@ -43,7 +43,7 @@ async fn an_own_ca_and_a_client_certificate() {
     let stranger = amqp(&secured(&broker, &Authority::new(), Some(&identity)));
     let verdict = deliver(&stranger, "three").await;
     assert_eq!(verdict, outage("tls"));
-    let told = "nobody in `tls.ca` vouches for its certificate";
+    let told = "no authority in `tls.ca` vouches for its certificate";
     assert_eq!(reason(&verdict), told);
     let nobody = amqp(&secured(&broker, &authority, None));
     let verdict = deliver(&nobody, "four").await;

@@ -84,7 +84,7 @@ fn value(json: &Json) -> Value {
     }
 }
 
-/// Nobody but the formatter may mark.
+/// Only the formatter may mark.
 fn unmarked(text: &str) -> String {
     match has_marks(text) {
         true => text.replace(['\u{1}', '\u{2}', '\u{3}'], "\u{FFFD}"),

@@ -10,7 +10,7 @@ pub(super) struct Guarded {
     put: Vec<(usize, usize)>,
 }
 
-/// Where a loop calls itself, which is captured on its way out and counted by nobody.
+/// Where a loop calls itself, which is captured on its way out and not counted.
 pub(super) struct Forbidden {
     pub(super) at: usize,
 }

@@ -58,7 +58,7 @@ fn of_requests(
     each(table, help, taken, value)
 }
 
-/// Texts alone: whoever reads the messages would read a secret with them.
+/// Texts alone: a reader of the messages would read a secret with them.
 fn of_messages(
     table: &Table<'_>,
     taken: &[&str],

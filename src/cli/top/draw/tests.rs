@@ -273,7 +273,7 @@ fn a_degraded_spool_is_told() {
     );
 }
 
-/// A site with thirty outbounds, of which a few need somebody.
+/// A site with thirty outbounds, of which a few need an operator.
 fn thirty() -> View {
     let mut many = sample(4);
     many.overview.inbounds = vec![inbound("lobby", "nebula")];
@@ -330,13 +330,13 @@ fn a_reload_that_failed_is_told_beside_what_else_is_wrong() {
     let mut failed = sample(4);
     failed.overview.reload_failed = Some(ReloadFailed {
         at: before(200),
-        text: "error: there is no outbound `nobody`\n --> routes.toml:5:3\n".into(),
+        text: "error: there is no outbound `archive`\n --> routes.toml:5:3\n".into(),
     });
     failed.overview.ready = false;
     view.heard(Ok(failed), now());
     let shown = picture(&view, 80, 24);
     golden("reload", &shown);
-    let told = "RELOAD FAILED 3m ago, see faceway check: there is no outbound `nobody`";
+    let told = "RELOAD FAILED 3m ago, see faceway check: there is no outbound `archive`";
     assert!(shown.contains(told) && shown.contains("NOT READY"));
     assert!(plain(&view, 110).contains(told));
 }

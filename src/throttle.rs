@@ -1,5 +1,5 @@
-//! What happens again and again is told in a rhythm: the first at once, then at most once a minute with how many there
-//! were, so that nobody has to guess and nothing fills the disk.
+//! The log throttle: what happens again and again is logged at once the first time, then at most once a minute with how
+//! many there were. So an operator sees it, and nothing fills the disk.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,11 +15,11 @@ const KNOWN_MAX: usize = 256;
 
 /// What was told, and when.
 #[derive(Debug)]
-pub(crate) struct Rhythm<Which>(HashMap<Which, Told>);
+pub(crate) struct Throttle<Which>(HashMap<Which, Told>);
 
 /// The same, for several at a time.
 #[derive(Debug)]
-pub(crate) struct SharedRhythm<Which>(Mutex<Rhythm<Which>>);
+pub(crate) struct SharedThrottle<Which>(Mutex<Throttle<Which>>);
 
 #[derive(Debug)]
 struct Told {
@@ -27,13 +27,13 @@ struct Told {
     since: u64,
 }
 
-impl<Which> Default for Rhythm<Which> {
+impl<Which> Default for Throttle<Which> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<Which: Eq + Hash> Rhythm<Which> {
+impl<Which: Eq + Hash> Throttle<Which> {
     /// It has happened once more. How often since it was last told, when it is to be told now.
     pub(crate) fn note(&mut self, which: Which, now: Instant) -> Option<u64> {
         if self.0.len() >= KNOWN_MAX && !self.0.contains_key(&which) {
@@ -57,17 +57,17 @@ impl<Which: Eq + Hash> Rhythm<Which> {
     }
 }
 
-impl<Which> Default for SharedRhythm<Which> {
+impl<Which> Default for SharedThrottle<Which> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<Which: Eq + Hash> SharedRhythm<Which> {
-    /// [`Rhythm::note`], now.
+impl<Which: Eq + Hash> SharedThrottle<Which> {
+    /// [`Throttle::note`], now.
     pub(crate) fn note(&self, which: Which) -> Option<u64> {
-        let mut rhythm = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rhythm.note(which, Instant::now())
+        let mut throttle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle.note(which, Instant::now())
     }
 }
 
@@ -77,11 +77,11 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{KNOWN_MAX, PAUSE, Rhythm};
+    use super::{KNOWN_MAX, PAUSE, Throttle};
 
     #[test]
     fn the_first_is_told_and_then_one_a_minute_with_how_many_there_were() {
-        let mut told = Rhythm::default();
+        let mut told = Throttle::default();
         let now = Instant::now();
         let second = Duration::from_secs(1);
         assert_eq!(told.note("wrong", now), Some(1));
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_is_known_is_bounded() {
-        let mut told = Rhythm::default();
+        let mut told = Throttle::default();
         let now = Instant::now();
         for n in 0..10 * KNOWN_MAX {
             assert_eq!(told.note(n, now), Some(1));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::FallocateFlags;
 
 /// One directory.
-pub trait Disk: Send + Sync + 'static {
+pub trait Disk: Send + Sync + Debug + 'static {
     /// Names of all files, in any order.
     ///
     /// # Errors

@@ -24,6 +24,15 @@ pub(crate) struct Block {
     high: i64,
 }
 
+/// A block, for who looks for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) first_seq: u64,
+    pub(crate) last_seq: u64,
+    /// Whether all of it is of that time.
+    pub(crate) is_whole: bool,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Index {
@@ -77,14 +86,24 @@ impl Index {
         self.blocks.get(behind.saturating_sub(1)).map(Block::offset)
     }
 
-    /// The numbers of each block in which a time from `since` until before `until` may be: first, and last.
-    pub(crate) fn stretches(&self, since: i64, until: i64) -> impl Iterator<Item = (u64, u64)> {
+    /// The blocks in which a time from `since` until before `until` may be.
+    pub(crate) fn stretches(&self, since: i64, until: i64) -> impl Iterator<Item = Stretch> {
         let ends = self.blocks.iter().skip(1).map(|next| self.seq(next) - 1);
         let ends = ends.chain([self.last_seq]);
         let meets = move |block: &Block| block.high >= since && block.low < until;
         (self.blocks.iter().zip(ends))
             .filter(move |(block, _)| meets(block))
-            .map(|(block, last)| (self.seq(block), last))
+            .map(move |(block, last_seq)| Stretch {
+                first_seq: self.seq(block),
+                last_seq,
+                is_whole: block.low >= since && block.high < until,
+            })
+    }
+
+    /// The lowest and the highest time; `None` when there is no event.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        let low = self.blocks.iter().map(|block| block.low).min();
+        low.zip(self.blocks.iter().map(|block| block.high).max())
     }
 
     fn seq(&self, block: &Block) -> u64 {
@@ -191,6 +210,30 @@ impl Ids {
         bytes
     }
 
+    /// Where each run of the file begins: its first number, and its place.
+    pub(crate) fn places(&self) -> Vec<(u64, u64)> {
+        let mut at = MAGIC_IDS.len() as u64;
+        let place = |run: &Run| {
+            let place = (run.first_seq, at);
+            at += 16 + run.ids.len() as u64;
+            place
+        };
+        self.runs.iter().map(place).collect()
+    }
+
+    /// The run at the beginning of these bytes, if it is sound.
+    pub(crate) fn run(bytes: &[u8]) -> Option<Run> {
+        let length = word32(bytes, 8) as usize;
+        let run = Run {
+            first_seq: word64(bytes, 0),
+            ids: bytes.get(16..)?.get(..length)?.to_vec(),
+        };
+        (run.crc() == word32(bytes, 12)).then_some(run)
+    }
+
+    /// Bytes of the longest run.
+    pub(crate) const RUN_BYTES: usize = 16 + RUN * 16;
+
     /// The runs that are sound, and whether all of the file is: what is damaged is forgotten.
     pub(crate) fn decode(bytes: &[u8]) -> (Self, bool) {
         let Some(mut rest) = bytes.strip_prefix(MAGIC_IDS) else {
@@ -199,25 +242,26 @@ impl Ids {
         let (mut ids, mut is_whole) = (Self::default(), true);
         while !rest.is_empty() {
             let length = word32(rest, 8) as usize;
-            let Some(run) = rest.get(16..).and_then(|rest| rest.get(..length)) else {
+            match Self::run(rest) {
+                Some(run) => ids.runs.push(run),
+                None => is_whole = false,
+            }
+            let Some(next) = rest.get(16..).and_then(|rest| rest.get(length..)) else {
                 return (ids, false);
             };
-            let run = Run {
-                first_seq: word64(rest, 0),
-                ids: run.to_vec(),
-            };
-            if run.crc() == word32(rest, 12) {
-                ids.runs.push(run);
-            } else {
-                is_whole = false;
-            }
-            rest = &rest[16 + length..];
+            rest = next;
         }
         (ids, is_whole)
     }
 }
 
 impl Run {
+    /// The id under this number.
+    pub(crate) fn id(&self, seq: u64) -> Option<[u8; 16]> {
+        let at = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
+        self.ids.as_chunks().0.get(at).copied()
+    }
+
     fn next(&self) -> u64 {
         self.first_seq + (self.ids.len() / 16) as u64
     }
@@ -269,18 +313,17 @@ mod tests {
         for n in (0..1000_i64).step_by(7) {
             let (at, seq) = (5000 + n * 3, 10 + n.cast_unsigned());
             let found: Vec<_> = index.stretches(at, at + 1).collect();
-            assert!(
-                found
-                    .iter()
-                    .any(|(first, last)| (*first..=*last).contains(&seq))
-            );
+            let has = |one: &Stretch| (one.first_seq..=one.last_seq).contains(&seq);
+            assert!(found.iter().any(has));
             assert!(found.len() <= 1);
         }
         assert_eq!(index.stretches(0, 5000).count(), 0);
         let whole: Vec<_> = index.stretches(i64::MIN, i64::MAX).collect();
-        assert_eq!(whole.first().unwrap().0, 10);
-        assert_eq!(whole.last().unwrap().1, 1009);
-        assert!(whole.windows(2).all(|two| two[0].1 + 1 == two[1].0));
+        assert_eq!(whole.first().unwrap().first_seq, 10);
+        assert_eq!(whole.last().unwrap().last_seq, 1009);
+        let follow = |two: &[Stretch]| two[0].last_seq + 1 == two[1].first_seq;
+        assert!(whole.windows(2).all(follow) && whole.iter().all(|one| one.is_whole));
+        assert_eq!(index.times(), Some((5000, 5000 + 999 * 3)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::frame::{HEAD, Head};
 use crate::group::Group;
 use crate::header::{FRAMES, Header};
 use crate::index::{Ids, Index};
-use crate::reader::{Reader, Shared};
+use crate::reader::{IdsFile, Reader, Shared};
 use crate::record::{KIND_CLOSED, KIND_EVENT, decode};
 use crate::segment::{Segment, ids_name, index_name, log_name, number_of};
 use crate::walk::{Step, Walk};
@@ -89,7 +89,7 @@ struct Opening {
     segments: Vec<Arc<Segment>>,
     to_seal: Vec<Arc<Segment>>,
     ids: Vec<(u64, Vec<u8>)>,
-    id_ends: Vec<(u64, u64)>,
+    ids_files: Vec<IdsFile>,
     active: Option<Active>,
     /// The highest number that was ever used.
     newest: u64,
@@ -136,7 +136,7 @@ impl Opening {
             segments: Vec::new(),
             to_seal: Vec::new(),
             ids: Vec::new(),
-            id_ends: Vec::new(),
+            ids_files: Vec::new(),
             active: None,
             newest: 0,
             next_seq: 1,
@@ -223,10 +223,9 @@ impl Opening {
     }
 
     fn keep_ids(&mut self, number: u64, ids: Ids) {
-        let last = ids.last_seq();
-        self.id_ends.push((number, last));
         // Numbers never go back, also when the events are gone.
-        self.next_seq = self.next_seq.max(last + 1);
+        self.next_seq = self.next_seq.max(ids.last_seq() + 1);
+        self.ids_files.push(IdsFile::new(number, &ids));
         let runs = ids.runs.into_iter();
         self.ids.extend(runs.map(|run| (run.first_seq, run.ids)));
     }
@@ -356,10 +355,12 @@ impl Opening {
         self.ids.sort_by_key(|(first, _)| *first);
         let shared = Arc::new(Shared::default());
         *shared.write() = self.segments;
+        *shared.ids_mut() = self.ids_files;
         // Also when the last events have left: the tail never goes back.
         shared.tail.store(self.next_seq - 1, Ordering::Release);
         let reader = Reader {
             shared: Arc::clone(&shared),
+            disk: Arc::clone(&self.disk),
         };
         let writer = Writer {
             disk: self.disk,
@@ -379,7 +380,6 @@ impl Opening {
             spares: self.spares,
             is_prepared: false,
             to_seal: self.to_seal,
-            ids: self.id_ends,
         };
         Opened {
             writer,

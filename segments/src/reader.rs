@@ -4,9 +4,11 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::Disk;
 use crate::header::FRAMES;
+use crate::index::Ids;
 use crate::record::{EventView, KIND_EVENT, decode};
-use crate::segment::{Segment, SegmentInfo};
+use crate::segment::{Segment, SegmentInfo, ids_name};
 use crate::walk::{Step, Walk};
 
 /// Bytes that a look for one event reads first.
@@ -19,6 +21,34 @@ pub(crate) struct Shared {
     segments: RwLock<Vec<Arc<Segment>>>,
     /// The last durable event.
     pub(crate) tail: AtomicU64,
+    /// Files of ids, also those of segments that have left.
+    ids: RwLock<Vec<IdsFile>>,
+}
+
+/// What is known of a file of ids.
+#[derive(Debug)]
+pub(crate) struct IdsFile {
+    pub(crate) number: u64,
+    pub(crate) last_seq: u64,
+    /// Where each run begins: its first number, and its place in the file.
+    places: Vec<(u64, u64)>,
+}
+
+impl IdsFile {
+    pub(crate) fn new(number: u64, ids: &Ids) -> Self {
+        Self {
+            number,
+            last_seq: ids.last_seq(),
+            places: ids.places(),
+        }
+    }
+
+    /// Where the run with this number begins.
+    fn place(&self, seq: u64) -> Option<u64> {
+        let behind = self.places.partition_point(|(first, _)| *first <= seq);
+        let run = behind.checked_sub(1).filter(|_| seq <= self.last_seq)?;
+        self.places.get(run).map(|(_, place)| *place)
+    }
 }
 
 impl Shared {
@@ -29,12 +59,21 @@ impl Shared {
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Vec<Arc<Segment>>> {
         (self.segments.write()).unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(crate) fn ids(&self) -> RwLockReadGuard<'_, Vec<IdsFile>> {
+        self.ids.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ids_mut(&self) -> RwLockWriteGuard<'_, Vec<IdsFile>> {
+        self.ids.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Reads events. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Reader {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) disk: Arc<dyn Disk>,
 }
 
 /// What stands in the log.
@@ -46,13 +85,25 @@ pub enum Found<'a> {
     Damaged(u64),
 }
 
-/// Where the events of a time may stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where the events of a time stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// The first number.
+    /// The first of them; 0 when there are none.
     pub first_seq: u64,
-    /// The last one.
+    /// The last of them.
     pub last_seq: u64,
+    /// How many they are.
+    pub events: u64,
+}
+
+impl Span {
+    fn add(&mut self, first_seq: u64, last_seq: u64) {
+        if self.events == 0 {
+            self.first_seq = first_seq;
+        }
+        self.last_seq = last_seq;
+        self.events += last_seq - first_seq + 1;
+    }
 }
 
 impl Reader {
@@ -122,19 +173,55 @@ impl Reader {
         Ok(taken)
     }
 
-    /// Where the events that came in from `since` until before `until` may stand, in pieces of some 64 KiB, ascending.
-    pub fn spans(&self, since: i64, until: i64) -> Vec<Span> {
-        let mut spans = Vec::new();
-        for segment in self.shared.read().iter() {
-            let inner = segment.read();
-            spans.extend(
-                (inner.index.stretches(since, until)).map(|(first, last)| Span {
-                    first_seq: first,
-                    last_seq: last,
-                }),
-            );
+    /// Where the events that came in from `since` until before `until` stand. Reads only blocks in which there are others too;
+    /// a damaged event counts as one of that time.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn span(&self, since: i64, until: i64) -> io::Result<Span> {
+        let segments = self.shared.read().clone();
+        let mut span = Span::default();
+        for segment in segments {
+            let stretches: Vec<_> = segment.read().index.stretches(since, until).collect();
+            for stretch in stretches {
+                if stretch.is_whole {
+                    span.add(stretch.first_seq, stretch.last_seq);
+                    continue;
+                }
+                self.read(stretch.first_seq, stretch.last_seq, |found| {
+                    match found {
+                        Found::Event(event) if event.at < since || event.at >= until => {}
+                        Found::Event(event) => span.add(event.seq, event.seq),
+                        Found::Damaged(seq) => span.add(seq, seq),
+                    }
+                    true
+                })?;
+            }
         }
-        spans
+        Ok(span)
+    }
+
+    /// The id of the event with this number, also when it has left; `None` when it is not known any more.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn id(&self, seq: u64) -> io::Result<Option<[u8; 16]>> {
+        if let Some(id) = self.get(seq, |event| event.id)? {
+            return Ok(Some(id));
+        }
+        let place = (self.shared.ids().iter())
+            .find_map(|file| file.place(seq).map(|place| (file.number, place)));
+        let Some((number, at)) = place else {
+            return Ok(None);
+        };
+        let file = match self.disk.open(&ids_name(number)) {
+            // It was forgotten in between.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let mut bytes = vec![0; Ids::RUN_BYTES];
+        let read = file.read_at(&mut bytes, at)?;
+        Ok(Ids::run(&bytes[..read]).and_then(|run| run.id(seq)))
     }
 
     /// The segment that has this event, or else the next one above.

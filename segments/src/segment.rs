@@ -38,6 +38,8 @@ pub struct SegmentInfo {
     pub last_seq: u64,
     /// How many events it has.
     pub events: u64,
+    /// The lowest and the highest time of its events, in milliseconds since 1970.
+    pub times: Option<(i64, i64)>,
     /// Bytes of its records.
     pub used: u64,
     /// Bytes of its file.
@@ -87,6 +89,7 @@ impl Segment {
             first_seq: inner.index.first_seq,
             last_seq: inner.index.last_seq,
             events: inner.index.events,
+            times: inner.index.times(),
             used: inner.end,
             file_bytes: self.file_bytes,
         }

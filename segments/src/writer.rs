@@ -13,7 +13,7 @@ use crate::frame::{ALIGN, GROUP_END, HEAD};
 use crate::group::Group;
 use crate::header::{FRAMES, Header};
 use crate::index::Ids;
-use crate::reader::{Reader, Shared};
+use crate::reader::{IdsFile, Reader, Shared};
 use crate::record::Event;
 use crate::segment::{Segment, gone_name, ids_name, index_name, log_name, spare_name};
 use crate::{Disk, Settings, Trouble};
@@ -36,8 +36,6 @@ pub struct Writer {
     pub(crate) is_prepared: bool,
     /// Segments that are full and have no files beside them yet.
     pub(crate) to_seal: Vec<Arc<Segment>>,
-    /// Files of ids: number of the segment, its last event.
-    pub(crate) ids: Vec<(u64, u64)>,
 }
 
 /// The segment that is written to.
@@ -64,6 +62,7 @@ pub struct Committed {
 #[derive(Debug)]
 pub struct Seal {
     segment: Arc<Segment>,
+    shared: Arc<Shared>,
 }
 
 impl Writer {
@@ -85,6 +84,7 @@ impl Writer {
     pub fn reader(&self) -> Reader {
         Reader {
             shared: Arc::clone(&self.shared),
+            disk: Arc::clone(&self.disk),
         }
     }
 
@@ -140,16 +140,12 @@ impl Writer {
 
     /// Segments that are full, each once.
     pub fn seals(&mut self) -> Vec<Seal> {
-        let segments = self.to_seal.drain(..);
-        let seals: Vec<_> = segments.map(|segment| Seal { segment }).collect();
-        for seal in &seals {
-            let last_seq = seal.segment.read().ids.last_seq();
-            // The list is the writer's: the file is there once the seal is written.
-            if last_seq > 0 {
-                self.ids.push((seal.segment.number, last_seq));
-            }
-        }
-        seals
+        let shared = Arc::clone(&self.shared);
+        let seal = |segment| Seal {
+            segment,
+            shared: Arc::clone(&shared),
+        };
+        self.to_seal.drain(..).map(seal).collect()
     }
 
     /// Lets go of segments of which all events are below `seq`, the oldest first. The ids of their events stay known.
@@ -191,19 +187,21 @@ impl Writer {
     }
 
     /// Lets go of the ids of events below `seq` that have left. Gives the names of files to remove.
-    pub fn forget_ids(&mut self, seq: u64) -> Vec<String> {
+    pub fn forget_ids(&self, seq: u64) -> Vec<String> {
         let oldest = self
             .shared
             .read()
             .first()
             .map_or(u64::MAX, |segment| segment.number);
-        let (gone, kept) =
-            (self.ids.drain(..)).partition(|(number, last)| *last < seq && *number < oldest);
-        self.ids = kept;
-        let gone: Vec<(u64, u64)> = gone;
-        gone.into_iter()
-            .map(|(number, _)| ids_name(number))
-            .collect()
+        let mut gone = Vec::new();
+        self.shared.ids_mut().retain(|file| {
+            let stays = file.last_seq >= seq || file.number >= oldest;
+            if !stays {
+                gone.push(ids_name(file.number));
+            }
+            stays
+        });
+        gone
     }
 
     /// Bytes of all segments' files, with those that are kept for later.
@@ -387,6 +385,10 @@ impl Seal {
         }
         write_file(disk, &index_name(number), &index)?;
         disk.sync_names()?;
+        if !ids.runs.is_empty() {
+            let mut files = self.shared.ids_mut();
+            files.push(IdsFile::new(number, &ids));
+        }
         self.segment.write().ids = Ids::default();
         Ok(())
     }

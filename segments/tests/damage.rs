@@ -313,3 +313,42 @@ fn an_emptied_segment_is_used_again_and_its_old_records_stay_out() {
     assert_eq!(read(&log).0, (first..=120).collect());
     assert!(log.recovered.damaged.is_empty());
 }
+
+/// Whatever stands in a file: it is opened, and what is read is what was written, or some of it.
+#[test]
+fn any_bytes_in_place_of_a_file_open() {
+    let whole = FaultDisk::new(1);
+    let mut log = start(&whole);
+    fill(&whole, &mut log, 48);
+    drop(log);
+    let mut random = Random(11);
+    let names = whole.names().unwrap();
+    for _ in 0..400 {
+        let disk = whole.copy();
+        let name = &names[random.below(names.len() as u64) as usize];
+        let mut bytes = disk.bytes_of(name);
+        match random.below(4) {
+            0 => bytes
+                .iter_mut()
+                .for_each(|byte| *byte = random.next() as u8),
+            1 => bytes.truncate(random.below(bytes.len() as u64 + 1) as usize),
+            2 => bytes.rotate_left(8),
+            _ => {
+                let from = random.below(bytes.len() as u64) as usize;
+                let to = (from + random.below(600) as usize).min(bytes.len());
+                bytes[from..to]
+                    .iter_mut()
+                    .for_each(|byte| *byte = random.next() as u8);
+            }
+        }
+        disk.remove(name).unwrap();
+        let file = disk.create(name, bytes.len() as u64).unwrap();
+        file.write_at(&bytes, 0).unwrap();
+        let log = start(&disk);
+        let (sound, _) = read(&log);
+        assert!(sound.iter().all(|seq| (1..=48).contains(seq)));
+        if !name.ends_with("seg") {
+            assert_eq!(sound.len(), 48, "{name}");
+        }
+    }
+}

@@ -272,18 +272,25 @@ impl Life {
             assert_eq!(id, kept.map(|(id, _)| *id as u8), "seed {}", self.seed);
         }
         let since = self.random.below(self.model.next_id * 10 + 1).cast_signed();
-        let spans = self.log.reader.spans(since, since + 200);
-        for (seq, (id, _)) in &self.model.kept {
-            let at = (id * 10).cast_signed();
-            let is_in = spans
-                .iter()
-                .any(|span| (span.first_seq..=span.last_seq).contains(seq));
-            assert!(
-                is_in || at < since || at >= since + 200,
-                "seed {}",
-                self.seed
-            );
-        }
+        let span = self.log.reader.span(since, since + 200).unwrap();
+        let is_in = |id: &u64| (since..since + 200).contains(&(id * 10).cast_signed());
+        let kept = self.model.kept.iter();
+        let in_it: Vec<u64> = (kept.filter(|(_, (id, _))| is_in(id)))
+            .map(|(seq, _)| *seq)
+            .collect();
+        // What was torn counts too.
+        assert!(span.events >= in_it.len() as u64, "seed {}", self.seed);
+        let has = |seq: &u64| (span.first_seq..=span.last_seq).contains(seq);
+        assert!(in_it.iter().all(has), "seed {}", self.seed);
+        let seq = self.random.below(self.log.reader.tail() + 1);
+        let known = self.log.reader.id(seq).unwrap();
+        let known = known.map(|id| u64::from_le_bytes(id[..8].try_into().unwrap()));
+        let ever = self.model.ever.get(&seq).copied();
+        assert!(
+            known == ever || seq < self.model.forgotten,
+            "seed {}: {known:?} {ever:?}",
+            self.seed
+        );
     }
 }
 

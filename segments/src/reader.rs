@@ -1,0 +1,288 @@
+//! Reading by sequence number, beside the writer and without waiting for it.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::Disk;
+use crate::header::FRAMES;
+use crate::index::Ids;
+use crate::record::{EventView, KIND_EVENT, decode};
+use crate::segment::{Segment, SegmentInfo, ids_name};
+use crate::walk::{Step, Walk};
+
+/// Bytes that a look for one event reads first.
+const ONE_EVENT: usize = 16 << 10;
+
+/// What reader and writer share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Ascending by number.
+    segments: RwLock<Vec<Arc<Segment>>>,
+    /// The last durable event.
+    pub(crate) tail: AtomicU64,
+    /// Files of ids, also those of segments that have left.
+    ids: RwLock<Vec<IdsFile>>,
+}
+
+/// What is known of a file of ids.
+#[derive(Debug)]
+pub(crate) struct IdsFile {
+    pub(crate) number: u64,
+    pub(crate) last_seq: u64,
+    /// Where each run begins: its first number, and its place in the file.
+    places: Vec<(u64, u64)>,
+}
+
+impl IdsFile {
+    pub(crate) fn new(number: u64, ids: &Ids) -> Self {
+        Self {
+            number,
+            last_seq: ids.last_seq(),
+            places: ids.places(),
+        }
+    }
+
+    /// Where the run with this number begins.
+    fn place(&self, seq: u64) -> Option<u64> {
+        let behind = self.places.partition_point(|(first, _)| *first <= seq);
+        let run = behind.checked_sub(1).filter(|_| seq <= self.last_seq)?;
+        self.places.get(run).map(|(_, place)| *place)
+    }
+}
+
+impl Shared {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Vec<Arc<Segment>>> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Vec<Arc<Segment>>> {
+        (self.segments.write()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ids(&self) -> RwLockReadGuard<'_, Vec<IdsFile>> {
+        self.ids.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ids_mut(&self) -> RwLockWriteGuard<'_, Vec<IdsFile>> {
+        self.ids.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads events. Clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) disk: Arc<dyn Disk>,
+}
+
+/// What stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// An event.
+    Event(EventView<'a>),
+    /// The event of this number is damaged, or was torn by a power cut that left others of its group.
+    Damaged(u64),
+}
+
+/// Where the events of a time stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The first of them; 0 when there are none.
+    pub first_seq: u64,
+    /// The last of them.
+    pub last_seq: u64,
+    /// How many they are.
+    pub events: u64,
+}
+
+impl Span {
+    fn add(&mut self, first_seq: u64, last_seq: u64) {
+        if self.events == 0 {
+            self.first_seq = first_seq;
+        }
+        self.last_seq = last_seq;
+        self.events += last_seq - first_seq + 1;
+    }
+}
+
+impl Reader {
+    /// The last durable event; 0 when there is none.
+    pub fn tail(&self) -> u64 {
+        self.shared.tail.load(Ordering::Acquire)
+    }
+
+    /// The lowest event that may be there; everything below it has left. One above [`Reader::tail`] when nothing is there.
+    pub fn first(&self) -> u64 {
+        let segments = self.shared.read();
+        let first = segments.iter().find_map(|segment| {
+            let first = segment.read().index.first_seq;
+            (first > 0).then_some(first)
+        });
+        first.unwrap_or_else(|| self.tail() + 1)
+    }
+
+    /// The segments, the oldest first.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        (self.shared.read().iter())
+            .map(|segment| segment.info())
+            .collect()
+    }
+
+    /// Gives what stands from `from_seq` up to `through_seq` to `take`, in order, until that says `false`.
+    /// An event that is not given, and not given as damaged, has left or was never there.
+    ///
+    /// # Errors
+    /// When the disk fails: then what was given before is true all the same.
+    pub fn read(
+        &self,
+        from_seq: u64,
+        through_seq: u64,
+        mut take: impl FnMut(Found<'_>) -> bool,
+    ) -> io::Result<()> {
+        let through_seq = through_seq.min(self.tail());
+        let mut from_seq = from_seq;
+        while from_seq <= through_seq {
+            let Some(segment) = self.segment_of(from_seq) else {
+                break;
+            };
+            match read_segment(&segment, from_seq, through_seq, WINDOW, &mut take)? {
+                Some(last) => from_seq = last + 1,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the event of this number to `take`; `None` when it has left, was never there, or is damaged.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn get<T>(&self, seq: u64, take: impl FnOnce(EventView<'_>) -> T) -> io::Result<Option<T>> {
+        let segment = self.segment_of(seq).filter(|_| seq <= self.tail());
+        let Some(segment) = segment else {
+            return Ok(None);
+        };
+        let (mut take, mut taken) = (Some(take), None);
+        read_segment(&segment, seq, seq, ONE_EVENT, &mut |found| {
+            if let Found::Event(event) = found {
+                taken = take.take().map(|take| take(event));
+            }
+            false
+        })?;
+        Ok(taken)
+    }
+
+    /// Where the events that came in from `since` until before `until` stand. Reads only blocks in which there are others too;
+    /// a damaged event counts as one of that time.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn span(&self, since: i64, until: i64) -> io::Result<Span> {
+        let segments = self.shared.read().clone();
+        let mut span = Span::default();
+        for segment in segments {
+            let stretches: Vec<_> = segment.read().index.stretches(since, until).collect();
+            for stretch in stretches {
+                if stretch.is_whole {
+                    span.add(stretch.first_seq, stretch.last_seq);
+                    continue;
+                }
+                self.read(stretch.first_seq, stretch.last_seq, |found| {
+                    match found {
+                        Found::Event(event) if event.at < since || event.at >= until => {}
+                        Found::Event(event) => span.add(event.seq, event.seq),
+                        Found::Damaged(seq) => span.add(seq, seq),
+                    }
+                    true
+                })?;
+            }
+        }
+        Ok(span)
+    }
+
+    /// The id of the event with this number, also when it has left; `None` when it is not known any more.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn id(&self, seq: u64) -> io::Result<Option<[u8; 16]>> {
+        if let Some(id) = self.get(seq, |event| event.id)? {
+            return Ok(Some(id));
+        }
+        let place = (self.shared.ids().iter())
+            .find_map(|file| file.place(seq).map(|place| (file.number, place)));
+        let Some((number, at)) = place else {
+            return Ok(None);
+        };
+        let file = match self.disk.open(&ids_name(number)) {
+            // It was forgotten in between.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let mut bytes = vec![0; Ids::RUN_BYTES];
+        let read = file.read_at(&mut bytes, at)?;
+        Ok(Ids::run(&bytes[..read]).and_then(|run| run.id(seq)))
+    }
+
+    /// The segment that has this event, or else the next one above.
+    fn segment_of(&self, seq: u64) -> Option<Arc<Segment>> {
+        let segments = self.shared.read();
+        let at = segments.partition_point(|segment| {
+            let index = &segment.read().index;
+            index.last_seq < seq
+        });
+        segments.get(at).cloned()
+    }
+}
+
+/// Bytes at once when many are read.
+const WINDOW: usize = 256 << 10;
+
+/// Gives the number up to which all was read, or `None` when `take` had enough.
+///
+/// Events of a segment have numbers without gaps: one that is not met is one of which no head is left.
+fn read_segment(
+    segment: &Segment,
+    from_seq: u64,
+    through_seq: u64,
+    window: usize,
+    take: &mut impl FnMut(Found<'_>) -> bool,
+) -> io::Result<Option<u64>> {
+    let (place, end, first, last) = {
+        let inner = segment.read();
+        let index = &inner.index;
+        if index.events == 0 {
+            return Ok(Some(index.last_seq.max(from_seq)));
+        }
+        let place = index.place(from_seq).unwrap_or(FRAMES);
+        (place, inner.end, index.first_seq, index.last_seq)
+    };
+    let through_seq = through_seq.min(last);
+    let mut next = from_seq.max(first);
+    let mut walk = Walk::new(&*segment.file, segment.id, place, end).reading(window);
+    while let Some(step) = walk.step()? {
+        let (head, is_sound) = match step {
+            Step::Frame { head, .. } => (head, true),
+            Step::Damaged { head, .. } => (head, false),
+            Step::Gap(_) => continue,
+        };
+        if head.kind != KIND_EVENT || head.seq < next {
+            continue;
+        }
+        let missing = next..head.seq.min(through_seq + 1);
+        if !missing.into_iter().all(|seq| take(Found::Damaged(seq))) {
+            return Ok(None);
+        }
+        if head.seq > through_seq {
+            return Ok(Some(through_seq));
+        }
+        let event = is_sound.then(|| decode(head.seq, walk.body())).flatten();
+        let found = event.map_or(Found::Damaged(head.seq), Found::Event);
+        if !take(found) {
+            return Ok(None);
+        }
+        next = head.seq + 1;
+    }
+    let is_done = (next..=through_seq).all(|seq| take(Found::Damaged(seq)));
+    Ok(is_done.then_some(through_seq.max(from_seq)))
+}

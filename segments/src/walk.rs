@@ -1,0 +1,133 @@
+//! Goes from frame to frame of a segment's file, over what is damaged.
+
+use std::io;
+use std::ops::Range;
+
+use crate::File;
+use crate::frame::{ALIGN, HEAD, Head};
+
+/// Bytes that are read at once.
+const WINDOW: usize = 256 << 10;
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A sound frame; its body is [`Walk::body`].
+    Frame { offset: u64, head: Head },
+    /// The head is sound, the body is not.
+    Damaged { offset: u64, head: Head },
+    /// No frame begins here. Behind it one does, or the end.
+    Gap(Range<u64>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Walk<'a> {
+    file: &'a dyn File,
+    segment: u64,
+    at: u64,
+    end: u64,
+    window: Vec<u8>,
+    window_at: u64,
+    window_bytes: usize,
+    body: Range<usize>,
+}
+
+impl<'a> Walk<'a> {
+    /// From the frame at `at` up to `end`.
+    pub(crate) fn new(file: &'a dyn File, segment: u64, at: u64, end: u64) -> Self {
+        Self {
+            file,
+            segment,
+            at,
+            end,
+            window: Vec::new(),
+            window_at: at,
+            window_bytes: WINDOW,
+            body: 0..0,
+        }
+    }
+
+    /// Reads at least what one record takes, and no more at first than this: for who wants few of them.
+    pub(crate) fn reading(mut self, bytes: usize) -> Self {
+        self.window_bytes = bytes.clamp(HEAD as usize, WINDOW);
+        self
+    }
+
+    /// The body of the frame that was stepped on last.
+    pub(crate) fn body(&self) -> &[u8] {
+        self.window.get(self.body.clone()).unwrap_or_default()
+    }
+
+    /// `None` at the end.
+    pub(crate) fn step(&mut self) -> io::Result<Option<Step>> {
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        let offset = self.at;
+        let head = match self.head(offset, Head::decode)? {
+            None => self.head(offset, Head::mend)?,
+            head => head,
+        };
+        let Some(head) = head else {
+            let to = self.search(offset + ALIGN)?;
+            self.at = to;
+            return Ok(Some(Step::Gap(offset..to)));
+        };
+        self.at = offset + head.total();
+        let from = offset + HEAD;
+        let is_there = self.load(from, u64::from(head.body_bytes))?;
+        let start = (from - self.window_at) as usize;
+        self.body = start..start + head.body_bytes as usize;
+        let is_sound = is_there && crc32c::crc32c(self.body()) == head.body_crc;
+        Ok(Some(match is_sound {
+            true => Step::Frame { offset, head },
+            false => Step::Damaged { offset, head },
+        }))
+    }
+
+    /// The head at this place, if one is there and its frame ends before the end.
+    fn head(
+        &mut self,
+        at: u64,
+        decode: fn(&[u8; HEAD as usize], u64) -> Option<Head>,
+    ) -> io::Result<Option<Head>> {
+        if at + HEAD > self.end || !self.load(at, HEAD)? {
+            return Ok(None);
+        }
+        let start = (at - self.window_at) as usize;
+        let bytes = self.window[start..].first_chunk();
+        let head = bytes.and_then(|bytes| decode(bytes, self.segment));
+        Ok(head.filter(|head| at + head.total() <= self.end))
+    }
+
+    fn search(&mut self, from: u64) -> io::Result<u64> {
+        let mut at = from;
+        self.window_bytes = WINDOW;
+        while at < self.end {
+            if self.head(at, Head::decode)?.is_some() {
+                return Ok(at);
+            }
+            at += ALIGN;
+        }
+        Ok(self.end)
+    }
+
+    /// Makes sure that the window holds these bytes; `false` when the file ends before.
+    fn load(&mut self, at: u64, bytes: u64) -> io::Result<bool> {
+        let window_end = self.window_at + self.window.len() as u64;
+        if at >= self.window_at && at + bytes <= window_end {
+            return Ok(true);
+        }
+        let left = self.end.saturating_sub(at);
+        let wanted = bytes.max(self.window_bytes as u64).min(left.max(bytes));
+        self.window.resize(wanted as usize, 0);
+        self.window_at = at;
+        let read = self.file.read_at(&mut self.window, at);
+        // After an error nothing of the window may be taken for the file's bytes.
+        self.window.truncate(*read.as_ref().unwrap_or(&0));
+        // Further steps read larger pieces.
+        self.window_bytes = (self.window_bytes * 2).min(WINDOW);
+        Ok(read? as u64 >= bytes)
+    }
+}

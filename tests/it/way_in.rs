@@ -370,7 +370,7 @@ async fn one_bad_element_costs_one_element() {
 
 /// A device that sends nothing else must not fill the disk with lines.
 #[tokio::test]
-async fn what_cannot_be_read_is_logged_in_a_rhythm() {
+async fn what_cannot_be_read_is_logged_by_a_throttle() {
     let gateway = Site::new(ROUTES).start().await;
     for number in 0..40 {
         let junk = format!("{}{{\"cut\": ]", " ".repeat(number));

@@ -16,16 +16,16 @@ pub(super) const ROOMS: &[(&str, &[&str])] = &[
     ("memory", &[]),
     ("notify", &[]),
     ("process", &[]),
-    ("rhythm", &[]),
+    ("throttle", &[]),
     ("visible", &[]),
     // A room within another: lanes ask it, and the rest of the topology sets lanes to work.
     ("topology/rules_history", &[]),
     ("observe", &["visible"]),
     ("context", &["config", "link", "memory"]),
-    ("inbound", &["context", "link", "memory", "rhythm"]),
+    ("inbound", &["context", "link", "memory", "throttle"]),
     (
         "dispatch",
-        &["context", "link", "rhythm", "topology/rules_history"],
+        &["context", "link", "throttle", "topology/rules_history"],
     ),
     (
         "topology",

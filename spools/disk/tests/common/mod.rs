@@ -1,6 +1,7 @@
 //! What the tests of this engine have in common.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+mod former;
 mod lane;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use faceway_core::{
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
 use faceway_testkit::clock::TestClock;
 
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
+pub(crate) use former::{FormerRows, Held, former_directory};
 #[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub(crate) use lane::{HandLane, append, pass_groups};
 

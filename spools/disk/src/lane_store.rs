@@ -34,7 +34,7 @@ use crate::writer::Writer;
 use lane_row::{Found, LaneRow};
 use needed::let_go_of_range;
 pub(crate) use take_over::is_taken_over;
-pub(crate) use verify::verify;
+pub(crate) use verify::{held_rows_of_all, owners_of_all, verify, waiting_of_all};
 use waiting_rows::Kind;
 
 /// What is asked of the writer.

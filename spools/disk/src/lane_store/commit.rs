@@ -13,6 +13,7 @@ use crate::group::Group;
 use crate::lane::change::{BuryRow, result_number};
 use crate::lanes::write_bury;
 use crate::once;
+use crate::packs::hold::hold;
 use crate::store::Trouble;
 
 /// Writes a change, if the claim still holds.
@@ -142,8 +143,22 @@ impl Work<'_> {
                    SELECT seq, at, id, device, images, crc, body, trace FROM buried WHERE lane = ? AND seq = ?";
         let key = (self.lane.id, seq.cast_signed());
         self.conn.prepare_cached(sql)?.execute(key)?;
+        if seq < self.swept {
+            self.hold_pictures(seq)?;
+        }
         self.freed.push(seq);
         self.remove_buried(seq)
+    }
+
+    /// Without this the pictures that are left would leave while the event waits: the sweep does not come to it any more.
+    fn hold_pictures(&self, seq: u64) -> Result<(), Trouble> {
+        let sql = "SELECT images FROM buried WHERE lane = ? AND seq = ?";
+        let key = (self.lane.id, seq.cast_signed());
+        let images: Option<Option<Vec<u8>>> = (self.conn.prepare_cached(sql)?)
+            .query_row(key, |row| row.get(0))
+            .optional()?;
+        let images = images.flatten().unwrap_or_default();
+        Ok(hold(self.conn, seq, &images)?)
     }
 
     fn remove_buried(&mut self, seq: u64) -> Result<(), Trouble> {

@@ -10,6 +10,10 @@ use crate::lane::{Chunk, Need};
 use crate::read::checked;
 use crate::row::{Row, moment};
 use crate::shared::{Shared, lock};
+use crate::store::{get, is_corrupt};
+
+/// Rows that are looked at for one that is not found: more than there are on a page.
+const NEIGHBOURS: u64 = 256;
 
 impl Row {
     fn entry(self) -> Entry {
@@ -143,7 +147,10 @@ impl Shared {
         let copy = (conn.prepare_cached(sql)?)
             .query_row([seq.cast_signed()], |row| Ok(checked(row).ok()))
             .optional()?;
-        Ok(copy.flatten())
+        match copy.flatten() {
+            Some(copy) => Ok(Some(copy)),
+            None => beside_damage(conn, seq),
+        }
     }
 
     fn fetch_newest(&self, seqs: &[u64]) -> (HashMap<u64, Row>, Vec<u64>) {
@@ -156,5 +163,28 @@ impl Shared {
             }
         }
         (found, missing)
+    }
+}
+
+/// Looks at one row after another: SQLite looks for a number by halves, and one that is damaged leads it past its neighbours,
+/// which are sound and were read before.
+fn beside_damage(conn: &Connection, seq: u64) -> rusqlite::Result<Option<Row>> {
+    let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM event WHERE seq >= ? ORDER BY seq LIMIT ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let from = seq.saturating_sub(NEIGHBOURS / 2);
+    let mut look = || -> rusqlite::Result<Option<Row>> {
+        let mut rows = select.query((from.cast_signed(), NEIGHBOURS.cast_signed()))?;
+        while let Some(row) = rows.next()? {
+            if get(row, 0)? == seq
+                && let Ok(row) = checked(row)
+            {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    };
+    match look() {
+        Err(error) if is_corrupt(&error) => Ok(None),
+        found => found,
     }
 }

@@ -68,16 +68,20 @@ pub(crate) fn write<'p>(
 pub(crate) fn read(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Passed>> {
     let sql = "SELECT until, route, key, id, at FROM once WHERE lane = ? ORDER BY until";
     let mut select = conn.prepare_cached(sql)?;
-    let rows = select.query_map([lane], |row| {
-        Ok(Passed {
-            until: moment(row.get(0)?),
-            route: row.get(1)?,
-            key: row.get(2)?,
-            id: EventId::from_bytes(row.get(3)?),
-            received_at: moment(row.get(4)?),
-        })
-    })?;
-    rows.collect()
+    let rows = select.query_map([lane], |row| Ok(passed(row)))?;
+    rows.filter_map(Result::transpose).collect()
+}
+
+/// `None` when a field is not what was written there: it silences nothing, and keeps no lane from its owner.
+fn passed(row: &rusqlite::Row<'_>) -> Option<Passed> {
+    let bytes = |column| row.get_ref(column).ok()?.as_bytes().ok();
+    Some(Passed {
+        until: moment(row.get(0).ok()?),
+        route: String::from_utf8(bytes(1)?.to_vec()).ok()?,
+        key: bytes(2)?.try_into().ok()?,
+        id: EventId::from_bytes(bytes(3)?.try_into().ok()?),
+        received_at: moment(row.get(4).ok()?),
+    })
 }
 
 /// Forgets what silences nothing any more in a lane that needs the log from `need` on. Gives how many rows that were, and

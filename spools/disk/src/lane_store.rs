@@ -9,6 +9,7 @@ mod commit;
 mod held_rows;
 mod lane_row;
 pub(crate) mod needed;
+mod proof;
 mod state;
 mod take_over;
 mod verify;
@@ -33,8 +34,9 @@ use crate::writer::Writer;
 
 use lane_row::{Found, LaneRow};
 use needed::let_go_of_range;
+pub(crate) use proof::{held_rows_of_all, owners_of_all, waiting_of_all};
 pub(crate) use take_over::is_taken_over;
-pub(crate) use verify::{held_rows_of_all, owners_of_all, verify, waiting_of_all};
+pub(crate) use verify::verify;
 use waiting_rows::Kind;
 
 /// What is asked of the writer.
@@ -69,9 +71,8 @@ pub(crate) enum Reply {
 impl LaneStore for DiskSpool {
     fn list(&self) -> BoxFuture<'_, Result<Vec<String>, SpoolError>> {
         Box::pin(self.read_lanes(|conn| {
-            let sql =
-                "SELECT name FROM lane WHERE id IN (SELECT lane FROM lane_state) ORDER BY name";
-            let mut select = conn.prepare_cached(sql)?;
+            // Also one that has lost its row: the operator must see what holds the log.
+            let mut select = conn.prepare_cached("SELECT name FROM lane ORDER BY name")?;
             select.query_map([], |row| row.get(0))?.collect()
         }))
     }
@@ -172,7 +173,13 @@ impl Writer {
         self.take_over(conn, group)?;
         let reply = match request {
             Request::Claim { name, start } => self.claim_lane(conn, group, name, *start)?,
-            Request::Delete { name } => Reply::Deleted(delete_lane(conn, group, name)?),
+            Request::Delete { name } => {
+                if matches!(found(conn, name)?, Some(Found::Damaged(_))) {
+                    // One of these rows may be what was this lane's.
+                    self.forget_lost_lanes(conn, group)?;
+                }
+                Reply::Deleted(delete_lane(conn, group, name)?)
+            }
             Request::TakeOver | Request::Commit { .. } => Reply::TakenOver,
         };
         Ok(Done::Reply(reply))
@@ -188,8 +195,26 @@ impl Writer {
         group.dirty = true;
         let mut lane = match found(conn, name)? {
             Some(Found::Sound(lane)) => lane,
-            Some(Found::Damaged(id)) => self.begin_anew(conn, id, name)?,
-            None => make_lane(conn, group, name, start)?,
+            Some(Found::Damaged(id)) => {
+                self.forget_lost_lanes(conn, group)?;
+                self.begin_anew(conn, id, name)?
+            }
+            // A lane that is lost may be this one.
+            None if self.forget_lost_lanes(conn, group)? || self.shared.lane_lost() => {
+                tracing::error!(
+                    lane = name,
+                    "a lane is lost, and this one is new: it begins with the oldest event"
+                );
+                make_lane(conn, group, name, 0)?
+            }
+            None => {
+                let first = match start {
+                    Start::Now => group.meta.next,
+                    // Below the trim mark lies only what other lanes hold.
+                    Start::Oldest => group.meta.trimmed,
+                };
+                make_lane(conn, group, name, first)?
+            }
         };
         lane.epoch = next_epoch(conn, lane.epoch)?;
         lane.buried = count_buried(conn, lane.id)?;
@@ -217,6 +242,20 @@ impl Writer {
             id,
             ..LaneRow::default()
         })
+    }
+
+    /// Rows of lanes that have lost their names, which nobody can claim or see: they would hold the log for ever. The lane that is
+    /// claimed now holds all of it. `true` when there were any.
+    fn forget_lost_lanes(&self, conn: &Connection, group: &mut Group) -> Result<bool, Trouble> {
+        let sql = "DELETE FROM lane_state WHERE lane NOT IN (SELECT id FROM lane)";
+        let lost = conn.prepare_cached(sql)?.execute([])?;
+        if lost > 0 {
+            self.count_damage(lost);
+            group.more = true;
+            let held = "DELETE FROM held_event WHERE lane NOT IN (SELECT id FROM lane)";
+            conn.execute(held, [])?;
+        }
+        Ok(lost > 0)
     }
 
     /// Damaged rows give way to what the owner is told in their place. Otherwise the next start would tell it once more.
@@ -276,17 +315,7 @@ fn found(conn: &Connection, name: &str) -> rusqlite::Result<Option<Found>> {
     Ok(id.map(Found::Damaged))
 }
 
-fn make_lane(
-    conn: &Connection,
-    group: &Group,
-    name: &str,
-    start: Start,
-) -> Result<LaneRow, Trouble> {
-    let first = match start {
-        Start::Now => group.meta.next,
-        // Below the trim mark lies only what other lanes hold.
-        Start::Oldest => group.meta.trimmed,
-    };
+fn make_lane(conn: &Connection, group: &Group, name: &str, first: u64) -> Result<LaneRow, Trouble> {
     Ok(LaneRow {
         id: lanes::insert(conn, name, first, group.meta.total)?,
         routed_through: first.saturating_sub(1),
@@ -333,8 +362,9 @@ const RANGES_AT_ONCE: usize = 8;
 /// What deleted lanes held leaves the log, unless another lane needs it. Gives how many ranges that were, and whether there
 /// may be more.
 pub(crate) fn sweep(conn: &Connection, meta: &Meta, age: i64) -> Result<(usize, bool), Trouble> {
-    let sql =
-        "SELECT rowid, range FROM waiting WHERE lane NOT IN (SELECT lane FROM lane_state) LIMIT ?";
+    // A lane that has lost its row is damaged, not deleted.
+    let sql = "SELECT rowid, range FROM waiting WHERE lane NOT IN (SELECT lane FROM lane_state) \
+               AND lane NOT IN (SELECT id FROM lane) LIMIT ?";
     let mut select = conn.prepare_cached(sql)?;
     let rows = select.query_map([RANGES_AT_ONCE as i64], |row| {
         Ok((row.get(0)?, get(row, 1)?))

@@ -83,7 +83,8 @@ impl Lanes {
 /// Reads all lanes. A lane's row that is damaged begins again with the oldest event: twice rather than never.
 pub(crate) fn load(conn: &Connection, total: u64) -> Result<Vec<Arc<LaneCell>>, Trouble> {
     let mut select = conn.prepare(
-        "SELECT id, name, position, read, outstanding, crc FROM lane WHERE id NOT IN (SELECT lane FROM lane_state)",
+        "SELECT id, name, position, read, outstanding, crc FROM lane \
+         WHERE id NOT IN (SELECT lane FROM lane_state) AND (SELECT version FROM meta) < 2",
     )?;
     let rows = select.query_map([], |row| {
         let stored = Stored {

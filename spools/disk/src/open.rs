@@ -135,8 +135,10 @@ fn settle_numbers(
     let last = "SELECT coalesce(max(seq), 0) FROM event WHERE seq < ?";
     let last = conn.query_row(last, [bound.cast_signed()], |row| get(row, 0))?;
     let held = one("SELECT coalesce(max(seq), 0) FROM held")?;
-    let damaged = crate::lane_store::verify(conn)? as u64;
-    shared.readers.damaged.fetch_add(damaged, Ordering::Relaxed);
+    let verified = crate::lane_store::verify(conn)?;
+    let (damaged, mended) = (&shared.readers.damaged, &shared.gauge.rows_mended);
+    damaged.fetch_add(verified.damaged, Ordering::Relaxed);
+    mended.fetch_add(verified.mended, Ordering::Relaxed);
     let routed = behind_routed(conn)?;
     let behind = [last + 1, held + 1, seen.newest() + 1, routed, reserved];
     meta.next = behind.into_iter().fold(meta.next, u64::max);

@@ -212,14 +212,13 @@ fn put_right(conn: &Connection, parts: &mut Vec<Part>) -> Result<(), InspectErro
 /// Rows that were saved as they are and that the next owner of their lane cannot trust.
 fn damaged_rows_of_lanes(conn: &Connection) -> Result<u64, InspectError> {
     let failed = |error: rusqlite::Error| sql(&error);
-    let without_key = lane_store::verify(conn)
+    let verified = lane_store::verify(conn)
         .map_err(|trouble| InspectError::Io(format!("the new database: {trouble:?}")))?;
     let owners = lane_store::owners_of_all(conn).map_err(failed)?;
     let (_, ranges) = lane_store::waiting_of_all(conn).map_err(failed)?;
     let held = lane_store::held_rows_of_all(conn).map_err(failed)?;
-    let damaged = without_key
-        + ranges.len()
+    let damaged = ranges.len()
         + owners.iter().filter(|(_, is_sound)| !is_sound).count()
         + held.iter().filter(|(_, is_sound)| !is_sound).count();
-    Ok(damaged as u64)
+    Ok(verified.damaged + damaged as u64)
 }

@@ -187,6 +187,13 @@ impl HandLane {
         self.hold(seq, Some(held));
     }
 
+    /// The rules are to be asked about it again.
+    pub(crate) fn doubt(&mut self, seq: u64) {
+        self.acknowledge(seq);
+        self.undecided.push(seq);
+        self.change.undecided = Some(self.undecided.clone());
+    }
+
     /// It may leave again.
     pub(crate) fn release(&mut self, seq: u64) {
         if let Some(mut held) = self.held.get(&seq).cloned() {

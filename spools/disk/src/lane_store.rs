@@ -362,9 +362,8 @@ const RANGES_AT_ONCE: usize = 8;
 /// What deleted lanes held leaves the log, unless another lane needs it. Gives how many ranges that were, and whether there
 /// may be more.
 pub(crate) fn sweep(conn: &Connection, meta: &Meta, age: i64) -> Result<(usize, bool), Trouble> {
-    // A lane that has lost its row is damaged, not deleted.
-    let sql = "SELECT rowid, range FROM waiting WHERE lane NOT IN (SELECT lane FROM lane_state) \
-               AND lane NOT IN (SELECT id FROM lane) LIMIT ?";
+    let sql =
+        "SELECT rowid, range FROM waiting WHERE lane NOT IN (SELECT lane FROM lane_state) LIMIT ?";
     let mut select = conn.prepare_cached(sql)?;
     let rows = select.query_map([RANGES_AT_ONCE as i64], |row| {
         Ok((row.get(0)?, get(row, 1)?))

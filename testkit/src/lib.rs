@@ -3,7 +3,6 @@
 pub mod adapter;
 pub mod broker;
 pub mod clock;
-pub mod lanes;
 pub mod lines;
 pub mod memory;
 pub mod outbound;

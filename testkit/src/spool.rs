@@ -1,105 +1,120 @@
-//! The suite of the spool contract: every engine passes it.
+//! The suite of the contracts of the spool: every engine passes it, and the parts of it are samples for other tests.
 //!
 //! ```ignore
 //! #[tokio::test]
-//! async fn keeps_the_contract() {
-//!     let open: Box<Open> = Box::new(|dir| Box::pin(async move { Ok(Arc::new(open_it(dir).await?) as _) }));
+//! async fn keeps_the_contracts() {
+//!     let open: Box<Open<dyn Engine>> = Box::new(|dir| Box::pin(async move { Ok(Arc::new(open_it(dir).await?) as _) }));
 //!     faceway_testkit::spool::all(&*open).await.unwrap();
 //! }
 //! ```
 //!
-//! Each function is one promise of `core/src/spool.rs`. Times are made up: the suite never waits for the clock.
+//! Each function of [`log`], [`lanes`] and [`history`] is one promise of `core/src/log.rs`, `core/src/lane_store.rs` or
+//! `core/src/history.rs`. Times are made up: the suite never waits for the clock.
 
-pub mod keep;
+pub mod history;
 pub mod lanes;
-pub mod model;
-pub mod order;
-pub mod repairs;
-pub mod watched;
+pub mod log;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use faceway_core::{
-    Attempt, AttemptResult, Batch, BoxFuture, Code, DeviceKey, EventId, Lane, Lease, NewEvent,
-    Parked, Private, Receipt, Repair, Settled, Settlement, Spool, Start, Timestamp,
+    Attempt, AttemptResult, Batch, BoxFuture, Claim, Code, DeviceKey, EventId, History, LaneState,
+    LaneStore, Log, NewEvent, Private, ReadMax, Receipt, Start, Timestamp,
 };
 
-pub use model::random_walk;
-pub use watched::Watched;
+/// A log with lanes.
+pub trait LaneEngine: Log + LaneStore {}
 
-/// Both sides of an engine.
-pub trait Engine: Spool + Repair {}
+impl<T: Log + LaneStore + ?Sized> LaneEngine for T {}
 
-impl<T: Spool + Repair> Engine for T {}
+/// A whole engine.
+pub trait Engine: LaneEngine + History {}
+
+impl<T: LaneEngine + History> Engine for T {}
 
 /// Opens an engine on a directory, again with what an earlier one has left there.
-pub type Open =
-    dyn Fn(PathBuf) -> BoxFuture<'static, anyhow::Result<Arc<dyn Engine>>> + Send + Sync;
+pub type Open<E> = dyn Fn(PathBuf) -> BoxFuture<'static, anyhow::Result<Arc<E>>> + Send + Sync;
 
 /// Every promise, one after another.
 ///
 /// # Errors
 /// The first that does not hold, by name.
-pub async fn all(open: &Open) -> anyhow::Result<()> {
-    macro_rules! promises {
-        ($($room:ident :: $name:ident),* $(,)?) => {
-            $($room::$name(&mut Bench::new(open).await?).await.context(stringify!($name))?;)*
-        };
-    }
-    promises! {
-        keep::receipts_ascend,
-        keep::empty_batches_are_fine,
-        keep::duplicates_are_kept_once,
-        keep::duplicates_at_the_same_time_are_kept_once,
-        keep::another_content_of_a_record_is_a_conflict,
-        keep::the_newest_of_a_record_is_known,
-        keep::a_trace_context_comes_back_with_its_event,
-        keep::unreadable_is_kept,
-        keep::pictures_are_kept,
-        keep::changes_are_told,
-        keep::room_is_told,
-        keep::newest_divides_earlier_from_later,
-        keep::notes_are_kept,
-        lanes::lanes_begin_where_they_are_told,
-        lanes::leases_last_until_settled,
-        lanes::lanes_are_independent,
-        lanes::opening_again_gives_back,
-        lanes::what_was_not_settled_comes_again,
-        lanes::settlements_of_others_are_void,
-        lanes::surveys_count,
-        lanes::surveys_tell_where_the_rest_begins,
-        lanes::what_passed_is_remembered,
-        order::released_comes_first,
-        order::parked_blocks_its_device_only,
-        order::behind_follow_in_order,
-        order::parked_again_sends_back,
-        order::probes_count_nothing_and_wake,
-        order::parked_survives,
-        order::buried_lets_go_on,
-        order::a_blocked_device_holds_up_nobody,
-        repairs::buried_are_listed,
-        repairs::buried_are_dropped,
-        repairs::revived_come_again,
-        repairs::what_is_taken_back_comes_first,
-        repairs::replay_hands_out_once_more,
-        repairs::stories_tell_everything,
-        repairs::lanes_are_dropped,
-    }
-    for seed in 1..=4 {
-        random_walk(open, seed, 400)
-            .await
-            .with_context(|| format!("random walk {seed}"))?;
-    }
-    Ok(())
+pub async fn all<E: Engine + ?Sized>(open: &Open<E>) -> anyhow::Result<()> {
+    log::all(open).await?;
+    lanes::all(open).await?;
+    history::all(open).await
 }
 
+macro_rules! promises {
+    ($open:ident: $($name:ident),* $(,)?) => {
+        $($name(&mut $crate::spool::Bench::new($open).await?).await.context(stringify!($name))?;)*
+    };
+}
+pub(crate) use promises;
+
 /// An engine in a directory of its own, and short words for what tests do with it.
-pub struct Bench<'a> {
-    open: &'a Open,
+pub struct Bench<'a, E: ?Sized> {
+    open: &'a Open<E>,
     dir: tempfile::TempDir,
-    spool: Option<Arc<dyn Engine>>,
+    engine: Option<Arc<E>>,
+}
+
+/// More than any promise appends.
+const MANY: ReadMax = ReadMax {
+    entries: 1000,
+    bytes: 1 << 20,
+};
+
+impl<'a, E: LaneEngine + ?Sized> Bench<'a, E> {
+    async fn new(open: &'a Open<E>) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let engine = Some(open(dir.path().join("spool")).await?);
+        Ok(Self { open, dir, engine })
+    }
+
+    fn engine(&self) -> anyhow::Result<&Arc<E>> {
+        self.engine.as_ref().context("the engine is not open")
+    }
+
+    /// Closes it and opens it again.
+    async fn reopen(&mut self) -> anyhow::Result<()> {
+        if let Some(engine) = self.engine.take() {
+            engine.close().await;
+        }
+        self.engine = Some((self.open)(self.dir.path().join("spool")).await?);
+        Ok(())
+    }
+
+    /// Appends the events with these numbers, of three devices in turn; gives their sequence numbers.
+    async fn append(&self, numbers: impl IntoIterator<Item = u64>) -> anyhow::Result<Vec<u64>> {
+        let events = numbers.into_iter().map(|n| event(n, n % 3)).collect();
+        let receipts = self.append_events(events).await?;
+        let seqs = receipts
+            .iter()
+            .map(|receipt| receipt.seq().context("it is new"));
+        seqs.collect()
+    }
+
+    async fn append_events(&self, events: Vec<NewEvent>) -> anyhow::Result<Vec<Receipt>> {
+        let batch = Batch {
+            events,
+            ..Batch::default()
+        };
+        Ok(self.engine()?.append(batch).await?)
+    }
+
+    async fn claim(&self, name: &str) -> anyhow::Result<(Claim, LaneState)> {
+        Ok(self.engine()?.claim(name, Start::Oldest).await?)
+    }
+
+    async fn look(&self, name: &str) -> anyhow::Result<LaneState> {
+        self.engine()?
+            .look(name)
+            .await?
+            .context("there is such a lane")
+    }
 }
 
 /// The moment of the made-up clock at which event 0 came in; event `n` came `n` seconds later.
@@ -143,11 +158,6 @@ pub fn number(id: EventId) -> u64 {
     (u128::from_be_bytes(*id.as_bytes()) >> 64) as u64
 }
 
-/// The numbers of leased events.
-pub fn numbers(leases: &[Lease]) -> Vec<u64> {
-    leases.iter().map(|lease| number(lease.id)).collect()
-}
-
 /// An attempt that ended at `at`.
 pub fn attempt(at: Timestamp, result: AttemptResult, code: &'static str) -> Attempt {
     Attempt {
@@ -155,168 +165,5 @@ pub fn attempt(at: Timestamp, result: AttemptResult, code: &'static str) -> Atte
         took: std::time::Duration::from_millis(7),
         result,
         code: Code::word(code),
-    }
-}
-
-/// Parked until `until` because it failed alone.
-pub fn alone(until: Timestamp) -> Settled {
-    Settled::Park {
-        until,
-        why: Parked::Alone,
-    }
-}
-
-/// Buried.
-pub fn bury(code: &'static str) -> Settled {
-    Settled::Bury {
-        code: Code::word(code),
-    }
-}
-
-impl<'a> Bench<'a> {
-    /// A new engine.
-    ///
-    /// # Errors
-    /// When it does not open.
-    pub async fn new(open: &'a Open) -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir()?;
-        let spool = open(dir.path().join("spool")).await?;
-        Ok(Self {
-            open,
-            dir,
-            spool: Some(spool),
-        })
-    }
-
-    /// The engine.
-    ///
-    /// # Errors
-    /// When it did not open again.
-    pub fn spool(&self) -> anyhow::Result<&Arc<dyn Engine>> {
-        self.spool.as_ref().context("the engine is not open")
-    }
-
-    /// Closes it and opens it again.
-    ///
-    /// # Errors
-    /// When it does not open.
-    pub async fn reopen(&mut self) -> anyhow::Result<()> {
-        self.spool()?.close().await;
-        self.spool = None;
-        self.spool = Some((self.open)(self.dir.path().join("spool")).await?);
-        Ok(())
-    }
-
-    /// Keeps events.
-    ///
-    /// # Errors
-    /// When it is refused.
-    pub async fn append(&self, events: Vec<NewEvent>) -> anyhow::Result<Vec<Receipt>> {
-        let batch = Batch {
-            events,
-            ..Batch::default()
-        };
-        Ok(self.spool()?.append(batch).await?)
-    }
-
-    /// Keeps event `n` of `device` for each pair, one after another.
-    ///
-    /// # Errors
-    /// When one is refused or taken for a duplicate.
-    pub async fn fill(&self, events: &[(u64, u64)]) -> anyhow::Result<()> {
-        let events: Vec<NewEvent> = events
-            .iter()
-            .map(|(n, device)| event(*n, *device))
-            .collect();
-        let receipts = self.append(events).await?;
-        ensure!(
-            receipts
-                .iter()
-                .all(|receipt| matches!(receipt, Receipt::Appended(_))),
-            "{receipts:?}"
-        );
-        Ok(())
-    }
-
-    /// Opens a lane that begins with the oldest event.
-    ///
-    /// # Errors
-    /// When it does not open.
-    pub async fn lane(&self, name: &str) -> anyhow::Result<Lane> {
-        Ok(self.spool()?.open_lane(name, Start::Oldest).await?)
-    }
-
-    /// Leases and checks that each event is what was kept.
-    ///
-    /// # Errors
-    /// When the engine fails, or hands out something else or in another order.
-    pub async fn lease(
-        &self,
-        lane: Lane,
-        max: usize,
-        now: Timestamp,
-    ) -> anyhow::Result<Vec<Lease>> {
-        let leases = self.spool()?.lease(lane, max, now).await?;
-        ensure!(leases.len() <= max, "more than asked for");
-        ensure!(
-            leases.is_sorted_by_key(|lease| lease.seq),
-            "not the lowest first"
-        );
-        for lease in &leases {
-            let n = number(lease.id);
-            // The suite wrote it and there is nothing personal in it.
-            ensure!(
-                lease.body.reveal()[..] == *body(n).as_bytes(),
-                "event {n} has another body"
-            );
-            ensure!(lease.received_at == time(n), "event {n} has another time");
-        }
-        Ok(leases)
-    }
-
-    /// Leases and gives the numbers.
-    ///
-    /// # Errors
-    /// As [`Bench::lease`].
-    pub async fn take(&self, lane: Lane, max: usize, now: Timestamp) -> anyhow::Result<Vec<u64>> {
-        Ok(numbers(&self.lease(lane, max, now).await?))
-    }
-
-    /// Settles one lease.
-    ///
-    /// # Errors
-    /// When the engine is not open.
-    pub fn settle(&self, lane: Lane, lease: &Lease, outcome: Settled) -> anyhow::Result<()> {
-        self.tell(lane, lease, outcome, None)
-    }
-
-    /// Settles one lease after an attempt.
-    ///
-    /// # Errors
-    /// When the engine is not open.
-    pub fn tell(
-        &self,
-        lane: Lane,
-        lease: &Lease,
-        outcome: Settled,
-        attempt: Option<Attempt>,
-    ) -> anyhow::Result<()> {
-        let settlement = Settlement {
-            seq: lease.seq,
-            outcome,
-            attempt,
-        };
-        self.spool()?.settle(lane, vec![settlement]);
-        Ok(())
-    }
-
-    /// Settles all of them as through.
-    ///
-    /// # Errors
-    /// When the engine is not open.
-    pub fn done(&self, lane: Lane, leases: &[Lease]) -> anyhow::Result<()> {
-        leases
-            .iter()
-            .try_for_each(|lease| self.settle(lane, lease, Settled::Done))
     }
 }

@@ -1,9 +1,9 @@
-//! How fast acknowledgements become durable: a lane of the lane store commits 256 at a time, beside the former settlements.
+//! How fast acknowledgements become durable: a lane commits 256 at a time.
 //!
 //! `cargo run --profile dist -p faceway-spool-disk --example acknowledge -- [EVENTS] [DIR]`
 //!
-//! Both deliver a backlog as fast as they can, each acknowledgement with its attempt, and wait until it is durable before they
-//! go on. Once alone, and once beside a producer whose groups they share. CPU is that of the whole process.
+//! It delivers a backlog as fast as it can, each acknowledgement with its attempt, and waits until it is durable before it goes
+//! on. Once alone, and once beside a producer whose groups it shares. CPU is that of the whole process.
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
 use std::path::Path;
@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 
 use faceway_core::{
     Attempt, AttemptResult, Batch, Clock as _, Code, DeviceKey, EventId, LaneChange,
-    LaneStore as _, Log as _, NewEvent, Private, ReadMax, Settled, Settlement, Spool, Start,
-    SystemClock, waiting,
+    LaneStore as _, Log as _, NewEvent, Private, ReadMax, Start, SystemClock, waiting,
 };
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 
@@ -37,14 +36,9 @@ async fn main() -> Result<(), Failure> {
             };
             let dir = tempfile::tempdir_in(&parent)?;
             let spool = filled(dir.path(), events).await?;
-            let settled = measure(&spool, with_producer, settle(&spool, events)).await?;
-            println!("round {round}, {beside}: settled   {settled}");
-            Spool::close(&*spool).await;
-            let dir = tempfile::tempdir_in(&parent)?;
-            let spool = filled(dir.path(), events).await?;
             let committed = measure(&spool, with_producer, commit(&spool, events)).await?;
             println!("round {round}, {beside}: committed {committed}");
-            Spool::close(&*spool).await;
+            spool.close().await;
         }
     }
     Ok(())
@@ -63,7 +57,7 @@ async fn filled(dir: &Path, events: u64) -> Result<Arc<DiskSpool>, Failure> {
     let spool = Arc::new(DiskSpool::open(settings, Arc::new(SystemClock)).await?);
     for first in (1..=events).step_by(AT_ONCE) {
         let events = (first..=events.min(first + AT_ONCE as u64 - 1)).map(event);
-        Spool::append(&*spool, batch(events.collect())).await?;
+        spool.append(batch(events.collect())).await?;
     }
     Ok(spool)
 }
@@ -98,10 +92,7 @@ async fn measure(
         let mut n = 1 << 40;
         while !stopped.load(Ordering::Relaxed) {
             n += 1;
-            if Spool::append(&*of_producer, batch(vec![event(n)]))
-                .await
-                .is_err()
-            {
+            if of_producer.append(batch(vec![event(n)])).await.is_err() {
                 break;
             }
         }
@@ -127,25 +118,7 @@ fn attempt() -> Attempt {
     }
 }
 
-/// The former contract.
-async fn settle(spool: &DiskSpool, events: u64) -> Result<u64, Failure> {
-    let lane = spool.open_lane("lane", Start::Oldest).await?;
-    let mut done = 0;
-    while done < events {
-        let leases = spool.lease(lane, AT_ONCE, SystemClock.now()).await?;
-        done += leases.len() as u64;
-        let settlement = |lease: &faceway_core::Lease| Settlement {
-            seq: lease.seq,
-            outcome: Settled::Done,
-            attempt: Some(attempt()),
-        };
-        spool.settle(lane, leases.iter().map(settlement).collect());
-        spool.sync().await?;
-    }
-    Ok(done)
-}
-
-/// The lane store. As behind an outage: all is routed and waits, and each commit takes 256 events out of its ranges.
+/// As behind an outage: all is routed and waits, and each commit takes 256 events out of its ranges.
 async fn commit(spool: &DiskSpool, events: u64) -> Result<u64, Failure> {
     let (claim, state) = spool.claim("lane", Start::Oldest).await?;
     let mut through = state.routed_through;

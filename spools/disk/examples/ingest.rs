@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use faceway_core::{
-    AppendError, Batch, Clock as _, DeviceKey, EventId, NewEvent, Picture, Private, Settled,
-    Settlement, Sha256, Spool as _, Start, SystemClock,
+    AppendError, Batch, Clock as _, DeviceKey, EventId, LaneChange, LaneStore as _, Log as _,
+    NewEvent, Picture, Private, ReadMax, Sha256, Start, SystemClock,
 };
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 use tokio::sync::{mpsc, oneshot};
@@ -263,24 +263,28 @@ async fn produce(
     Ok(times)
 }
 
-/// A lane that keeps up: everything is delivered as soon as it is leased.
+/// A lane that keeps up: everything is delivered as soon as it is read.
 async fn drain(spool: Arc<DiskSpool>, name: String, stop: Arc<AtomicBool>) -> Result<u64, Failure> {
-    let lane = spool.open_lane(&name, Start::Oldest).await?;
-    let (mut seen, mut delivered) = (0, 0);
+    let max = ReadMax {
+        entries: 256,
+        bytes: 1 << 20,
+    };
+    let (claim, state) = spool.claim(&name, Start::Oldest).await?;
+    let (mut through, mut delivered) = (state.routed_through, 0);
     while !stop.load(Ordering::SeqCst) {
-        let leases = spool.lease(lane, 256, SystemClock.now()).await?;
-        if leases.is_empty() {
-            let change = tokio::time::timeout(Duration::from_millis(100), spool.changed(seen));
-            seen = change.await.unwrap_or(seen);
+        let moved = spool.watch_tail(through);
+        let moved = tokio::time::timeout(Duration::from_millis(100), moved).await;
+        if moved.is_err() {
             continue;
         }
-        delivered += leases.len() as u64;
-        let done = |lease: &faceway_core::Lease| Settlement {
-            seq: lease.seq,
-            outcome: Settled::Done,
-            attempt: None,
+        let stretch = spool.read(through, u64::MAX, max).await?;
+        through = stretch.through_seq;
+        delivered += stretch.entries.len() as u64;
+        let change = LaneChange {
+            routed_through: through,
+            ..LaneChange::default()
         };
-        spool.settle(lane, leases.iter().map(done).collect());
+        spool.commit(&claim, change).await?;
     }
     Ok(delivered)
 }

@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{HandClock, batch, settings};
+use common::{HandClock, HandLane, append, pass_groups, settings};
 use faceway_core::{
-    Batch, Clock as _, Lane, Lease, NewEvent, NewUnreadable, Picture, Private, Repair as _,
-    Settled, Settlement, Sha256, Spool as _, Start,
+    Batch, Clock as _, History as _, LaneStore as _, Log as _, NewEvent, NewUnreadable, Picture,
+    Private, Sha256, Start,
 };
+use faceway_lane::{Action, Lane, Now, Policy, Tick};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
-use faceway_testkit::spool::{alone, event, id, number, numbers};
+use faceway_testkit::spool::{event, id};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -37,19 +38,6 @@ async fn open(settings: DiskSettings, clock: &Arc<HandClock>) -> DiskSpool {
         .unwrap()
 }
 
-async fn lease(spool: &DiskSpool, lane: Lane, clock: &HandClock) -> Vec<Lease> {
-    spool.lease(lane, 99, clock.now()).await.unwrap()
-}
-
-fn settle(spool: &DiskSpool, lane: Lane, leases: &[Lease], outcome: &Settled) {
-    let settlement = |lease: &Lease| Settlement {
-        seq: lease.seq,
-        outcome: outcome.clone(),
-        attempt: None,
-    };
-    spool.settle(lane, leases.iter().map(settlement).collect());
-}
-
 /// An event that comes in now.
 fn now(n: u64, clock: &HandClock) -> NewEvent {
     NewEvent {
@@ -58,79 +46,76 @@ fn now(n: u64, clock: &HandClock) -> NewEvent {
     }
 }
 
-/// A parked event is due when its pause is over, whatever the wall clock shows meanwhile; the lane says when.
-#[tokio::test]
-async fn a_parked_event_waits_for_its_pause() {
-    for step in STEPS {
-        for restart in [false, true] {
-            let dir = tempfile::tempdir().unwrap();
-            let clock = HandClock::new();
-            let mut spool = open(settings(dir.path()), &clock).await;
-            let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-            // It was wrong before.
-            set(&clock, 5 * DAY);
-            spool.append(batch(vec![now(1, &clock)])).await.unwrap();
-            let leases = lease(&spool, lane, &clock).await;
-            settle(&spool, lane, &leases, &alone(clock.now().plus(PAUSE)));
-            if restart {
-                spool.close().await;
-                drop(spool);
-                set(&clock, step);
-                spool = open(settings(dir.path()), &clock).await;
-                assert_eq!(spool.open_lane("erp", Start::Now).await.unwrap(), lane);
-            } else {
-                spool.sync().await.unwrap();
-                set(&clock, step);
-            }
-            // A restart is believed to have taken as long as the clock says, if that makes sense.
-            let believed = restart && (step == HOUR || step == DAY);
-            if !believed {
-                clock.forward(PAUSE - Duration::from_secs(1));
-                let leases = lease(&spool, lane, &clock).await;
-                assert!(leases.is_empty(), "{step} {restart}: tried too early");
-                let survey = spool.survey(lane, clock.now()).await.unwrap();
-                let due = survey.next_due.unwrap();
-                assert_eq!(due, clock.now().plus_millis(1000), "{step} {restart}");
-                let story = spool.story(id(1)).await.unwrap().unwrap();
-                assert_eq!(story.lanes[0].due, Some(due));
-                clock.forward(Duration::from_secs(1));
-            }
-            let leases = lease(&spool, lane, &clock).await;
-            assert_eq!(numbers(&leases), [1], "{step} {restart}: it waits on");
-            spool.close().await;
-        }
+fn moment(clock: &HandClock) -> Now {
+    Now {
+        tick: Tick::after(clock.monotonic()),
+        wall: clock.now(),
     }
 }
 
-/// The age of what waits is never less than the time for which it has waited.
+/// A parked event keeps its pause, whatever the wall clock shows meanwhile; after a start it waits no longer than that.
 #[tokio::test]
-async fn what_waits_grows_older_while_the_clock_is_set_back() {
-    let waits = Duration::from_secs(300);
+async fn a_parked_event_waits_for_its_pause() {
     for step in STEPS {
-        for restart in [false, true] {
-            let dir = tempfile::tempdir().unwrap();
-            let clock = HandClock::new();
-            let mut spool = open(settings(dir.path()), &clock).await;
-            let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-            spool.append(batch(vec![now(1, &clock)])).await.unwrap();
-            spool.sync().await.unwrap();
-            let mut waited = Duration::ZERO;
-            for by in [step, -step / 2, step] {
-                clock.forward(waits);
-                spool.sync().await.unwrap();
-                set(&clock, by);
-                if restart {
-                    spool.close().await;
-                    drop(spool);
-                    spool = open(settings(dir.path()), &clock).await;
-                }
-                waited += waits;
-                let survey = spool.survey(lane, clock.now()).await.unwrap();
-                let age = clock.now().since(survey.oldest.unwrap());
-                assert!(age >= waited, "{step} {restart}: {age:?} < {waited:?}");
-            }
-            spool.close().await;
+        let dir = tempfile::tempdir().unwrap();
+        let clock = HandClock::new();
+        let spool = open(settings(dir.path()), &clock).await;
+        let mut lane = HandLane::claim(&spool, "erp").await;
+        // It was wrong before.
+        set(&clock, 5 * DAY);
+        append(&spool, vec![now(1, &clock)]).await.unwrap();
+        let seq = lane.take(&spool, 1).await[0].seq;
+        lane.park(seq, clock.now(), PAUSE);
+        lane.commit(&spool).await.unwrap();
+        let kept = spool.look("erp").await.unwrap().unwrap();
+        set(&clock, step);
+        assert_eq!(spool.look("erp").await.unwrap().unwrap(), kept, "{step}");
+        spool.close().await;
+        drop(spool);
+        let spool = open(settings(dir.path()), &clock).await;
+        let (_, state) = spool.claim("erp", Start::Now).await.unwrap();
+        assert_eq!(state, kept, "{step}: the next owner gets it as it was kept");
+        let (mut lane, damaged) = Lane::load(Policy::default(), state, moment(&clock));
+        assert_eq!(damaged, [0; 0]);
+        // A restart is believed to have taken as long as the clock says.
+        if step < 0 {
+            let due = moment(&clock).tick.plus(PAUSE);
+            assert_eq!(lane.view().next_due, Some(due), "{step}");
+            clock.forward(PAUSE - Duration::from_secs(1));
+            let early = lane.next(moment(&clock).tick, 0.5);
+            assert!(matches!(early, Action::Wait(_)), "{step}: {early:?}");
+            clock.forward(Duration::from_secs(1));
         }
+        let Action::Deliver(delivery) = lane.next(moment(&clock).tick, 0.5) else {
+            panic!("{step}: it waits on");
+        };
+        assert_eq!(delivery.events[0].seq, seq);
+        spool.close().await;
+    }
+}
+
+/// What came in keeps the time of its arrival, also over a start with a clock that is set.
+#[tokio::test]
+async fn an_event_keeps_its_time() {
+    for step in STEPS {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = HandClock::new();
+        let mut spool = open(settings(dir.path()), &clock).await;
+        let mut lane = HandLane::claim(&spool, "erp").await;
+        let received_at = clock.now();
+        append(&spool, vec![now(1, &clock)]).await.unwrap();
+        for by in [step, -step / 2, step] {
+            clock.forward(Duration::from_secs(300));
+            pass_groups(&spool, 1).await;
+            set(&clock, by);
+            assert_eq!(lane.take(&spool, 9).await[0].received_at, received_at);
+            spool.close().await;
+            drop(spool);
+            spool = open(settings(dir.path()), &clock).await;
+            lane = HandLane::claim(&spool, "erp").await;
+        }
+        assert_eq!(lane.take(&spool, 9).await[0].received_at, received_at);
+        spool.close().await;
     }
 }
 
@@ -146,7 +131,7 @@ fn short(dir: &Path) -> DiskSettings {
 }
 
 /// An event with a picture that is delivered, and a body that could not be read.
-async fn keep_all(spool: &DiskSpool, lane: Lane, clock: &HandClock, n: u64) -> Sha256 {
+async fn keep_all(spool: &DiskSpool, lane: &mut HandLane, clock: &HandClock, n: u64) -> Sha256 {
     let bytes = Bytes::from(n.to_le_bytes().repeat(100));
     let sha256 = Sha256::of(&bytes);
     let unreadable = NewUnreadable {
@@ -169,22 +154,17 @@ async fn keep_all(spool: &DiskSpool, lane: Lane, clock: &HandClock, n: u64) -> S
         unreadable: vec![unreadable],
     };
     spool.append(kept).await.unwrap();
-    let leases = lease(spool, lane, clock).await;
-    assert_eq!(numbers(&leases), [n]);
-    settle(spool, lane, &leases, &Settled::Done);
-    spool.sync().await.unwrap();
+    assert_eq!(lane.deliver(spool).await, [n]);
     sha256
 }
 
 /// How many of three are there: event, picture, body.
 async fn there(spool: &DiskSpool, n: u64, sha256: Sha256) -> [bool; 3] {
     // What is due leaves with the next groups.
-    for _ in 0..4 {
-        spool.sync().await.unwrap();
-    }
-    let event = spool.story(id(n)).await.unwrap().is_some();
+    pass_groups(spool, 4).await;
+    let event = spool.trace(id(n)).await.unwrap().is_some();
     let picture = spool.picture(sha256).await.unwrap().is_some();
-    [event, picture, spool.room().quarantined > 0]
+    [event, picture, spool.capacity().quarantined > 0]
 }
 
 /// Nothing leaves because the clock is set, everything leaves by the time that goes by: what came in before, and what
@@ -200,8 +180,8 @@ async fn a_clock_that_is_set_erases_nothing_and_keeps_nothing() {
             let dir = tempfile::tempdir().unwrap();
             let clock = HandClock::new();
             let mut spool = open(short(dir.path()), &clock).await;
-            let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-            let first = keep_all(&spool, lane, &clock, 1).await;
+            let mut lane = HandLane::claim(&spool, "erp").await;
+            let first = keep_all(&spool, &mut lane, &clock, 1).await;
             let at = |what: &str| format!("{step}, restart {restart}: {what}");
             for (by, n) in [(step, 2), (-step, 3)] {
                 if restart {
@@ -209,13 +189,14 @@ async fn a_clock_that_is_set_erases_nothing_and_keeps_nothing() {
                     drop(spool);
                     set(&clock, by);
                     spool = open(short(dir.path()), &clock).await;
+                    lane = HandLane::claim(&spool, "erp").await;
                 } else {
                     set(&clock, by);
                 }
                 clock.forward(KEPT / 10);
                 assert_eq!(there(&spool, 1, first).await, [true; 3], "{}", at("erased"));
                 if n == 2 {
-                    keep_all(&spool, lane, &clock, n).await;
+                    keep_all(&spool, &mut lane, &clock, n).await;
                 }
             }
             clock.forward(KEPT);
@@ -236,7 +217,7 @@ async fn a_replay_finds_its_events_after_the_clock_was_set() {
         let dir = tempfile::tempdir().unwrap();
         let clock = HandClock::new();
         let spool = open(settings(dir.path()), &clock).await;
-        let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+        let mut lane = HandLane::claim(&spool, "erp").await;
         let begin = clock.now();
         let mut times = Vec::new();
         let mut shown = begin;
@@ -257,16 +238,10 @@ async fn a_replay_finds_its_events_after_the_clock_was_set() {
                 .collect();
             times.extend(events.iter().map(|event| event.received_at));
             for part in events.chunks(500) {
-                spool.append(batch(part.to_vec())).await.unwrap();
+                append(&spool, part.to_vec()).await.unwrap();
             }
         }
-        loop {
-            let leases = spool.lease(lane, 999, shown).await.unwrap();
-            if leases.is_empty() {
-                break;
-            }
-            settle(&spool, lane, &leases, &Settled::Done);
-        }
+        assert_eq!(lane.deliver(&spool).await.len(), times.len());
         for (since, until) in [
             (-DAY, -DAY + HOUR),
             (0, 600_000),
@@ -279,17 +254,10 @@ async fn a_replay_finds_its_events_after_the_clock_was_set() {
             let span = begin.plus_millis(since)..begin.plus_millis(until);
             let wanted = times.iter().enumerate().filter(|(_, at)| span.contains(at));
             let wanted: Vec<u64> = wanted.map(|(n, _)| n as u64).collect();
-            let found = spool.replay("erp".into(), span.start, span.end).await;
-            assert_eq!(found.unwrap(), Some(wanted.len() as u64), "{since} {until}");
-            let mut got = Vec::new();
-            loop {
-                let leases = spool.lease(lane, 999, shown).await.unwrap();
-                if leases.is_empty() {
-                    break;
-                }
-                got.extend(leases.iter().map(|lease| number(lease.id)));
-                settle(&spool, lane, &leases, &Settled::Done);
-            }
+            let found = lane.replay(&spool, span.start, span.end).await;
+            assert_eq!(found, wanted.len() as u64, "{since} {until}");
+            lane.commit(&spool).await.unwrap();
+            let got = lane.deliver(&spool).await;
             assert_eq!(got, wanted, "{since} {until}");
         }
         spool.close().await;

@@ -1,4 +1,4 @@
-//! The contract's own suite.
+//! The contracts' own suite.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,10 +11,9 @@ mod common;
 use std::sync::Arc;
 
 use common::open;
-use faceway_testkit::lanes::{self, OpenStore};
-use faceway_testkit::spool::{Open, all, random_walk};
+use faceway_testkit::spool::{Engine, Open, all};
 
-fn factory() -> Box<Open> {
+fn factory() -> Box<Open<dyn Engine>> {
     Box::new(|dir| {
         Box::pin(async move {
             let spool = open(&dir).await?;
@@ -24,38 +23,11 @@ fn factory() -> Box<Open> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keeps_the_contract() {
+async fn keeps_the_contracts() {
     all(&*factory()).await.unwrap();
 }
 
 #[tokio::test]
-async fn keeps_the_contract_on_one_thread() {
+async fn keeps_the_contracts_on_one_thread() {
     all(&*factory()).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn walks_at_random() {
-    for seed in 100..106 {
-        let walked = random_walk(&*factory(), seed, 600).await;
-        walked.unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
-    }
-}
-
-fn lane_factory() -> Box<OpenStore> {
-    Box::new(|dir| {
-        Box::pin(async move {
-            let spool = open(&dir).await?;
-            Ok(Arc::new(spool) as _)
-        })
-    })
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn keeps_the_contract_of_lanes() {
-    lanes::all(&*lane_factory()).await.unwrap();
-}
-
-#[tokio::test]
-async fn keeps_the_contract_of_lanes_on_one_thread() {
-    lanes::all(&*lane_factory()).await.unwrap();
 }

@@ -15,49 +15,44 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{batch, open};
-use faceway_core::{Receipt, Settled, Settlement, Spool as _, Start};
-use faceway_testkit::spool::{event, id, number, numbers, time};
+use common::{HandLane, append, open};
+use faceway_core::{Log as _, Receipt};
+use faceway_testkit::spool::{event, id, number};
 
 /// Under this name the child finds the directory, and under the other its first number.
 const DIR: &str = "SPOOL_CRASH_DIR";
 const FIRST: &str = "SPOOL_CRASH_FIRST";
 
-/// Not a test: the process that is killed. It says `k N` when event N is answered and `d N` before N is settled.
+/// Not a test: the process that is killed. It says `k N` when event N is answered and `d N` before N is acknowledged.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by the other test as a process of its own"]
 async fn child() {
     let dir = std::env::var(DIR).unwrap();
     let first: u64 = std::env::var(FIRST).unwrap().parse().unwrap();
     let spool = Arc::new(open(Path::new(&dir)).await.unwrap());
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     let next = Arc::new(AtomicU64::new(first));
     for device in 0..16 {
         let (spool, next) = (Arc::clone(&spool), Arc::clone(&next));
         tokio::spawn(async move {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
-                if spool.append(batch(vec![event(n, device)])).await.is_ok() {
+                if append(&spool, vec![event(n, device)]).await.is_ok() {
                     println!("k {n}");
                 }
             }
         });
     }
-    let mut seen = 0;
     loop {
-        let leases = spool.lease(lane, 7, time(0)).await.unwrap();
-        if leases.is_empty() {
-            seen = spool.changed(seen).await;
+        let entries = lane.take(&spool, 7).await;
+        if entries.is_empty() {
+            spool.watch_tail(lane.routed_through).await;
         }
-        for lease in leases {
-            println!("d {}", number(lease.id));
-            let settlement = Settlement {
-                seq: lease.seq,
-                outcome: Settled::Done,
-                attempt: None,
-            };
-            spool.settle(lane, vec![settlement]);
+        for entry in entries {
+            println!("d {}", number(entry.id));
+            lane.acknowledge(entry.seq);
         }
+        lane.commit(&spool).await.unwrap();
     }
 }
 
@@ -103,16 +98,10 @@ async fn nothing_answered_is_lost_by_a_kill() {
     }
     let spool = open(&dir).await.unwrap();
     assert_eq!(spool.damage(), Default::default());
-    let lane = spool.open_lane("erp", Start::Now).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     let mut again = HashSet::new();
-    loop {
-        let leases = spool.lease(lane, 500, time(0)).await.unwrap();
-        if leases.is_empty() {
-            break;
-        }
-        for n in numbers(&leases) {
-            assert!(again.insert(n), "{n} is handed out twice");
-        }
+    for n in lane.deliver(&spool).await {
+        assert!(again.insert(n), "{n} is handed out twice");
     }
     let lost: Vec<_> = kept
         .iter()
@@ -124,7 +113,7 @@ async fn nothing_answered_is_lost_by_a_kill() {
         lost.len(),
         kept.len()
     );
-    // What was settled well before a kill does not come again: only the last moments of each round may.
+    // What was acknowledged well before a kill does not come again: only the last moments of each round may.
     let twice = again.intersection(&delivered).count();
     assert!(
         twice < kept.len() / 2,
@@ -132,7 +121,7 @@ async fn nothing_answered_is_lost_by_a_kill() {
         kept.len()
     );
     for n in kept.iter().take(200) {
-        let receipts = spool.append(batch(vec![event(*n, 1)])).await.unwrap();
+        let receipts = append(&spool, vec![event(*n, 1)]).await.unwrap();
         assert_eq!(receipts, [Receipt::Duplicate], "{}", id(*n));
     }
     spool.close().await;

@@ -1,4 +1,4 @@
-//! Bits that flip: found, told by number, and never in anybody's way.
+//! Bits that flip: the engine finds them, counts them, and delivers everything else.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,10 +11,10 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{HandClock, batch, copy, open, settings};
-use faceway_core::{NewEvent, Receipt, Spool as _, Start, TraceContext};
+use common::{HandClock, HandLane, batch, copy, open, settings};
+use faceway_core::{Log as _, NewEvent, Receipt, TraceContext};
 use faceway_spool_disk::{DiskSpool, OpenError};
-use faceway_testkit::spool::{body, event, numbers, time};
+use faceway_testkit::spool::{body, event, number};
 
 fn flip(file: &Path, at: usize) {
     let mut bytes = std::fs::read(file).unwrap();
@@ -33,7 +33,7 @@ fn find(file: &Path, what: &[u8]) -> usize {
 /// A closed spool with so many events, each of its own device, of which nothing was delivered.
 async fn filled(dir: &Path, events: u64) -> PathBuf {
     let spool = open(dir).await.unwrap();
-    spool.open_lane("erp", Start::Oldest).await.unwrap();
+    HandLane::claim(&spool, "erp").await;
     for n in 0..events / 50 {
         let events = (n * 50..n * 50 + 50).map(|n| event(n, n)).collect();
         spool.append(batch(events)).await.unwrap();
@@ -42,16 +42,11 @@ async fn filled(dir: &Path, events: u64) -> PathBuf {
     dir.join("spool.db")
 }
 
+/// Everything that the lane would deliver, which stays as it is.
 async fn all(spool: &DiskSpool) -> Vec<u64> {
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-    let mut all = Vec::new();
-    loop {
-        let leases = spool.lease(lane, 100, time(0)).await.unwrap();
-        if leases.is_empty() {
-            break all;
-        }
-        all.extend(numbers(&leases));
-    }
+    let mut lane = HandLane::claim(spool, "erp").await;
+    let entries = lane.take(spool, usize::MAX).await;
+    entries.iter().map(|entry| number(entry.id)).collect()
 }
 
 #[tokio::test]
@@ -70,7 +65,7 @@ async fn a_flipped_byte_costs_one_event_and_is_told() {
 }
 
 #[tokio::test]
-async fn a_broken_page_costs_its_events_and_holds_nobody_up() {
+async fn a_broken_page_costs_its_events_and_no_others() {
     let dir = tempfile::tempdir().unwrap();
     let database = filled(dir.path(), 2000).await;
     let page = find(&database, body(777).as_bytes()) / 4096;
@@ -88,17 +83,8 @@ async fn a_broken_page_costs_its_events_and_holds_nobody_up() {
     assert!(spool.damage().rows > 0);
     let receipts = spool.append(batch(vec![event(5000, 1)])).await.unwrap();
     assert!(matches!(receipts[..], [Receipt::Appended(_)]));
-    assert_eq!(all_new(&spool).await, [5000]);
+    assert_eq!(all(&spool).await.last(), Some(&5000));
     spool.close().await;
-}
-
-async fn all_new(spool: &DiskSpool) -> Vec<u64> {
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-    let leases = spool.lease(lane, 10_000, time(0)).await.unwrap();
-    numbers(&leases)
-        .into_iter()
-        .filter(|n| *n >= 5000)
-        .collect()
 }
 
 /// A spool that was cut off with all of its 200 events in the write-ahead log. Gives the last sequence number.
@@ -281,24 +267,6 @@ async fn a_clean_copy_is_whole() {
 }
 
 #[tokio::test]
-async fn a_damaged_position_begins_with_the_oldest() {
-    let dir = tempfile::tempdir().unwrap();
-    let database = filled(dir.path(), 100).await;
-    let spool = open(dir.path()).await.unwrap();
-    assert_eq!(all(&spool).await.len(), 100);
-    spool.close().await;
-    drop(spool);
-    let conn = rusqlite::Connection::open(&database).unwrap();
-    conn.execute("UPDATE lane SET position = 90", []).unwrap();
-    drop(conn);
-    let spool = open(dir.path()).await.unwrap();
-    assert_eq!(all(&spool).await, (0..100).collect::<Vec<_>>());
-    let lane = spool.open_lane("erp", Start::Now).await.unwrap();
-    assert_eq!(spool.survey(lane, time(0)).await.unwrap().backlog, 100);
-    spool.close().await;
-}
-
-#[tokio::test]
 async fn a_directory_has_one_owner() {
     let dir = tempfile::tempdir().unwrap();
     let spool = open(dir.path()).await.unwrap();
@@ -397,19 +365,19 @@ async fn an_older_directory_gets_what_came_later() {
     spool.keep_note("rules", "new".into()).await.unwrap();
 }
 
-/// What was given out is not given out again, and what is kept from now on is behind `newest`, whatever has left.
+/// The engine gives no number twice, and what it keeps from now on is behind the tail, whatever has left.
 #[tokio::test]
-async fn newest_counts_what_has_left() {
+async fn the_tail_counts_what_has_left() {
     let dir = tempfile::tempdir().unwrap();
     let database = filled(dir.path(), 50).await;
     let conn = rusqlite::Connection::open(&database).unwrap();
     conn.execute_batch("DELETE FROM event").unwrap();
     drop(conn);
     let spool = open(dir.path()).await.unwrap();
-    assert!(spool.newest() >= 50, "{}", spool.newest());
-    let before = spool.newest();
+    assert!(spool.tail() >= 50, "{}", spool.tail());
+    let before = spool.tail();
     spool.append(batch(vec![event(77, 1)])).await.unwrap();
-    assert!(spool.newest() > before);
+    assert!(spool.tail() > before);
 }
 
 /// A directory that an earlier program made has no place for traces: it gets one, and its events are as they were. The
@@ -440,7 +408,6 @@ async fn a_damaged_trace_costs_itself() {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let dir = tempfile::tempdir().unwrap();
     let spool = open(dir.path()).await.unwrap();
-    spool.open_lane("erp", Start::Oldest).await.unwrap();
     let traced = NewEvent {
         trace_context: TraceContext::stored(PARENT),
         ..event(1, 1)
@@ -453,10 +420,10 @@ async fn a_damaged_trace_costs_itself() {
     let database = dir.path().join("spool.db");
     flip(&database, find(&database, PARENT.as_bytes()) + 2);
     let spool = open(dir.path()).await.unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-    let leases = spool.lease(lane, 9, time(0)).await.unwrap();
-    assert_eq!(numbers(&leases), [1, 2]);
-    assert!(leases.iter().all(|lease| lease.trace_context.is_none()));
+    let entries = HandLane::claim(&spool, "erp").await.take(&spool, 9).await;
+    let numbers: Vec<u64> = entries.iter().map(|entry| number(entry.id)).collect();
+    assert_eq!(numbers, [1, 2]);
+    assert!(entries.iter().all(|entry| entry.trace_context.is_none()));
     assert_eq!(spool.damage().rows, 0);
     spool.close().await;
 }

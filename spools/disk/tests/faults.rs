@@ -1,4 +1,4 @@
-//! A disk that fails: nothing is promised, nothing is lost, and it goes on by itself.
+//! A disk that fails: the engine promises nothing, loses nothing, and goes on by itself.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use common::{FaultDisk, HandClock, batch, big, settings};
+use common::{FaultDisk, HandClock, HandLane, batch, big, settings};
 use faceway_core::{
-    AppendError, Batch, Degraded, Picture, Private, Receipt, Repair as _, Settled, Settlement,
-    Sha256, Spool as _, Start,
+    AppendError, Batch, CommitError, Degraded, History as _, LaneStore as _, Log as _, Page,
+    Picture, Private, Receipt, Sha256,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
-use faceway_testkit::spool::{bury, event, numbers, time};
+use faceway_testkit::spool::event;
 
 async fn open_on(dir: &std::path::Path, disk: Arc<FaultDisk>) -> DiskSpool {
     DiskSpool::open_on(settings(dir), HandClock::new(), disk)
@@ -26,25 +26,17 @@ async fn open_on(dir: &std::path::Path, disk: Arc<FaultDisk>) -> DiskSpool {
         .unwrap()
 }
 
-fn done(seq: u64) -> Vec<Settlement> {
-    vec![Settlement {
-        seq,
-        outcome: Settled::Done,
-        attempt: None,
-    }]
-}
-
 #[tokio::test]
 async fn a_group_that_cannot_be_committed_is_not_there() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), FaultDisk::new());
     let spool = open_on(dir.path(), Arc::clone(&disk)).await;
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     spool.append(batch(vec![event(1, 1)])).await.unwrap();
     disk.before.store(3, Ordering::SeqCst);
     for _ in 0..3 {
         let failed = spool.append(batch(vec![event(2, 1)])).await;
         assert_eq!(failed, Err(AppendError::Failing));
-        assert_eq!(spool.room().accepting, Err(AppendError::Failing));
+        assert_eq!(spool.capacity().accepting, Err(AppendError::Failing));
     }
     let receipts = spool
         .append(batch(vec![event(2, 1), event(3, 1)]))
@@ -54,11 +46,8 @@ async fn a_group_that_cannot_be_committed_is_not_there() {
         matches!(receipts[..], [Receipt::Appended(_), Receipt::Appended(_)]),
         "{receipts:?}"
     );
-    assert_eq!(spool.room().accepting, Ok(()));
-    assert_eq!(
-        numbers(&spool.lease(lane, 9, time(9)).await.unwrap()),
-        [1, 2, 3]
-    );
+    assert_eq!(spool.capacity().accepting, Ok(()));
+    assert_eq!(lane.deliver(&spool).await, [1, 2, 3]);
     spool.close().await;
 }
 
@@ -66,7 +55,7 @@ async fn a_group_that_cannot_be_committed_is_not_there() {
 async fn a_group_that_arrived_all_the_same_is_known() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), FaultDisk::new());
     let spool = open_on(dir.path(), Arc::clone(&disk)).await;
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     disk.after.store(1, Ordering::SeqCst);
     let failed = spool.append(batch(vec![event(1, 1)])).await;
     assert_eq!(failed, Err(AppendError::Failing));
@@ -78,81 +67,71 @@ async fn a_group_that_arrived_all_the_same_is_known() {
         matches!(receipts[..], [Receipt::Duplicate, Receipt::Appended(_)]),
         "{receipts:?}"
     );
-    assert_eq!(
-        numbers(&spool.lease(lane, 9, time(9)).await.unwrap()),
-        [1, 2]
-    );
-    assert_eq!(spool.survey(lane, time(9)).await.unwrap().backlog, 2);
+    lane.route(&spool).await;
+    lane.commit(&spool).await.unwrap();
+    let survey = spool.look("erp").await.unwrap().unwrap().survey();
+    assert_eq!(survey.backlog, 2);
+    assert_eq!(lane.deliver(&spool).await, [1, 2]);
     spool.close().await;
 }
 
+/// Also when events are appended meanwhile, which may share the group that fails.
 #[tokio::test]
-async fn settlements_outlive_a_failure() {
+async fn a_change_outlives_a_failure() {
     for (before, after) in [(2, 0), (0, 1)] {
         let (dir, disk) = (tempfile::tempdir().unwrap(), FaultDisk::new());
         let spool = open_on(dir.path(), Arc::clone(&disk)).await;
-        let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+        let mut lane = HandLane::claim(&spool, "erp").await;
         let events = (1..=4).map(|n| event(n, n)).collect();
         spool.append(batch(events)).await.unwrap();
-        let leases = spool.lease(lane, 3, time(9)).await.unwrap();
+        let seqs: Vec<u64> = (lane.take(&spool, 3).await.iter())
+            .map(|entry| entry.seq)
+            .collect();
         disk.before.store(before, Ordering::SeqCst);
         disk.after.store(after, Ordering::SeqCst);
-        spool.settle(lane, done(leases[0].seq));
-        let buried = Settlement {
-            seq: leases[1].seq,
-            outcome: bury("422"),
-            attempt: None,
-        };
-        spool.settle(lane, vec![buried]);
+        lane.acknowledge(seqs[0]);
+        lane.bury(seqs[1]);
+        let appended = spool.append(batch(vec![event(5, 5)]));
+        let (committed, _) = tokio::join!(lane.commit(&spool), appended);
+        assert_eq!(committed, Err(CommitError::Unavailable));
         while spool.append(batch(vec![event(5, 5)])).await.is_err() {}
-        assert_eq!(
-            spool
-                .buried(None, faceway_core::Page::first(9))
-                .await
-                .unwrap()
-                .len(),
-            1
-        );
-        assert_eq!(spool.survey(lane, time(9)).await.unwrap().buried, 1);
+        lane.commit(&spool).await.unwrap();
+        let is_buried = async |spool: &DiskSpool| {
+            let list = spool.buried(None, Page::first(9)).await.unwrap();
+            let survey = spool.look("erp").await.unwrap().unwrap().survey();
+            assert_eq!((list.len(), survey.buried), (1, 1));
+        };
+        is_buried(&spool).await;
         spool.close().await;
         drop(spool);
         let spool = open_on(dir.path(), FaultDisk::new()).await;
-        let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-        assert_eq!(
-            numbers(&spool.lease(lane, 9, time(9)).await.unwrap()),
-            [3, 4, 5]
-        );
+        is_buried(&spool).await;
+        let mut lane = HandLane::claim(&spool, "erp").await;
+        assert_eq!(lane.deliver(&spool).await, [3, 4, 5]);
         spool.close().await;
     }
 }
 
 #[tokio::test]
-async fn a_repair_that_arrived_all_the_same_counts() {
+async fn a_revival_that_arrived_all_the_same_counts() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), FaultDisk::new());
     let spool = open_on(dir.path(), Arc::clone(&disk)).await;
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     spool.append(batch(vec![event(1, 1)])).await.unwrap();
-    let leases = spool.lease(lane, 1, time(9)).await.unwrap();
-    let buried = Settlement {
-        seq: leases[0].seq,
-        outcome: bury("422"),
-        attempt: None,
-    };
-    spool.settle(lane, vec![buried]);
-    assert_eq!(
-        spool
-            .buried(None, faceway_core::Page::first(9))
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    let entry = lane.take(&spool, 1).await.remove(0);
+    lane.bury(entry.seq);
+    lane.commit(&spool).await.unwrap();
+    let buried = spool.buried(None, Page::first(9)).await.unwrap();
+    assert_eq!((buried.len(), lane.buried), (1, 1));
+    lane.revive(entry.seq, entry.device);
     disk.after.store(1, Ordering::SeqCst);
-    assert!(spool.revive(Default::default()).await.is_err());
-    assert_eq!(spool.revive(Default::default()).await.unwrap(), 0);
-    let survey = spool.survey(lane, time(9)).await.unwrap();
+    let failed = lane.commit(&spool).await;
+    assert_eq!(failed, Err(CommitError::Unavailable));
+    lane.commit(&spool).await.unwrap();
+    assert_eq!(lane.buried, 0);
+    let survey = spool.look("erp").await.unwrap().unwrap().survey();
     assert_eq!((survey.backlog, survey.buried), (1, 0));
-    assert_eq!(numbers(&spool.lease(lane, 9, time(9)).await.unwrap()), [1]);
+    assert_eq!(lane.deliver(&spool).await, [1]);
     spool.close().await;
 }
 
@@ -164,11 +143,8 @@ async fn dropping_does_not_hang_and_lets_go_of_the_directory() {
         spool.append(batch(vec![event(n, 1)])).await.unwrap();
     }
     let spool = open_on(dir.path(), FaultDisk::new()).await;
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-    assert_eq!(
-        numbers(&spool.lease(lane, 9, time(9)).await.unwrap()),
-        [1, 2, 3, 4]
-    );
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    assert_eq!(lane.deliver(&spool).await, [1, 2, 3, 4]);
     spool.close().await;
     assert_eq!(
         spool.append(batch(vec![event(9, 1)])).await,
@@ -227,14 +203,14 @@ async fn readiness_does_not_flicker_while_pictures_fail() {
     for n in 1000..1200 {
         spool.append(batch(vec![event(n, 1)])).await.unwrap();
         assert_eq!(
-            spool.room().accepting,
+            spool.capacity().accepting,
             Err(AppendError::Failing),
             "after {n}"
         );
     }
     assert_eq!(spool.append(large(3)).await, Err(AppendError::Failing));
     std::fs::rename(&away, &images).unwrap();
-    until("ready", || spool.room().accepting.is_ok()).await;
+    until("ready", || spool.capacity().accepting.is_ok()).await;
     spool.append(large(3)).await.unwrap();
     assert!(!images.join("probe").exists());
     spool.close().await;
@@ -250,11 +226,11 @@ async fn a_spool_that_fails_is_ready_again_only_when_something_was_written() {
     // Each try of the spool's own uses one failure up.
     until("tried by itself", || {
         let left = disk.before.load(Ordering::SeqCst);
-        assert!(left == 0 || spool.room().accepting.is_err());
+        assert!(left == 0 || spool.capacity().accepting.is_err());
         left == 0
     })
     .await;
-    until("ready", || spool.room().accepting.is_ok()).await;
+    until("ready", || spool.capacity().accepting.is_ok()).await;
     spool.close().await;
 }
 
@@ -269,15 +245,15 @@ async fn a_log_that_cannot_be_folded_is_told_and_events_are_kept() {
     let spool = DiskSpool::open_on(settings, HandClock::new(), Arc::clone(&disk) as _)
         .await
         .unwrap();
-    assert_eq!(spool.room().degraded, None);
+    assert_eq!(spool.capacity().degraded, None);
     disk.fold.store(u64::MAX, Ordering::SeqCst);
     let mut n = 0;
-    while spool.room().degraded.is_none() {
+    while spool.capacity().degraded.is_none() {
         n += 1;
         spool.append(batch(vec![big(n, n, 10_000)])).await.unwrap();
         assert!(n < 2000, "nothing was told");
     }
-    let room = spool.room();
+    let room = spool.capacity();
     assert_eq!(room.degraded, Some(Degraded::Folding));
     assert!(room.failures > 0 && room.accepting.is_ok(), "{room:?}");
     let grown = std::fs::metadata(dir.path().join("spool.db-wal"))
@@ -285,7 +261,7 @@ async fn a_log_that_cannot_be_folded_is_told_and_events_are_kept() {
         .len();
     assert!(grown >= 4 << 20, "{grown}");
     disk.fold.store(0, Ordering::SeqCst);
-    while spool.room().degraded.is_some() {
+    while spool.capacity().degraded.is_some() {
         n += 1;
         spool.append(batch(vec![big(n, n, 10_000)])).await.unwrap();
         // It is not tried at every group.
@@ -348,12 +324,12 @@ async fn a_writer_that_panics_makes_the_spool_unready() {
     }
     // The thread that panics says so when it ends, a moment after what it had in hand is answered.
     let unready = async {
-        while spool.room().accepting.is_ok() {
+        while spool.capacity().accepting.is_ok() {
             tokio::task::yield_now().await;
         }
     };
     let unready = tokio::time::timeout(Duration::from_secs(60), unready).await;
-    assert!(unready.is_ok(), "{:?}", spool.room());
+    assert!(unready.is_ok(), "{:?}", spool.capacity());
     spool.close().await;
     drop(spool);
     let spool = common::open(dir.path()).await.unwrap();
@@ -373,21 +349,20 @@ async fn a_disk_that_does_not_answer_is_told_and_a_late_success_does_no_harm() {
     )
     .await
     .unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     disk.wait(true);
     let failed = spool.append(batch(vec![event(1, 1)])).await;
     assert_eq!(failed, Err(AppendError::Failing));
-    assert_eq!(spool.room().accepting, Err(AppendError::Failing));
+    assert_eq!(spool.capacity().accepting, Err(AppendError::Failing));
     let failed = spool.append(batch(vec![event(2, 1)])).await;
     assert_eq!(failed, Err(AppendError::Failing), "at once");
     disk.wait(false);
-    until("ready", || spool.room().accepting.is_ok()).await;
+    until("ready", || spool.capacity().accepting.is_ok()).await;
     // The device sends both again.
     for n in [1, 2] {
         let receipts = spool.append(batch(vec![event(n, 1)])).await.unwrap();
         assert_eq!(receipts, [Receipt::Duplicate], "{n}");
     }
-    let leases = spool.lease(lane, 9, time(9)).await.unwrap();
-    assert_eq!(numbers(&leases), [1, 2], "each once");
+    assert_eq!(lane.deliver(&spool).await, [1, 2], "each once");
     spool.close().await;
 }

@@ -1,4 +1,4 @@
-//! A spool is proved, and what can be read of a broken one is saved.
+//! `check` proves a spool, and `salvage` saves what can be read of a broken one.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,14 +10,14 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
-use common::{batch, copy, open};
+use common::{HandLane, batch, copy, open};
 use faceway_core::{
-    Batch, NewUnreadable, Page, Picture, Private, Repair as _, Settled, Settlement, Sha256,
-    Spool as _, Start,
+    Batch, History as _, Log as _, NewUnreadable, Page, Picture, Private, Sha256, Start,
 };
 use faceway_spool_disk::{InspectError, Part, check, salvage};
-use faceway_testkit::spool::{alone, bury, event, number, time};
+use faceway_testkit::spool::{event, number, time};
 
 const EVENTS: u64 = 2000;
 
@@ -30,30 +30,28 @@ fn picture(n: u64) -> Picture {
     }
 }
 
-/// Event 1 is parked, 2 buried, 3 to 10 delivered, the others wait. Event 11 has a picture.
+/// Event 1 is parked, 2 buried, 3 to 10 delivered, the others wait: some have yet to be routed. Event 11 has a picture.
 async fn filled(dir: &Path) {
     let spool = open(dir).await.unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     let mut first = batch((1..=20).map(|n| event(n, n)).collect());
     first.events[10].images = vec![picture(11).sha256];
     first.pictures = vec![picture(11)];
     spool.append(first).await.unwrap();
-    for lease in spool.lease(lane, 10, time(0)).await.unwrap() {
-        let outcome = match number(lease.id) {
-            1 => alone(time(9)),
-            2 => bury("422"),
-            _ => Settled::Done,
-        };
-        let settlement = Settlement {
-            seq: lease.seq,
-            outcome,
-            attempt: None,
-        };
-        spool.settle(lane, vec![settlement]);
+    for entry in lane.take(&spool, 10).await {
+        match number(entry.id) {
+            1 => lane.park(entry.seq, time(0), Duration::from_secs(9)),
+            2 => lane.bury(entry.seq),
+            _ => lane.acknowledge(entry.seq),
+        }
     }
     for n in 0..(EVENTS - 20) / 20 {
         let events = (21 + n * 20..41 + n * 20).map(|n| event(n, n)).collect();
         spool.append(batch(events)).await.unwrap();
+        if n == 75 {
+            lane.route(&spool).await;
+            lane.commit(&spool).await.unwrap();
+        }
     }
     let unreadable = NewUnreadable {
         inbound: "gate".into(),
@@ -71,21 +69,19 @@ async fn filled(dir: &Path) {
     spool.close().await;
 }
 
-/// Events that a salvaged spool hands out.
-async fn waiting(dir: &Path) -> BTreeSet<u64> {
+/// Events that a salvaged spool has for the lane, and whether the lane finds everything sound.
+async fn waiting(dir: &Path) -> (BTreeSet<u64>, bool) {
     let spool = open(dir).await.unwrap();
     assert_eq!(spool.damage(), Default::default());
-    let lane = spool.open_lane("erp", Start::Now).await.unwrap();
-    let mut all = BTreeSet::new();
-    loop {
-        let leases = spool.lease(lane, 500, time(9000)).await.unwrap();
-        if leases.is_empty() {
-            break;
-        }
-        all.extend(leases.iter().map(|lease| number(lease.id)));
-    }
+    let mut lane = HandLane::claim_from(&spool, "erp", Start::Now).await;
+    lane.route(&spool).await;
+    let seqs = lane.waiting.into_keys().collect();
+    let entries = spool.fetch(seqs).await.unwrap();
+    let numbers = entries.iter().flatten().map(|entry| number(entry.id));
+    let numbers = numbers.collect();
+    let is_sound = spool.damage() == Default::default();
     spool.close().await;
-    all
+    (numbers, is_sound)
 }
 
 fn of(parts: &[Part], name: &str) -> Part {
@@ -129,10 +125,12 @@ async fn a_whole_spool_is_proved_and_stays_as_it_is() {
         assert_eq!(not_whole(&parts), [""; 0], "{parts:?}");
         assert_eq!(of(&parts, "events").good, EVENTS + 1);
         assert_eq!(of(&parts, "known ids").good, EVENTS + 1);
+        assert_eq!(of(&parts, "what waits in lanes").good, 1531);
         for one in [
             "lanes",
+            "owners of lanes",
+            "what failed and waits",
             "buried events",
-            "events that wait",
             "pictures",
             "notes",
             "sequence",
@@ -165,16 +163,41 @@ async fn whatever_is_damaged_or_missing_is_found() {
             "events",
             Box::new(sql("UPDATE event SET at = at + 1 WHERE seq = 30")),
         ),
-        ("events", Box::new(sql("DELETE FROM event WHERE seq = 1"))),
+        (
+            "what waits in lanes",
+            Box::new(sql("DELETE FROM event WHERE seq = 1")),
+        ),
+        (
+            "what waits in lanes",
+            Box::new(sql("UPDATE waiting SET crc = crc + 1 WHERE range = 1")),
+        ),
+        (
+            "what waits in lanes",
+            Box::new(sql("UPDATE waiting SET range = 9 WHERE range = 1")),
+        ),
+        (
+            "owners of lanes",
+            Box::new(sql("UPDATE lane_state SET routed_through = 1999")),
+        ),
+        (
+            "owners of lanes",
+            Box::new(sql("UPDATE lane_state SET lane = 77")),
+        ),
+        ("owners of lanes", Box::new(sql("DELETE FROM lane_state"))),
+        ("owners of lanes", Box::new(sql("DELETE FROM lane"))),
+        (
+            "what failed and waits",
+            Box::new(sql("UPDATE held_event SET failures = 7")),
+        ),
+        (
+            "what failed and waits",
+            Box::new(sql("UPDATE held_event SET code = 7")),
+        ),
         ("known ids", Box::new(sql("UPDATE seen SET crc = crc + 1"))),
         ("lanes", Box::new(sql("UPDATE lane SET name = 'erq'"))),
         (
             "positions of lanes",
             Box::new(sql("UPDATE lane SET position = 99")),
-        ),
-        (
-            "events that wait",
-            Box::new(sql("UPDATE held SET due = due + 1")),
         ),
         (
             "buried events",
@@ -238,8 +261,10 @@ async fn everything_of_a_whole_spool_is_saved() {
     assert_eq!(not_whole(&check(&to).unwrap()), [""; 0]);
     let mut expected: BTreeSet<u64> = (11..=EVENTS).collect();
     expected.insert(1);
-    assert_eq!(waiting(&to).await, expected);
+    assert_eq!(waiting(&to).await, (expected, true));
     let spool = open(&to).await.unwrap();
+    let lane = HandLane::claim(&spool, "erp").await;
+    assert_eq!((lane.buried, lane.held[&1].failures), (1, 1));
     assert_eq!(spool.buried(None, Page::first(9)).await.unwrap().len(), 1);
     assert_eq!(spool.quarantine(Page::first(9)).await.unwrap().len(), 1);
     assert_eq!(spool.note("rules").await.unwrap(), Some("of today".into()));
@@ -286,7 +311,9 @@ async fn what_can_be_read_of_a_broken_spool_is_saved() {
         std::fs::write(from.join("spool.db"), &damaged).unwrap();
         let parts = salvage(&from, &to).unwrap_or_else(|error| panic!("{case}: {error}"));
         let saved = of(&parts, "events").good;
-        let waiting = waiting(&to).await;
+        let (waiting, is_sound) = waiting(&to).await;
+        let is_told = !not_whole(&parts).is_empty();
+        assert!(is_sound || is_told, "{case}: {parts:?}");
         // A page holds some twenty events; what a cut takes away is not there.
         let least = match damaged.len() * 100 / bytes.len() {
             100 => EVENTS - 60,
@@ -308,7 +335,7 @@ async fn the_log_is_read_behind_its_damage() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
     let spool = open(&whole).await.unwrap();
-    spool.open_lane("erp", Start::Oldest).await.unwrap();
+    HandLane::claim(&spool, "erp").await;
     for n in 1..=200 {
         spool.append(batch(vec![event(n, n)])).await.unwrap();
     }
@@ -341,6 +368,6 @@ async fn the_log_is_read_behind_its_damage() {
         let parts = salvage(&from, &to).unwrap();
         let saved = of(&parts, "events").good;
         assert!(saved >= 195, "{flips:?}: {saved} {parts:?}");
-        assert!(waiting(&to).await.len() >= 195, "{flips:?}");
+        assert!(waiting(&to).await.0.len() >= 195, "{flips:?}");
     }
 }

@@ -11,13 +11,10 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use common::{HandClock, batch, open, settings};
-use faceway_core::{
-    DeviceKey, LaneChange, LaneStore as _, Log, ReadMax, Settled, Settlement, Spool as _, Start,
-    waiting,
-};
+use common::{HandClock, Held, former_directory, settings};
+use faceway_core::{DeviceKey, LaneChange, LaneStore as _, Log as _, ReadMax, Start, waiting};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
-use faceway_testkit::spool::{alone, event, time};
+use faceway_testkit::spool::{event, time};
 
 /// Events behind the parked one.
 const BEHIND: u64 = if cfg!(debug_assertions) {
@@ -29,29 +26,24 @@ const AT_ONCE: usize = 256;
 
 /// What the former engine has left: one device, of which the first event is parked and all others wait.
 async fn former(dir: &std::path::Path) {
-    let spool = open(dir).await.unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-    Log::append(&spool, batch(vec![event(0, 1)])).await.unwrap();
-    let head = spool.lease(lane, 1, time(0)).await.unwrap();
-    let parked = Settlement {
-        seq: head[0].seq,
-        outcome: alone(time(1_000_000)),
-        attempt: None,
-    };
-    spool.settle(lane, vec![parked]);
-    for first in (1..=BEHIND).step_by(500) {
-        let events = (first..first + 500).map(|n| event(n, 1 + n / BEHIND));
-        Log::append(&spool, batch(events.collect())).await.unwrap();
-    }
-    let free = spool.lease(lane, 9, time(9)).await.unwrap();
-    assert_eq!(free.len(), 1, "only the last event is of another device");
-    let done = Settlement {
-        seq: free[0].seq,
-        outcome: Settled::Done,
-        attempt: None,
-    };
-    spool.settle(lane, vec![done]);
-    Log::close(&spool).await;
+    let events = (0..=BEHIND).map(|n| event(n, 1 + n / BEHIND));
+    former_directory(dir, events.collect(), |rows| {
+        rows.lane(1, "erp", (BEHIND + 2, BEHIND + 1), &[]);
+        // The last event is of another device, and was delivered.
+        for n in 0..BEHIND {
+            let parked = (n == 0).then(|| (time(1_000_000).as_millis(), 1));
+            let held = Held {
+                seq: n + 1,
+                device: 1,
+                at: time(n).as_millis(),
+                failures: i64::from(n == 0),
+                is_routed: n == 0,
+                parked,
+            };
+            rows.held(1, held);
+        }
+    })
+    .await;
 }
 
 /// Commits without waiting for company: `list` wants the writer at once.
@@ -149,5 +141,5 @@ async fn a_long_backlog_is_taken_over_and_delivered_below_the_trim_mark() {
     assert!(stretch.entries.is_empty(), "{:?}", stretch.entries[0].seq);
     let state = spool.look("erp").await.unwrap().unwrap();
     assert!(state.undecided.is_empty() && state.waiting.is_empty());
-    Log::close(&spool).await;
+    spool.close().await;
 }

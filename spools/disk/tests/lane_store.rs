@@ -16,8 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{FaultDisk, HandClock, batch, big, open, settings, waiting_seqs, waits};
 use faceway_core::{
-    Attempt, AttemptResult, Batch, Burial, Claim, Code, CommitError, HeldEvent, LaneChange,
-    LaneStore as _, Log, Passed, Picture, Private, ReadMax, Repair as _, Replay, Sha256, Start,
+    Attempt, AttemptResult, Batch, Burial, Claim, Code, CommitError, HeldEvent, History as _,
+    LaneChange, LaneStore as _, Log, Passed, Picture, Private, ReadMax, Replay, Sha256, Start,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
 use faceway_testkit::spool::{event, id, time};
@@ -320,16 +320,17 @@ fn spoil(dir: &Path, sql: &str) {
     assert_eq!(database.execute(sql, []).unwrap(), 1);
 }
 
+/// Several bytes are wrong in each: one would be put right (rows.rs).
 #[tokio::test]
 async fn a_damaged_lane_begins_with_the_oldest_event() {
     for sql in [
-        "UPDATE lane_state SET routed_through = 1950",
-        "UPDATE lane_state SET epoch = epoch + 9",
+        "UPDATE lane_state SET routed_through = 195000",
+        "UPDATE lane_state SET epoch = epoch + 90000",
         "UPDATE lane_state SET replays = x'00'",
-        "UPDATE lane_state SET lane = 77",
+        "UPDATE lane_state SET lane = 77000",
         // Of these rows nothing tells the lane any more.
-        "UPDATE waiting SET range = 9 WHERE range = 0",
-        "UPDATE waiting SET lane = 9 WHERE range = 0",
+        "UPDATE waiting SET range = 90000 WHERE range = 0",
+        "UPDATE waiting SET lane = 90000 WHERE range = 0",
     ] {
         let dir = tempfile::tempdir().unwrap();
         with_lane(dir.path()).await;
@@ -339,10 +340,7 @@ async fn a_damaged_lane_begins_with_the_oldest_event() {
         assert_eq!(state.routed_through, 0, "{sql}");
         assert!(state.waiting.is_empty() && state.held.is_empty(), "{sql}");
         assert_eq!(state.buried, 1, "{sql}");
-        assert!(
-            spool.damage().rows > 0 || sql.contains("lane = 77"),
-            "{sql}"
-        );
+        assert!(spool.damage().rows > 0, "{sql}");
         let (_, state) = spool.claim("erp", Start::Now).await.unwrap();
         assert_eq!(state.routed_through, 0, "{sql}");
         Log::close(&spool).await;
@@ -353,7 +351,7 @@ async fn a_damaged_lane_begins_with_the_oldest_event() {
 async fn a_damaged_lane_holds_all_of_the_log_until_it_is_claimed() {
     let dir = tempfile::tempdir().unwrap();
     with_lane(dir.path()).await;
-    spoil(dir.path(), "UPDATE lane_state SET routed_through = 1950");
+    spoil(dir.path(), "UPDATE lane_state SET routed_through = 195000");
     let spool = open_forgetful(dir.path()).await;
     assert_eq!(seqs(&spool).await, (1..=2000).collect::<Vec<_>>());
     let claim = claim(&spool, "erp").await;

@@ -8,70 +8,83 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{FaultDisk, HandClock, batch, copy, open, settings, waiting_seqs};
-use faceway_core::{
-    HeldEvent, Hold, LaneState, LaneStore as _, Log as _, Parked, Passed, Repair as _, Settled,
-    Settlement, Spool, Start,
+use common::{
+    FaultDisk, FormerRows, HandClock, HandLane, Held, append, big, copy, former_directory, open,
+    pass_groups, settings, waiting_seqs,
 };
-use faceway_spool_disk::{Disk, DiskSpool, OpenError};
-use faceway_testkit::spool::{alone, bury, event, id, time};
-
-fn settled(seq: u64, outcome: Settled) -> Vec<Settlement> {
-    vec![Settlement {
-        seq,
-        outcome,
-        attempt: None,
-    }]
-}
+use faceway_core::{
+    Batch, HeldEvent, History as _, Hold, LaneState, LaneStore as _, Log as _, Parked, Passed,
+    Picture, Private, ReadMax, Sha256, Start,
+};
+use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
+use faceway_testkit::spool::{event, id, time};
 
 /// What the former engine has left: twenty events of five devices, event `n` with the sequence number `n`.
 ///
 /// 1 is parked, 6 waits behind it without having been asked about, 2 is buried, 3 in hand, 4 delivered, 5 a parked probe, 7
 /// buried and revived; from 13 on nothing is read; 8 to 10 are replayed.
 async fn former(dir: &Path) {
-    let spool = open(dir).await.unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-    Spool::append(&spool, batch((1..=20).map(|n| event(n, n % 5)).collect()))
-        .await
-        .unwrap();
-    let seqs: Vec<u64> = spool
-        .lease(lane, 12, time(0))
-        .await
-        .unwrap()
-        .iter()
-        .map(|lease| lease.seq)
-        .collect();
-    assert_eq!(seqs, (1..=12).collect::<Vec<_>>());
-    let probe = Settled::Park {
-        until: time(500),
-        why: Parked::Probe,
+    let events = (1..=20).map(|n| event(n, n % 5)).collect();
+    former_directory(dir, events, former_rows).await;
+}
+
+fn former_rows(rows: &FormerRows) {
+    let at = |n| time(n).as_millis();
+    rows.lane(1, "erp", (13, 12), &[3]);
+    rows.lane(2, "bus", (21, 20), &[]);
+    let held = |seq, failures, parked| Held {
+        seq,
+        device: seq % 5,
+        at: at(seq),
+        failures,
+        is_routed: seq != 6,
+        parked,
     };
-    spool.settle(lane, settled(5, probe));
-    spool.settle(lane, settled(1, alone(time(90))));
-    spool.settle(lane, settled(6, Settled::Release));
-    for seq in [2, 7] {
-        spool.settle(lane, settled(seq, bury("422")));
-    }
-    for seq in [4, 8, 9, 10, 11, 12] {
-        spool.settle(lane, settled(seq, Settled::Done));
-    }
-    spool.remember(lane, vec![passed()]);
-    spool.sync().await.unwrap();
-    let which = faceway_core::BuriedChoice {
-        lane: None,
-        ids: Some(vec![id(7)]),
-    };
-    assert_eq!(spool.revive(which).await.unwrap(), 1);
-    let replayed = spool.replay("erp".into(), time(8), time(11)).await;
-    assert_eq!(replayed.unwrap(), Some(3));
-    spool.open_lane("bus", Start::Now).await.unwrap();
-    Spool::close(&spool).await;
+    rows.held(1, held(1, 1, Some((at(90), 1))));
+    rows.held(1, held(5, 0, Some((at(500), 2))));
+    rows.held(1, held(6, 0, None));
+    rows.held(1, held(7, 0, None));
+    rows.buried(1, 2, at(0), "422");
+    rows.range(1, [6, 8, 13, at(8), at(11), 3]);
+    rows.once(1, &passed());
+    // What the sweep of pictures had passed: only 3 was in hand.
+    rows.execute("UPDATE meta SET swept = 3");
+}
+
+/// Else these tests would prove the takeover of something that never was.
+#[tokio::test]
+async fn the_rows_are_those_that_the_last_release_wrote() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = (1..=20).map(|n| event(n, n % 5)).collect();
+    former_directory(dir.path(), events, |rows| {
+        former_rows(rows);
+        // As they were found in a directory that it had made in this way.
+        assert_eq!(rows.numbers("lane", "crc"), [323_510_753, 2_756_907_510]);
+        assert_eq!(
+            rows.numbers("lane", "row_crc"),
+            [2_207_185_352, 574_474_658]
+        );
+        assert_eq!(
+            rows.numbers("held", "row_crc"),
+            [1_899_124_646, 2_328_716_007, 2_604_678_757, 3_346_614_408]
+        );
+        assert_eq!(rows.numbers("range", "row_crc"), [3_534_355_389]);
+        assert_eq!(rows.numbers("once", "row_crc"), [1_279_364_361]);
+        assert_eq!(rows.numbers("buried", "row_crc"), [1_395_367_938]);
+        assert_eq!(rows.numbers("buried", "crc"), [646_907_420]);
+        assert_eq!(
+            rows.numbers("event", "crc")[..2],
+            [2_001_357_031, 646_907_420]
+        );
+        assert_eq!(rows.numbers("seen", "crc"), [2_356_068_475]);
+        assert_eq!(rows.numbers("meta", "version"), [1]);
+    })
+    .await;
 }
 
 fn passed() -> Passed {
@@ -133,8 +146,14 @@ async fn lanes_of_the_former_contract_are_taken_over() {
                 .len(),
             1
         );
-        Spool::close(&spool).await;
+        spool.close().await;
     }
+}
+
+fn version(dir: &Path) -> i64 {
+    let database = rusqlite::Connection::open(dir.join("spool.db")).unwrap();
+    let row = database.query_row("SELECT version FROM meta", [], |row| row.get(0));
+    row.unwrap()
 }
 
 /// Else it would deliver from where lanes stood at the takeover, of which history may have let go.
@@ -142,18 +161,13 @@ async fn lanes_of_the_former_contract_are_taken_over() {
 async fn an_earlier_program_does_not_open_what_was_taken_over() {
     let dir = tempfile::tempdir().unwrap();
     former(dir.path()).await;
-    let version = || {
-        let database = rusqlite::Connection::open(dir.path().join("spool.db")).unwrap();
-        let row = database.query_row("SELECT version FROM meta", [], |row| row.get::<_, i64>(0));
-        row.unwrap()
-    };
     let spool = open(dir.path()).await.unwrap();
-    Spool::close(&spool).await;
-    assert_eq!(version(), 1, "opening alone changes nothing");
+    spool.close().await;
+    assert_eq!(version(dir.path()), 1, "opening alone changes nothing");
     let spool = open(dir.path()).await.unwrap();
     spool.list().await.unwrap();
-    Spool::close(&spool).await;
-    assert_eq!(version(), 2);
+    spool.close().await;
+    assert_eq!(version(dir.path()), 2);
 }
 
 /// Keeps a copy of the directory as a kill would leave it in the middle of a commit.
@@ -185,20 +199,13 @@ async fn a_kill_during_the_takeover_is_harmless() {
     let spool = opened.unwrap();
     *camera.to.lock().unwrap() = Some(other.path().to_owned());
     spool.list().await.unwrap();
-    Spool::close(&spool).await;
+    spool.close().await;
     let spool = open(other.path()).await.unwrap();
-    let lane = spool.open_lane("erp", Start::Now).await.unwrap();
-    let leases = spool.lease(lane, 2, time(0)).await.unwrap();
-    assert_eq!(leases.len(), 2, "the former contract finds its lanes");
-    Spool::close(&spool).await;
+    spool.close().await;
+    assert_eq!(version(other.path()), 1, "nothing of it has arrived");
     let spool = open(other.path()).await.unwrap();
-    let state = spool.look("erp").await.unwrap().unwrap();
-    let kept: BTreeSet<u64> = waiting_seqs(&state)
-        .into_iter()
-        .chain(state.undecided)
-        .collect();
-    assert!(kept.is_superset(&[1, 3, 5, 6, 7].into()), "{kept:?}");
-    Spool::close(&spool).await;
+    check(&spool.look("erp").await.unwrap().unwrap());
+    spool.close().await;
 }
 
 #[tokio::test]
@@ -216,7 +223,7 @@ async fn a_takeover_that_fails_is_done_again() {
         let is_known = spool.list().await.is_ok();
         assert_eq!(is_known, before == 0);
         check(&spool.claim("erp", Start::Now).await.unwrap().1);
-        Spool::close(&spool).await;
+        spool.close().await;
     }
 }
 
@@ -232,45 +239,147 @@ async fn a_lane_with_a_damaged_position_is_taken_over_from_the_oldest_event() {
     let (_, state) = spool.claim("erp", Start::Now).await.unwrap();
     assert_eq!(state.routed_through, 0);
     assert!(state.waiting.is_empty() && state.undecided.is_empty());
-    Spool::close(&spool).await;
+    spool.close().await;
 }
 
-/// The former contract has no lanes any more, and asking it for one fails nothing else.
+/// Until then no lane says what it needs: nothing leaves, whatever its age.
 #[tokio::test]
-async fn the_former_contract_opens_no_lanes_afterwards() {
+async fn nothing_leaves_before_the_takeover() {
     let dir = tempfile::tempdir().unwrap();
     former(dir.path()).await;
-    let spool = open(dir.path()).await.unwrap();
-    let lane = spool.open_lane("erp", Start::Now).await.unwrap();
-    spool.list().await.unwrap();
-    assert!(spool.lease(lane, 9, time(0)).await.is_err());
-    for name in ["erp", "new"] {
-        let opened = spool.open_lane(name, Start::Now);
-        let appended = Spool::append(&spool, batch(vec![event(99, 1)]));
-        let (opened, appended) = tokio::join!(opened, appended);
-        assert!(opened.is_err() && appended.is_ok());
+    let clock = HandClock::new();
+    clock.forward(Duration::from_secs(100_000));
+    let forgetful = DiskSettings {
+        history: Duration::ZERO,
+        images: Duration::ZERO,
+        ..settings(dir.path())
+    };
+    let spool = DiskSpool::open(forgetful, clock.clone()).await.unwrap();
+    for n in 100..120 {
+        clock.forward(Duration::from_secs(2));
+        append(&spool, vec![event(n, 1)]).await.unwrap();
     }
-    assert_eq!(spool.list().await.unwrap(), ["bus", "erp"]);
-    Spool::close(&spool).await;
+    let max = ReadMax {
+        entries: 99,
+        bytes: 1 << 20,
+    };
+    let stretch = spool.read(0, u64::MAX, max).await.unwrap();
+    assert_eq!(stretch.entries.len(), 40);
+    let (_, state) = spool.claim("erp", Start::Now).await.unwrap();
+    assert_eq!(waiting_seqs(&state), [1, 5, 7]);
+    assert_eq!(state.undecided, [3, 6]);
+    spool.claim("bus", Start::Now).await.unwrap();
+    pass_groups(&spool, 9).await;
+    let stretch = spool.read(0, u64::MAX, max).await.unwrap();
+    let seqs: Vec<u64> = stretch.entries.iter().map(|entry| entry.seq).collect();
+    // From 8 on is replayed, and from 13 on was never read.
+    let kept: Vec<u64> = [1, 3, 5, 6, 7].into_iter().chain(8..=40).collect();
+    assert_eq!(seqs, kept, "after it what no lane needs leaves");
+    spool.close().await;
 }
 
-/// The lane machine must know that an event waits again: the former repair would only remove it.
 #[tokio::test]
-async fn the_former_repair_leaves_buried_events_of_taken_over_lanes_alone() {
+async fn nothing_gives_way_before_the_takeover() {
     let dir = tempfile::tempdir().unwrap();
     former(dir.path()).await;
-    let spool = open(dir.path()).await.unwrap();
-    spool.list().await.unwrap();
-    assert_eq!(spool.revive(Default::default()).await.unwrap(), 0);
-    assert_eq!(spool.drop_buried(Default::default()).await.unwrap(), 0);
-    assert_eq!(spool.look("erp").await.unwrap().unwrap().buried, 1);
-    assert_eq!(
-        spool
-            .buried(None, faceway_core::Page::first(9))
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
-    Spool::close(&spool).await;
+    let small = DiskSettings {
+        bytes_max: 32 << 20,
+        quarantine_bytes_max: 1 << 20,
+        ..settings(dir.path())
+    };
+    let spool = DiskSpool::open(small, HandClock::new()).await.unwrap();
+    let mut refused = 0;
+    for n in 100..600 {
+        let appended = append(&spool, vec![big(n, 1, 100_000)]).await;
+        refused += u64::from(appended.is_err());
+    }
+    assert!((50..490).contains(&refused), "{refused} are refused");
+    let fetched = spool.fetch((1..=20).collect()).await.unwrap();
+    assert!(fetched.iter().all(Option::is_some), "{fetched:?}");
+    check(&spool.claim("erp", Start::Now).await.unwrap().1);
+    spool.close().await;
+}
+
+/// Event 1 is parked and event 2 delivered, each with a picture. What says of the pictures was written by the last release, or by
+/// an earlier one that knew nothing of it.
+#[tokio::test]
+async fn pictures_of_what_waits_stay_over_the_takeover() {
+    const KEPT: Duration = Duration::from_secs(240);
+    let bytes = |n: u64| bytes::Bytes::from(n.to_le_bytes().repeat(20));
+    let by_the_last = "UPDATE image SET free = NULL WHERE last = 1; \
+                       INSERT INTO picture_hold SELECT last, sha256 FROM image WHERE last = 1;";
+    let by_an_earlier = "UPDATE image SET last = NULL, free = NULL, crc = NULL; \
+                         UPDATE meta SET swept = NULL, swept_groups = NULL;";
+    for sql in [by_the_last, by_an_earlier] {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = open(dir.path()).await.unwrap();
+        for n in 1..=2 {
+            let sha256 = Sha256::of(&bytes(n));
+            let mut event = event(n, n);
+            event.images.push(sha256);
+            let picture = Picture {
+                sha256,
+                media_type: None,
+                bytes: Private::new(bytes(n)),
+            };
+            let kept = Batch {
+                events: vec![event],
+                pictures: vec![picture],
+                ..Batch::default()
+            };
+            spool.append(kept).await.unwrap();
+        }
+        pass_groups_without_lanes(&spool).await;
+        spool.close().await;
+        drop(spool);
+        former_directory(dir.path(), Vec::new(), |rows| {
+            let held = Held {
+                seq: 1,
+                device: 1,
+                at: time(1).as_millis(),
+                failures: 1,
+                is_routed: true,
+                parked: Some((time(900_000).as_millis(), 1)),
+            };
+            rows.lane(1, "erp", (3, 2), &[]);
+            rows.held(1, held);
+            rows.execute(sql);
+        })
+        .await;
+        let clock = HandClock::new();
+        let short = DiskSettings {
+            images: KEPT,
+            ..settings(dir.path())
+        };
+        let spool = DiskSpool::open(short.clone(), clock.clone()).await.unwrap();
+        // A group that writes, and another start, before the takeover.
+        append(&spool, vec![event(3, 3)]).await.unwrap();
+        spool.close().await;
+        drop(spool);
+        let spool = DiskSpool::open(short, clock.clone()).await.unwrap();
+        let mut lane = HandLane::claim(&spool, "erp").await;
+        let are_there = async || {
+            for _ in 0..5 {
+                clock.forward(KEPT);
+                pass_groups(&spool, 4).await;
+            }
+            let first = spool.picture(Sha256::of(&bytes(1))).await.unwrap();
+            let second = spool.picture(Sha256::of(&bytes(2))).await.unwrap();
+            (first.is_some(), second.is_some())
+        };
+        assert_eq!(are_there().await, (true, false), "{sql}");
+        lane.route(&spool).await;
+        lane.acknowledge(1);
+        lane.acknowledge(3);
+        lane.commit(&spool).await.unwrap();
+        assert_eq!(are_there().await, (false, false), "{sql}");
+        spool.close().await;
+    }
+}
+
+/// Asks for nothing of a lane.
+async fn pass_groups_without_lanes(spool: &DiskSpool) {
+    for _ in 0..4 {
+        spool.note("none").await.unwrap();
+    }
 }

@@ -1,4 +1,4 @@
-//! What a dropped lane held leaves: bodies, pictures and attempts, also what an earlier program has left behind.
+//! What a deleted lane held leaves: bodies, pictures and attempts, also what an earlier program has left behind.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{HandClock, settings};
+use common::{HandClock, HandLane, pass_groups, settings};
 use faceway_core::{
-    AttemptResult, Batch, Clock as _, Lane, NewEvent, Picture, Private, Repair as _, Settled,
-    Settlement, Sha256, Spool as _, Start,
+    AttemptResult, Batch, Clock as _, History as _, LaneStore as _, Log as _, NewEvent, Picture,
+    Private, Sha256,
 };
 use faceway_spool_disk::{DiskSettings, DiskSpool};
-use faceway_testkit::spool::{alone, attempt, event, id};
+use faceway_testkit::spool::{attempt, event, id};
 
 const KEPT: Duration = Duration::from_secs(240);
 const EVENTS: u64 = 3000;
@@ -41,21 +41,17 @@ fn picture(n: u64) -> Picture {
     }
 }
 
-/// Events of one device, each with a picture: the first is parked in the `holders`, so all are held there; `bus` delivers
-/// them, and history has passed them by. Gives the first holder.
-async fn held(dir: &Path, clock: &Arc<HandClock>, holders: &[&str]) -> (DiskSpool, Lane) {
+/// Events of one device, each with a picture: the first is parked in the `holders`, so that all wait there; `bus` delivers
+/// them, and history has passed them by.
+async fn held(dir: &Path, clock: &Arc<HandClock>, holders: &[&str]) -> DiskSpool {
     let spool = DiskSpool::open(short(dir), Arc::clone(clock) as _)
         .await
         .unwrap();
-    let parked = alone(clock.now().plus(KEPT * 100));
     let mut lanes = Vec::new();
     for name in holders {
-        let lane = spool.open_lane(name, Start::Oldest).await.unwrap();
-        lanes.push((lane, parked.clone()));
+        lanes.push(HandLane::claim(&spool, name).await);
     }
-    let bus = spool.open_lane("bus", Start::Oldest).await.unwrap();
-    lanes.push((bus, Settled::Done));
-    let first = lanes[0].0;
+    let mut bus = HandLane::claim(&spool, "bus").await;
     for n in (1..=EVENTS).step_by(500) {
         let pictures: Vec<Picture> = (n..n + 500).map(picture).collect();
         let events = (n..n + 500).zip(&pictures).map(|(n, picture)| NewEvent {
@@ -70,28 +66,27 @@ async fn held(dir: &Path, clock: &Arc<HandClock>, holders: &[&str]) -> (DiskSpoo
         };
         spool.append(kept).await.unwrap();
     }
-    for (lane, outcome) in lanes {
-        loop {
-            let leases = spool.lease(lane, 1, clock.now()).await.unwrap();
-            let Some(lease) = leases.first() else {
-                break;
-            };
-            let settlement = Settlement {
-                seq: lease.seq,
-                outcome: outcome.clone(),
-                attempt: Some(attempt(clock.now(), AttemptResult::Retry, "500")),
-            };
-            spool.settle(lane, vec![settlement]);
-        }
-        spool.sync().await.unwrap();
+    let tried = attempt(clock.now(), AttemptResult::Retry, "500");
+    for lane in &mut lanes {
+        let first = lane.take(&spool, 1).await.remove(0);
+        lane.park(first.seq, clock.now(), KEPT * 100);
+        lane.note_attempt(first.seq, tried.clone());
+        lane.commit(&spool).await.unwrap();
+        assert_eq!(
+            lane.deliver(&spool).await,
+            [0; 0],
+            "all wait behind the first"
+        );
     }
+    for entry in bus.take(&spool, usize::MAX).await {
+        bus.note_attempt(entry.seq, tried.clone());
+    }
+    assert_eq!(bus.deliver(&spool).await.len() as u64, EVENTS);
     for _ in 0..5 {
         clock.forward(KEPT);
-        for _ in 0..4 {
-            spool.sync().await.unwrap();
-        }
+        pass_groups(&spool, 4).await;
     }
-    (spool, first)
+    spool
 }
 
 fn count(dir: &Path, table: &str) -> u64 {
@@ -112,28 +107,26 @@ fn bytes_on_disk(dir: &Path) -> u64 {
 async fn let_time_pass(spool: &DiskSpool, clock: &HandClock) {
     for _ in 0..4 {
         clock.forward(KEPT / 3);
-        for _ in 0..8 {
-            spool.sync().await.unwrap();
-        }
+        pass_groups(spool, 8).await;
     }
 }
 
 #[tokio::test]
-async fn what_only_a_dropped_lane_held_leaves() {
+async fn what_only_a_deleted_lane_held_leaves() {
     let dir = tempfile::tempdir().unwrap();
     let clock = HandClock::new();
-    let (spool, _) = held(dir.path(), &clock, &["erp"]).await;
+    let spool = held(dir.path(), &clock, &["erp"]).await;
     assert_eq!(count(dir.path(), "event"), EVENTS, "they are held");
     assert!(spool.picture(picture(1).sha256).await.unwrap().is_some());
-    assert!(spool.drop_lane("erp".into()).await.unwrap());
+    assert!(spool.delete("erp").await.unwrap());
     for _ in 0..8 {
         clock.forward(Duration::from_secs(1));
-        spool.sync().await.unwrap();
+        pass_groups(&spool, 1).await;
     }
-    for table in ["event", "held", "attempt"] {
+    for table in ["event", "waiting", "held_event", "attempt"] {
         assert_eq!(count(dir.path(), table), 0, "{table}");
     }
-    assert!(spool.story(id(1)).await.unwrap().is_none());
+    assert!(spool.trace(id(1)).await.unwrap().is_none());
     let_time_pass(&spool, &clock).await;
     for table in ["image", "picture_hold"] {
         assert_eq!(count(dir.path(), table), 0, "{table}");
@@ -147,12 +140,12 @@ async fn what_only_a_dropped_lane_held_leaves() {
 async fn what_another_lane_holds_stays() {
     let dir = tempfile::tempdir().unwrap();
     let clock = HandClock::new();
-    let (spool, erp) = held(dir.path(), &clock, &["erp", "again"]).await;
-    assert!(spool.drop_lane("again".into()).await.unwrap());
+    let spool = held(dir.path(), &clock, &["erp", "again"]).await;
+    assert!(spool.delete("again").await.unwrap());
     let_time_pass(&spool, &clock).await;
     assert_eq!(count(dir.path(), "event"), EVENTS);
-    let survey = spool.survey(erp, clock.now()).await.unwrap();
-    assert_eq!(survey.backlog, EVENTS);
+    let state = spool.look("erp").await.unwrap().unwrap();
+    assert_eq!(state.survey().backlog, EVENTS);
     assert!(
         spool
             .picture(picture(EVENTS).sha256)
@@ -168,12 +161,13 @@ async fn what_another_lane_holds_stays() {
 async fn what_an_earlier_program_left_leaves_after_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let clock = HandClock::new();
-    let (spool, _) = held(dir.path(), &clock, &["erp"]).await;
+    let spool = held(dir.path(), &clock, &["erp"]).await;
     spool.close().await;
     drop(spool);
     let conn = rusqlite::Connection::open(dir.path().join("spool.db")).unwrap();
     conn.execute_batch(
-        "DELETE FROM held; DELETE FROM lane WHERE name = 'erp'; DELETE FROM picture_hold;
+        "DELETE FROM lane_state WHERE lane = (SELECT id FROM lane WHERE name = 'erp'); DELETE FROM waiting;
+         DELETE FROM held_event; DELETE FROM lane WHERE name = 'erp'; DELETE FROM picture_hold;
          UPDATE image SET last = NULL, free = NULL, crc = NULL; UPDATE meta SET swept_groups = NULL;",
     )
     .unwrap();

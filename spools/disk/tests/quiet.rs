@@ -11,8 +11,8 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{FaultDisk, HandClock, batch, settings};
-use faceway_core::Spool as _;
+use common::{FaultDisk, HandClock, append, settings};
+use faceway_core::Log as _;
 use faceway_spool_disk::DiskSpool;
 use faceway_testkit::spool::event;
 use tracing::span;
@@ -60,7 +60,7 @@ async fn a_disk_that_fails_does_not_flood_the_log() {
         disk.before.store(u64::from(n % 3 == 0), Ordering::SeqCst);
         disk.after.store(u64::from(n % 3 == 1), Ordering::SeqCst);
         disk.fold.store(u64::from(n % 4 == 0), Ordering::SeqCst);
-        let _ = spool.append(batch(vec![event(n, n)])).await;
+        let _ = append(&spool, vec![event(n, n)]).await;
     }
     let told = lines.load(Ordering::SeqCst) - before;
     assert!((3..=20).contains(&told), "{told} lines for 300 groups");

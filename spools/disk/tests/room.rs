@@ -1,4 +1,4 @@
-//! Little room: history gives way, then devices are told, and nothing accepted is lost.
+//! Little capacity: history gives way, then the engine refuses events, and nothing accepted is lost.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,13 +14,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{FaultDisk, HandClock, Loop, batch, big, settings};
-use faceway_core::{
-    AppendError, Batch, Lane, Picture, Private, Receipt, Repair as _, Settled, Settlement, Sha256,
-    Spool as _, Start,
-};
+use common::{FaultDisk, HandClock, HandLane, Loop, batch, big, settings};
+use faceway_core::{AppendError, Batch, History as _, Log as _, Picture, Private, Receipt, Sha256};
 use faceway_spool_disk::{DiskSettings, DiskSpool, RealDisk};
-use faceway_testkit::spool::{alone, event, number, time};
+use faceway_testkit::spool::{event, number, time};
 
 fn small(dir: &Path, bytes_max: u64) -> DiskSettings {
     DiskSettings {
@@ -44,24 +41,6 @@ fn occupied(dir: &Path) -> u64 {
     bytes
 }
 
-/// Delivers everything that is due. Gives the numbers.
-async fn deliver(spool: &DiskSpool, lane: Lane) -> Vec<u64> {
-    let mut all = Vec::new();
-    loop {
-        let leases = spool.lease(lane, 64, time(0)).await.unwrap();
-        if leases.is_empty() {
-            return all;
-        }
-        all.extend(leases.iter().map(|lease| number(lease.id)));
-        let done = |seq| Settlement {
-            seq,
-            outcome: Settled::Done,
-            attempt: None,
-        };
-        spool.settle(lane, leases.iter().map(|lease| done(lease.seq)).collect());
-    }
-}
-
 /// Appends until the spool is full. Gives the number of the first that was refused.
 async fn fill(spool: &DiskSpool, first: u64) -> u64 {
     for n in first..first + 100_000 {
@@ -81,13 +60,13 @@ async fn goes_on(spool: &DiskSpool, n: u64) {
     for _ in 0..200 {
         // Once it is taken in, it is a duplicate, and those need room as well.
         let taken = spool.append(batch(vec![big(n, 1, 10_000)])).await;
-        if taken.is_ok() && spool.room().accepting.is_ok() {
+        if taken.is_ok() && spool.capacity().accepting.is_ok() {
             return;
         }
     }
     panic!(
         "it does not go on although there is room: {:?}",
-        spool.room()
+        spool.capacity()
     );
 }
 
@@ -97,7 +76,7 @@ async fn a_full_budget_is_told_and_goes_on_after_delivery() {
     let spool = DiskSpool::open(small(dir.path(), 8 << 20), HandClock::new())
         .await
         .unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     let mut first = 1;
     for _ in 0..3 {
         let refused = fill(&spool, first).await;
@@ -106,47 +85,44 @@ async fn a_full_budget_is_told_and_goes_on_after_delivery() {
             "full after {} events",
             refused - first
         );
-        assert_eq!(spool.room().accepting, Err(AppendError::Full));
+        assert_eq!(spool.capacity().accepting, Err(AppendError::Full));
         assert!(
             occupied(dir.path()) <= 8 << 20,
             "{} bytes",
             occupied(dir.path())
         );
         assert_eq!(
-            deliver(&spool, lane).await,
+            lane.deliver(&spool).await,
             (first..refused).collect::<Vec<_>>()
         );
         goes_on(&spool, refused).await;
         first = refused + 1;
-        assert_eq!(deliver(&spool, lane).await, [refused]);
+        assert_eq!(lane.deliver(&spool).await, [refused]);
     }
     spool.close().await;
 }
 
 #[tokio::test]
-async fn delivered_history_gives_way_before_anybody_is_refused() {
+async fn delivered_history_gives_way_before_events_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let spool = DiskSpool::open(small(dir.path(), 8 << 20), HandClock::new())
         .await
         .unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     for n in 1..=4000_u64 {
         spool
             .append(batch(vec![big(n, n % 5, 10_000)]))
             .await
             .unwrap();
-        assert_eq!(deliver(&spool, lane).await, [n]);
+        assert_eq!(lane.deliver(&spool).await, [n]);
     }
     assert!(
         occupied(dir.path()) <= 8 << 20,
         "{} bytes",
         occupied(dir.path())
     );
-    let kept = spool
-        .replay("erp".into(), time(0), time(9000))
-        .await
-        .unwrap()
-        .unwrap();
+    let kept = lane.replay(&spool, time(0), time(9000)).await;
+    assert_eq!(lane.deliver(&spool).await.len() as u64, kept);
     assert!((100..3000).contains(&kept), "{kept} kept");
     spool.close().await;
 }
@@ -175,17 +151,17 @@ async fn delivered_pictures_give_way_too() {
     let spool = DiskSpool::open(small(dir.path(), 16 << 20), HandClock::new())
         .await
         .unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     let mut first = None;
     for n in 1..=1000_u64 {
         let (batch, sha256) = pictured(n, 60_000);
         spool
             .append(batch)
             .await
-            .unwrap_or_else(|error| panic!("{n}: {error} {:?}", spool.room()));
+            .unwrap_or_else(|error| panic!("{n}: {error} {:?}", spool.capacity()));
         assert!(spool.picture(sha256).await.unwrap().is_some());
         first.get_or_insert(sha256);
-        assert_eq!(deliver(&spool, lane).await, [n]);
+        assert_eq!(lane.deliver(&spool).await, [n]);
     }
     assert!(
         occupied(dir.path()) <= 16 << 20,
@@ -202,7 +178,7 @@ async fn pictures_that_are_needed_stay_until_the_spool_is_full() {
     let spool = DiskSpool::open(small(dir.path(), 8 << 20), HandClock::new())
         .await
         .unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     let mut kept = Vec::new();
     let refused = loop {
         let n = kept.len() as u64 + 1;
@@ -216,20 +192,25 @@ async fn pictures_that_are_needed_stay_until_the_spool_is_full() {
     for sha256 in &kept {
         assert!(spool.picture(*sha256).await.unwrap().is_some());
     }
-    assert_eq!(deliver(&spool, lane).await.len(), kept.len());
+    assert_eq!(lane.deliver(&spool).await.len(), kept.len());
     goes_on(&spool, 100_000).await;
     spool.close().await;
 }
 
 /// Appends small events until something holds. Age is looked after once a second.
-async fn until(spool: &DiskSpool, lane: Lane, first: u64, holds: impl AsyncFn() -> bool) -> u64 {
+async fn until(
+    spool: &DiskSpool,
+    lane: &mut HandLane,
+    first: u64,
+    holds: impl AsyncFn() -> bool,
+) -> u64 {
     // Each turn waits for the disk, and some of what is waited for comes with its thousandth.
     let patience = Duration::from_secs(180);
     let mut n = first;
     let tried = tokio::time::timeout(patience, async {
         while !holds().await {
             spool.append(batch(vec![event(n, 99)])).await.unwrap();
-            deliver(spool, lane).await;
+            lane.deliver(spool).await;
             n += 1;
         }
     });
@@ -248,36 +229,27 @@ async fn pictures_leave_by_age_unless_an_event_needs_them() {
     let spool = DiskSpool::open(settings, Arc::clone(&clock) as _)
         .await
         .unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     let (first, parked) = pictured(1, 1000);
     spool.append(first).await.unwrap();
-    let leases = spool.lease(lane, 1, time(0)).await.unwrap();
-    let park = Settlement {
-        seq: leases[0].seq,
-        outcome: alone(time(5)),
-        attempt: None,
-    };
-    spool.settle(lane, vec![park]);
+    let needs = lane.take(&spool, 1).await.remove(0);
+    lane.park(needs.seq, time(0), Duration::from_secs(5));
+    lane.commit(&spool).await.unwrap();
     clock.forward(Duration::from_secs(20));
     let (second, delivered) = pictured(2, 1000);
     spool.append(second).await.unwrap();
-    assert_eq!(deliver(&spool, lane).await, [2]);
+    assert_eq!(lane.deliver(&spool).await, [2]);
     let gone = async |sha256| spool.picture(sha256).await.unwrap().is_none();
     // The time of a picture begins when nobody needs it any more, so the clock goes on a few times.
-    let n = until(&spool, lane, 100, async || {
+    let n = until(&spool, &mut lane, 100, async || {
         clock.forward(Duration::from_secs(30));
         gone(delivered).await
     });
     let n = n.await;
     assert!(!gone(parked).await, "a parked event has lost its picture");
-    let leases = spool.lease(lane, 1, time(9)).await.unwrap();
-    let done = Settlement {
-        seq: leases[0].seq,
-        outcome: Settled::Done,
-        attempt: None,
-    };
-    spool.settle(lane, vec![done]);
-    let left = until(&spool, lane, n, async || {
+    lane.acknowledge(needs.seq);
+    lane.commit(&spool).await.unwrap();
+    let left = until(&spool, &mut lane, n, async || {
         clock.forward(Duration::from_secs(30));
         gone(parked).await
     });
@@ -297,7 +269,7 @@ async fn history_and_quarantine_leave_by_age_and_held_events_stay() {
     let spool = DiskSpool::open(settings, Arc::clone(&clock) as _)
         .await
         .unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     let mut first = batch((1..=3000).map(|n| event(n % 3000 + 1, n)).collect());
     first.unreadable = vec![faceway_core::NewUnreadable {
         inbound: "gate".into(),
@@ -307,47 +279,32 @@ async fn history_and_quarantine_leave_by_age_and_held_events_stay() {
         body: Private::new(Bytes::from_static(b"{")),
     }];
     spool.append(first).await.unwrap();
-    let leases = spool.lease(lane, 1, time(0)).await.unwrap();
-    let held = leases[0].clone();
-    let park = Settlement {
-        seq: held.seq,
-        outcome: alone(time(5)),
-        attempt: None,
-    };
-    spool.settle(lane, vec![park]);
-    assert_eq!(deliver(&spool, lane).await.len(), 2999);
-    assert_eq!(
-        spool
-            .replay("erp".into(), time(0), time(3500))
-            .await
-            .unwrap(),
-        Some(3000)
-    );
-    assert_eq!(deliver(&spool, lane).await.len(), 2999);
+    let held = lane.take(&spool, 1).await.remove(0);
+    lane.park(held.seq, time(0), Duration::from_secs(5));
+    assert_eq!(lane.deliver(&spool).await.len(), 2999);
+    assert_eq!(lane.replay(&spool, time(0), time(3500)).await, 3000);
+    lane.commit(&spool).await.unwrap();
+    assert_eq!(lane.deliver(&spool).await.len(), 2999);
     clock.forward(Duration::from_secs(3200));
-    let rest = until(&spool, lane, 100_000, async || {
+    let rest = until(&spool, &mut lane, 100_000, async || {
         spool
-            .story(faceway_testkit::spool::id(3000))
+            .trace(faceway_testkit::spool::id(3000))
             .await
             .unwrap()
             .is_none()
     });
     rest.await;
-    assert_eq!(spool.room().quarantined, 0);
+    assert_eq!(spool.capacity().quarantined, 0);
     assert!(
-        spool.story(held.id).await.unwrap().is_some(),
+        spool.trace(held.id).await.unwrap().is_some(),
         "a parked event has left"
     );
-    let again = spool.lease(lane, 1, time(5)).await.unwrap();
-    assert_eq!((again[0].seq, again[0].failures), (held.seq, 1));
-    let done = Settlement {
-        seq: held.seq,
-        outcome: Settled::Done,
-        attempt: None,
-    };
-    spool.settle(lane, vec![done]);
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    assert_eq!(lane.held[&held.seq].failures, 1);
+    lane.release(held.seq);
+    assert_eq!(lane.deliver(&spool).await, [number(held.id)]);
     assert!(
-        spool.story(held.id).await.unwrap().is_none(),
+        spool.trace(held.id).await.unwrap().is_none(),
         "it stays behind"
     );
     // What has left is still recognised.
@@ -369,18 +326,18 @@ async fn what_history_leaves_goes_back_to_the_disk() {
     let spool = DiskSpool::open(settings, Arc::clone(&clock) as _)
         .await
         .unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     for n in 1..=60_u64 {
         let events = (0..50).map(|m| big(n * 50 + m, m, 10_000)).collect();
         spool.append(batch(events)).await.unwrap();
     }
-    deliver(&spool, lane).await;
+    lane.deliver(&spool).await;
     clock.forward(Duration::from_secs(9000));
     let size = |file| std::fs::metadata(dir.path().join(file)).unwrap().len();
     assert!(size("spool.db") + size("spool.db-wal") > 30 << 20);
     // The log is not folded in when nothing happens, so the file may not have grown yet.
-    let shrunk = async || size("spool.db") < 8 << 20 && spool.room().bytes < 80 << 20;
-    until(&spool, lane, 100_000, shrunk).await;
+    let shrunk = async || size("spool.db") < 8 << 20 && spool.capacity().bytes < 80 << 20;
+    until(&spool, &mut lane, 100_000, shrunk).await;
     spool.close().await;
 }
 
@@ -401,11 +358,11 @@ async fn too_little_left_on_the_disk_is_full() {
         spool.append(batch(vec![event(2, 1)])).await,
         Err(AppendError::Full)
     );
-    assert_eq!(spool.room().accepting, Err(AppendError::Full));
+    assert_eq!(spool.capacity().accepting, Err(AppendError::Full));
     disk.free.store(1 << 40, Ordering::SeqCst);
     // Nobody asks; it is looked after once a second.
     let accepting = async {
-        while spool.room().accepting.is_err() {
+        while spool.capacity().accepting.is_err() {
             tokio::task::yield_now().await;
         }
     };
@@ -429,10 +386,10 @@ async fn a_disk_that_is_really_full_can_still_be_trimmed() {
     let spool = DiskSpool::open_on(settings.clone(), HandClock::new(), Arc::new(Blind))
         .await
         .unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    HandLane::claim(&spool, "erp").await;
     let refused = fill(&spool, 1).await;
     assert!(refused > 500, "full after {refused}");
-    assert_eq!(spool.room().accepting, Err(AppendError::Full));
+    assert_eq!(spool.capacity().accepting, Err(AppendError::Full));
     assert_eq!(
         spool.append(batch(vec![big(refused, 1, 10_000)])).await,
         Err(AppendError::Full)
@@ -442,11 +399,11 @@ async fn a_disk_that_is_really_full_can_still_be_trimmed() {
     let spool = DiskSpool::open_on(settings.clone(), HandClock::new(), Arc::new(Blind))
         .await
         .unwrap();
-    assert_eq!(spool.open_lane("erp", Start::Now).await.unwrap(), lane);
-    let delivered = deliver(&spool, lane).await;
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    let delivered = lane.deliver(&spool).await;
     assert_eq!(delivered, (1..refused).collect::<Vec<_>>());
     goes_on(&spool, refused).await;
-    assert_eq!(deliver(&spool, lane).await, [refused]);
+    assert_eq!(lane.deliver(&spool).await, [refused]);
     let refused = fill(&spool, refused + 1).await;
     std::fs::remove_file(&filler).unwrap();
     goes_on(&spool, refused).await;
@@ -489,7 +446,7 @@ fn unreadable(inbound: &str, bytes: usize) -> Batch {
 async fn fill_quarantine(spool: &DiskSpool, inbound: &str) -> u64 {
     for n in 0.. {
         match spool.append(unreadable(inbound, 30_000)).await {
-            Ok(_) => assert!(spool.room().accepting.is_ok()),
+            Ok(_) => assert!(spool.capacity().accepting.is_ok()),
             Err(error) => {
                 assert_eq!(error, AppendError::QuarantineFull);
                 return n;
@@ -506,7 +463,7 @@ async fn unreadable_bodies_never_take_the_room_of_events() {
     let spool = DiskSpool::open(small(without.path(), 16 << 20), HandClock::new())
         .await
         .unwrap();
-    spool.open_lane("erp", Start::Oldest).await.unwrap();
+    HandLane::claim(&spool, "erp").await;
     let fit = fill(&spool, 1).await;
     spool.close().await;
 
@@ -515,26 +472,23 @@ async fn unreadable_bodies_never_take_the_room_of_events() {
     let spool = DiskSpool::open(settings.clone(), HandClock::new())
         .await
         .unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
     for n in 1..=100 {
         spool.append(batch(vec![big(n, n, 10_000)])).await.unwrap();
     }
-    deliver(&spool, lane).await;
+    lane.deliver(&spool).await;
     // A half of 2 MiB for each of two inbounds.
     let first = fill_quarantine(&spool, "junk").await;
     assert!((20..=35).contains(&first), "{first}");
     let second = fill_quarantine(&spool, "gate").await;
     assert!((20..=35).contains(&second), "{second}");
-    assert!(spool.room().quarantine_bytes <= 2 << 20);
+    assert!(spool.capacity().quarantine_bytes <= 2 << 20);
     let third = fill_quarantine(&spool, "third").await;
     assert!(third <= 2, "the whole share is used");
-    assert!(spool.room().accepting.is_ok());
-    let replayed = spool
-        .replay("erp".into(), time(0), time(200))
-        .await
-        .unwrap();
-    assert_eq!(replayed, Some(100), "no history gave way");
-    deliver(&spool, lane).await;
+    assert!(spool.capacity().accepting.is_ok());
+    let replayed = lane.replay(&spool, time(0), time(200)).await;
+    assert_eq!(replayed, 100, "no history gave way");
+    lane.deliver(&spool).await;
     let fit_beside = fill(&spool, 1001).await - 1001;
     assert!(
         fit_beside + 20 >= fit,
@@ -544,7 +498,8 @@ async fn unreadable_bodies_never_take_the_room_of_events() {
     drop(spool);
     // All or nothing, and known again after a restart.
     let spool = DiskSpool::open(settings, HandClock::new()).await.unwrap();
-    deliver(&spool, lane).await;
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    lane.deliver(&spool).await;
     goes_on(&spool, 8000).await;
     let mut mixed = unreadable("junk", 30_000);
     mixed.events = vec![event(9000, 1)];
@@ -558,7 +513,7 @@ async fn unreadable_bodies_never_take_the_room_of_events() {
         spool.drop_quarantined(None).await.unwrap(),
         first + second + third
     );
-    assert_eq!(spool.room().quarantine_bytes, 0);
+    assert_eq!(spool.capacity().quarantine_bytes, 0);
     assert!(fill_quarantine(&spool, "junk").await >= first);
     spool.close().await;
 }

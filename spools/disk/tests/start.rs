@@ -11,10 +11,10 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use common::{HandClock, Loop, batch, big, settings};
-use faceway_core::{AppendError, Lane, Settled, Settlement, Spool as _, Start};
+use common::{HandClock, HandLane, Loop, append, big, settings};
+use faceway_core::{AppendError, Log as _};
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError, RealDisk};
-use faceway_testkit::spool::{event, number, time};
+use faceway_testkit::spool::event;
 
 /// Writes into a file until the file system has no block left.
 fn fill_up(file: &Path) {
@@ -39,23 +39,6 @@ async fn open(dir: &Path) -> Result<DiskSpool, OpenError> {
     DiskSpool::open(settings, HandClock::new()).await
 }
 
-async fn deliver(spool: &DiskSpool, lane: Lane) -> Vec<u64> {
-    let mut all = Vec::new();
-    loop {
-        let leases = spool.lease(lane, 64, time(0)).await.unwrap();
-        if leases.is_empty() {
-            return all;
-        }
-        all.extend(leases.iter().map(|lease| number(lease.id)));
-        let done = |seq| Settlement {
-            seq,
-            outcome: Settled::Done,
-            attempt: None,
-        };
-        spool.settle(lane, leases.iter().map(|lease| done(lease.seq)).collect());
-    }
-}
-
 /// Fills the spool and the disk behind it, so that the ballast is used up.
 async fn fill(spool: &DiskSpool, filler: &Path, ballast: &Path) -> u64 {
     let mut kept = 0;
@@ -63,7 +46,7 @@ async fn fill(spool: &DiskSpool, filler: &Path, ballast: &Path) -> u64 {
         if n == 100 {
             fill_up(filler);
         }
-        match spool.append(batch(vec![big(n, n % 5, 5000)])).await {
+        match append(spool, vec![big(n, n % 5, 5000)]).await {
             Ok(_) => kept = n,
             Err(AppendError::Full) => break,
             Err(error) => panic!("{error}"),
@@ -92,7 +75,7 @@ async fn starts_on_a_full_disk_and_delivers_when_the_reserve_is_used_up() {
         };
         let (dir, filler) = (disk.at().join("spool"), disk.at().join("filler"));
         let spool = open(&dir).await.unwrap();
-        let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
+        HandLane::claim(&spool, "erp").await;
         let kept = fill(&spool, &filler, &dir.join("ballast")).await;
         if stopped {
             spool.close().await;
@@ -102,27 +85,23 @@ async fn starts_on_a_full_disk_and_delivers_when_the_reserve_is_used_up() {
         fill_up(&filler);
         let spool = open(&dir).await.unwrap();
         assert_eq!(
-            spool.append(batch(vec![event(9000, 1)])).await,
+            append(&spool, vec![event(9000, 1)]).await,
             Err(AppendError::Full)
         );
-        let delivered = deliver(&spool, lane).await;
+        let delivered = HandLane::claim(&spool, "erp").await.deliver(&spool).await;
         assert_eq!(
             delivered,
             (1..=kept).collect::<Vec<_>>(),
             "stopped: {stopped}"
         );
-        spool.sync().await.unwrap();
         spool.close().await;
         drop(spool);
         fill_up(&filler);
         let spool = open(&dir).await.unwrap();
-        assert_eq!(
-            deliver(&spool, lane).await,
-            [0; 0],
-            "settlements were durable"
-        );
+        let again = HandLane::claim(&spool, "erp").await.deliver(&spool).await;
+        assert_eq!(again, [0; 0], "acknowledgements were durable");
         std::fs::remove_file(&filler).unwrap();
-        while spool.append(batch(vec![event(9000, 1)])).await.is_err() {}
+        while append(&spool, vec![event(9000, 1)]).await.is_err() {}
         assert!(dir.join("ballast").exists() && dir.join("start-reserve").exists());
         spool.close().await;
     }
@@ -147,7 +126,7 @@ async fn a_disk_without_any_room_is_told_in_its_own_words() {
     told(open(&dir).await);
     std::fs::remove_file(&filler).unwrap();
     let spool = open(&dir).await.unwrap();
-    spool.append(batch(vec![event(1, 1)])).await.unwrap();
+    append(&spool, vec![event(1, 1)]).await.unwrap();
     spool.close().await;
     drop(spool);
     for reserve in ["ballast", "start-reserve"] {
@@ -157,8 +136,8 @@ async fn a_disk_without_any_room_is_told_in_its_own_words() {
     told(open(&dir).await);
     std::fs::remove_file(&filler).unwrap();
     let spool = open(&dir).await.unwrap();
-    let lane = spool.open_lane("erp", Start::Oldest).await.unwrap();
-    assert_eq!(deliver(&spool, lane).await, [1]);
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    assert_eq!(lane.deliver(&spool).await, [1]);
     spool.close().await;
 }
 

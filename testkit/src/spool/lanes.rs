@@ -1,262 +1,343 @@
-//! Lanes: where they begin, what they hand out, how they stand.
+//! The promises of the lane store.
 
-use anyhow::{Context as _, ensure};
-use faceway_core::{Passed, Settled, Settlement, Start};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Bench, alone, bury, id, numbers, time};
+use anyhow::{Context as _, bail, ensure};
+use bytes::Bytes;
+use faceway_core::{
+    Attempt, AttemptResult, Burial, Code, CommitError, DeviceKey, HeldEvent, Hold, LaneChange,
+    LaneState, NewEvent, Parked, Passed, Replay, Start, TraceContext, waiting,
+};
 
-/// `Now` begins with later events, `Oldest` with those that are kept; `start` counts for a new lane only.
-pub async fn lanes_begin_where_they_are_told(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    bench.fill(&[(1, 1), (2, 2)]).await?;
-    let now = bench.spool()?.open_lane("now", Start::Now).await?;
-    let oldest = bench.lane("oldest").await?;
-    ensure!(now != oldest);
-    bench.fill(&[(3, 1)]).await?;
-    ensure!(bench.take(now, 10, time(9)).await? == [3]);
-    ensure!(bench.take(oldest, 10, time(9)).await? == [1, 2, 3]);
-    let again = bench.spool()?.open_lane("now", Start::Oldest).await?;
-    ensure!(again == now && bench.take(now, 10, time(9)).await? == [3]);
-    bench.reopen().await?;
-    let now = bench.lane("now").await?;
-    ensure!(bench.take(now, 10, time(9)).await? == [3]);
+use super::{Bench, LaneEngine, Open, event, id, promises, time};
+
+/// Every promise, one after another.
+///
+/// # Errors
+/// The first that does not hold, by name.
+pub async fn all<E: LaneEngine + ?Sized>(open: &Open<E>) -> anyhow::Result<()> {
+    promises! { open:
+        lanes_begin_where_they_are_told,
+        changes_are_kept,
+        a_change_committed_twice_does_no_harm,
+        the_next_claim_fences,
+        a_deleted_lane_fences,
+        looking_claims_nothing,
+        burials_keep_their_event,
+        a_revived_event_is_there_again,
+        a_dropped_burial_is_gone,
+        lanes_are_independent,
+    }
     Ok(())
 }
 
-/// Lowest first, each once until it is settled, and an empty list when nothing is due.
-pub async fn leases_last_until_settled(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let lane = bench.lane("erp").await?;
-    ensure!(bench.take(lane, 10, time(0)).await?.is_empty());
-    let events: Vec<(u64, u64)> = (0..1000).map(|n| (n, n % 7)).collect();
-    bench.fill(&events).await?;
-    ensure!(bench.lease(lane, 0, time(0)).await?.is_empty());
-    let mut all = Vec::new();
-    loop {
-        let leases = bench.lease(lane, 33, time(2000)).await?;
-        if leases.is_empty() {
-            break;
-        }
-        all.extend(numbers(&leases));
-        if all.len() % 2 == 0 {
-            bench.done(lane, &leases)?;
-        }
+/// A change in which these events wait.
+pub(super) fn waits(through: u64, seqs: &[u64]) -> LaneChange {
+    let mut ranges: std::collections::BTreeMap<u64, Vec<(u64, DeviceKey)>> = Default::default();
+    for seq in seqs {
+        let range = ranges.entry(waiting::range_of(*seq)).or_default();
+        range.push((*seq, DeviceKey(seq % 3)));
     }
+    let encode = |(range, events): (u64, Vec<_>)| (range, Some(waiting::encode(range, &events)));
+    LaneChange {
+        routed_through: through,
+        waiting: ranges.into_iter().map(encode).collect(),
+        ..LaneChange::default()
+    }
+}
+
+pub(super) fn burial(code: u16) -> Burial {
+    Burial {
+        at: time(50),
+        code: Code::status(code),
+        failures: 2,
+    }
+}
+
+/// `Now` behind all that is there, `Oldest` before it; a lane that is there goes on where it was.
+pub async fn lanes_begin_where_they_are_told<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    let seqs = bench.append(1..=3).await?;
+    let engine = Arc::clone(bench.engine()?);
+    let (_, now) = engine.claim("now", Start::Now).await?;
+    ensure!(now.routed_through >= seqs[2]);
+    let (_, oldest) = engine.claim("oldest", Start::Oldest).await?;
+    ensure!(oldest.routed_through < seqs[0]);
+    bench.append(4..=6).await?;
+    let (_, again) = engine.claim("now", Start::Now).await?;
     ensure!(
-        all == (0..1000).collect::<Vec<u64>>(),
-        "{} handed out",
-        all.len()
+        again.routed_through == now.routed_through,
+        "it goes on where it was"
     );
+    let mut names = engine.list().await?;
+    names.sort();
+    ensure!(names == ["now", "oldest"]);
     Ok(())
 }
 
-/// What one lane does is nothing to another.
-pub async fn lanes_are_independent(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let (erp, bus) = (bench.lane("erp").await?, bench.lane("bus").await?);
-    bench.fill(&[(1, 1), (2, 1)]).await?;
-    let leases = bench.lease(erp, 1, time(3)).await?;
-    bench.settle(erp, leases.first().context("leased")?, alone(time(1000)))?;
-    ensure!(bench.take(erp, 9, time(4)).await?.is_empty());
-    ensure!(bench.take(bus, 9, time(4)).await? == [1, 2]);
-    Ok(())
-}
-
-/// Opening a lane again gives back what was leased, with what is known of it.
-pub async fn opening_again_gives_back(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let lane = bench.lane("erp").await?;
-    bench.fill(&[(1, 1), (2, 2), (3, 3)]).await?;
-    let leases = bench.lease(lane, 9, time(4)).await?;
-    bench.settle(lane, &leases[1], Settled::Done)?;
-    bench.settle(lane, &leases[2], alone(time(5)))?;
-    ensure!(bench.take(lane, 9, time(5)).await? == [3]);
-    ensure!(bench.lane("erp").await? == lane);
-    let again = bench.lease(lane, 9, time(5)).await?;
-    ensure!(numbers(&again) == [1, 3]);
-    ensure!((again[0].failures, again[0].routed) == (0, false));
-    ensure!((again[1].failures, again[1].routed) == (1, true));
-    Ok(())
-}
-
-/// After a restart everything unsettled comes again, and nothing that was settled.
-pub async fn what_was_not_settled_comes_again(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let lane = bench.lane("erp").await?;
-    let events: Vec<(u64, u64)> = (0..600).map(|n| (n, n)).collect();
-    bench.fill(&events).await?;
-    let leases = bench.lease(lane, 100, time(900)).await?;
-    let odd: Vec<_> = leases
-        .iter()
-        .filter(|lease| lease.seq % 2 == 1)
-        .cloned()
-        .collect();
-    bench.done(lane, &odd)?;
-    bench.reopen().await?;
-    let lane = bench.lane("erp").await?;
-    let done = numbers(&odd);
-    let mut expected: Vec<u64> = (0..600).filter(|n| !done.contains(n)).collect();
-    let mut again = Vec::new();
-    while again.len() < expected.len() {
-        let taken = bench.take(lane, 64, time(900)).await?;
-        ensure!(
-            !taken.is_empty(),
-            "{} of {} came again",
-            again.len(),
-            expected.len()
-        );
-        again.extend(taken);
-    }
-    again.sort_unstable();
-    expected.sort_unstable();
-    ensure!(again == expected && bench.take(lane, 64, time(900)).await?.is_empty());
-    Ok(())
-}
-
-/// A settlement of what is not leased changes nothing.
-pub async fn settlements_of_others_are_void(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let lane = bench.lane("erp").await?;
-    bench.fill(&[(1, 1), (2, 1)]).await?;
-    let lease = bench
-        .lease(lane, 1, time(4))
-        .await?
-        .pop()
-        .context("leased")?;
-    let void = [lease.seq + 1, lease.seq + 1000].map(|seq| Settlement {
-        seq,
-        outcome: Settled::Done,
-        attempt: None,
-    });
-    bench.spool()?.settle(lane, void.into());
-    bench.settle(lane, &lease, Settled::Done)?;
-    bench.settle(lane, &lease, bury("late"))?;
-    ensure!(bench.spool()?.survey(lane, time(4)).await?.buried == 0);
-    ensure!(bench.take(lane, 9, time(4)).await? == [2]);
-    Ok(())
-}
-
-/// A survey tells a sequence number below which nothing waits.
-pub async fn surveys_tell_where_the_rest_begins(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let lane = bench.lane("erp").await?;
-    let first = async |bench: &Bench<'_>| {
-        let survey = bench.spool()?.survey(lane, time(9)).await?;
-        anyhow::Ok((survey.backlog, survey.first))
+/// All of a change, over a restart.
+pub async fn changes_are_kept<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    let seqs = bench.append(1..=20).await?;
+    let (claim, _) = bench.claim("erp").await?;
+    let hold = Hold::Parked {
+        pause: Duration::from_secs(90),
+        set_at: time(7),
+        why: Parked::Probe,
     };
-    ensure!(first(bench).await? == (0, None));
-    bench.fill(&[(1, 1), (2, 2), (3, 1), (4, 3)]).await?;
-    let (_, begin) = first(bench).await?;
-    let leases = bench.lease(lane, 3, time(9)).await?;
-    let seqs: Vec<u64> = leases.iter().map(|lease| lease.seq).collect();
-    ensure!(begin.is_some_and(|begin| begin <= seqs[0]), "{begin:?}");
-    // Whatever was settled before it: what is leased, parked or behind counts.
-    bench.settle(lane, &leases[1], Settled::Done)?;
-    ensure!(first(bench).await? == (3, Some(seqs[0])), "leased");
-    bench.settle(lane, &leases[0], alone(time(50)))?;
-    bench.settle(lane, &leases[2], Settled::Release)?;
-    for _ in 0..2 {
-        ensure!(first(bench).await? == (3, Some(seqs[0])), "parked");
-        bench.reopen().await?;
-        bench.lane("erp").await?;
-    }
-    let leases = bench.lease(lane, 1, time(50)).await?;
-    bench.settle(lane, &leases[0], bury("404"))?;
-    ensure!(
-        first(bench).await? == (2, Some(seqs[2])),
-        "behind, and now free"
-    );
-    let leases = bench.lease(lane, 1, time(50)).await?;
-    bench.done(lane, &leases)?;
-    let (backlog, begin) = first(bench).await?;
-    ensure!(
-        backlog == 1 && begin.is_some_and(|begin| begin > seqs[2]),
-        "unread: {begin:?}"
-    );
-    // What comes once more is before it.
-    let (since, until) = (time(2), time(4));
-    bench.spool()?.replay("erp".into(), since, until).await?;
-    let (backlog, begin) = first(bench).await?;
-    ensure!(
-        backlog == 3 && begin.is_some_and(|begin| begin <= seqs[1]),
-        "replayed: {begin:?}"
-    );
-    Ok(())
-}
-
-/// A survey counts what is not through.
-pub async fn surveys_count(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let lane = bench.lane("erp").await?;
-    let survey = bench.spool()?.survey(lane, time(0)).await?;
-    ensure!(survey == Default::default(), "{survey:?}");
-    bench
-        .fill(&[(1, 1), (2, 1), (3, 1), (4, 2), (5, 3), (6, 4)])
-        .await?;
-    let leases = bench.lease(lane, 5, time(9)).await?;
-    bench.settle(lane, &leases[0], alone(time(50)))?;
-    bench.settle(lane, &leases[1], Settled::Release)?;
-    bench.settle(lane, &leases[2], Settled::Release)?;
-    bench.settle(lane, &leases[3], bury("404"))?;
-    bench.settle(lane, &leases[4], Settled::Done)?;
-    for _ in 0..2 {
-        let survey = bench.spool()?.survey(lane, time(9)).await?;
-        // 1 parked, 2 and 3 behind it, 6 unread.
-        ensure!(
-            (survey.backlog, survey.parked, survey.buried) == (4, 1, 1),
-            "{survey:?}"
-        );
-        ensure!(
-            survey.oldest == Some(time(1)) && survey.next_due == Some(time(50)),
-            "{survey:?}"
-        );
-        bench.reopen().await?;
-        ensure!(
-            bench.lane("erp").await? == lane,
-            "a lane has another handle after opening again"
-        );
-    }
-    let leases = bench.lease(lane, 9, time(50)).await?;
-    bench.done(lane, &leases)?;
-    let leases = bench.lease(lane, 9, time(50)).await?;
-    bench.done(lane, &leases)?;
-    let survey = bench.spool()?.survey(lane, time(9)).await?;
-    ensure!(
-        (survey.backlog, survey.oldest, survey.next_due) == (0, None, None),
-        "{survey:?}"
-    );
-    Ok(())
-}
-
-/// What the rules let pass is remembered lane by lane, at once and for ever until it silences nothing any more.
-pub async fn what_passed_is_remembered(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let (erp, other) = (bench.lane("erp").await?, bench.lane("other").await?);
-    let passed = |n: u64, until: u64| Passed {
-        route: format!("route {}", n % 2),
-        key: [n as u8; 16],
-        id: id(n),
-        received_at: time(n),
-        until: time(until),
+    let parked = HeldEvent {
+        failures: 3,
+        hold: Some(hold),
     };
-    // An event that waits keeps what may silence it.
-    bench.fill(&[(1, 1), (2, 2)]).await?;
-    let spool = bench.spool()?;
-    ensure!(spool.remembered(erp).await?.is_empty());
-    spool.remember(erp, vec![passed(1, 4_000_000), passed(2, 3_000_000)]);
-    spool.remember(erp, vec![passed(3, 5_000_000), passed(1, 4_000_000)]);
-    spool.remember(other, vec![passed(4, 3_000_000)]);
-    let ours = [
-        passed(2, 3_000_000),
-        passed(1, 4_000_000),
-        passed(3, 5_000_000),
+    let suspended = HeldEvent {
+        failures: 0,
+        hold: Some(Hold::Suspended {
+            code: Code::status(401),
+        }),
+    };
+    let failed = HeldEvent {
+        failures: 1,
+        hold: None,
+    };
+    let held = vec![
+        (seqs[0], Some(parked.clone())),
+        (seqs[3], Some(suspended.clone())),
+        (seqs[5], Some(failed)),
     ];
-    for _ in 0..2 {
-        let spool = bench.spool()?;
-        ensure!(
-            spool.remembered(erp).await? == ours,
-            "the earliest first, each once"
-        );
-        ensure!(spool.remembered(other).await? == [passed(4, 3_000_000)]);
-        bench.reopen().await?;
-    }
-    let spool = bench.spool()?;
-    ensure!(spool.drop_lane("other".into()).await?);
-    let other = bench.lane("other").await?;
+    let replay = Replay {
+        number: 4,
+        routed_through: seqs[1],
+        through_seq: seqs[9],
+        since: time(1),
+        until: time(9),
+    };
+    let passed = Passed {
+        route: "r".into(),
+        key: [7; 16],
+        id: id(2),
+        received_at: time(2),
+        until: time(99),
+    };
+    let attempt = Attempt {
+        at: time(8),
+        took: Duration::from_millis(5),
+        result: AttemptResult::Retry,
+        code: Code::word("timeout"),
+    };
+    let change = LaneChange {
+        held,
+        undecided: Some(vec![seqs[2]]),
+        replays: Some(vec![replay]),
+        passed: vec![passed.clone()],
+        attempts: vec![(seqs[0], attempt)],
+        ..waits(seqs[9], &[seqs[0], seqs[3], seqs[5]])
+    };
+    let mut kept = LaneState::default();
+    kept.apply(change.clone());
+    bench.engine()?.commit(&claim, change).await?;
+    bench.reopen().await?;
     ensure!(
-        spool.remembered(other).await?.is_empty(),
-        "it went with its lane"
+        bench.look("erp").await? == kept,
+        "{:?}",
+        bench.look("erp").await?
     );
+    let (claim, state) = bench.claim("erp").await?;
+    ensure!(state == kept);
+    let later = LaneChange {
+        held: vec![(seqs[0], None), (seqs[3], Some(parked))],
+        undecided: Some(Vec::new()),
+        replays: Some(Vec::new()),
+        ..waits(seqs[19], &[seqs[3]])
+    };
+    kept.apply(later.clone());
+    bench.engine()?.commit(&claim, later).await?;
+    bench.reopen().await?;
+    ensure!(
+        bench.look("erp").await? == kept,
+        "{:?}",
+        bench.look("erp").await?
+    );
+    let (claim, _) = bench.claim("erp").await?;
+    let empty = LaneChange {
+        routed_through: seqs[19],
+        waiting: vec![(waiting::range_of(seqs[3]), None)],
+        held: vec![(seqs[3], None), (seqs[5], None)],
+        ..LaneChange::default()
+    };
+    bench.engine()?.commit(&claim, empty).await?;
+    let state = bench.look("erp").await?;
+    ensure!(
+        state.waiting.is_empty() && state.held.is_empty(),
+        "{state:?}"
+    );
+    Ok(())
+}
+
+/// As after an answer that was lost.
+pub async fn a_change_committed_twice_does_no_harm<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    let seqs = bench.append(1..=3).await?;
+    let (claim, _) = bench.claim("erp").await?;
+    let mut change = waits(seqs[2], &[seqs[1]]);
+    change.burials = vec![(seqs[0], Some(burial(404)))];
+    for _ in 0..2 {
+        let buried = bench.engine()?.commit(&claim, change.clone()).await?;
+        ensure!(buried == 1, "{buried}");
+    }
+    ensure!(bench.look("erp").await?.buried == 1);
+    Ok(())
+}
+
+/// Whoever held the lane before cannot change it any more.
+pub async fn the_next_claim_fences<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    let seqs = bench.append(1..=3).await?;
+    let (first, _) = bench.claim("erp").await?;
+    bench.engine()?.commit(&first, waits(seqs[0], &[])).await?;
+    let (second, _) = bench.claim("erp").await?;
+    ensure!(second.epoch > first.epoch);
+    let fenced = bench.engine()?.commit(&first, waits(seqs[2], &[])).await;
+    ensure!(fenced == Err(CommitError::Fenced), "{fenced:?}");
+    ensure!(bench.look("erp").await?.routed_through == seqs[0]);
+    bench.engine()?.commit(&second, waits(seqs[1], &[])).await?;
+    bench.reopen().await?;
+    let (third, state) = bench.claim("erp").await?;
+    ensure!(third.epoch > second.epoch, "also over a restart");
+    ensure!(state.routed_through == seqs[1]);
+    Ok(())
+}
+
+/// And its name may be used again, by a lane that begins anew.
+pub async fn a_deleted_lane_fences<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    let seqs = bench.append(1..=3).await?;
+    let (claim, _) = bench.claim("erp").await?;
+    let mut change = waits(seqs[2], &[seqs[1]]);
+    change.burials = vec![(seqs[0], Some(burial(404)))];
+    bench.engine()?.commit(&claim, change.clone()).await?;
+    ensure!(bench.engine()?.delete("erp").await?);
+    ensure!(!bench.engine()?.delete("erp").await?);
+    ensure!(bench.engine()?.look("erp").await?.is_none());
+    let fenced = bench.engine()?.commit(&claim, change).await;
+    ensure!(fenced == Err(CommitError::Fenced), "{fenced:?}");
+    bench.reopen().await?;
+    let (again, state) = bench.claim("erp").await?;
+    ensure!(state.waiting.is_empty() && state.buried == 0, "{state:?}");
+    ensure!(again.epoch > claim.epoch);
+    Ok(())
+}
+
+/// Looking at a lane changes nothing for its owner.
+pub async fn looking_claims_nothing<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    ensure!(bench.engine()?.look("erp").await?.is_none());
+    let (claim, state) = bench.claim("erp").await?;
+    ensure!(bench.look("erp").await? == state);
+    bench.engine()?.commit(&claim, waits(7, &[])).await?;
+    ensure!(bench.look("erp").await?.routed_through == 7);
+    Ok(())
+}
+
+/// They are counted, over a restart.
+pub async fn burials_keep_their_event<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    let seqs = bench.append(1..=3).await?;
+    let (claim, _) = bench.claim("erp").await?;
+    let change = LaneChange {
+        burials: vec![(seqs[0], Some(burial(404))), (seqs[1], Some(burial(410)))],
+        ..waits(seqs[2], &[])
+    };
+    ensure!(bench.engine()?.commit(&claim, change).await? == 2);
+    bench.reopen().await?;
+    ensure!(bench.look("erp").await?.buried == 2);
+    Ok(())
+}
+
+/// It waits again, and can be fetched, as it was.
+pub async fn a_revived_event_is_there_again<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    let context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nvendor=1";
+    let context = TraceContext::stored(context);
+    let traced = NewEvent {
+        trace_context: context.clone(),
+        ..event(1, 1)
+    };
+    let receipts = bench.append_events(vec![traced]).await?;
+    let seq = receipts[0].seq().context("it is new")?;
+    let (claim, _) = bench.claim("erp").await?;
+    let change = LaneChange {
+        burials: vec![(seq, Some(burial(404)))],
+        ..waits(seq, &[])
+    };
+    bench.engine()?.commit(&claim, change).await?;
+    let change = LaneChange {
+        burials: vec![(seq, None)],
+        ..waits(seq, &[seq])
+    };
+    ensure!(bench.engine()?.commit(&claim, change).await? == 0);
+    bench.reopen().await?;
+    let state = bench.look("erp").await?;
+    ensure!(state.buried == 0 && state.waiting.len() == 1, "{state:?}");
+    let fetched = bench.engine()?.fetch(vec![seq]).await?;
+    let Some(entry) = &fetched[0] else {
+        bail!("it is gone");
+    };
+    ensure!(entry.id == id(1) && entry.body.reveal() == event(1, 1).body.reveal());
+    ensure!(entry.trace_context == context);
+    Ok(())
+}
+
+/// For good.
+pub async fn a_dropped_burial_is_gone<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    let seqs = bench.append(1..=3).await?;
+    let (claim, _) = bench.claim("erp").await?;
+    let change = LaneChange {
+        burials: vec![(seqs[0], Some(burial(404))), (seqs[1], Some(burial(404)))],
+        ..waits(seqs[2], &[])
+    };
+    bench.engine()?.commit(&claim, change).await?;
+    let change = LaneChange {
+        dropped: vec![seqs[0]],
+        ..waits(seqs[2], &[])
+    };
+    ensure!(bench.engine()?.commit(&claim, change).await? == 1);
+    bench.reopen().await?;
+    ensure!(bench.look("erp").await?.buried == 1);
+    Ok(())
+}
+
+/// What one holds does not concern another.
+pub async fn lanes_are_independent<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    let seqs = bench.append(1..=3).await?;
+    let (erp, _) = bench.claim("erp").await?;
+    let (bus, _) = bench.claim("bus").await?;
+    bench
+        .engine()?
+        .commit(&erp, waits(seqs[2], &[seqs[0]]))
+        .await?;
+    bench.engine()?.commit(&bus, waits(seqs[1], &[])).await?;
+    ensure!(bench.look("erp").await?.waiting.len() == 1);
+    ensure!(bench.look("bus").await?.waiting.is_empty());
+    ensure!(bench.engine()?.delete("bus").await?);
+    let waits_on: Option<Bytes> = bench
+        .look("erp")
+        .await?
+        .waiting
+        .pop()
+        .map(|(_, bytes)| bytes);
+    ensure!(waits_on.is_some());
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::copied::TABLES;
 use super::merged::merge;
 use super::{InspectError, Part, io, sql, take};
 use crate::disk::RealDisk;
+use crate::lane_store;
 use crate::mark::Mark;
 use crate::settings::DiskSettings;
 use crate::store::{Paths, Trouble, fold, get, open_writer, prepare_schema};
@@ -200,10 +201,24 @@ fn put_right(conn: &Connection, parts: &mut Vec<Part>) -> Result<(), InspectErro
         Err(trouble) => return Err(InspectError::Io(format!("the new database: {trouble:?}"))),
     };
     part.good = findings.mended;
-    part.damaged = findings.damaged;
-    if findings.damaged > 0 {
+    part.damaged = findings.damaged + damaged_rows_of_lanes(conn)?;
+    if part.damaged > 0 {
         part.remark("lanes that are damaged begin with the oldest event: events are delivered again, under the same id");
     }
     parts.push(part);
     Ok(())
+}
+
+/// Rows that were saved as they are and that the next owner of their lane cannot trust.
+fn damaged_rows_of_lanes(conn: &Connection) -> Result<u64, InspectError> {
+    let failed = |error: rusqlite::Error| sql(&error);
+    let verified = lane_store::verify(conn)
+        .map_err(|trouble| InspectError::Io(format!("the new database: {trouble:?}")))?;
+    let owners = lane_store::owners_of_all(conn).map_err(failed)?;
+    let (_, ranges) = lane_store::waiting_of_all(conn).map_err(failed)?;
+    let held = lane_store::held_rows_of_all(conn).map_err(failed)?;
+    let damaged = ranges.len()
+        + owners.iter().filter(|(_, is_sound)| !is_sound).count()
+        + held.iter().filter(|(_, is_sound)| !is_sound).count();
+    Ok(verified.damaged + damaged as u64)
 }

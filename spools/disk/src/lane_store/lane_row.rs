@@ -4,7 +4,7 @@ use faceway_core::Replay;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::row::{fields_crc, moment};
-use crate::store::{Trouble, get};
+use crate::store::{TAKEN_OVER, Trouble, get};
 
 /// One lane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,7 +90,12 @@ const COLUMNS: &str = "lane, epoch, routed_through, buried, replays, crc";
 
 /// All lanes.
 pub(crate) fn all(conn: &Connection) -> rusqlite::Result<Vec<Found>> {
-    let sql = format!("SELECT {COLUMNS} FROM lane_state");
+    // Of a lane that has lost its row only the name is left: it is damaged, and holds the log as such. Before the takeover it is a
+    // lane of the former contract.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM lane_state UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL FROM lane \
+         WHERE id NOT IN (SELECT lane FROM lane_state) AND (SELECT version FROM meta) >= {TAKEN_OVER}"
+    );
     let mut select = conn.prepare_cached(&sql)?;
     select.query_map([], |row| Ok(found(row)))?.collect()
 }

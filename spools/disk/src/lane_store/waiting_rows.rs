@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use faceway_core::{DeviceKey, waiting};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use crate::checksum::{numbers, repair, stored};
 use crate::row::fields_crc;
 use crate::store::{Trouble, get};
 
@@ -177,27 +179,115 @@ fn crc(lane: u32, range: u64, kind: Kind, bytes: &[u8]) -> i64 {
     i64::from(fields_crc(&[numbers.as_flattened(), bytes]))
 }
 
-/// Rows whose key is damaged, found without the index.
-pub(crate) fn without_key(conn: &Connection) -> rusqlite::Result<Vec<i64>> {
-    let sql = "SELECT rowid, lane, range, undecided, key_crc FROM waiting NOT INDEXED";
-    let mut select = conn.prepare(sql)?;
-    let mut rows = select.query([])?;
-    let mut damaged = Vec::new();
-    while let Some(row) = rows.next()? {
-        let is_sound = || {
-            let kind = if row.get::<_, i64>(3).ok()? == 0 {
-                Kind::Waiting
-            } else {
-                Kind::Undecided
-            };
-            let crc = crc(row.get(1).ok()?, get(row, 2).ok()?, kind, &[]);
-            Some(crc == row.get::<_, i64>(4).ok()?)
-        };
-        if is_sound() != Some(true) {
-            damaged.push(row.get(0)?);
+/// A row as it stands in the table, found without the index.
+#[derive(Debug)]
+pub(crate) struct KeyedRow {
+    /// Lane, range, and which kind.
+    pub(crate) key: [i64; 3],
+    events: Value,
+    crc: Value,
+    /// One byte of the key was wrong.
+    pub(crate) is_mended: bool,
+}
+
+impl KeyedRow {
+    /// Stands for a row that is lost: no checksum is negative, so all of its range is asked about.
+    pub(crate) const fn lost(key: [i64; 3]) -> Self {
+        Self {
+            key,
+            events: Value::Blob(Vec::new()),
+            crc: Value::Integer(-1),
+            is_mended: false,
         }
     }
-    Ok(damaged)
+
+    /// Of two rows with one key nothing is believed.
+    pub(crate) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO waiting (lane, range, undecided, events, key_crc, crc) VALUES (?, ?, ?, ?, ?, ?) \
+                   ON CONFLICT DO UPDATE SET crc = -1";
+        let ([lane, range, undecided], key_crc) = (self.key, key_crc(self.key));
+        let row = (lane, range, undecided, self.events, key_crc, self.crc);
+        conn.prepare_cached(sql)?.execute(row)?;
+        Ok(())
+    }
+}
+
+/// What `key_crc` is for this key.
+fn key_crc(key: [i64; 3]) -> i64 {
+    crc_of_key(key.map(i64::to_le_bytes).as_flattened())
+}
+
+fn crc_of_key(key: &[u8]) -> i64 {
+    i64::from(fields_crc(&[key, &[]]))
+}
+
+/// Whether every row has the key that it was written with.
+pub(crate) fn are_keys_sound(conn: &Connection) -> rusqlite::Result<bool> {
+    let mut select =
+        conn.prepare("SELECT lane, range, undecided, key_crc FROM waiting NOT INDEXED")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let key = numbers(row, [0, 1, 2]);
+        if key.map(key_crc) != Some(stored(row, 3).unwrap_or(-1)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// All rows, with the keys that they were written with, and how many rows have no key any more.
+pub(crate) fn all_by_key(conn: &Connection) -> rusqlite::Result<(Vec<KeyedRow>, usize)> {
+    let sql = "SELECT lane, range, undecided, key_crc, events, crc FROM waiting NOT INDEXED";
+    let mut select = conn.prepare(sql)?;
+    let mut rows = select.query([])?;
+    let (mut keyed, mut unknown) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let sum = stored(row, 3).unwrap_or(-1);
+        let Some((key, is_mended)) = numbers(row, [0, 1, 2]).and_then(|key| sound_key(key, sum))
+        else {
+            unknown += 1;
+            continue;
+        };
+        let events = match row.get(4)? {
+            Value::Null => Value::Blob(Vec::new()),
+            events => events,
+        };
+        let crc = match row.get(5)? {
+            Value::Integer(crc) => Value::Integer(crc),
+            _ => Value::Integer(-1),
+        };
+        keyed.push(KeyedRow {
+            key,
+            events,
+            crc,
+            is_mended,
+        });
+    }
+    Ok((keyed, unknown))
+}
+
+/// The key that a row was written with, and whether a byte of it was wrong; `None` when that is not known.
+fn sound_key(key: [i64; 3], sum: i64) -> Option<([i64; 3], bool)> {
+    if key_crc(key) == sum {
+        return Some((key, false));
+    }
+    let mut bytes = key.map(i64::to_le_bytes).as_flattened().to_vec();
+    repair(&mut bytes, sum, crc_of_key).then(|| {
+        let (words, _) = bytes.as_chunks::<8>();
+        (
+            std::array::from_fn(|at| i64::from_le_bytes(words[at])),
+            true,
+        )
+    })
+}
+
+/// The keys that the index has.
+pub(crate) fn keys_of_index(conn: &Connection) -> rusqlite::Result<Vec<[i64; 3]>> {
+    let sql = "SELECT lane, range, undecided FROM waiting INDEXED BY sqlite_autoindex_waiting_1 ORDER BY lane, range, undecided";
+    let mut select = conn.prepare(sql)?;
+    let keys = select.query_map([], |row| Ok(numbers(row, [0, 1, 2])))?;
+    let keys: Vec<Option<[i64; 3]>> = keys.collect::<Result<_, _>>()?;
+    Ok(keys.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use faceway_core::{DeviceKey, Entry, ReadMax, SpoolError, Stretch};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::lane::{Chunk, Need};
-use crate::read::checked;
+use crate::read::{Chunk, checked};
 use crate::row::{Row, moment};
 use crate::shared::{Shared, lock};
+use crate::store::{get, is_corrupt};
+
+/// Rows that are looked at for one that is not found: more than there are on a page.
+const NEIGHBOURS: u64 = 256;
 
 impl Row {
     fn entry(self) -> Entry {
@@ -55,19 +58,6 @@ impl Reading {
 }
 
 impl Shared {
-    /// See [`faceway_core::Log::watch_tail`].
-    pub(crate) async fn tail_beyond(&self, seen: u64) -> u64 {
-        let mut mark = 0;
-        loop {
-            let tail = self.newest();
-            if tail > seen {
-                return tail;
-            }
-            // The tail moves before the mark does: what came in between is seen at once.
-            mark = self.changed(mark).await;
-        }
-    }
-
     /// See [`faceway_core::Log::read`].
     pub(crate) async fn read_log(
         self: &Arc<Self>,
@@ -75,7 +65,7 @@ impl Shared {
         through_seq: u64,
         max: ReadMax,
     ) -> Result<Stretch, SpoolError> {
-        let end = through_seq.min(self.newest());
+        let end = through_seq.min(self.tail());
         let mut reading = Reading {
             stretch: Stretch {
                 entries: Vec::new(),
@@ -95,21 +85,11 @@ impl Shared {
         }
         let read = move |shared: &Self| {
             shared.readers.with(|conn| {
-                while !reading.take(shared.chunk(conn, reading.next(), end)?) {}
+                while !reading.take(shared.readers.chunk(conn, reading.next(), end)?) {}
                 Ok(reading.stretch)
             })
         };
         self.blocking(read).await
-    }
-
-    fn chunk(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
-        let need = Need {
-            log: Some((from, last)),
-            ..Need::default()
-        };
-        // The lane's number is only asked for where a range is needed.
-        let stock = self.readers.stock(conn, 0, &need)?;
-        Ok(stock.log.unwrap_or_default())
     }
 
     /// See [`faceway_core::Log::fetch`].
@@ -143,7 +123,10 @@ impl Shared {
         let copy = (conn.prepare_cached(sql)?)
             .query_row([seq.cast_signed()], |row| Ok(checked(row).ok()))
             .optional()?;
-        Ok(copy.flatten())
+        match copy.flatten() {
+            Some(copy) => Ok(Some(copy)),
+            None => beside_damage(conn, seq),
+        }
     }
 
     fn fetch_newest(&self, seqs: &[u64]) -> (HashMap<u64, Row>, Vec<u64>) {
@@ -156,5 +139,28 @@ impl Shared {
             }
         }
         (found, missing)
+    }
+}
+
+/// Looks at one row after another: SQLite looks for a number by halves, and one that is damaged leads it past its neighbours,
+/// which are sound and were read before.
+fn beside_damage(conn: &Connection, seq: u64) -> rusqlite::Result<Option<Row>> {
+    let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM event WHERE seq >= ? ORDER BY seq LIMIT ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let from = seq.saturating_sub(NEIGHBOURS / 2);
+    let mut look = || -> rusqlite::Result<Option<Row>> {
+        let mut rows = select.query((from.cast_signed(), NEIGHBOURS.cast_signed()))?;
+        while let Some(row) = rows.next()? {
+            if get(row, 0)? == seq
+                && let Ok(row) = checked(row)
+            {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    };
+    match look() {
+        Err(error) if is_corrupt(&error) => Ok(None),
+        found => found,
     }
 }

@@ -1,6 +1,9 @@
 //! What the tests of this engine have in common.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+mod former;
+mod lane;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +16,11 @@ use faceway_core::{
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
 use faceway_testkit::clock::TestClock;
+
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
+pub(crate) use former::{FormerRows, Held, former_directory};
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
+pub(crate) use lane::{HandLane, append, pass_groups};
 
 /// A clock that stands still until it is told.
 #[derive(Debug)]

@@ -1,11 +1,14 @@
 //! Buried events: each is a copy of its event in a row of its own, so that it outlives the history.
 
+use std::collections::BTreeSet;
+
 use faceway_core::{
     Burial, Buried, BuriedBody, BuriedChoice, BuriedPlace, Code, DeviceKey, EventId, Page, Private,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
 
 use crate::covered::BURIED;
+use crate::events::table;
 use crate::page::{bounds, of_a_page};
 use crate::row::{event_crc, moment};
 use crate::store::{Trouble, get};
@@ -20,14 +23,19 @@ pub(crate) fn write(
     let (seq, at) = (seq.cast_signed(), burial.at.as_millis());
     let delete = "DELETE FROM buried WHERE lane = ? AND seq = ?";
     let before = conn.prepare_cached(delete)?.execute((lane, seq))?;
+    let Some(columns) = table::columns(conn, seq.cast_unsigned())? else {
+        return Ok(false);
+    };
     let sql = "INSERT INTO buried (lane, seq, buried, code, failures, row_crc, at, id, device, images, crc, body, trace) \
-               SELECT ?, seq, ?, ?, ?, ?, at, id, device, images, crc, body, trace FROM event WHERE seq = ?";
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let code = burial.code.as_str();
     let covered = [lane.into(), seq, at, burial.failures.into()];
     let row_crc = BURIED.crc(covered, &[code.as_bytes()]);
-    let row = (lane, at, code, burial.failures, row_crc, seq);
-    let now = conn.prepare_cached(sql)?.execute(row)?;
-    Ok(before == 0 && now > 0)
+    let own: [&dyn ToSql; 6] = [&lane, &seq, &at, &code, &burial.failures, &row_crc];
+    let copied = columns.iter().map(|column| column as &dyn ToSql);
+    let row: Vec<&dyn ToSql> = own.into_iter().chain(copied).collect();
+    conn.prepare_cached(sql)?.execute(&row[..])?;
+    Ok(before == 0)
 }
 
 /// How many events are buried in a lane.
@@ -35,6 +43,18 @@ pub(crate) fn count(conn: &Connection, lane: u32) -> rusqlite::Result<u64> {
     let sql = "SELECT count(*) FROM buried WHERE lane = ?";
     conn.prepare_cached(sql)?
         .query_row([lane], |row| get(row, 0))
+}
+
+/// Numbers of events from the first to before the second that are buried in a lane.
+pub(crate) fn numbers(
+    conn: &Connection,
+    lane: u32,
+    (from, end): (u64, u64),
+) -> rusqlite::Result<BTreeSet<u64>> {
+    let sql = "SELECT seq FROM buried WHERE lane = ? AND seq >= ? AND seq < ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let key = (lane, from.cast_signed(), end.cast_signed());
+    select.query_map(key, |row| get(row, 0))?.collect()
 }
 
 /// The bodies stay on the disk: a list does not show them.

@@ -1,9 +1,12 @@
 //! Trimming: events that every lane is through with leave when they are old, or earlier when room is short.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use std::ops::ControlFlow;
 
+use rusqlite::Connection;
+
+use crate::events::table;
 use crate::lane_store::needed::Needed;
-use crate::store::{Trouble, get, unless_corrupt};
+use crate::store::{Trouble, unless_corrupt};
 
 /// Events that leave by age in one group at most, so that no group takes long.
 pub(crate) const EVENTS_AT_ONCE: usize = 1024;
@@ -53,18 +56,14 @@ fn trim_rows(
         upto: from,
         passed: 0,
     };
-    let sql = "SELECT seq, at FROM event WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?";
-    let mut select = conn.prepare_cached(sql)?;
-    let mut rows = select.query((from.cast_signed(), need.cast_signed(), max as i64))?;
-    while let Some(row) = rows.next()? {
-        let seq = get(row, 0)?;
-        if !is_old(seq, row.get(1)?) {
-            break;
+    table::times(conn, (from, need), max, |seq, at| {
+        if !is_old(seq, at) {
+            return ControlFlow::Break(());
         }
         trimmed.upto = seq + 1;
         trimmed.passed += 1;
-    }
-    drop(rows);
+        ControlFlow::Continue(())
+    })?;
     if trimmed.passed > 0 {
         let between = (from, trimmed.upto);
         for (first, behind) in Needed::of(conn, between)?.gaps(between) {
@@ -84,12 +83,7 @@ fn trim_by_number(
 ) -> rusqlite::Result<Trimmed> {
     let end = need.min(from.saturating_add(max as u64));
     for seq in from..end {
-        let sql = "SELECT at FROM event WHERE seq = ?";
-        let at = unless_corrupt(conn, || {
-            (conn.prepare_cached(sql)?)
-                .query_row([seq.cast_signed()], |row| row.get(0))
-                .optional()
-        })?;
+        let at = unless_corrupt(conn, || table::time(conn, seq))?;
         let is_young = at.flatten().is_some_and(|at| !is_old(seq, at));
         if is_young {
             return Ok(Trimmed {
@@ -107,9 +101,8 @@ fn trim_by_number(
 
 /// Removes the events from the first to before the second, with their attempts.
 pub(crate) fn remove(conn: &Connection, (from, end): (u64, u64)) -> rusqlite::Result<()> {
-    for table in ["event", "attempt"] {
-        conn.prepare_cached(&format!("DELETE FROM {table} WHERE seq >= ? AND seq < ?"))?
-            .execute((from.cast_signed(), end.cast_signed()))?;
-    }
+    table::remove(conn, (from, end))?;
+    conn.prepare_cached("DELETE FROM attempt WHERE seq >= ? AND seq < ?")?
+        .execute((from.cast_signed(), end.cast_signed()))?;
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 use rusqlite::Connection;
 
+use crate::events::table;
 use crate::lane_store::needed::{let_go, release_pictures};
 use crate::store::{Meta, Trouble, get, unless_corrupt};
 
@@ -56,7 +57,7 @@ impl Leftovers {
     fn look(&mut self, conn: &Connection, meta: &Meta, age: i64) -> rusqlite::Result<Step> {
         let mut step = Step::default();
         if let Some(from) = self.holds {
-            let (seqs, next) = next_of(conn, "picture_hold", (from, meta.swept))?;
+            let (seqs, next) = next_of(held(conn, (from, meta.swept))?);
             step.changed |= release_pictures(conn, seqs, meta.swept, age)? > 0;
             self.holds = next;
         }
@@ -65,7 +66,7 @@ impl Leftovers {
         if let Some(from) = self.events
             && from < end
         {
-            let (seqs, next) = next_of(conn, "event", (from, end))?;
+            let (seqs, next) = next_of(table::numbers(conn, (from, end), ROWS_AT_ONCE)?);
             step.changed |= let_go(conn, seqs, end)? > 0;
             step.more |= next.is_some();
             self.events = match next {
@@ -80,19 +81,18 @@ impl Leftovers {
     }
 }
 
-/// The next numbers of events in a table, and where to go on.
-fn next_of(
-    conn: &Connection,
-    table: &str,
-    (from, end): (u64, u64),
-) -> rusqlite::Result<(Vec<u64>, Option<u64>)> {
-    let sql =
-        format!("SELECT DISTINCT seq FROM {table} WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?");
-    let mut select = conn.prepare_cached(&sql)?;
-    let span = (from.cast_signed(), end.cast_signed(), ROWS_AT_ONCE as i64);
-    let seqs = select.query_map(span, |row| get(row, 0))?;
-    let seqs: Vec<u64> = seqs.collect::<Result<_, _>>()?;
+/// The next numbers, and where to go on.
+fn next_of(seqs: Vec<u64>) -> (Vec<u64>, Option<u64>) {
     let next = seqs.last().filter(|_| seqs.len() >= ROWS_AT_ONCE);
     let next = next.map(|seq| seq + 1);
-    Ok((seqs, next))
+    (seqs, next)
+}
+
+/// The next events that hold pictures.
+fn held(conn: &Connection, (from, end): (u64, u64)) -> rusqlite::Result<Vec<u64>> {
+    let sql =
+        "SELECT DISTINCT seq FROM picture_hold WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let span = (from.cast_signed(), end.cast_signed(), ROWS_AT_ONCE as i64);
+    select.query_map(span, |row| get(row, 0))?.collect()
 }

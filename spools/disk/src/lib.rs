@@ -16,6 +16,7 @@ mod buried;
 mod checksum;
 mod covered;
 mod disk;
+mod events;
 mod failing;
 mod fold;
 mod group;

@@ -6,6 +6,7 @@ use faceway_core::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::events::table;
 use crate::inbox::{Ask, Done, unexpected};
 use crate::row::moment;
 use crate::shared::Shared;
@@ -152,29 +153,20 @@ fn lane_traces(conn: &Connection, seq: u64) -> rusqlite::Result<Vec<LaneTrace>> 
 /// An event that is older than the ids that are remembered, looked for in pieces: a person asks, and rarely.
 fn find_old(conn: &Connection, id: EventId) -> rusqlite::Result<Option<u64>> {
     const PIECE: u64 = 16_384;
-    let id = &id.as_bytes()[..];
     let buried = "SELECT seq FROM buried WHERE id = ? LIMIT 1";
     let buried = conn
         .prepare_cached(buried)?
-        .query_row([id], |row| get(row, 0))
+        .query_row([&id.as_bytes()[..]], |row| get(row, 0))
         .optional()?;
     if buried.is_some() {
         return Ok(buried);
     }
-    let bound = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
-    let known = bound("SELECT min(seq) FROM seen")?
-        .unwrap_or(0)
-        .cast_unsigned();
-    let first = bound("SELECT min(seq) FROM event")?
-        .unwrap_or(0)
-        .cast_unsigned();
-    let mut select =
-        conn.prepare_cached("SELECT seq FROM event WHERE seq >= ? AND seq < ? AND id = ?")?;
+    let known = "SELECT min(seq) FROM seen";
+    let known: Option<i64> = conn.query_row(known, [], |row| row.get(0))?;
+    let known = known.unwrap_or(0).cast_unsigned();
+    let first = table::first(conn)?.unwrap_or(0);
     for from in (first..known).step_by(PIECE as usize) {
-        let (from, to) = (from.cast_signed(), known.min(from + PIECE).cast_signed());
-        let found = select
-            .query_row((from, to, id), |row| get(row, 0))
-            .optional()?;
+        let found = table::find(conn, id, (from, known.min(from + PIECE)))?;
         if found.is_some() {
             return Ok(found);
         }

@@ -5,7 +5,7 @@ use faceway_core::{EventId, Passed};
 use rusqlite::Connection;
 
 use crate::covered::ONCE;
-use crate::read::time_from;
+use crate::events::table;
 use crate::row::moment;
 use crate::store::Trouble;
 
@@ -61,7 +61,7 @@ pub(crate) fn forget(
     now: i64,
 ) -> Result<(usize, bool), Trouble> {
     // A lane that is behind comes to events of long ago.
-    let oldest = time_from(conn, need)?.map_or(now, |(_, at)| at.min(now));
+    let oldest = table::first_from(conn, need)?.map_or(now, |(_, at)| at.min(now));
     let sql = "DELETE FROM once WHERE (lane, until, route, key, id) IN \
                (SELECT lane, until, route, key, id FROM once WHERE lane = ? AND until <= ? ORDER BY until LIMIT ?)";
     let gone = conn

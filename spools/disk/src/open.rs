@@ -4,10 +4,11 @@ use std::fs::TryLockError;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
 use crate::blocks::Blocks;
 use crate::budget::Budget;
+use crate::events::table;
 use crate::failing::Failing;
 use crate::lane_store::{behind_routed, former_position};
 use crate::leftovers::Leftovers;
@@ -129,8 +130,7 @@ fn settle_numbers(
     let one = |sql: &str| conn.query_row(sql, [], |row| get(row, 0));
     // A damaged number is no reason to skip what comes behind it.
     let bound = meta.next.max(seen.newest() + 1).max(reserved);
-    let last = "SELECT coalesce(max(seq), 0) FROM event WHERE seq < ?";
-    let last: u64 = conn.query_row(last, [bound.cast_signed()], |row| get(row, 0))?;
+    let last = table::last_below(conn, bound)?;
     let held = one("SELECT coalesce(max(seq), 0) FROM held")?;
     let verified = crate::lane_store::verify(conn)?;
     let (damaged, mended) = (&shared.readers.damaged, &shared.gauge.rows_mended);
@@ -171,8 +171,7 @@ fn load(
     // Also of an event that may have left the log, or that may come back from the buried ones.
     shared.publish(meta.next - 1);
     packs.all_named_before(meta.next);
-    let newest = "SELECT at FROM event ORDER BY seq DESC LIMIT 1";
-    let newest = (conn.query_row(newest, [], |row| row.get(0))).optional()?;
+    let newest = table::newest_time(&conn)?;
     shared.ages.begin(&conn, &meta, newest, &*shared.clock)?;
     let quarantined = conn.query_row("SELECT count(*) FROM quarantine", [], |row| get(row, 0))?;
     shared

@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 
-use faceway_core::{AppendError, Batch, NewEvent, Receipt, Sha256, TraceContext};
+use faceway_core::{AppendError, Batch, NewEvent, Receipt, Sha256};
 use rusqlite::Connection;
 
 use crate::budget::Wanted;
+use crate::events::table;
 use crate::group::Group;
 use crate::inbox::{Ask, Done, Op};
 use crate::note;
 use crate::packs::place::Place;
 use crate::quarantine;
-use crate::row::{Row, event_crc};
+use crate::row::Row;
 use crate::store::{Trouble, unless_corrupt};
 use crate::writer::Writer;
 
@@ -103,7 +104,7 @@ impl Writer {
             group.meta.next += 1;
             group.meta.total += 1;
             self.seen.add(seq, event.id);
-            insert_event(conn, seq, event)?;
+            table::insert(conn, seq, event)?;
             self.blocks.add(conn, seq, event.received_at.as_millis())?;
             group.rows.push(row(seq, event));
             receipts.push(match known.has_another {
@@ -193,28 +194,6 @@ fn batch_wanted(batch: &Batch) -> Wanted {
         wanted.rows += 256;
     }
     wanted
-}
-
-fn insert_event(conn: &Connection, seq: u64, event: &NewEvent) -> Result<(), Trouble> {
-    let sql = "INSERT INTO event (seq, at, id, device, images, crc, body, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    // The fence is open for the disk only.
-    let body: &[u8] = event.body.reveal();
-    let at = event.received_at.as_millis();
-    let images: Option<Vec<u8>> = (!event.images.is_empty())
-        .then(|| event.images.iter().flat_map(|sha256| sha256.0).collect());
-    let digests = images.as_deref().unwrap_or_default();
-    let crc = event_crc(seq, at, event.id.as_bytes(), event.device.0, digests, body);
-    conn.prepare_cached(sql)?.execute((
-        seq.cast_signed(),
-        at,
-        &event.id.as_bytes()[..],
-        event.device.0.cast_signed(),
-        &images,
-        crc,
-        body,
-        event.trace_context.as_ref().map(TraceContext::as_stored),
-    ))?;
-    Ok(())
 }
 
 fn row(seq: u64, event: &NewEvent) -> Row {

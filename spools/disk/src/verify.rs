@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::checksum::{Verdict, nullable, numbers, repair, stored};
 use crate::covered::{BURIED, GONE, HELD, LANE, Looked, META, ONCE, RANGE, Table};
+use crate::events::table;
 use crate::lane_store::position_crc;
 use crate::note;
 use crate::store::Trouble;
@@ -348,7 +349,7 @@ fn verify_meta(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<(
                      events are counted anew"
                 );
                 let groups = meta.row.numbers[3].max(1);
-                [1, count_events(conn)?, 0, groups]
+                [1, table::count(conn)?, 0, groups]
             }
         };
         let crc = META.crc([next, total, trimmed, groups], &[]);
@@ -356,8 +357,4 @@ fn verify_meta(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<(
         conn.execute(sql, (next, total, trimmed, groups, crc))?;
     }
     Ok(())
-}
-
-fn count_events(conn: &Connection) -> rusqlite::Result<i64> {
-    conn.query_row("SELECT count(*) FROM event", [], |row| row.get(0))
 }

@@ -6,11 +6,12 @@ use faceway_core::{Attempt, Burial, Claim, LaneChange, Replay, waiting};
 use rusqlite::Connection;
 
 use super::lane_row::{Found, LaneRow};
-use super::needed::{events_between, let_go, release_pictures};
+use super::needed::{let_go, release_pictures};
 use super::waiting_rows::{Kind, WaitingRow, bounds};
 use super::{Reply, held_rows, lane_row, waiting_rows};
 use crate::attempts;
 use crate::buried;
+use crate::events::table;
 use crate::group::Group;
 use crate::once;
 use crate::packs::hold::{Rewind, hold_pictures_of};
@@ -150,7 +151,7 @@ impl Work<'_> {
     }
 
     fn note_all(&mut self, (from, end): (u64, u64)) -> Result<(), Trouble> {
-        let seqs = events_between(self.conn, (from, end.min(self.trimmed)))?;
+        let seqs = table::numbers(self.conn, (from, end.min(self.trimmed)), usize::MAX)?;
         self.freed.extend(seqs);
         Ok(())
     }
@@ -166,9 +167,7 @@ impl Work<'_> {
     }
 
     fn bury(&mut self, seq: u64, burial: &Burial) -> Result<(), Trouble> {
-        let event = "SELECT EXISTS (SELECT 1 FROM event WHERE seq = ?)";
-        let is_there = (self.conn.prepare_cached(event)?)
-            .query_row([seq.cast_signed()], |row| row.get::<_, bool>(0))?;
+        let is_there = table::exists(self.conn, seq)?;
         if !is_there {
             // The change was written before, and the event has left the log since: its copy is the event.
             return Ok(());
@@ -181,10 +180,7 @@ impl Work<'_> {
 
     /// The event waits again: it comes back into the log if it has left.
     fn revive(&mut self, seq: u64) -> Result<(), Trouble> {
-        let sql = "INSERT OR IGNORE INTO event (seq, at, id, device, images, crc, body, trace) \
-                   SELECT seq, at, id, device, images, crc, body, trace FROM buried WHERE lane = ? AND seq = ?";
-        let key = (self.lane.id, seq.cast_signed());
-        self.conn.prepare_cached(sql)?.execute(key)?;
+        table::insert_buried(self.conn, self.lane.id, seq)?;
         self.freed.push(seq);
         self.remove_buried(seq)
     }

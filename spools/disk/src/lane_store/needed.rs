@@ -6,6 +6,7 @@ use faceway_core::waiting;
 use rusqlite::Connection;
 
 use super::{lane_row, waiting_rows};
+use crate::events::table;
 use crate::history::remove;
 use crate::packs::hold::release;
 use crate::store::{Trouble, get, unless_corrupt};
@@ -118,20 +119,9 @@ pub(crate) fn let_go(
 /// The same of all events of a range.
 pub(crate) fn let_go_of_range(conn: &Connection, range: u64, trimmed: u64) -> Result<(), Trouble> {
     let (first, behind) = waiting_rows::bounds(range);
-    let seqs = events_between(conn, (first, behind.min(trimmed)))?;
+    let seqs = table::numbers(conn, (first, behind.min(trimmed)), usize::MAX)?;
     let_go(conn, seqs, trimmed)?;
     Ok(())
-}
-
-/// The events from `from` to before `end`.
-pub(crate) fn events_between(
-    conn: &Connection,
-    (from, end): (u64, u64),
-) -> rusqlite::Result<Vec<u64>> {
-    let sql = "SELECT seq FROM event WHERE seq >= ? AND seq < ?";
-    let mut select = conn.prepare_cached(sql)?;
-    let key = (from.cast_signed(), end.cast_signed());
-    select.query_map(key, |row| get(row, 0))?.collect()
 }
 
 /// Nothing below it waits in a lane, by its range; `None` when nothing waits.

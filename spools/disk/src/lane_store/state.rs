@@ -9,8 +9,9 @@ use rusqlite::Connection;
 use super::lane_row::LaneRow;
 use super::waiting_rows::{Kind, WaitingRow, bounds};
 use super::{held_rows, waiting_rows};
+use crate::buried;
+use crate::events::table;
 use crate::once;
-use crate::store::get;
 
 /// A lane, and what of its rows is damaged.
 #[derive(Debug, Default)]
@@ -80,17 +81,10 @@ fn waiting_of(rows: Vec<WaitingRow>) -> Vec<(u64, Bytes)> {
 
 /// Events of a range that may wait: all that are there, the lane has routed, and are not buried.
 fn candidates(conn: &Connection, lane: &LaneRow, range: u64) -> rusqlite::Result<Vec<u64>> {
-    let sql = "SELECT seq FROM event WHERE seq >= ?1 AND seq < ?2 AND seq <= ?3 AND NOT EXISTS \
-               (SELECT 1 FROM buried WHERE buried.lane = ?4 AND buried.seq = event.seq) ORDER BY seq";
     let (first, behind) = bounds(range);
-    let mut select = conn.prepare_cached(sql)?;
-    let key = (
-        first.cast_signed(),
-        behind.cast_signed(),
-        lane.routed_through
-            .min(i64::MAX.cast_unsigned())
-            .cast_signed(),
-        lane.id,
-    );
-    select.query_map(key, |row| get(row, 0))?.collect()
+    let end = behind.min(lane.routed_through.saturating_add(1));
+    let mut seqs = table::numbers(conn, (first, end), usize::MAX)?;
+    let buried = buried::numbers(conn, lane.id, (first, end))?;
+    seqs.retain(|seq| !buried.contains(seq));
+    Ok(seqs)
 }

@@ -1,15 +1,17 @@
 //! Reading entries: from the newest events in memory, else from the database.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use faceway_core::{DeviceKey, Entry, ReadMax, SpoolError, Stretch};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::read::{Chunk, checked};
+use crate::events::table::{self, checked};
+use crate::read::Chunk;
 use crate::row::{Row, moment};
 use crate::shared::{Shared, lock};
-use crate::store::{get, is_corrupt};
+use crate::store::is_corrupt;
 
 /// Rows that are looked at for one that is not found: more than there are on a page.
 const NEIGHBOURS: u64 = 256;
@@ -145,22 +147,17 @@ impl Shared {
 /// Looks at one row after another: SQLite looks for a number by halves, and one that is damaged leads it past its neighbours,
 /// which are sound and were read before.
 fn beside_damage(conn: &Connection, seq: u64) -> rusqlite::Result<Option<Row>> {
-    let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM event WHERE seq >= ? ORDER BY seq LIMIT ?";
-    let mut select = conn.prepare_cached(sql)?;
     let from = seq.saturating_sub(NEIGHBOURS / 2);
-    let mut look = || -> rusqlite::Result<Option<Row>> {
-        let mut rows = select.query((from.cast_signed(), NEIGHBOURS.cast_signed()))?;
-        while let Some(row) = rows.next()? {
-            if get(row, 0)? == seq
-                && let Ok(row) = checked(row)
-            {
-                return Ok(Some(row));
-            }
+    let mut found = None;
+    let looked = table::from(conn, from, NEIGHBOURS as usize, |_, row| {
+        found = row.ok().filter(|row| row.seq == seq);
+        match found {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
         }
-        Ok(None)
-    };
-    match look() {
+    });
+    match looked {
         Err(error) if is_corrupt(&error) => Ok(None),
-        found => found,
+        looked => looked.map(|()| found),
     }
 }

@@ -4,8 +4,9 @@ use faceway_core::Sha256;
 use rusqlite::Connection;
 
 use super::Packs;
+use crate::events::table;
 use crate::lane_store::needed::Needed;
-use crate::store::{Trouble, get, unless_corrupt};
+use crate::store::{Trouble, unless_corrupt};
 
 /// Events that the sweep looks at in one group at most.
 const EVENTS_AT_ONCE: usize = 2048;
@@ -110,28 +111,20 @@ impl Packs {
 
 impl Pass<'_> {
     fn events(self, swept: u64, need: u64) -> rusqlite::Result<Swept> {
-        let sql =
-            "SELECT seq, images, at FROM event WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?";
-        let mut select = self.conn.prepare_cached(sql)?;
-        let span = (swept.cast_signed(), need.cast_signed());
         let needed = Needed::of(self.conn, (swept, need))?;
-        let mut rows = select.query((span.0, span.1, EVENTS_AT_ONCE as i64))?;
         let mut result = Swept {
             upto: swept,
             changed: false,
         };
-        let mut count = 0;
-        while let Some(row) = rows.next()? {
-            count += 1;
-            let seq = get(row, 0)?;
+        let take = |seq: u64, at: i64, images: Option<&[u8]>| {
             result.upto = seq + 1;
-            // A field of the wrong type is damage, and costs the event its pictures.
-            if let Some(images) = row.get_ref(1)?.as_blob_or_null().unwrap_or_default() {
+            if let Some(images) = images {
                 result.changed = true;
-                let at = row.get(2).unwrap_or_default();
                 self.event(seq, at, images, needed.has(seq))?;
             }
-        }
+            Ok(())
+        };
+        let count = table::images(self.conn, (swept, need), EVENTS_AT_ONCE, take)?;
         if count < EVENTS_AT_ONCE {
             result.upto = need;
         }
@@ -202,12 +195,8 @@ fn free(
 
 /// The same of the event with this number, if it is in the log.
 pub(crate) fn hold_pictures_of(conn: &Connection, seq: u64) -> rusqlite::Result<()> {
-    let sql = "SELECT images FROM event WHERE seq = ? AND images IS NOT NULL";
-    let mut select = conn.prepare_cached(sql)?;
-    let mut rows = select.query([seq.cast_signed()])?;
-    match rows.next()? {
-        // A field of the wrong type is damage, and costs the event its pictures.
-        Some(row) => hold(conn, seq, row.get_ref(0)?.as_blob().unwrap_or_default()),
+    match table::images_of(conn, seq)? {
+        Some(images) => hold(conn, seq, &images),
         None => Ok(()),
     }
 }

@@ -10,7 +10,7 @@ const BLOCK_BYTES: u64 = 64 << 10;
 const BLOCK: usize = 24;
 const FIXED: usize = 64;
 /// Ids under one checksum.
-const RUN: usize = 256;
+pub(crate) const RUN: usize = 256;
 
 /// A part of a segment that begins with an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

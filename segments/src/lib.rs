@@ -49,6 +49,9 @@ impl Default for Settings {
     }
 }
 
+/// Bytes that an event takes in a segment beyond its own, at most.
+pub const EVENT_OVERHEAD: u64 = 80;
+
 /// Why the log cannot do it now.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {

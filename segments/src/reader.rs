@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::Disk;
 use crate::header::FRAMES;
-use crate::index::Ids;
+use crate::index::{Ids, RUN, Run};
 use crate::record::{EventView, KIND_EVENT, decode};
 use crate::segment::{Segment, SegmentInfo, ids_name};
 use crate::walk::{Step, Walk};
@@ -48,6 +48,18 @@ impl IdsFile {
         let behind = self.places.partition_point(|(first, _)| *first <= seq);
         let run = behind.checked_sub(1).filter(|_| seq <= self.last_seq)?;
         self.places.get(run).map(|(_, place)| *place)
+    }
+
+    /// The run with this number, or else the next one: its first number, and where it begins.
+    fn place_from(&self, seq: u64) -> Option<(u64, u64)> {
+        let behind = self.places.partition_point(|(first, _)| *first <= seq);
+        let next = self.places.get(behind).copied();
+        let Some(before) = behind.checked_sub(1).and_then(|at| self.places.get(at)) else {
+            return next;
+        };
+        let ends = next.map_or(self.last_seq.saturating_add(1), |(first, _)| first);
+        let has_it = seq < ends && seq - before.0 < RUN as u64;
+        if has_it { Some(*before) } else { next }
     }
 }
 
@@ -214,14 +226,74 @@ impl Reader {
         let Some((number, at)) = place else {
             return Ok(None);
         };
+        Ok(self.run(number, at)?.and_then(|run| run.id(seq)))
+    }
+
+    /// The first known ids from this number on: the number of the first, and 16 bytes for each. `None` when there are none.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn ids_from(&self, seq: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
+        let mut from = seq;
+        loop {
+            let place = (self.shared.ids().iter())
+                .filter_map(|file| Some((file.place_from(from)?, file.number)))
+                .min();
+            let Some(((first, at), number)) = place else {
+                return Ok(None);
+            };
+            if let Some(run) = self.run(number, at)? {
+                let skipped = usize::try_from(seq.saturating_sub(first)).unwrap_or(usize::MAX);
+                let ids = run.ids.get(skipped.saturating_mul(16)..);
+                if let Some(ids) = ids.filter(|ids| !ids.is_empty()) {
+                    return Ok(Some((first.max(seq), ids.to_vec())));
+                }
+            }
+            // A run that is damaged or gone says nothing.
+            from = from.max(first).saturating_add(RUN as u64);
+        }
+    }
+
+    /// The number of the event with this id, looked for in all files of ids, the newest first: it takes a while. Ids of a
+    /// segment that has no files yet are not looked at.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn find(&self, id: [u8; 16]) -> io::Result<Option<u64>> {
+        let files: Vec<(u64, Vec<(u64, u64)>)> = (self.shared.ids().iter())
+            .map(|file| (file.number, file.places.clone()))
+            .collect();
+        let mut places: Vec<(u64, u64, u64)> = files
+            .iter()
+            .flat_map(|(number, places)| {
+                places
+                    .iter()
+                    .map(move |(first, place)| (*first, *number, *place))
+            })
+            .collect();
+        places.sort_unstable();
+        for (first, number, place) in places.into_iter().rev() {
+            let Some(run) = self.run(number, place)? else {
+                continue;
+            };
+            let ids = run.ids.as_chunks().0;
+            if let Some(at) = ids.iter().position(|known| *known == id) {
+                return Ok(Some(first + at as u64));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A run of ids in a file; `None` when it is damaged or was forgotten.
+    fn run(&self, number: u64, place: u64) -> io::Result<Option<Run>> {
         let file = match self.disk.open(&ids_name(number)) {
             // It was forgotten in between.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
         let mut bytes = vec![0; Ids::RUN_BYTES];
-        let read = file.read_at(&mut bytes, at)?;
-        Ok(Ids::run(&bytes[..read]).and_then(|run| run.id(seq)))
+        let read = file.read_at(&mut bytes, place)?;
+        Ok(Ids::run(&bytes[..read]))
     }
 
     /// The segment that has this event, or else the next one above.

@@ -15,7 +15,7 @@ use crate::header::{FRAMES, Header};
 use crate::index::Ids;
 use crate::reader::{IdsFile, Reader, Shared};
 use crate::record::Event;
-use crate::segment::{Segment, gone_name, ids_name, index_name, log_name, spare_name};
+use crate::segment::{Segment, SegmentInfo, gone_name, ids_name, index_name, log_name, spare_name};
 use crate::{Disk, Settings, Trouble};
 
 /// See the module.
@@ -204,6 +204,26 @@ impl Writer {
         gone
     }
 
+    /// The oldest segment, if [`Writer::trim`] would let go of it once its events are no longer needed: it is not written to,
+    /// and its files are beside it.
+    pub fn oldest(&self) -> Option<SegmentInfo> {
+        self.removable(u64::MAX).map(|segment| segment.info())
+    }
+
+    /// Bytes that the segment that is written to has left for a group.
+    pub fn left(&self) -> u64 {
+        let active = self.active.as_ref();
+        active.map_or(0, |active| match active.at < GROUP_END {
+            true => active.segment.file_bytes.saturating_sub(active.at),
+            false => 0,
+        })
+    }
+
+    /// Whether a file waits for the next segment, so that beginning it takes no space.
+    pub fn has_next(&self) -> bool {
+        self.is_prepared || !self.spares.is_empty()
+    }
+
     /// Bytes of all segments' files, with those that are kept for later.
     pub fn bytes(&self) -> u64 {
         let segments = self.shared.read();
@@ -221,6 +241,15 @@ impl Writer {
         if self.active.is_none() {
             return Ok(());
         }
+        self.probe()
+    }
+
+    /// Writes and syncs a record that says nothing, to learn whether the disk works again. A group that is begun is forgotten.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn probe(&mut self) -> Result<(), Trouble> {
+        self.group.clear();
         self.group.push_closed(self.next_seq - 1)?;
         self.commit().map(|_| ())
     }

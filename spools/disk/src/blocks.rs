@@ -1,24 +1,14 @@
 //! In which parts of the log a span of time may lie.
 //!
-//! Numbers rise and stamps need not: clocks are set, and requests overtake each other. So of each block of events the lowest
-//! and the highest stamp are written down, and whoever looks for a span of time reads the blocks that overlap it. A part of
-//! the log that has no block (what an earlier program wrote, the newest events, those before a restart) is always read.
+//! Numbers rise and stamps need not: clocks are set, and requests overtake each other. So an
+//! earlier program wrote down the lowest and the highest stamp of each block of events in the table, and a search for a span
+//! of time reads the blocks that overlap it. A part of the table that has no block is always read. Segments have an index of
+//! their own.
 
 use rusqlite::Connection;
 
 use crate::row::fields_crc;
 use crate::store::get;
-
-/// Events of a block.
-const EVENTS: u64 = 2048;
-
-/// The block that is being filled. One that was not full when the gateway stopped stays without a row.
-#[derive(Debug, Default)]
-pub(crate) struct Blocks {
-    open: Option<Block>,
-    /// As it was before the group.
-    before: Option<Block>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Block {
@@ -26,7 +16,6 @@ struct Block {
     last: u64,
     low: i64,
     high: i64,
-    events: u64,
 }
 
 impl Block {
@@ -39,47 +28,6 @@ impl Block {
 
     const fn overlaps(self, (since, until): (i64, i64)) -> bool {
         self.low < until && self.high >= since
-    }
-}
-
-impl Blocks {
-    /// An event was appended.
-    pub(crate) fn add(&mut self, conn: &Connection, seq: u64, at: i64) -> rusqlite::Result<()> {
-        let block = self.open.get_or_insert(Block {
-            first: seq,
-            last: seq,
-            low: at,
-            high: at,
-            events: 0,
-        });
-        block.last = seq;
-        block.low = block.low.min(at);
-        block.high = block.high.max(at);
-        block.events += 1;
-        if block.events < EVENTS {
-            return Ok(());
-        }
-        let sql =
-            "INSERT OR REPLACE INTO block (first, last, low, high, crc) VALUES (?, ?, ?, ?, ?)";
-        conn.prepare_cached(sql)?.execute((
-            block.first.cast_signed(),
-            block.last.cast_signed(),
-            block.low,
-            block.high,
-            block.crc(),
-        ))?;
-        self.open = None;
-        Ok(())
-    }
-
-    /// The group is durable.
-    pub(crate) fn commit(&mut self) {
-        self.before = self.open;
-    }
-
-    /// The group is not there.
-    pub(crate) fn rollback(&mut self) {
-        self.open = self.before;
     }
 }
 
@@ -106,7 +54,6 @@ pub(crate) fn stretches(
             last: get(row, 1)?,
             low: row.get(2)?,
             high: row.get(3)?,
-            events: EVENTS,
         };
         // A row that is damaged says nothing.
         let is_sound = row.get::<_, i64>(4)? == block.crc();
@@ -136,7 +83,7 @@ fn without((mut from, end): (u64, u64), outside: &[(u64, u64)]) -> Vec<(u64, u64
 mod tests {
     use rusqlite::Connection;
 
-    use super::{Blocks, EVENTS, stretches, trim, without};
+    use super::{Block, stretches, trim, without};
 
     #[test]
     fn what_is_outside_is_left_out() {
@@ -147,17 +94,28 @@ mod tests {
         assert_eq!(without((3, 5), &[]), [(3, 5)]);
     }
 
+    /// As the earlier program wrote it.
+    fn write(conn: &Connection, block: Block) {
+        let sql = "INSERT INTO block (first, last, low, high, crc) VALUES (?, ?, ?, ?, ?)";
+        let (first, last) = (block.first.cast_signed(), block.last.cast_signed());
+        let row = (first, last, block.low, block.high, block.crc());
+        conn.execute(sql, row).unwrap();
+    }
+
     #[test]
     fn blocks_say_where_a_time_is_and_what_is_unknown_is_read() {
+        const EVENTS: u64 = 2048;
         let conn = Connection::open_in_memory().unwrap();
         conn.execute_batch(include_str!("added.sql")).unwrap();
-        let mut blocks = Blocks::default();
-        // Times go back after the first block; the third is not full.
-        for seq in 0..EVENTS * 2 + 5 {
-            let at = if seq < EVENTS { 1_000_000 + seq } else { seq };
-            blocks.add(&conn, seq + 10, at as i64).unwrap();
-            blocks.commit();
-        }
+        let block = |first, low, high| Block {
+            first,
+            last: first + EVENTS - 1,
+            low,
+            high,
+        };
+        // Times go back after the first block; the third has no row.
+        write(&conn, block(10, 1_000_000, 1_002_047));
+        write(&conn, block(10 + EVENTS, 2048, 4095));
         let end = EVENTS * 2 + 15;
         let at = |since, until| stretches(&conn, (0, end), (since, until)).unwrap();
         let (second, third) = (EVENTS + 10, EVENTS * 2 + 10);
@@ -169,18 +127,5 @@ mod tests {
         assert_eq!(at(0, 10), [(0, second), (third, end)], "it is damaged");
         trim(&conn, second).unwrap();
         assert_eq!(at(0, 10), [(0, second), (third, end)]);
-    }
-
-    #[test]
-    fn a_group_that_is_not_there_is_not_in_a_block() {
-        let conn = Connection::open_in_memory().unwrap();
-        let mut blocks = Blocks::default();
-        blocks.add(&conn, 1, 5).unwrap();
-        blocks.commit();
-        let before = blocks.open;
-        blocks.add(&conn, 2, 99).unwrap();
-        assert_ne!(blocks.open, before);
-        blocks.rollback();
-        assert_eq!(blocks.open, before);
     }
 }

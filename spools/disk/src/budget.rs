@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use faceway_segments::EVENT_OVERHEAD;
 use rusqlite::Connection;
 use rustix::fs::{FallocateFlags, fallocate};
 
@@ -14,8 +15,8 @@ use crate::health::Gauge;
 use crate::settings::{DiskSettings, Limits, PAGE};
 use crate::store::{Paths, Trouble, private_file};
 
-/// What a row costs beyond its body, with room for a page that is not quite full.
-const ROW_OVERHEAD: u64 = 160;
+/// Bytes of a segment that hold no event.
+const HEADERS: u64 = 128;
 
 /// The small files: the index of the write-ahead log, the mark, the lock.
 const SMALL_FILES: u64 = 128 << 10;
@@ -34,6 +35,10 @@ pub(crate) struct Budget {
     empty: u64,
     wal: u64,
     packs: u64,
+    /// Files of segments, what the one that is written to has left, and whether the next one has a file.
+    segments: u64,
+    segment_left: u64,
+    has_next_segment: bool,
     /// What lies in quarantine, and its share.
     quarantine: u64,
     quarantine_max: u64,
@@ -48,15 +53,16 @@ pub(crate) struct Budget {
 /// What somebody wants to add.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wanted {
+    /// In segments.
+    pub(crate) events: u64,
     pub(crate) rows: u64,
     pub(crate) pictures: u64,
 }
 
 impl Wanted {
-    /// Another row with a body of so many bytes.
-    pub(crate) fn add_row(&mut self, bytes: usize) {
-        let bytes = bytes as u64;
-        self.rows += bytes + bytes / 8 + ROW_OVERHEAD;
+    /// Another event of so many bytes.
+    pub(crate) fn add_event(&mut self, bytes: usize) {
+        self.events += bytes as u64 + EVENT_OVERHEAD;
     }
 }
 
@@ -65,6 +71,7 @@ impl std::ops::Add for Wanted {
 
     fn add(self, other: Self) -> Self {
         Self {
+            events: self.events + other.events,
             rows: self.rows + other.rows,
             pictures: self.pictures + other.pictures,
         }
@@ -81,6 +88,9 @@ impl Budget {
             empty: 0,
             wal: 0,
             packs: 0,
+            segments: 0,
+            segment_left: 0,
+            has_next_segment: false,
             quarantine: 0,
             quarantine_max: settings.quarantine_bytes_max,
             ballast: false,
@@ -125,7 +135,47 @@ impl Budget {
         let of = |is_there, bytes| if is_there { bytes } else { 0 };
         let reserves = of(self.ballast, self.limits.ballast)
             + of(self.start_reserve, self.limits.start_reserve);
-        self.pages * PAGE + self.wal + self.packs + reserves + SMALL_FILES
+        self.pages * PAGE + self.wal + self.packs + self.segments + reserves + SMALL_FILES
+    }
+
+    /// Looks how the segments are.
+    pub(crate) fn set_segments(&mut self, writer: &faceway_segments::Writer) {
+        self.segments = writer.bytes();
+        self.segment_left = writer.left();
+        self.has_next_segment = writer.has_next();
+    }
+
+    /// A segment leaves with this group.
+    pub(crate) fn segment_leaves(&mut self, bytes: u64) {
+        if !self.has_next_segment && self.limits.spares > 0 && bytes == self.limits.segment {
+            self.has_next_segment = true;
+        } else {
+            self.segments = self.segments.saturating_sub(bytes);
+        }
+    }
+
+    /// Whether there is room for the file of another segment.
+    pub(crate) fn fits_segment(&self) -> bool {
+        let wanted = Wanted {
+            pictures: self.limits.segment,
+            ..Wanted::default()
+        };
+        self.fits(wanted)
+    }
+
+    /// Bytes of the file that a group of events makes necessary.
+    fn segment_for(&self, events: u64) -> u64 {
+        let is_there = events <= self.segment_left
+            || (self.has_next_segment && events <= self.limits.segment - HEADERS);
+        if events == 0 || is_there {
+            return 0;
+        }
+        self.limits.segment.max(events + HEADERS)
+    }
+
+    fn growth(&self, wanted: Wanted) -> u64 {
+        let rows = wanted.rows.saturating_sub(self.empty * PAGE);
+        rows + wanted.pictures + self.segment_for(wanted.events)
     }
 
     /// Bytes that the disk has left.
@@ -143,11 +193,12 @@ impl Budget {
         // What is left of the quarantine's share is taken as if it were used.
         let aside = self.quarantine_max.saturating_sub(self.quarantine);
         let packs = self.packs.saturating_sub(given);
-        let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
+        let grow = self.growth(wanted);
         // The log will be as large as it may; the reserves are counted also while they are missing.
         let wal = self.wal.max(self.limits.wal_pages * PAGE);
         let reserves = self.limits.ballast + self.limits.start_reserve;
-        let occupied = self.pages * PAGE + wal + packs + reserves + SMALL_FILES + aside;
+        let occupied =
+            self.pages * PAGE + wal + packs + self.segments + reserves + SMALL_FILES + aside;
         let free = self.free.saturating_add(given);
         occupied + grow <= self.bytes_max && self.fits_in(wanted, free)
     }
@@ -158,7 +209,7 @@ impl Budget {
     }
 
     fn fits_in(&self, wanted: Wanted, free: u64) -> bool {
-        let grow = wanted.rows.saturating_sub(self.empty * PAGE) + wanted.pictures;
+        let grow = self.growth(wanted);
         let disk = self
             .free_min
             .saturating_add(grow)
@@ -175,13 +226,15 @@ impl Budget {
     /// last, so that a spool does not call itself ready between two refusals.
     pub(crate) fn probe(&self) -> Wanted {
         Wanted {
-            rows: self.refused.rows.max(16 << 10),
+            events: self.refused.events.max(16 << 10),
+            rows: self.refused.rows,
             pictures: self.refused.pictures,
         }
     }
 
     /// Takes note of what found no room. A batch that is larger than the headroom says nothing about others.
     pub(crate) fn refuse(&mut self, wanted: Wanted) {
+        self.refused.events = (self.refused.events).max(wanted.events.min(self.limits.headroom));
         self.refused.rows = self.refused.rows.max(wanted.rows.min(self.limits.headroom));
         self.refused.pictures = self
             .refused
@@ -202,7 +255,8 @@ impl Budget {
             0
         };
         Wanted {
-            rows: self.limits.headroom,
+            events: self.limits.headroom,
+            rows: self.limits.headroom / 4,
             pictures,
         }
     }
@@ -212,6 +266,7 @@ impl Budget {
     pub(crate) fn wants_vacuum(&self) -> bool {
         let headroom = self.headroom();
         let for_pictures = Wanted {
+            events: 0,
             rows: 0,
             ..headroom
         };
@@ -331,14 +386,17 @@ mod tests {
         let mut budget = budget();
         // All but the log, the ballast, the reserve of the start and the small files.
         budget.pages = (14 << 10) - (2 << 20) / 4096 - (128 << 10) / 4096;
-        let rows = |rows| Wanted { rows, pictures: 0 };
+        let rows = |rows| Wanted {
+            rows,
+            ..Wanted::default()
+        };
         assert!(!budget.fits(rows(1)));
         budget.empty = 256;
         assert!(budget.fits(rows(1 << 20)));
         assert!(!budget.fits(rows((1 << 20) + 1)));
         let pictures = Wanted {
-            rows: 0,
             pictures: 1,
+            ..Wanted::default()
         };
         assert!(!budget.fits(pictures));
     }

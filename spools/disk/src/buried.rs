@@ -8,24 +8,22 @@ use faceway_core::{
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
 
 use crate::covered::BURIED;
-use crate::events::table;
+use crate::events::table::Columns;
 use crate::page::{bounds, of_a_page};
 use crate::row::{event_crc, moment};
 use crate::store::{Trouble, get};
 
-/// Keeps a copy of a buried event, in place of the one before. `false` when it was buried already, or is not there.
+/// Keeps a copy of a buried event, in place of the one before. `false` when it was buried already.
 pub(crate) fn write(
     conn: &Connection,
     lane: u32,
     seq: u64,
     burial: &Burial,
+    columns: Columns,
 ) -> Result<bool, Trouble> {
     let (seq, at) = (seq.cast_signed(), burial.at.as_millis());
     let delete = "DELETE FROM buried WHERE lane = ? AND seq = ?";
     let before = conn.prepare_cached(delete)?.execute((lane, seq))?;
-    let Some(columns) = table::columns(conn, seq.cast_unsigned())? else {
-        return Ok(false);
-    };
     let sql = "INSERT INTO buried (lane, seq, buried, code, failures, row_crc, at, id, device, images, crc, body, trace) \
                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let code = burial.code.as_str();

@@ -14,6 +14,8 @@ const PROBE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Failing {
     rows: bool,
+    /// The segments.
+    events: bool,
     pictures: bool,
     probed: Option<Instant>,
 }
@@ -25,15 +27,21 @@ impl Failing {
         self.pictures |= group.pictures;
     }
 
+    /// The events of a group could not be kept.
+    pub(crate) fn begin_events(&mut self) {
+        self.events = true;
+    }
+
     /// A group was kept.
     pub(crate) fn went_well(&mut self, group: &Group) {
         self.rows &= !group.dirty;
+        self.events &= group.rows.is_empty() && !group.has_probed;
         self.pictures &= !group.pictures;
     }
 
     /// Nothing is known to fail.
     pub(crate) fn is_over(&self) -> bool {
-        !self.rows && !self.pictures
+        !self.rows && !self.events && !self.pictures
     }
 
     /// Lets the group write something of what failed, when it would not by itself.
@@ -43,6 +51,7 @@ impl Failing {
         }
         self.probed = Some(Instant::now());
         group.dirty = true;
+        group.probes = self.events;
         // A group without pictures must not fail because of them.
         if self.pictures && !group.pictures && write_picture(images).is_ok() {
             self.pictures = false;

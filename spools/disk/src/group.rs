@@ -33,6 +33,15 @@ pub(crate) struct Group {
     pub(crate) dirty: bool,
     /// Whether pages were given back to the disk.
     pub(crate) vacuumed: bool,
+    /// Below this segments leave once the group is durable in the database.
+    pub(crate) leaves: Option<u64>,
+    /// Whether events that a lane needs were copied out of a segment.
+    pub(crate) has_moved: bool,
+    /// Whether the directory gets its new format.
+    pub(crate) raises_format: bool,
+    /// Whether the segments are to be tried, and whether that went well.
+    pub(crate) probes: bool,
+    pub(crate) has_probed: bool,
     /// Whether there is more to trim.
     pub(crate) more: bool,
     /// Lanes of a former format wait for the takeover: as long as they do, nothing says what they need, and nothing leaves.
@@ -73,6 +82,23 @@ impl Group {
             });
         }
         self.permits.clear();
+    }
+
+    /// Its events are not there; all else of it is. What was answered by ids of such events is not answered either.
+    pub(crate) fn fail_events(&mut self, error: AppendError) {
+        self.rows.clear();
+        for (answer, done) in std::mem::take(&mut self.answers) {
+            let is_failed = match &done {
+                Done::Receipts(receipts) => !receipts.is_empty(),
+                Done::Found(_) | Done::Newest(_) => true,
+                _ => false,
+            };
+            if is_failed {
+                let _ = answer.send(Err(error));
+            } else {
+                self.answers.push((answer, done));
+            }
+        }
     }
 
     /// Nothing of it is promised.

@@ -29,7 +29,7 @@ impl Trimmed {
     }
 }
 
-/// Removes events from `from` on, at most `max`, for which `is_old` holds, by their number and stamp, and that are below
+/// Removes events of the table from `from` on, at most `max`, for which `is_old` holds, by their number and stamp, and that are below
 /// `need`, with their attempts.
 /// Events that wait in a lane stay; they leave when the lane lets go of them ([`crate::lane_store::needed::let_go`]).
 pub(crate) fn trim(

@@ -3,7 +3,7 @@
 //! Nothing of a lane is kept in memory here: what a failed group has not written needs no undoing. A request goes to the
 //! writer; `commit` shares its transaction with appends, and waits up to 20 ms for company when there are none.
 //!
-//! **Invariant:** an event is in `event` as long as a lane has not routed it, or has it in `waiting`.
+//! **Invariant:** an event is in the log as long as a lane has not routed it, or has it in `waiting`.
 
 mod commit;
 mod former;
@@ -106,6 +106,7 @@ impl LaneStore for DiskSpool {
 
     fn look(&self, name: &str) -> BoxFuture<'_, Result<Option<LaneState>, SpoolError>> {
         let name = name.to_owned();
+        let events = self.shared.events.clone();
         Box::pin(self.read_lanes(move |conn| {
             let lane = match found(conn, &name)? {
                 None => return Ok(None),
@@ -116,7 +117,7 @@ impl LaneStore for DiskSpool {
                 },
                 Some(Found::Sound(lane)) => lane,
             };
-            Ok(Some(state::load(conn, &lane)?.state))
+            Ok(Some(state::load(conn, &events, &lane)?.state))
         }))
     }
 
@@ -168,7 +169,13 @@ impl Writer {
         request: &Request,
     ) -> Result<Done, Trouble> {
         if let Request::Commit { claim, change } = request {
-            let committed = commit::commit(conn, group, claim, change, self.age())?;
+            let committed = commit::commit(
+                conn,
+                &self.shared.events,
+                group,
+                (claim, change),
+                self.age(),
+            )?;
             if !committed.rewinds.is_empty() {
                 self.packs.rewind(committed.rewinds);
                 self.go_back(conn, group)?;
@@ -224,7 +231,7 @@ impl Writer {
         lane.epoch = next_epoch(conn, lane.epoch)?;
         lane.buried = buried::count(conn, lane.id)?;
         lane.write(conn)?;
-        let loaded = state::load(conn, &lane)?;
+        let loaded = state::load(conn, &self.shared.events, &lane)?;
         self.put_right(conn, group.meta.trimmed, (&lane, name), &loaded)?;
         let claim = Claim {
             lane: Arc::from(name),

@@ -107,7 +107,7 @@ fn trace(
 ) -> rusqlite::Result<Option<Trace>> {
     let found = match found {
         Some(seq) => Some(seq),
-        None => find_old(conn, id)?,
+        None => find_old(shared, conn, id)?,
     };
     let Some(seq) = found else {
         return Ok(None);
@@ -151,7 +151,7 @@ fn lane_traces(conn: &Connection, seq: u64) -> rusqlite::Result<Vec<LaneTrace>> 
 }
 
 /// An event that is older than the ids that are remembered, looked for in pieces: a person asks, and rarely.
-fn find_old(conn: &Connection, id: EventId) -> rusqlite::Result<Option<u64>> {
+fn find_old(shared: &Shared, conn: &Connection, id: EventId) -> rusqlite::Result<Option<u64>> {
     const PIECE: u64 = 16_384;
     let buried = "SELECT seq FROM buried WHERE id = ? LIMIT 1";
     let buried = conn
@@ -161,12 +161,13 @@ fn find_old(conn: &Connection, id: EventId) -> rusqlite::Result<Option<u64>> {
     if buried.is_some() {
         return Ok(buried);
     }
-    let known = "SELECT min(seq) FROM seen";
-    let known: Option<i64> = conn.query_row(known, [], |row| row.get(0))?;
-    let known = known.unwrap_or(0).cast_unsigned();
+    if let Some(found) = shared.events.find(id)? {
+        return Ok(Some(found));
+    }
     let first = table::first(conn)?.unwrap_or(0);
-    for from in (first..known).step_by(PIECE as usize) {
-        let found = table::find(conn, id, (from, known.min(from + PIECE)))?;
+    let end = table::last_below(conn, i64::MAX.cast_unsigned())? + 1;
+    for from in (first..end).step_by(PIECE as usize) {
+        let found = table::find(conn, id, (from, end.min(from + PIECE)))?;
         if found.is_some() {
             return Ok(found);
         }

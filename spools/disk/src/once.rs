@@ -5,7 +5,7 @@ use faceway_core::{EventId, Passed};
 use rusqlite::Connection;
 
 use crate::covered::ONCE;
-use crate::events::table;
+use crate::events::Events;
 use crate::row::moment;
 use crate::store::Trouble;
 
@@ -56,12 +56,15 @@ fn passed(row: &rusqlite::Row<'_>) -> Option<Passed> {
 /// whether there may be more.
 pub(crate) fn forget(
     conn: &Connection,
+    events: &Events,
     lane: u32,
     need: u64,
     now: i64,
 ) -> Result<(usize, bool), Trouble> {
     // A lane that is behind comes to events of long ago.
-    let oldest = table::first_from(conn, need)?.map_or(now, |(_, at)| at.min(now));
+    let oldest = events
+        .first_from(conn, need)?
+        .map_or(now, |(_, at)| at.min(now));
     let sql = "DELETE FROM once WHERE (lane, until, route, key, id) IN \
                (SELECT lane, until, route, key, id FROM once WHERE lane = ? AND until <= ? ORDER BY until LIMIT ?)";
     let gone = conn

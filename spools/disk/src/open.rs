@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 
-use crate::blocks::Blocks;
 use crate::budget::Budget;
+use crate::events::keep::Segments;
 use crate::events::table;
 use crate::failing::Failing;
 use crate::lane_store::{behind_routed, former_position};
@@ -18,7 +18,7 @@ use crate::quarantine::Quarantine;
 use crate::seen::Seen;
 use crate::settings::{IDS_MAX, OpenError};
 use crate::shared::Shared;
-use crate::store::{Meta, Trouble, get, open_writer, prepare_schema, private_file};
+use crate::store::{Meta, Trouble, get, open_writer, prepare_schema, private_file, raise_format};
 use crate::verify::verify;
 use crate::wal::{self, Log};
 use crate::writer::Writer;
@@ -86,7 +86,22 @@ fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
     // events in it had gone.
     let _ = shared.disk.sync_dir(&paths.dir);
     note_missing(shared, &conn, &log, reserved).map_err(|error| database(error.into()))?;
-    load(shared, conn, mark, reserved.unwrap_or(0), lock).map_err(database)
+    let has_format = match raise_format(&conn).map_err(Trouble::from) {
+        // The group with the first event raises it.
+        Err(Trouble::Full) => false,
+        raised => raised.map(|()| true).map_err(database)?,
+    };
+    let seen = Seen::load(&conn, shared.events.clone(), IDS_MAX);
+    let mut seen = seen.map_err(|error| database(error.into()))?;
+    let segments = Segments::open(shared, |first, ids| seen.take(first, ids));
+    let mut segments = segments.map_err(failed)?;
+    segments.has_format = has_format;
+    let files = Files {
+        mark,
+        reserved: reserved.unwrap_or(0),
+        lock,
+    };
+    load(shared, conn, files, seen, segments).map_err(database)
 }
 
 fn free(shared: &Shared) -> u64 {
@@ -150,24 +165,38 @@ fn settle_numbers(
     Ok(())
 }
 
+/// The small files beside the database.
+struct Files {
+    mark: Mark,
+    /// Numbers below this may have been given out.
+    reserved: u64,
+    lock: std::fs::File,
+}
+
 fn load(
     shared: &Arc<Shared>,
     conn: Connection,
-    mark: Mark,
-    reserved: u64,
-    lock: std::fs::File,
+    files: Files,
+    seen: Seen,
+    mut segments: Segments,
 ) -> Result<Writer, Trouble> {
+    let Files {
+        mark,
+        reserved,
+        lock,
+    } = files;
     let settings = &shared.settings;
     let limits = settings.limits();
     let mut meta = Meta::read(&conn)?;
-    let seen = Seen::load(&conn, IDS_MAX)?;
     let mut packs = Packs::load(
         &conn,
         shared.paths.images.clone(),
         limits.pack,
         settings.images,
     )?;
+    meta.next = meta.next.max(segments.writer.next_seq());
     settle_numbers(shared, &conn, &mut meta, &seen, reserved)?;
+    segments.skip_to(meta.next);
     // Also of an event that may have left the log, or that may come back from the buried ones.
     shared.publish(meta.next - 1);
     packs.all_named_before(meta.next);
@@ -181,6 +210,7 @@ fn load(
     let quarantine = Quarantine::load(&conn, settings.quarantine_bytes_max)?;
     let mut budget = Budget::new(settings);
     budget.set_quarantine(quarantine.bytes());
+    budget.set_segments(&segments.writer);
     budget.measure(&conn, &shared.paths, packs.bytes(), &*shared.disk)?;
     budget.make_reserves(&shared.paths, &shared.gauge);
     let mut writer = Writer {
@@ -194,7 +224,7 @@ fn load(
         budget,
         uncertain: None,
         leftovers: Leftovers::begin(),
-        blocks: Blocks::default(),
+        segments,
         ticked: None,
         more: false,
         failing: Failing::default(),

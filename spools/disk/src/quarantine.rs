@@ -172,7 +172,7 @@ fn weight(entry: &NewUnreadable) -> u64 {
 pub(crate) fn wanted(entries: &[NewUnreadable]) -> Wanted {
     Wanted {
         rows: entries.iter().map(weight).sum(),
-        pictures: 0,
+        ..Wanted::default()
     }
 }
 

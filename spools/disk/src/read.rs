@@ -1,5 +1,6 @@
 //! Reading: short statements on connections of their own, each row checked.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use faceway_core::SpoolError;
 use rusqlite::Connection;
 
+use crate::events::Events;
 use crate::events::table::{self, Damaged};
 use crate::row::Row;
 use crate::store::{is_corrupt, open_reader};
@@ -31,9 +33,12 @@ const IDLE_MAX: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Readers {
     database: PathBuf,
+    events: Events,
     idle: Mutex<Vec<Connection>>,
     /// Rows that could not be read since the start.
     pub(crate) damaged: AtomicU64,
+    /// Events that were counted when the spool was opened.
+    counted: Mutex<BTreeSet<u64>>,
 }
 
 /// What SQLite said, without anything of an event.
@@ -42,11 +47,13 @@ pub(crate) fn told(error: &rusqlite::Error) -> SpoolError {
 }
 
 impl Readers {
-    pub(crate) fn new(database: PathBuf) -> Self {
+    pub(crate) fn new(database: PathBuf, events: Events) -> Self {
         Self {
             database,
+            events,
             idle: Mutex::default(),
             damaged: AtomicU64::new(0),
+            counted: Mutex::default(),
         }
     }
 
@@ -77,15 +84,30 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was found damaged when the spool was opened: the number of each event where it is known.
+    pub(crate) fn note_found(&self, damaged: &[Option<u64>]) {
+        for seq in damaged {
+            self.damaged.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(seq, "a stored event is damaged and cannot be delivered");
+        }
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.extend(damaged.iter().flatten());
+    }
+
     /// A damaged row is told once, by its number only.
-    fn note_damage(&self, seq: u64) {
+    pub(crate) fn note_damage(&self, seq: u64) {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.contains(&seq) {
+            return;
+        }
+        drop(counted);
         self.damaged.fetch_add(1, Ordering::Relaxed);
         tracing::error!(seq, "a stored event is damaged and cannot be delivered");
     }
 
     /// One event; `None` when it is not there or damaged.
     pub(crate) fn event(&self, conn: &Connection, seq: u64) -> rusqlite::Result<Option<Row>> {
-        let row = table::event(conn, seq);
+        let row = self.events.event(conn, seq);
         match row {
             Ok(Some(Ok(row))) => Ok(Some(row)),
             Ok(None) => Ok(None),
@@ -103,15 +125,48 @@ impl Readers {
 
     /// Events from `from` to `last`, as many as are read ahead.
     pub(crate) fn chunk(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
-        let mut ahead = Ahead {
-            chunk: Chunk {
-                next: last + 1,
-                ..Chunk::default()
-            },
-            last,
-            next: from,
-            ..Ahead::default()
-        };
+        loop {
+            let first = self.events.first_segment();
+            if from < first {
+                return self.chunk_of_table(conn, from, last.min(first - 1));
+            }
+            let (mut ahead, mut damaged) = (Ahead::new(from, last), Vec::new());
+            self.events.from((from, last), |seq, row| match row {
+                Ok(row) => ahead.take(Ok(row)),
+                Err(Damaged) => {
+                    damaged.push(seq);
+                    ahead.pass(seq)
+                }
+            })?;
+            // Else a segment has left meanwhile, and what is needed of it is in the table.
+            if self.events.first_segment() <= from {
+                self.take_beside(conn, &damaged, &mut ahead.chunk)?;
+                return Ok(ahead.chunk);
+            }
+        }
+    }
+
+    /// An event that was revived beside its damage is in the table.
+    fn take_beside(
+        &self,
+        conn: &Connection,
+        damaged: &[u64],
+        chunk: &mut Chunk,
+    ) -> rusqlite::Result<()> {
+        for seq in damaged {
+            match table::event(conn, *seq)? {
+                Some(Ok(row)) => chunk.rows.push(row),
+                _ => self.note_damage(*seq),
+            }
+        }
+        if !damaged.is_empty() {
+            chunk.rows.sort_unstable_by_key(|row| row.seq);
+        }
+        Ok(())
+    }
+
+    fn chunk_of_table(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
+        let mut ahead = Ahead::new(from, last);
         let read = table::from(conn, from, READ_AHEAD_ROWS, |seq, row| {
             ahead.take(row.map_err(|Damaged| self.note_damage(seq)))
         });
@@ -152,6 +207,24 @@ struct Ahead {
 }
 
 impl Ahead {
+    fn new(from: u64, last: u64) -> Self {
+        Self {
+            chunk: Chunk {
+                next: last + 1,
+                ..Chunk::default()
+            },
+            last,
+            next: from,
+            ..Self::default()
+        }
+    }
+
+    /// A damaged event whose number is known.
+    fn pass(&mut self, seq: u64) -> ControlFlow<()> {
+        self.next = seq + 1;
+        self.take(Err(()))
+    }
+
     /// Takes a row; an error is a damaged one.
     fn take(&mut self, row: Result<Row, ()>) -> ControlFlow<()> {
         self.count += 1;

@@ -13,6 +13,7 @@ impl Writer {
     /// Nothing of the group is there.
     pub(crate) fn undo(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
         let rolled_back = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
+        self.segments.writer.abandon();
         self.roll_back();
         // Numbers that were given out are not given out again.
         self.meta.next = self.meta.next.max(group.meta.next);
@@ -52,6 +53,11 @@ impl Writer {
             tracing::error!(?trouble, times, "a group could not be made durable");
         }
         self.failing.begin(group);
+        // Of events nothing is uncertain: those of this group are not there.
+        self.segments.writer.abandon();
+        self.seen.rollback();
+        group.rows.clear();
+        group.leaves = None;
         let _ = conn.close();
         self.shared.readers.clear();
         self.meta.next = self.meta.next.max(group.meta.next);
@@ -93,7 +99,6 @@ impl Writer {
     /// Memory is as it was before the group.
     fn roll_back(&mut self) {
         self.seen.rollback();
-        self.blocks.rollback();
         self.packs.rollback();
         self.quarantine.rollback();
     }

@@ -1,4 +1,5 @@
-//! Which ids are known: a small table in memory over a narrow one on disk that outlives the events.
+//! Which ids are known: a small table in memory over the files of ids beside the segments, which outlive the events. What an
+//! earlier program knew stands in the table `seen`.
 //!
 //! In memory an id is 32 bits of fingerprint and 32 bits of sequence number, 18 MB at the bound. The fingerprint is one of
 //! the record ([`EventId::record`]), so all ids of a record are found together. One that is found is compared with the id
@@ -9,6 +10,7 @@ use faceway_core::{EventId, Newest, RecordId};
 use hashbrown::HashTable;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::events::Events;
 use crate::row::fields_crc;
 use crate::store::get;
 
@@ -37,8 +39,11 @@ pub(crate) struct Known {
 #[derive(Debug)]
 pub(crate) struct Seen {
     table: HashTable<Slot>,
+    events: Events,
     max: usize,
     newest: u64,
+    /// Below this all ids beside segments have left the table.
+    evicted: u64,
     /// Ids of the group that is being written, from this number on.
     fresh_from: u64,
     fresh: Vec<u8>,
@@ -48,11 +53,13 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Reads the table. Rows that are damaged are left out: their events would be kept twice rather than lost.
-    pub(crate) fn load(conn: &Connection, max: usize) -> rusqlite::Result<Self> {
+    pub(crate) fn load(conn: &Connection, events: Events, max: usize) -> rusqlite::Result<Self> {
         let mut seen = Self {
             table: HashTable::new(),
+            events,
             max,
             newest: 0,
+            evicted: 0,
             fresh_from: 0,
             fresh: Vec::new(),
             looked_at: None,
@@ -65,11 +72,21 @@ impl Seen {
                 tracing::warn!(seq = first, "a row of known ids is damaged and forgotten");
                 continue;
             }
-            for (seq, id) in (first..).zip(ids.chunks_exact(16)) {
-                seen.put(seq, id);
-            }
+            seen.take(first, ids);
         }
         Ok(seen)
+    }
+
+    /// Takes in known ids: the number of the first, and 16 bytes for each.
+    pub(crate) fn take(&mut self, first: u64, ids: &[u8]) {
+        for (seq, id) in (first..).zip(ids.chunks_exact(16)) {
+            self.put(seq, id);
+        }
+    }
+
+    /// Ids of events below this are known no longer.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// The highest number that is known.
@@ -141,18 +158,12 @@ impl Seen {
         self.put(seq, id.as_bytes());
     }
 
-    /// Writes the group's ids, and lets the oldest go when there are too many.
-    pub(crate) fn flush(&mut self, conn: &Connection) -> rusqlite::Result<()> {
-        if self.fresh.is_empty() {
-            return Ok(());
-        }
-        let crc = ids_crc(self.fresh_from, &self.fresh);
-        conn.prepare_cached("INSERT INTO seen (seq, ids, crc) VALUES (?, ?, ?)")?
-            .execute((self.fresh_from.cast_signed(), &self.fresh, crc))?;
+    /// Lets the oldest ids go when there are too many. `true` when rows have left.
+    pub(crate) fn limit_all(&mut self, conn: &Connection) -> rusqlite::Result<bool> {
         if self.table.len() > self.max {
-            self.evict(conn)?;
+            return self.evict(conn);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// The group is durable.
@@ -168,23 +179,34 @@ impl Seen {
         }
     }
 
-    fn evict(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+    fn evict(&mut self, conn: &Connection) -> rusqlite::Result<bool> {
         let mut oldest = conn.prepare_cached("SELECT seq, ids FROM seen ORDER BY seq LIMIT 1")?;
         let mut delete = conn.prepare_cached("DELETE FROM seen WHERE seq = ?")?;
+        let mut has_changed = false;
         for _ in 0..EVICT_ROWS_MAX {
             if self.table.len() <= self.max {
                 break;
             }
             let row = |row: &rusqlite::Row<'_>| Ok((get(row, 0)?, row.get::<_, Vec<u8>>(1)?));
-            let Some((first, ids)) = oldest.query_row([], row).optional()? else {
+            let of_table = oldest.query_row([], row).optional()?;
+            let run = match &of_table {
+                Some(row) => Some(row.clone()),
+                None => self.events.ids_from(self.evicted)?,
+            };
+            let Some((first, ids)) = run else {
                 break;
             };
             for (seq, id) in (first..).zip(ids.chunks_exact(16)) {
                 self.remove(seq, id);
             }
-            delete.execute([first.cast_signed()])?;
+            if of_table.is_some() {
+                delete.execute([first.cast_signed()])?;
+                has_changed = true;
+            } else {
+                self.evicted = first + (ids.len() / 16) as u64;
+            }
         }
-        Ok(())
+        Ok(has_changed)
     }
 
     fn put(&mut self, seq: u64, id: &[u8]) {
@@ -233,6 +255,9 @@ impl Seen {
         if let Some((first, ids)) = &self.looked_at
             && let Some(id) = id_at(*first, ids, seq)
         {
+            return Ok(Some(id));
+        }
+        if let Some(id) = self.events.id(seq)? {
             return Ok(Some(id));
         }
         let sql = "SELECT seq, ids, crc FROM seen WHERE seq <= ? ORDER BY seq DESC LIMIT 1";
@@ -294,15 +319,98 @@ fn spread(print: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Seen;
+    use std::ops::Range;
+    use std::sync::Arc;
+
     use faceway_core::EventId;
+    use faceway_segments::{Event, RealDisk, Settings, Writer, open};
     use rusqlite::Connection;
 
-    fn conn() -> Connection {
-        let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch("CREATE TABLE seen (seq INTEGER PRIMARY KEY, ids BLOB, crc INTEGER)")
+    use super::{Seen, ids_crc};
+    use crate::events::Events;
+
+    /// Segments of a few events, and a database without known ids.
+    struct Log {
+        dir: tempfile::TempDir,
+        conn: Connection,
+        writer: Writer,
+        seen: Seen,
+    }
+
+    impl Log {
+        fn new(max: usize) -> Self {
+            Self::open(tempfile::tempdir().unwrap(), max)
+        }
+
+        fn open(dir: tempfile::TempDir, max: usize) -> Self {
+            let conn = Connection::open_in_memory().unwrap();
+            conn.execute_batch(
+                "CREATE TABLE seen (seq INTEGER PRIMARY KEY, ids BLOB, crc INTEGER)",
+            )
             .unwrap();
-        conn
+            let settings = Settings {
+                segment_bytes: 2048,
+                spares: 0,
+            };
+            let mut opened = open(Arc::new(RealDisk::new(dir.path())), settings).unwrap();
+            let events = Events::default();
+            let mut seen = Seen::load(&conn, events.clone(), max).unwrap();
+            opened.take_ids(|first, ids| seen.take(first, ids));
+            events.begin(opened.reader);
+            Self {
+                dir,
+                conn,
+                writer: opened.writer,
+                seen,
+            }
+        }
+
+        /// The same after a start.
+        fn again(mut self) -> Self {
+            self.writer.close().unwrap();
+            let max = self.seen.max;
+            drop(self.writer);
+            Self::open(self.dir, max)
+        }
+
+        fn push(&mut self, id: EventId) -> u64 {
+            let event = Event {
+                id: *id.as_bytes(),
+                device: 1,
+                at: 1,
+                images: b"",
+                trace: b"",
+                body: b"",
+            };
+            let seq = self.writer.push(&event).unwrap();
+            self.seen.add(seq, id);
+            seq
+        }
+
+        fn commit(&mut self) {
+            self.writer.commit().unwrap();
+            self.seal();
+            self.seen.limit_all(&self.conn).unwrap();
+            self.seen.commit();
+        }
+
+        fn seal(&mut self) {
+            for seal in self.writer.seals() {
+                seal.write(&RealDisk::new(self.dir.path())).unwrap();
+            }
+        }
+
+        fn add(&mut self, seqs: Range<u64>) {
+            self.writer.skip_to(seqs.start);
+            for seq in seqs {
+                assert_eq!(self.push(id(u128::from(seq))), seq);
+            }
+            self.commit();
+        }
+
+        fn find(&mut self, id: EventId) -> Option<u64> {
+            self.seen.find(&self.conn, id).unwrap()
+        }
     }
 
     fn id(number: u128) -> EventId {
@@ -314,84 +422,93 @@ mod tests {
         EventId::from_bytes((number << 64 | content << 8).to_be_bytes())
     }
 
-    fn add(seen: &mut Seen, conn: &Connection, seqs: std::ops::Range<u64>) {
-        for seq in seqs {
-            seen.add(seq, id(u128::from(seq)));
-        }
-        seen.flush(conn).unwrap();
-        seen.commit();
-    }
-
     #[test]
     fn finds_what_was_added_and_nothing_else() {
-        let conn = conn();
-        let mut seen = Seen::load(&conn, 1000).unwrap();
-        add(&mut seen, &conn, 10..20);
-        add(&mut seen, &conn, 30..40);
-        let mut again = Seen::load(&conn, 1000).unwrap();
-        for seen in [&mut seen, &mut again] {
+        let mut log = Log::new(1000);
+        log.add(10..20);
+        log.add(30..40);
+        for _ in 0..2 {
             for seq in 0..50 {
                 let known = (10..20).contains(&seq) || (30..40).contains(&seq);
-                let found = seen.find(&conn, id(u128::from(seq))).unwrap();
-                assert_eq!(found, known.then_some(seq));
+                assert_eq!(log.find(id(u128::from(seq))), known.then_some(seq));
             }
+            log = log.again();
         }
     }
 
     #[test]
     fn a_group_that_failed_is_forgotten() {
-        let conn = conn();
-        let mut seen = Seen::load(&conn, 1000).unwrap();
-        seen.add(1, id(1));
-        assert_eq!(seen.find(&conn, id(1)).unwrap(), Some(1));
-        seen.rollback();
-        assert_eq!(seen.find(&conn, id(1)).unwrap(), None);
+        let mut log = Log::new(1000);
+        let seq = log.push(id(1));
+        assert_eq!(log.find(id(1)), Some(seq));
+        log.seen.rollback();
+        assert_eq!(log.find(id(1)), None);
     }
 
     #[test]
     fn the_oldest_leave_and_the_newest_stay() {
-        let conn = conn();
-        let mut seen = Seen::load(&conn, 100).unwrap();
-        for group in 0..50 {
-            add(&mut seen, &conn, group * 10..group * 10 + 10);
+        let mut log = Log::new(100);
+        for group in 1..51 {
+            log.add(group * 10..group * 10 + 10);
         }
-        assert_eq!(seen.len(), 100);
-        assert_eq!(seen.find(&conn, id(399)).unwrap(), None);
-        assert_eq!(seen.find(&conn, id(400)).unwrap(), Some(400));
-        assert_eq!(Seen::load(&conn, 100).unwrap().len(), 100);
+        for _ in 0..2 {
+            assert_eq!(log.seen.len(), 100);
+            assert_eq!(log.find(id(409)), None);
+            assert_eq!(log.find(id(410)), Some(410));
+            log = log.again();
+            log.seal();
+            // As many leave in one group as there are runs of a few.
+            while log.seen.len() > 100 {
+                let before = log.seen.len();
+                log.seen.limit_all(&log.conn).unwrap();
+                assert!(log.seen.len() < before);
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_program_knew_leaves_first() {
+        let mut log = Log::new(15);
+        let ids: Vec<u8> = (1..11).flat_map(|n| *id(n).as_bytes()).collect();
+        let row = (1, &ids, ids_crc(1, &ids));
+        let insert = "INSERT INTO seen VALUES (?, ?, ?)";
+        log.conn.execute(insert, row).unwrap();
+        log.seen.take(1, &ids);
+        assert_eq!(log.find(id(5)), Some(5));
+        log.add(11..21);
+        assert_eq!((log.find(id(5)), log.find(id(15))), (None, Some(15)));
+        let rows = "SELECT count(*) FROM seen";
+        let rows: i64 = log.conn.query_row(rows, [], |row| row.get(0)).unwrap();
+        assert_eq!((rows, log.seen.len()), (0, 10));
     }
 
     #[test]
     fn numbers_far_apart_are_told_apart() {
-        let conn = conn();
-        let mut seen = Seen::load(&conn, 100).unwrap();
+        let mut log = Log::new(100);
         let far = (1 << 33) - 5;
-        add(&mut seen, &conn, far..far + 10);
-        assert_eq!(
-            seen.find(&conn, id(u128::from(far) + 9)).unwrap(),
-            Some(far + 9)
-        );
+        log.add(far..far + 10);
+        assert_eq!(log.find(id(u128::from(far) + 9)), Some(far + 9));
     }
 
     #[test]
     fn other_contents_of_a_record_are_told_and_the_newest_is_found() {
-        let conn = conn();
-        let mut seen = Seen::load(&conn, 1000).unwrap();
+        let mut log = Log::new(1000);
         for content in 1..=40_u64 {
             let id = another(5, u128::from(content));
-            let known = seen.look(&conn, id).unwrap();
+            let known = log.seen.look(&log.conn, id).unwrap();
             assert_eq!((known.seq, known.has_another), (None, content > 1));
-            seen.add(content, id);
-            seen.flush(&conn).unwrap();
-            seen.commit();
+            assert_eq!(log.push(id), content);
+            log.commit();
         }
-        let mut again = Seen::load(&conn, 1000).unwrap();
-        for seen in [&mut seen, &mut again] {
-            let newest = seen.newest_of(&conn, id(5).record()).unwrap().unwrap();
+        for _ in 0..2 {
+            let newest = log.seen.newest_of(&log.conn, id(5).record()).unwrap();
+            let newest = newest.unwrap();
             assert_eq!((newest.seq, newest.id), (40, another(5, 40)));
-            assert_eq!(seen.find(&conn, another(5, 30)).unwrap(), Some(30));
-            assert_eq!(seen.newest_of(&conn, id(6).record()).unwrap(), None);
-            assert_eq!(seen.len(), super::OF_RECORD_MAX);
+            assert_eq!(log.find(another(5, 30)), Some(30));
+            let none = log.seen.newest_of(&log.conn, id(6).record()).unwrap();
+            assert_eq!(none, None);
+            assert_eq!(log.seen.len(), super::OF_RECORD_MAX);
+            log = log.again();
         }
     }
 }

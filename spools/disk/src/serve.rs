@@ -6,14 +6,14 @@ use faceway_core::{AppendError, Batch, NewEvent, Receipt, Sha256};
 use rusqlite::Connection;
 
 use crate::budget::Wanted;
-use crate::events::table;
+use crate::events::encoded;
 use crate::group::Group;
 use crate::inbox::{Ask, Done, Op};
 use crate::note;
 use crate::packs::place::Place;
 use crate::quarantine;
 use crate::row::Row;
-use crate::store::{Trouble, unless_corrupt};
+use crate::store::{Trouble, raise_format, unless_corrupt};
 use crate::writer::Writer;
 
 impl Ask {
@@ -91,7 +91,7 @@ impl Writer {
             return Ok(Done::Refused(error));
         }
         group.wanted = wanted;
-        group.dirty = true;
+        group.dirty |= !batch.unreadable.is_empty();
         let mut receipts = Vec::with_capacity(batch.events.len());
         let first = group.rows.len();
         for event in &batch.events {
@@ -100,12 +100,12 @@ impl Writer {
                 receipts.push(Receipt::Duplicate);
                 continue;
             }
-            let seq = group.meta.next;
-            group.meta.next += 1;
+            self.raise_format(conn, group)?;
+            let seq = encoded(event, |event| self.segments.writer.push(event))?;
+            group.meta.next = self.segments.writer.next_seq();
             group.meta.total += 1;
+            group.dirty |= !event.images.is_empty();
             self.seen.add(seq, event.id);
-            table::insert(conn, seq, event)?;
-            self.blocks.add(conn, seq, event.received_at.as_millis())?;
             group.rows.push(row(seq, event));
             receipts.push(match known.has_another {
                 true => Receipt::Conflict(seq),
@@ -121,6 +121,16 @@ impl Writer {
             group.quarantined += batch.unreadable.len() as i64;
         }
         Ok(Done::Receipts(receipts))
+    }
+
+    /// The disk was too full for it when the spool was opened.
+    fn raise_format(&self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
+        if !self.segments.has_format && !group.raises_format {
+            raise_format(conn)?;
+            group.raises_format = true;
+            group.dirty = true;
+        }
+        Ok(())
     }
 
     /// Why what could not be read is not kept. That refuses the whole batch and says nothing of others: honest records find
@@ -187,7 +197,7 @@ fn batch_wanted(batch: &Batch) -> Wanted {
     for event in &batch.events {
         let trace = event.trace_context.as_ref();
         let trace = trace.map_or(0, |context| context.as_stored().len());
-        wanted.add_row(event.body.reveal().len() + event.images.len() * 32 + trace);
+        wanted.add_event(event.body.reveal().len() + event.images.len() * 32 + trace);
     }
     for picture in &batch.pictures {
         wanted.pictures += picture.bytes.reveal().len() as u64;

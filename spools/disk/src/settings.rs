@@ -126,6 +126,10 @@ pub(crate) struct Limits {
     pub(crate) wal_pages: u64,
     /// History gives way when less than this is left of the budget, before an append has to wait for it.
     pub(crate) headroom: u64,
+    /// Bytes of a segment of the log.
+    pub(crate) segment: u64,
+    /// Emptied segments that are kept for later ones.
+    pub(crate) spares: usize,
 }
 
 /// Bytes of a database page: SQLite's default. 16 KiB pages were slower for rows of 1 KB (spools/disk/README.md).
@@ -151,6 +155,9 @@ impl DiskSettings {
             pack: share(64, 256 << 10, 64 << 20),
             wal_pages: share(16 * PAGE, 64, 8000),
             headroom: share(32, 64 << 10, GROUP_BYTES_MAX as u64),
+            segment: share(16, 1 << 20, 64 << 20) / PAGE * PAGE,
+            // Elsewhere the space of one is worth more than the faster sync.
+            spares: usize::from(self.bytes_max >= 1 << 30),
         }
     }
 }

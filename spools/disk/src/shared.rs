@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::ages::Ages;
 use crate::disk::Disk;
+use crate::events::Events;
 use crate::health::Gauge;
 use crate::inbox::{Ask, Done, Inbox, Op};
 use crate::read::Readers;
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     /// Bytes that may still be asked to be kept.
     pub(crate) permits: Arc<Semaphore>,
+    pub(crate) events: Events,
     pub(crate) readers: Readers,
     pub(crate) recent: Mutex<Recent>,
     pub(crate) gauge: Gauge,
@@ -45,8 +47,10 @@ impl Shared {
         disk: Arc<dyn Disk>,
     ) -> Arc<Self> {
         let paths = Paths::new(&settings.dir);
+        let events = Events::default();
         Arc::new(Self {
-            readers: Readers::new(paths.database.clone()),
+            readers: Readers::new(paths.database.clone(), events.clone()),
+            events,
             settings,
             paths,
             clock,

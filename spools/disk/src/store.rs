@@ -15,8 +15,12 @@ use crate::settings::{DiskSettings, Limits, OpenError, PAGE};
 
 /// The format of a new directory.
 pub(crate) const VERSION: i64 = 1;
-/// The format once lanes of the former contract were taken over (lane_store/take_over.rs): the newest that this program reads.
+/// The format once lanes of the former contract were taken over (lane_store/take_over.rs).
 pub(crate) const TAKEN_OVER: i64 = 2;
+/// The format once new events stand in segments: the newest that this program reads.
+pub(crate) const SEGMENTS: i64 = 3;
+/// Whether the lanes of a directory are those of this contract, of its row of `meta`.
+pub(crate) const IS_TAKEN_OVER: &str = "(version >= 2 AND former_lanes IS NULL)";
 
 /// Names of the files in the directory.
 #[derive(Clone, Debug)]
@@ -30,6 +34,8 @@ pub(crate) struct Paths {
     pub(crate) mark: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) images: PathBuf,
+    /// The segments.
+    pub(crate) log: PathBuf,
 }
 
 impl Paths {
@@ -44,12 +50,13 @@ impl Paths {
             mark: dir.join("sequence"),
             lock: dir.join("lock"),
             images: dir.join("images"),
+            log: dir.join("log"),
         }
     }
 
     /// Makes the directories and the database file, for their owner's eyes only: they hold pictures and secrets.
     pub(crate) fn make(&self, disk: &dyn Disk) -> std::io::Result<()> {
-        for dir in [&self.dir, &self.images] {
+        for dir in [&self.dir, &self.images, &self.log] {
             make_dir(dir, disk)?;
             std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
         }
@@ -82,6 +89,11 @@ impl Paths {
             0 => {}
             1 => remains.push("a pack of pictures".into()),
             packs => remains.push(format!("{packs} packs of pictures")),
+        }
+        let log = std::fs::read_dir(&self.log).into_iter().flatten();
+        let mut log = log.flatten().map(|entry| entry.path());
+        if log.any(|path| path.extension().is_some_and(|end| end == "seg")) {
+            remains.push("segments of the log".into());
         }
         (!remains.is_empty()).then(|| remains.join(", "))
     }
@@ -253,10 +265,10 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
     }
     let version = conn.query_row("SELECT version FROM meta", [], |row| row.get(0));
     match version.map_err(failed)? {
-        found if found > TAKEN_OVER => Err(OpenError::Newer {
+        found if found > SEGMENTS => Err(OpenError::Newer {
             dir: settings.dir.display().to_string(),
             found,
-            known: TAKEN_OVER,
+            known: SEGMENTS,
         }),
         _ => {
             for tables in [
@@ -306,6 +318,8 @@ fn add_numbers(conn: &Connection) -> rusqlite::Result<()> {
     for (table, column) in [
         // How far the sweep has come (packs.rs), and in which group: when another wrote since, it is looked for anew.
         ("meta", "swept"),
+        // Lanes of format 1 wait for the takeover, in a directory that has segments already.
+        ("meta", "former_lanes"),
         ("meta", "swept_groups"),
         // The scale of ages and the wall clock (ages.rs) at the last group.
         ("meta", "age"),
@@ -331,6 +345,15 @@ pub(crate) fn database_error(settings: &DiskSettings, error: &rusqlite::Error) -
         dir: settings.dir.display().to_string(),
         reason: error.to_string(),
     }
+}
+
+/// Raises the format of a directory before its first segment is made: an earlier program would not find the events there.
+/// Lanes of format 1 stay as they are until their takeover.
+pub(crate) fn raise_format(conn: &Connection) -> rusqlite::Result<()> {
+    let sql = "UPDATE meta SET former_lanes = iif(version < ?1 AND EXISTS (SELECT 1 FROM lane), 1, NULL), version = ?2 \
+               WHERE version < ?2";
+    conn.execute(sql, [TAKEN_OVER, SEGMENTS])?;
+    Ok(())
 }
 
 /// What the one row of `meta` says.

@@ -32,7 +32,7 @@ impl Writer {
         if group.meta.is_stale && !group.keeps_all {
             group.meta.swept = self.need(conn, group)?;
             group.meta.is_stale = false;
-            refresh(conn, group.meta.swept, self.age())?;
+            refresh(conn, &self.shared.events, group.meta.swept, self.age())?;
             group.dirty = true;
         }
         Ok(())
@@ -51,7 +51,7 @@ impl Writer {
             let waits = needed::waits_from(conn)?.unwrap_or(u64::MAX);
             need.min(waits.max(group.meta.swept))
         };
-        let swept = self.packs.sweep(conn, group.meta.swept, need, age)?;
+        let swept = (self.packs).sweep((conn, &self.shared.events), group.meta.swept, need, age)?;
         group.meta.swept = swept.upto;
         group.dirty |= swept.changed;
         group.more |= swept.upto < need;
@@ -116,7 +116,7 @@ impl Writer {
         let trimmed = trim(
             conn,
             group.meta.trimmed,
-            group.meta.swept,
+            group.meta.swept.min(self.shared.events.first_segment()),
             |seq, at| ages.of_event(seq, at) < history,
             EVENTS_AT_ONCE,
         )?;
@@ -124,6 +124,9 @@ impl Writer {
         if trimmed.passed > 0 {
             unless_corrupt(conn, || blocks::trim(conn, trimmed.upto))?;
         }
+        self.let_segment_leave(conn, group, false, |seq, at| {
+            ages.of_event(seq, at) < history
+        })?;
         let is_old = |number, at| ages.of_unreadable(number, at) < quarantine;
         let unread = self.quarantine.trim(conn, is_old)?;
         if unread > 0 {
@@ -138,7 +141,7 @@ impl Writer {
     fn forget_passed(&self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
         let now = self.shared.clock.now().as_millis();
         for (lane, need) in needed::needs(conn)? {
-            let (rows, more) = once::forget(conn, lane, need, now)?;
+            let (rows, more) = once::forget(conn, &self.shared.events, lane, need, now)?;
             group.dirty |= rows > 0;
             group.more |= more;
         }

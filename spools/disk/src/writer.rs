@@ -16,8 +16,9 @@ use faceway_core::AppendError;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use crate::blocks::Blocks;
 use crate::budget::Budget;
+use crate::events::keep::Segments;
+use crate::events::leave::Left;
 use crate::failing::Failing;
 use crate::group::Group;
 use crate::history::{EVENTS_A_STEP, trim};
@@ -51,7 +52,7 @@ pub(crate) struct Writer {
     /// A group of which only the database knows whether it arrived.
     pub(crate) uncertain: Option<Group>,
     pub(crate) leftovers: Leftovers,
-    pub(crate) blocks: Blocks,
+    pub(crate) segments: Segments,
     /// When it was last looked after age, by both clocks.
     pub(crate) ticked: Option<(Instant, Duration)>,
     /// There is more to trim than one group may.
@@ -104,10 +105,14 @@ impl Writer {
         };
         group.meta = self.meta;
         group.meta.groups += 1;
+        group.meta.next = self.segments.writer.next_seq();
         match self.fill(&conn, group) {
             Err(trouble) => self.undo(conn, group, trouble),
-            Ok(()) => match self.commit(&conn) {
+            Ok(()) => match self.commit(&conn, group) {
                 Ok(()) => {
+                    self.segments.has_format |= group.raises_format;
+                    self.let_segments_leave(group);
+                    self.commit_events(group);
                     self.publish(group);
                     self.fold_when_due(&conn);
                     if group.vacuumed && (!group.more || !self.budget.has_ballast()) {
@@ -126,6 +131,7 @@ impl Writer {
         self.budget
             .measure(conn, paths, self.packs.bytes(), &**disk)?;
         self.budget.set_quarantine(self.quarantine.bytes());
+        self.budget.set_segments(&self.segments.writer);
         self.budget.make_reserves(paths, &self.shared.gauge);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.look_at_clock(conn, group)?;
@@ -137,7 +143,7 @@ impl Writer {
         self.packs.begin_sync();
         self.look_after(conn, group)?;
         self.failing.probe(group, &paths.images)?;
-        self.seen.flush(conn)?;
+        group.dirty |= self.seen.limit_all(conn)?;
         group.dirty |= self.packs.flush(conn)?;
         if group.dirty {
             self.shared.ages.save(conn)?;
@@ -150,10 +156,14 @@ impl Writer {
         Ok(self.mark.reserve(group.meta.next)?)
     }
 
-    fn commit(&self, conn: &Connection) -> Result<(), Trouble> {
+    /// What the database keeps of the group comes first: pictures are durable before the event that names them, and a lane
+    /// never names an event of the same group.
+    fn commit(&self, conn: &Connection, group: &Group) -> Result<(), Trouble> {
         self.shared.disk.before_commit()?;
         conn.prepare_cached("COMMIT")?.execute([])?;
-        self.shared.disk.after_commit()?;
+        if group.dirty {
+            self.shared.disk.after_commit()?;
+        }
         Ok(())
     }
 
@@ -201,9 +211,14 @@ impl Writer {
         if pictures_first && self.give_pictures(conn, swept)? {
             return Ok(true);
         }
-        let trimmed = trim(conn, group.meta.trimmed, swept, |_, _| true, EVENTS_A_STEP)?;
+        let end = swept.min(self.shared.events.first_segment());
+        let trimmed = trim(conn, group.meta.trimmed, end, |_, _| true, EVENTS_A_STEP)?;
         group.meta.trimmed = trimmed.upto;
-        Ok(trimmed.passed > 0 || (!pictures_first && self.give_pictures(conn, swept)?))
+        if trimmed.passed > 0 {
+            return Ok(true);
+        }
+        let left = self.let_segment_leave(conn, group, true, |_, _| true)?;
+        Ok(left == Left::Something || (!pictures_first && self.give_pictures(conn, swept)?))
     }
 
     fn give_pictures(&mut self, conn: &Connection, swept: u64) -> Result<bool, Trouble> {
@@ -216,7 +231,6 @@ impl Writer {
         self.meta = group.meta;
         self.more = group.more;
         self.seen.commit();
-        self.blocks.commit();
         self.shared.ages.saved();
         self.packs.commit();
         self.quarantine.commit();
@@ -264,6 +278,8 @@ impl Writer {
         // The next start compares these totals with the file `sequence`.
         group.dirty = true;
         self.attempt(&mut group);
+        // When it fails, the next start reads the last segment.
+        let _ = self.segments.writer.close();
         let Some(conn) = self.conn.take() else {
             return;
         };

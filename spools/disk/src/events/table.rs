@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use faceway_core::{EventId, NewEvent, Private, TraceContext};
+use faceway_core::{EventId, Private, TraceContext};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use crate::row::{Row, event_crc};
-use crate::store::{Trouble, get};
+use crate::store::get;
 
 /// The checksum of a row is wrong, or a field has a type that was never written.
 pub(crate) struct Damaged;
@@ -46,12 +46,6 @@ pub(crate) fn event(conn: &Connection, seq: u64) -> rusqlite::Result<Option<Resu
     (conn.prepare_cached(sql)?)
         .query_row([seq.cast_signed()], |row| Ok(checked(row)))
         .optional()
-}
-
-/// Whether there is an event with this number.
-pub(crate) fn exists(conn: &Connection, seq: u64) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM event WHERE seq = ?)";
-    (conn.prepare_cached(sql)?).query_row([seq.cast_signed()], |row| row.get(0))
 }
 
 /// Gives at most `max` rows from `from` on to `take`: the number as it stands there, and the row.
@@ -211,29 +205,6 @@ pub(crate) fn find(
         .optional()
 }
 
-/// Adds an event.
-pub(crate) fn insert(conn: &Connection, seq: u64, event: &NewEvent) -> Result<(), Trouble> {
-    let sql = "INSERT INTO event (seq, at, id, device, images, crc, body, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    // The fence is open for the disk only.
-    let body: &[u8] = event.body.reveal();
-    let at = event.received_at.as_millis();
-    let images: Option<Vec<u8>> = (!event.images.is_empty())
-        .then(|| event.images.iter().flat_map(|sha256| sha256.0).collect());
-    let digests = images.as_deref().unwrap_or_default();
-    let crc = event_crc(seq, at, event.id.as_bytes(), event.device.0, digests, body);
-    conn.prepare_cached(sql)?.execute((
-        seq.cast_signed(),
-        at,
-        &event.id.as_bytes()[..],
-        event.device.0.cast_signed(),
-        &images,
-        crc,
-        body,
-        event.trace_context.as_ref().map(TraceContext::as_stored),
-    ))?;
-    Ok(())
-}
-
 /// Removes the events from the first to before the second.
 pub(crate) fn remove(conn: &Connection, (from, end): (u64, u64)) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM event WHERE seq >= ? AND seq < ?")?
@@ -244,6 +215,15 @@ pub(crate) fn remove(conn: &Connection, (from, end): (u64, u64)) -> rusqlite::Re
 /// The columns `at`, `id`, `device`, `images`, `crc`, `body`, `trace` of a row as they stand there, damaged or not: a copy
 /// keeps its checksum.
 pub(crate) type Columns = [Value; 7];
+
+/// Bytes of its images and its body.
+pub(crate) fn bytes(columns: &Columns) -> usize {
+    let of = |column: &Value| match column {
+        Value::Blob(bytes) => bytes.len(),
+        _ => 0,
+    };
+    columns.iter().map(of).sum()
+}
 
 /// The columns of an event.
 pub(crate) fn columns(conn: &Connection, seq: u64) -> rusqlite::Result<Option<Columns>> {
@@ -258,6 +238,14 @@ pub(crate) fn columns(conn: &Connection, seq: u64) -> rusqlite::Result<Option<Co
     (conn.prepare_cached(sql)?)
         .query_row([seq.cast_signed()], columns)
         .optional()
+}
+
+/// Adds an event, if it is not there.
+pub(crate) fn insert(conn: &Connection, seq: u64, columns: Columns) -> rusqlite::Result<()> {
+    let sql = "INSERT OR IGNORE INTO event (seq, at, id, device, images, crc, body, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let row = std::iter::once(Value::Integer(seq.cast_signed())).chain(columns);
+    conn.prepare_cached(sql)?.execute(params_from_iter(row))?;
+    Ok(())
 }
 
 /// A buried event comes back, if it has left.

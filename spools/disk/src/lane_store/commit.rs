@@ -11,7 +11,7 @@ use super::waiting_rows::{Kind, WaitingRow, bounds};
 use super::{Reply, held_rows, lane_row, waiting_rows};
 use crate::attempts;
 use crate::buried;
-use crate::events::table;
+use crate::events::{Events, table};
 use crate::group::Group;
 use crate::once;
 use crate::packs::hold::{Rewind, hold_pictures_of};
@@ -27,9 +27,9 @@ pub(super) struct Committed {
 /// Writes a change, if the claim still holds.
 pub(super) fn commit(
     conn: &Connection,
+    events: &Events,
     group: &mut Group,
-    claim: &Claim,
-    change: &LaneChange,
+    (claim, change): (&Claim, &LaneChange),
     age: i64,
 ) -> Result<Committed, Trouble> {
     let lane = match lane_row::named(conn, &claim.lane)? {
@@ -48,6 +48,7 @@ pub(super) fn commit(
     let rewinds = jobs.filter(|job| job.number > known).map(rewind).collect();
     let mut work = Work {
         conn,
+        events,
         lane,
         trimmed: group.meta.trimmed,
         swept: group.meta.swept,
@@ -56,7 +57,7 @@ pub(super) fn commit(
     };
     work.write(change)?;
     for seq in std::mem::take(&mut work.added) {
-        unless_corrupt(conn, || hold_pictures_of(conn, seq))?;
+        unless_corrupt(conn, || hold_pictures_of(conn, events, seq))?;
     }
     let freed = std::mem::take(&mut work.freed);
     release_pictures(conn, freed, group.meta.swept, age)?;
@@ -77,6 +78,7 @@ fn rewind(job: &Replay) -> Rewind {
 
 struct Work<'a> {
     conn: &'a Connection,
+    events: &'a Events,
     lane: LaneRow,
     trimmed: u64,
     swept: u64,
@@ -167,12 +169,11 @@ impl Work<'_> {
     }
 
     fn bury(&mut self, seq: u64, burial: &Burial) -> Result<(), Trouble> {
-        let is_there = table::exists(self.conn, seq)?;
-        if !is_there {
+        let Some(columns) = self.events.columns(self.conn, seq)? else {
             // The change was written before, and the event has left the log since: its copy is the event.
             return Ok(());
-        }
-        let is_new = buried::write(self.conn, self.lane.id, seq, burial)?;
+        };
+        let is_new = buried::write(self.conn, self.lane.id, seq, burial, columns)?;
         self.lane.buried += u64::from(is_new);
         self.freed.push(seq);
         Ok(())
@@ -180,7 +181,10 @@ impl Work<'_> {
 
     /// The event waits again: it comes back into the log if it has left.
     fn revive(&mut self, seq: u64) -> Result<(), Trouble> {
-        table::insert_buried(self.conn, self.lane.id, seq)?;
+        // Below the trim mark its segment may be about to leave.
+        if seq < self.trimmed || !self.events.is_in_segments(seq)? {
+            table::insert_buried(self.conn, self.lane.id, seq)?;
+        }
         self.freed.push(seq);
         self.remove_buried(seq)
     }

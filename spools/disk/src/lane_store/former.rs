@@ -6,7 +6,7 @@ use faceway_core::{Parked, Replay, waiting};
 use rusqlite::Connection;
 
 use crate::row::{fields_crc, moment};
-use crate::store::{TAKEN_OVER, get};
+use crate::store::{IS_TAKEN_OVER, get};
 
 /// A lane.
 pub(super) struct FormerLane {
@@ -30,10 +30,8 @@ pub(super) struct HeldRow {
 
 /// Whether the takeover is done.
 pub(super) fn is_taken_over(conn: &Connection) -> rusqlite::Result<bool> {
-    let version: i64 = conn
-        .prepare_cached("SELECT version FROM meta")?
-        .query_row([], |row| row.get(0))?;
-    Ok(version >= TAKEN_OVER)
+    let sql = format!("SELECT {IS_TAKEN_OVER} FROM meta");
+    conn.prepare_cached(&sql)?.query_row([], |row| row.get(0))
 }
 
 /// Whether there are lanes that wait for the takeover.

@@ -4,7 +4,7 @@ use faceway_core::Replay;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::row::{fields_crc, moment};
-use crate::store::{TAKEN_OVER, Trouble, get};
+use crate::store::{IS_TAKEN_OVER, Trouble, get};
 
 /// One lane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,7 +94,7 @@ pub(crate) fn all(conn: &Connection) -> rusqlite::Result<Vec<Found>> {
     // lane of the former contract.
     let sql = format!(
         "SELECT {COLUMNS} FROM lane_state UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL FROM lane \
-         WHERE id NOT IN (SELECT lane FROM lane_state) AND (SELECT version FROM meta) >= {TAKEN_OVER}"
+         WHERE id NOT IN (SELECT lane FROM lane_state) AND (SELECT {IS_TAKEN_OVER} FROM meta)"
     );
     let mut select = conn.prepare_cached(&sql)?;
     select.query_map([], |row| Ok(found(row)))?.collect()

@@ -10,7 +10,7 @@ use super::lane_row::LaneRow;
 use super::waiting_rows::{Kind, WaitingRow, bounds};
 use super::{held_rows, waiting_rows};
 use crate::buried;
-use crate::events::table;
+use crate::events::Events;
 use crate::once;
 
 /// A lane, and what of its rows is damaged.
@@ -24,7 +24,7 @@ pub(crate) struct Loaded {
 }
 
 /// Reads a lane.
-pub(crate) fn load(conn: &Connection, lane: &LaneRow) -> rusqlite::Result<Loaded> {
+pub(crate) fn load(conn: &Connection, events: &Events, lane: &LaneRow) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
     let rows = waiting_rows::all(conn, lane.id)?;
     let damaged = rows.iter().filter(|row| row.events.is_none());
@@ -32,7 +32,7 @@ pub(crate) fn load(conn: &Connection, lane: &LaneRow) -> rusqlite::Result<Loaded
     let mut undecided = events_of(&rows, Kind::Undecided);
     let waiting: BTreeSet<u64> = events_of(&rows, Kind::Waiting);
     for range in &damaged {
-        undecided.extend(candidates(conn, lane, *range)?);
+        undecided.extend(candidates(conn, events, lane, *range)?);
     }
     undecided.retain(|seq| !waiting.contains(seq));
     for (seq, held) in held_rows::all(conn, lane.id)? {
@@ -80,10 +80,15 @@ fn waiting_of(rows: Vec<WaitingRow>) -> Vec<(u64, Bytes)> {
 }
 
 /// Events of a range that may wait: all that are there, the lane has routed, and are not buried.
-fn candidates(conn: &Connection, lane: &LaneRow, range: u64) -> rusqlite::Result<Vec<u64>> {
+fn candidates(
+    conn: &Connection,
+    events: &Events,
+    lane: &LaneRow,
+    range: u64,
+) -> rusqlite::Result<Vec<u64>> {
     let (first, behind) = bounds(range);
     let end = behind.min(lane.routed_through.saturating_add(1));
-    let mut seqs = table::numbers(conn, (first, end), usize::MAX)?;
+    let mut seqs = events.numbers(conn, (first, end))?;
     let buried = buried::numbers(conn, lane.id, (first, end))?;
     seqs.retain(|seq| !buried.contains(seq));
     Ok(seqs)

@@ -45,7 +45,8 @@ impl Writer {
             convert(conn, &lane, held, now)?;
         }
         conn.execute_batch("DELETE FROM held; DELETE FROM range;")?;
-        conn.execute("UPDATE meta SET version = ?", [TAKEN_OVER])?;
+        let sql = "UPDATE meta SET version = max(version, ?), former_lanes = NULL";
+        conn.execute(sql, [TAKEN_OVER])?;
         Ok(())
     }
 }

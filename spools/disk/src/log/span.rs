@@ -17,17 +17,36 @@ impl Shared {
     pub(crate) fn span(&self, (since, until): (i64, i64)) -> Result<Span, SpoolError> {
         let end = self.tail().saturating_add(1);
         self.readers.with(|conn| {
-            let stretches = match stretches(conn, (0, end), (since, until)) {
-                Err(error) if is_corrupt(&error) => vec![(0, end)],
-                other => other?,
-            };
-            let mut span = Span::default();
-            for stretch in stretches {
-                look_at(conn, stretch, (since, until), &mut span)?;
+            loop {
+                let border = self.events.first_segment();
+                let mut span = span_of_table(conn, end.min(border), (since, until))?;
+                let found = self.events.span(since, until)?;
+                if found.events > 0 {
+                    if span.first_seq == 0 {
+                        span.first_seq = found.first_seq;
+                    }
+                    span.through_seq = found.last_seq;
+                    span.events += found.events;
+                }
+                // Else a segment has left meanwhile, and what is needed of it is in the table.
+                if self.events.first_segment() == border {
+                    return Ok(span);
+                }
             }
-            Ok(span)
         })
     }
+}
+
+fn span_of_table(conn: &Connection, end: u64, time: (i64, i64)) -> rusqlite::Result<Span> {
+    let stretches = match stretches(conn, (0, end), time) {
+        Err(error) if is_corrupt(&error) => vec![(0, end)],
+        other => other?,
+    };
+    let mut span = Span::default();
+    for stretch in stretches {
+        look_at(conn, stretch, time, &mut span)?;
+    }
+    Ok(span)
 }
 
 /// Adds the events of that time in a part of the log.

@@ -4,7 +4,7 @@ use faceway_core::Sha256;
 use rusqlite::Connection;
 
 use super::Packs;
-use crate::events::table;
+use crate::events::Events;
 use crate::lane_store::needed::Needed;
 use crate::store::{Trouble, unless_corrupt};
 
@@ -38,6 +38,7 @@ pub(crate) struct Rewind {
 #[derive(Clone, Copy)]
 struct Pass<'a> {
     conn: &'a Connection,
+    events: &'a Events,
     age: i64,
     /// The sweep has been here before, up to there, and since then only these wait once more.
     again: u64,
@@ -54,7 +55,7 @@ impl Packs {
     /// free waits once more.
     pub(crate) fn sweep(
         &mut self,
-        conn: &Connection,
+        (conn, events): (&Connection, &Events),
         swept: u64,
         need: u64,
         age: i64,
@@ -75,13 +76,14 @@ impl Packs {
         }
         let pass = Pass {
             conn,
+            events,
             age,
             again: self.again,
             rewinds: &self.rewinds,
         };
         // What waits is read for a stretch at a time: after a long outage it is much.
         let need = need.min(swept.saturating_add(2 * EVENTS_AT_ONCE as u64));
-        match unless_corrupt(conn, || pass.events(swept, need))? {
+        match unless_corrupt(conn, || pass.stretch(swept, need))? {
             Some(result) => Ok(result),
             None => Ok(pass.by_number(swept, need)?),
         }
@@ -110,7 +112,7 @@ impl Packs {
 }
 
 impl Pass<'_> {
-    fn events(self, swept: u64, need: u64) -> rusqlite::Result<Swept> {
+    fn stretch(self, swept: u64, need: u64) -> rusqlite::Result<Swept> {
         let needed = Needed::of(self.conn, (swept, need))?;
         let mut result = Swept {
             upto: swept,
@@ -124,7 +126,7 @@ impl Pass<'_> {
             }
             Ok(())
         };
-        let count = table::images(self.conn, (swept, need), EVENTS_AT_ONCE, take)?;
+        let count = (self.events).images(self.conn, (swept, need), EVENTS_AT_ONCE, take)?;
         if count < EVENTS_AT_ONCE {
             result.upto = need;
         }
@@ -136,7 +138,7 @@ impl Pass<'_> {
     fn by_number(self, swept: u64, need: u64) -> rusqlite::Result<Swept> {
         let upto = need.min(swept + EVENTS_AT_ONCE as u64);
         for seq in swept..upto {
-            unless_corrupt(self.conn, || self.events(seq, seq + 1))?;
+            unless_corrupt(self.conn, || self.stretch(seq, seq + 1))?;
         }
         Ok(Swept {
             upto,
@@ -194,8 +196,12 @@ fn free(
 }
 
 /// The same of the event with this number, if it is in the log.
-pub(crate) fn hold_pictures_of(conn: &Connection, seq: u64) -> rusqlite::Result<()> {
-    match table::images_of(conn, seq)? {
+pub(crate) fn hold_pictures_of(
+    conn: &Connection,
+    events: &Events,
+    seq: u64,
+) -> rusqlite::Result<()> {
+    match events.images_of(conn, seq)? {
         Some(images) => hold(conn, seq, &images),
         None => Ok(()),
     }

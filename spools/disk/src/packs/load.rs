@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use super::hold::hold_pictures_of;
 use super::place::{Place, pack_path};
 use super::{Pack, Packs};
+use crate::events::Events;
 use crate::helper::Helper;
 use crate::lane_store::needed::waiting_below;
 use crate::store::{Trouble, get, is_corrupt, unless_corrupt};
@@ -88,8 +89,13 @@ impl Packs {
 }
 
 /// Writes what an earlier program did not.
-pub(crate) fn refresh(conn: &Connection, swept: u64, age: i64) -> Result<(), Trouble> {
-    if unless_corrupt(conn, || write_what_is_missing(conn, swept, age))?.is_none() {
+pub(crate) fn refresh(
+    conn: &Connection,
+    events: &Events,
+    swept: u64,
+    age: i64,
+) -> Result<(), Trouble> {
+    if unless_corrupt(conn, || write_what_is_missing(conn, events, swept, age))?.is_none() {
         tracing::error!(
             "what pictures are for cannot be written down, as the database has a broken page: some may leave before their \
              events"
@@ -98,7 +104,12 @@ pub(crate) fn refresh(conn: &Connection, swept: u64, age: i64) -> Result<(), Tro
     Ok(())
 }
 
-fn write_what_is_missing(conn: &Connection, swept: u64, age: i64) -> rusqlite::Result<()> {
+fn write_what_is_missing(
+    conn: &Connection,
+    events: &Events,
+    swept: u64,
+    age: i64,
+) -> rusqlite::Result<()> {
     conn.execute_batch(
         "DELETE FROM picture_hold;
              UPDATE image SET last = (SELECT pack.last FROM pack WHERE pack.number = image.pack),
@@ -108,7 +119,7 @@ fn write_what_is_missing(conn: &Connection, swept: u64, age: i64) -> rusqlite::R
     )?;
     add_checksums(conn)?;
     for seq in waiting_below(conn, swept)? {
-        hold_pictures_of(conn, seq)?;
+        hold_pictures_of(conn, events, seq)?;
     }
     // What nothing holds and no sweep comes to any more would stay for ever.
     let free = "UPDATE image SET free = ? WHERE free IS NULL AND last < ? \

@@ -1,11 +1,13 @@
 //! Directories of format 1, as the last release that kept lanes in this way left them: its rows and their checksums.
 //!
-//! Such a directory is made by today's engine, which keeps events, ids, totals and pictures in the same rows, and never asked
-//! for a lane, so that it stays one of format 1. The rows of lanes are written here.
+//! Such a directory is made by today's engine, which keeps totals and pictures in the same rows. Events and ids are moved into
+//! their rows, and the rows of lanes are written here.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use faceway_core::{EventId, NewEvent, Passed};
+use faceway_segments::{EventView, Found, RealDisk, Settings};
 use rusqlite::Connection;
 
 use super::{append, open};
@@ -21,10 +23,62 @@ pub(crate) async fn former_directory(
         append(&spool, events.to_vec()).await.unwrap();
     }
     faceway_core::Log::close(&spool).await;
+    events_as_rows(dir);
     let rows = FormerRows(Connection::open(dir.join("spool.db")).unwrap());
     rows.0.execute_batch("BEGIN").unwrap();
     write(&rows);
     rows.0.execute_batch("COMMIT").unwrap();
+}
+
+/// Moves all events and ids into the tables in which programs of that format had them.
+pub(crate) fn events_as_rows(dir: &Path) {
+    let conn = Connection::open(dir.join("spool.db")).unwrap();
+    let disk = Arc::new(RealDisk::new(dir.join("log")));
+    let mut opened = faceway_segments::open(disk, Settings::default()).unwrap();
+    conn.execute_batch("BEGIN").unwrap();
+    let sql = "INSERT INTO event (seq, at, id, device, images, crc, body, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let insert = |event: EventView<'_>| {
+        let head = [
+            &event.seq.to_le_bytes()[..],
+            &event.at.to_le_bytes(),
+            &event.device.to_le_bytes(),
+            &event.id,
+        ];
+        let images = (!event.images.is_empty()).then_some(event.images);
+        let crc = crc32c::crc32c(&[&head.concat()[..], event.images, event.body].concat());
+        let trace = std::str::from_utf8(event.trace).unwrap();
+        let trace = (!trace.is_empty()).then_some(trace);
+        let (seq, device) = (event.seq.cast_signed(), event.device.cast_signed());
+        let row = (
+            seq,
+            event.at,
+            &event.id[..],
+            device,
+            images,
+            crc,
+            event.body,
+            trace,
+        );
+        conn.execute(sql, row).unwrap();
+    };
+    let read = opened.reader.read(0, u64::MAX, |found| {
+        let Found::Event(event) = found else {
+            panic!("an event is damaged");
+        };
+        insert(event);
+        true
+    });
+    read.unwrap();
+    opened.take_ids(|first, ids| {
+        let crc = crc(&[&first.to_le_bytes(), ids]);
+        let insert = "INSERT INTO seen (seq, ids, crc) VALUES (?, ?, ?)";
+        conn.execute(insert, (first.cast_signed(), ids, crc))
+            .unwrap();
+    });
+    conn.execute("UPDATE meta SET version = 1, former_lanes = NULL", [])
+        .unwrap();
+    conn.execute_batch("COMMIT").unwrap();
+    std::fs::remove_dir_all(dir.join("log")).unwrap();
 }
 
 /// The rows of a database of format 1.

@@ -165,10 +165,22 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         let to = to.join(entry.file_name());
         if entry.metadata().unwrap().is_dir() {
             copy(&entry.path(), &to);
+        } else if to.extension().is_some_and(|end| end == "seg") {
+            copy_segment(&entry.path(), &to);
         } else if entry.file_name() != "spool.db-shm" {
             std::fs::copy(entry.path(), to).unwrap();
         }
     }
+}
+
+/// Most of a segment is space that is reserved: it is not written.
+fn copy_segment(from: &Path, to: &Path) {
+    let bytes = std::fs::read(from).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0);
+    let used = &bytes[..end.map_or(0, |end| end + 1)];
+    std::fs::write(to, used).unwrap();
+    let file = std::fs::File::options().write(true).open(to).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
 }
 
 /// A file system of its own, unmounted at the end.

@@ -1,0 +1,156 @@
+//! The writer's side of the segments: how they are opened, and how a group of events becomes durable.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use faceway_core::AppendError;
+use faceway_segments::{Opened, Settings};
+
+use super::disk::SegmentDisk;
+use super::keeper::Keeper;
+use crate::group::Group;
+use crate::shared::Shared;
+use crate::store::Trouble;
+use crate::writer::Writer;
+
+/// The segments, as the writer has them.
+pub(crate) struct Segments {
+    pub(crate) writer: faceway_segments::Writer,
+    pub(crate) keeper: Keeper,
+    /// Whether the directory has the format that says that events stand in segments.
+    pub(crate) has_format: bool,
+}
+
+impl Segments {
+    /// Opens the segments, gives all known ids to `take`, and tells what was found.
+    pub(crate) fn open(
+        shared: &Arc<Shared>,
+        take: impl FnMut(u64, &[u8]),
+    ) -> std::io::Result<Self> {
+        let limits = shared.settings.limits();
+        let settings = Settings {
+            segment_bytes: limits.segment,
+            spares: limits.spares,
+        };
+        let disk = SegmentDisk::new(&shared.paths.log, Arc::clone(&shared.disk));
+        let disk: Arc<dyn faceway_segments::Disk> = Arc::new(disk);
+        let mut opened = faceway_segments::open(Arc::clone(&disk), settings)?;
+        opened.take_ids(take);
+        tell(shared, &opened);
+        shared.events.begin(opened.reader);
+        let keeper = Keeper::start(shared, disk)?;
+        keeper.seal(opened.writer.seals());
+        Ok(Self {
+            writer: opened.writer,
+            keeper,
+            has_format: false,
+        })
+    }
+
+    /// Numbers below this are never given out.
+    pub(crate) fn skip_to(&mut self, seq: u64) {
+        // Else the active segment would be given up.
+        if seq > self.writer.next_seq() {
+            self.writer.skip_to(seq);
+        }
+    }
+}
+
+fn tell(shared: &Shared, opened: &Opened) {
+    let recovered = &opened.recovered;
+    shared.readers.note_found(&recovered.damaged);
+    let missing = recovered.missing.len() as u64;
+    if missing > 0 {
+        shared
+            .gauge
+            .groups_lost
+            .fetch_add(missing, Ordering::Relaxed);
+        tracing::error!(
+            segments = ?recovered.missing,
+            "segments of the log are missing, and their events with them. Where these files (directory `log`) were moved or \
+             left out of a copy, stop, put them back, and start again"
+        );
+    }
+    if !recovered.without_header.is_empty() {
+        tracing::error!(
+            segments = ?recovered.without_header,
+            "both headers of segments of the log are damaged; their events were found all the same"
+        );
+    }
+    if recovered.torn_bytes > 0 {
+        tracing::info!(
+            bytes = recovered.torn_bytes,
+            "the last group of the log was cut off; it was never acknowledged"
+        );
+    }
+}
+
+impl Writer {
+    /// Makes the events of the group durable. Everything else of it is durable already.
+    pub(crate) fn commit_events(&mut self, group: &mut Group) {
+        let committed = if group.rows.is_empty() {
+            if !group.probes {
+                return;
+            }
+            self.segments.writer.probe()
+        } else {
+            self.segments.writer.commit().map(|_| ())
+        };
+        match committed {
+            Ok(()) => group.has_probed = group.probes,
+            Err(trouble) => self.lose_events(group, trouble.into()),
+        }
+        self.keep_ahead();
+    }
+
+    /// The next segment is made before a group has to wait for it, and full ones get their files.
+    fn keep_ahead(&mut self) {
+        let writer = &mut self.segments.writer;
+        self.segments.keeper.seal(writer.seals());
+        self.budget.set_segments(writer);
+        if self.budget.fits_segment() {
+            // What fails here is tried again, and told, when the segment is needed.
+            _ = writer.prepare();
+            self.budget.set_segments(writer);
+        }
+        let evicted = self.seen.evicted();
+        if evicted > 0 {
+            self.segments.keeper.remove(writer.forget_ids(evicted));
+        }
+    }
+
+    fn lose_events(&mut self, group: &mut Group, trouble: Trouble) {
+        let error = match trouble {
+            Trouble::Full => {
+                let shared = &self.shared;
+                self.budget
+                    .drop_ballast(&shared.paths.ballast, &shared.gauge);
+                AppendError::Full
+            }
+            trouble => {
+                if let Some(times) = self.shared.gauge.throttle.note("events") {
+                    tracing::error!(
+                        ?trouble,
+                        times,
+                        "a group of events could not be made durable"
+                    );
+                }
+                self.failing.begin_events();
+                self.drop_ballast_if_full();
+                AppendError::Failing
+            }
+        };
+        self.shared.gauge.set_accepting(Err(error));
+        self.seen.rollback();
+        group.fail_events(error);
+    }
+}
+
+impl From<faceway_segments::Trouble> for Trouble {
+    fn from(trouble: faceway_segments::Trouble) -> Self {
+        match trouble {
+            faceway_segments::Trouble::Full => Self::Full,
+            other => Self::Io(other.to_string()),
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod frame;
 mod group;
 mod header;
 mod index;
+mod look;
 mod open;
 mod reader;
 mod record;
@@ -25,6 +26,7 @@ mod walk;
 mod writer;
 
 pub use disk::{Disk, File, RealDisk};
+pub use look::look;
 pub use open::{Opened, Recovered, open};
 pub use reader::{Found, Reader, Span};
 pub use record::{Event, EventView};

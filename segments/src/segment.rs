@@ -1,5 +1,6 @@
 //! One segment, as reader and writer share it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::File;
@@ -13,7 +14,7 @@ pub(crate) struct Segment {
     pub(crate) id: u64,
     pub(crate) file: Arc<dyn File>,
     /// Bytes that the file takes.
-    pub(crate) file_bytes: u64,
+    file_bytes: AtomicU64,
     inner: RwLock<Inner>,
 }
 
@@ -58,7 +59,7 @@ impl Segment {
             number,
             id,
             file,
-            file_bytes,
+            file_bytes: AtomicU64::new(file_bytes),
             inner: RwLock::new(Inner {
                 end: FRAMES,
                 index: Index::behind(first_seq.saturating_sub(1)),
@@ -71,6 +72,20 @@ impl Segment {
         Self {
             inner: RwLock::new(Inner { end, index, ids }),
             ..self
+        }
+    }
+
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Gives the space behind the last record back, where it is worth it. It is never written to again.
+    pub(crate) fn cut(&self) {
+        let end = self.read().end;
+        let is_much = end < self.file_bytes() / 4 * 3;
+        // A failure costs only the space.
+        if is_much && self.file.truncate(end).is_ok() {
+            self.file_bytes.store(end, Ordering::Relaxed);
         }
     }
 
@@ -91,7 +106,7 @@ impl Segment {
             events: inner.index.events,
             times: inner.index.times(),
             used: inner.end,
-            file_bytes: self.file_bytes,
+            file_bytes: self.file_bytes(),
         }
     }
 }

@@ -158,7 +158,7 @@ impl Writer {
         let mut names = Vec::new();
         while let Some(segment) = self.removable(seq) {
             let number = segment.number;
-            let is_spare = segment.file_bytes == self.settings.segment_bytes
+            let is_spare = segment.file_bytes() == self.settings.segment_bytes
                 && self.spares.len() < self.settings.spares;
             // Renamed in their order, so that a segment that is missing between others was lost.
             if is_spare {
@@ -204,6 +204,22 @@ impl Writer {
         gone
     }
 
+    /// The segment that is written to, once it holds an event.
+    pub fn active(&self) -> Option<SegmentInfo> {
+        let active = self.active.as_ref().map(|active| active.segment.info());
+        active.filter(|segment| segment.events > 0)
+    }
+
+    /// Lets the next group begin a new segment, so that the one that is written to can leave. `false` when a group is begun, or
+    /// there is nothing to leave.
+    pub fn rotate(&mut self) -> bool {
+        let can = self.group.is_empty() && self.active().is_some();
+        if can {
+            self.give_up();
+        }
+        can
+    }
+
     /// The oldest segment, if [`Writer::trim`] would let go of it once its events are no longer needed: it is not written to,
     /// and its files are beside it.
     pub fn oldest(&self) -> Option<SegmentInfo> {
@@ -214,7 +230,7 @@ impl Writer {
     pub fn left(&self) -> u64 {
         let active = self.active.as_ref();
         active.map_or(0, |active| match active.at < GROUP_END {
-            true => active.segment.file_bytes.saturating_sub(active.at),
+            true => active.segment.file_bytes().saturating_sub(active.at),
             false => 0,
         })
     }
@@ -228,7 +244,7 @@ impl Writer {
     pub fn bytes(&self) -> u64 {
         let segments = self.shared.read();
         let ready = self.spares.len() as u64 + u64::from(self.is_prepared);
-        let used: u64 = segments.iter().map(|segment| segment.file_bytes).sum();
+        let used: u64 = segments.iter().map(|segment| segment.file_bytes()).sum();
         used + ready * self.settings.segment_bytes
     }
 
@@ -264,7 +280,7 @@ impl Writer {
     fn write(&mut self) -> Result<(), Trouble> {
         let bytes = self.group.len();
         let has_space = self.active.as_ref().is_some_and(|active| {
-            active.at + bytes <= active.segment.file_bytes && active.at < GROUP_END
+            active.at + bytes <= active.segment.file_bytes() && active.at < GROUP_END
         });
         if !has_space {
             self.begin_segment(bytes)?;
@@ -391,7 +407,7 @@ impl Writer {
     }
 
     fn is_half_full(&self) -> bool {
-        (self.active.as_ref()).is_some_and(|active| active.at * 2 > active.segment.file_bytes)
+        (self.active.as_ref()).is_some_and(|active| active.at * 2 > active.segment.file_bytes())
     }
 }
 
@@ -419,6 +435,7 @@ impl Seal {
             files.push(IdsFile::new(number, &ids));
         }
         self.segment.write().ids = Ids::default();
+        self.segment.cut();
         Ok(())
     }
 }

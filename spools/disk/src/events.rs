@@ -267,7 +267,8 @@ fn row_of(event: &EventView<'_>) -> Row {
     }
 }
 
-fn columns_of(event: &EventView<'_>) -> Columns {
+/// An event of a segment as a row of the table.
+pub(crate) fn columns_of(event: &EventView<'_>) -> Columns {
     let EventView {
         seq,
         id,

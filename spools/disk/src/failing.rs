@@ -46,7 +46,9 @@ impl Failing {
 
     /// Lets the group write something of what failed, when it would not by itself.
     pub(crate) fn probe(&mut self, group: &mut Group, images: &Path) -> Result<(), Trouble> {
-        if self.is_over() || self.probed.is_some_and(|at| at.elapsed() < PROBE) {
+        let is_early = self.probed.is_some_and(|at| at.elapsed() < PROBE);
+        // A group of events proves the database too, although it need not write to it.
+        if self.is_over() || (is_early && group.rows.is_empty()) {
             return Ok(());
         }
         self.probed = Some(Instant::now());

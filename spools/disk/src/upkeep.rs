@@ -113,6 +113,7 @@ impl Writer {
             ages.now.saturating_sub(kept)
         };
         let (history, quarantine) = (before(settings.history), before(settings.quarantine));
+        let part_of_history = before(settings.history / 24);
         let trimmed = trim(
             conn,
             group.meta.trimmed,
@@ -124,9 +125,9 @@ impl Writer {
         if trimmed.passed > 0 {
             unless_corrupt(conn, || blocks::trim(conn, trimmed.upto))?;
         }
-        self.let_segment_leave(conn, group, false, |seq, at| {
-            ages.of_event(seq, at) < history
-        })?;
+        let is_old = |seq, at| ages.of_event(seq, at) < history;
+        self.let_segment_leave(conn, group, false, is_old)?;
+        self.look_at_age_of_segment(|seq, at| ages.of_event(seq, at) < part_of_history);
         let is_old = |number, at| ages.of_unreadable(number, at) < quarantine;
         let unread = self.quarantine.trim(conn, is_old)?;
         if unread > 0 {

@@ -133,6 +133,7 @@ impl Writer {
         self.budget.set_quarantine(self.quarantine.bytes());
         self.budget.set_segments(&self.segments.writer);
         self.budget.make_reserves(paths, &self.shared.gauge);
+        self.segments.rotate_when_due();
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.look_at_clock(conn, group)?;
         self.sweep(conn, group)?;

@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use common::{HandLane, batch, copy, open};
+use common::{HandLane, batch, copy, flip_event, open};
 use faceway_core::{
     Batch, History as _, Log as _, NewUnreadable, Page, Picture, Private, Sha256, Start,
 };
 use faceway_spool_disk::{InspectError, Part, check, salvage};
-use faceway_testkit::spool::{event, number, time};
+use faceway_testkit::spool::{body, event, number, time};
 
 const EVENTS: u64 = 2000;
 
@@ -161,11 +161,11 @@ async fn whatever_is_damaged_or_missing_is_found() {
     let cases: Vec<(&str, Break)> = vec![
         (
             "events",
-            Box::new(sql("UPDATE event SET at = at + 1 WHERE seq = 30")),
+            Box::new(|dir| flip_event(dir, body(30).as_bytes())),
         ),
         (
             "what waits in lanes",
-            Box::new(sql("DELETE FROM event WHERE seq = 1")),
+            Box::new(|dir| std::fs::remove_dir_all(dir.join("log")).unwrap()),
         ),
         (
             "what waits in lanes",
@@ -193,7 +193,6 @@ async fn whatever_is_damaged_or_missing_is_found() {
             "what failed and waits",
             Box::new(sql("UPDATE held_event SET code = 7")),
         ),
-        ("known ids", Box::new(sql("UPDATE seen SET crc = crc + 1"))),
         ("lanes", Box::new(sql("UPDATE lane SET name = 'erq'"))),
         (
             "positions of lanes",
@@ -338,6 +337,8 @@ async fn the_log_is_read_behind_its_damage() {
     HandLane::claim(&spool, "erp").await;
     for n in 1..=200 {
         spool.append(batch(vec![event(n, n)])).await.unwrap();
+        let note = bytes::Bytes::from(n.to_le_bytes().repeat(100));
+        spool.keep_note("rules", note).await.unwrap();
     }
     copy(&whole, &cut);
     spool.close().await;

@@ -14,13 +14,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{FaultDisk, HandClock, batch, big, open, settings, waiting_seqs, waits};
+use common::{FaultDisk, HandClock, batch, big, flip_event, open, settings, waiting_seqs, waits};
 use faceway_core::{
     Attempt, AttemptResult, Batch, Burial, Claim, Code, CommitError, HeldEvent, History as _,
     LaneChange, LaneStore as _, Log, Passed, Picture, Private, ReadMax, Replay, Sha256, Start,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
-use faceway_testkit::spool::{event, id, time};
+use faceway_testkit::spool::{body, event, id, time};
 
 const MANY: ReadMax = ReadMax {
     entries: 100_000,
@@ -460,7 +460,7 @@ async fn a_damaged_held_row_is_as_none() {
 async fn a_damaged_event_is_left_out_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     with_lane(dir.path()).await;
-    spoil(dir.path(), "UPDATE event SET body = x'00' WHERE seq = 8");
+    flip_event(dir.path(), body(8).as_bytes());
     let spool = open(dir.path()).await.unwrap();
     let fetched = spool.fetch(vec![7, 8, 9]).await.unwrap();
     assert!(fetched[0].is_some() && fetched[1].is_none() && fetched[2].is_some());

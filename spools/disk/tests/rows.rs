@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{HandClock, HandLane, batch, copy, open, pass_groups, settings};
+use common::{HandClock, HandLane, batch, copy, events_as_rows, open, pass_groups, settings};
 use faceway_core::{History as _, LaneStore as _, Log as _, Page, Passed, ReadMax, Start};
 use faceway_spool_disk::{DiskSettings, DiskSpool, OpenError};
 use faceway_testkit::spool::{event, id, number, time};
@@ -322,6 +322,7 @@ async fn a_flipped_number_of_an_event_costs_that_event() {
     spool.append(batch(events)).await.unwrap();
     spool.close().await;
     drop(spool);
+    events_as_rows(&whole);
     let bytes = std::fs::read(whole.join("spool.db")).unwrap();
     let body = faceway_testkit::spool::body(57);
     let body = body.as_bytes();

@@ -19,6 +19,9 @@ pub(crate) struct Segments {
     pub(crate) keeper: Keeper,
     /// Whether the directory has the format that says that events stand in segments.
     pub(crate) has_format: bool,
+    /// The next group begins a new segment.
+    pub(crate) rotates: bool,
+    disk: Arc<dyn faceway_segments::Disk>,
 }
 
 impl Segments {
@@ -38,13 +41,31 @@ impl Segments {
         opened.take_ids(take);
         tell(shared, &opened);
         shared.events.begin(opened.reader);
-        let keeper = Keeper::start(shared, disk)?;
+        let keeper = Keeper::start(shared, Arc::clone(&disk))?;
         keeper.seal(opened.writer.seals());
         Ok(Self {
             writer: opened.writer,
             keeper,
             has_format: false,
+            rotates: false,
+            disk,
         })
+    }
+
+    /// Writes the files beside segments that are to leave at once.
+    pub(crate) fn seal_now(&mut self) {
+        for seal in self.writer.seals() {
+            if seal.write(&*self.disk).is_err() {
+                self.keeper.seal(vec![seal]);
+            }
+        }
+    }
+
+    /// Begins a new segment when it is time. No group may be begun.
+    pub(crate) fn rotate_when_due(&mut self) {
+        if std::mem::take(&mut self.rotates) && self.writer.rotate() {
+            self.keeper.seal(self.writer.seals());
+        }
     }
 
     /// Numbers below this are never given out.

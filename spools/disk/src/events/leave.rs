@@ -1,5 +1,6 @@
 //! How a segment leaves: as a whole, the oldest first. What a lane still needs of it is copied into the table before.
 
+use faceway_segments::SegmentInfo;
 use rusqlite::Connection;
 
 use super::table;
@@ -34,7 +35,10 @@ impl Writer {
         is_old: impl Fn(u64, i64) -> bool,
     ) -> Result<Left, Trouble> {
         let is_done = group.keeps_all || group.leaves.is_some() || group.has_moved;
-        let Some(oldest) = self.segments.writer.oldest().filter(|_| !is_done) else {
+        if is_done {
+            return Ok(Left::Nothing);
+        }
+        let Some(oldest) = self.oldest_segment(group.meta.swept, &is_old) else {
             return Ok(Left::Nothing);
         };
         let behind = oldest.last_seq + 1;
@@ -68,6 +72,33 @@ impl Writer {
         group.leaves = Some(behind);
         self.budget.segment_leaves(oldest.file_bytes);
         Ok(Left::Something)
+    }
+
+    /// The oldest segment that can leave. The one that is written to is closed when it is the only one and all of it may leave.
+    fn oldest_segment(
+        &mut self,
+        swept: u64,
+        is_old: impl Fn(u64, i64) -> bool,
+    ) -> Option<SegmentInfo> {
+        let writer = &mut self.segments.writer;
+        if let Some(oldest) = writer.oldest() {
+            return Some(oldest);
+        }
+        let (active, first) = (writer.active()?, writer.reader().first());
+        let is_past = active
+            .times
+            .is_some_and(|(_, high)| is_old(active.last_seq, high));
+        if active.first_seq == first && active.last_seq < swept && is_past && writer.rotate() {
+            self.segments.seal_now();
+        }
+        self.segments.writer.oldest()
+    }
+
+    /// A segment takes events for a part of the history only: else what comes in rarely would stay much longer.
+    pub(crate) fn look_at_age_of_segment(&mut self, is_old: impl Fn(u64, i64) -> bool) {
+        let active = self.segments.writer.active();
+        let times = active.and_then(|active| Some((active.first_seq, active.times?.0)));
+        self.segments.rotates = times.is_some_and(|(seq, low)| is_old(seq, low));
     }
 
     /// Copies what is not in the gaps. `false` when there is more than a group may copy.

@@ -6,7 +6,7 @@ use std::path::Path;
 use faceway_core::Sha256;
 use rusqlite::Connection;
 
-use super::{InspectError, Part, sql, take};
+use super::{InspectError, Part, segments, sql, take};
 use crate::checksum::Verdict;
 use crate::covered::{BURIED, GONE, HELD, LANE, META, ONCE, QUARANTINE, RANGE, Table};
 use crate::lane_store::{position_crc, unpack_ascending};
@@ -63,14 +63,21 @@ fn look(paths: &Paths) -> Result<Vec<Part>, InspectError> {
     }
     parts.push(database);
     parts.push(sequence(&conn, paths)?);
+    let (mut events, mut ids) = (bodies(&conn, "events", EVENTS), ids(&conn));
+    let mut seqs = BTreeSet::new();
+    if let Some(mut opened) = segments::open(paths)? {
+        seqs = segments::prove(&mut opened, &mut events, &mut ids);
+        parts.push(segments::files(&opened));
+    }
+    former_waiting(&conn, &seqs, &mut events);
     parts.extend([
-        events(&conn),
-        ids(&conn),
+        events,
+        ids,
         rows(&conn, "lanes", &LANE),
         positions(&conn),
         rows(&conn, "events that wait", &HELD),
         super::waiting::owners(&conn),
-        super::waiting::waiting(&conn),
+        super::waiting::waiting(&conn, &seqs),
         super::waiting::held(&conn),
         rows(&conn, "replays", &RANGE),
         rows(&conn, "what `once` let pass", &ONCE),
@@ -131,7 +138,7 @@ fn pages(conn: &Connection, part: &mut Part) -> rusqlite::Result<()> {
 }
 
 fn columns_of(conn: &Connection) -> rusqlite::Result<bool> {
-    conn.column_exists(None, "held", "row_crc")
+    conn.column_exists(None, "meta", "former_lanes")
 }
 
 fn sequence(conn: &Connection, paths: &Paths) -> Result<Part, InspectError> {
@@ -160,23 +167,26 @@ const EVENTS: &str = "SELECT seq, at, id, device, images, crc, body, seq FROM ev
 const BURIED_BODIES: &str =
     "SELECT seq, at, id, device, images, crc, body, number FROM buried ORDER BY number";
 
-fn events(conn: &Connection) -> Part {
-    let mut part = bodies(conn, "events", EVENTS);
-    // What lanes hold must be there.
+/// What lanes of format 1 hold must be there.
+fn former_waiting(conn: &Connection, in_segments: &BTreeSet<u64>, part: &mut Part) {
     let held =
         "SELECT seq FROM held WHERE NOT EXISTS (SELECT 1 FROM event WHERE event.seq = held.seq)";
     let mut missing = || -> rusqlite::Result<()> {
         let mut select = conn.prepare(held)?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
-            part.missing(row.get(0)?);
+            if !in_segments.contains(&get(row, 0)?) {
+                part.missing(row.get(0)?);
+            }
         }
         let mut select = conn.prepare("SELECT outstanding FROM lane")?;
         let mut exists = conn.prepare("SELECT EXISTS (SELECT 1 FROM event WHERE seq = ?)")?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
             for seq in unpack_ascending(row.get_ref(0)?.as_blob().unwrap_or_default()) {
-                if !exists.query_row([seq.cast_signed()], |row| row.get::<_, bool>(0))? {
+                let is_there = in_segments.contains(&seq)
+                    || exists.query_row([seq.cast_signed()], |row| row.get::<_, bool>(0))?;
+                if !is_there {
                     part.missing(seq.cast_signed());
                 }
             }
@@ -184,8 +194,7 @@ fn events(conn: &Connection) -> Part {
         Ok(())
     };
     let result = missing();
-    ended(&mut part, result);
-    part
+    ended(part, result);
 }
 
 /// Whether a row of [`EVENTS`] or [`BURIED_BODIES`] is as it was written.

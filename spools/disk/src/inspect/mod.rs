@@ -4,6 +4,7 @@ mod check;
 mod copied;
 mod merged;
 mod salvage;
+mod segments;
 mod waiting;
 
 use std::fs::{File, TryLockError};
@@ -98,7 +99,13 @@ fn sql(error: &rusqlite::Error) -> InspectError {
 /// Takes the spool's lock, so that no gateway works on it meanwhile.
 fn take(paths: &Paths) -> Result<File, InspectError> {
     let dir = || paths.dir.display().to_string();
-    let something = [&paths.database, &paths.wal, &paths.mark, &paths.images];
+    let something = [
+        &paths.database,
+        &paths.wal,
+        &paths.mark,
+        &paths.images,
+        &paths.log,
+    ];
     if !something.iter().any(|path| path.exists()) {
         return Err(InspectError::Nothing(dir()));
     }

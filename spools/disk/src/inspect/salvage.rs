@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::copied::TABLES;
 use super::merged::merge;
-use super::{InspectError, Part, io, sql, take};
+use super::{InspectError, Part, io, segments, sql, take};
 use crate::disk::RealDisk;
 use crate::lane_store;
 use crate::mark::Mark;
@@ -35,6 +35,10 @@ pub fn salvage(dir: &Path, to: &Path) -> Result<Vec<Part>, InspectError> {
         open_writer(&new, settings.limits(), &Default::default()).map_err(|error| sql(&error))?;
     prepare_schema(&conn, &settings).map_err(|error| InspectError::Io(error.to_string()))?;
     copy_all(&old, &conn, &from, &mut parts).map_err(|error| sql(&error))?;
+    if let Some(mut opened) = segments::open(&from)? {
+        segments::save(&mut opened, &conn, &mut parts).map_err(|error| sql(&error))?;
+        parts.push(segments::files(&opened));
+    }
     copy_packs(&conn, &from, &new, &mut parts)?;
     parts.push(totals(&old, &conn, &from, &new)?);
     put_right(&conn, &mut parts)?;

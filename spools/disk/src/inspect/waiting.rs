@@ -1,5 +1,7 @@
 //! Lanes, proved: their owners, what waits in them, and what is known of it.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection;
 
 use super::Part;
@@ -46,7 +48,7 @@ pub(super) fn owners(conn: &Connection) -> Part {
 }
 
 /// What waits in lanes: its rows, and whether its events are there.
-pub(super) fn waiting(conn: &Connection) -> Part {
+pub(super) fn waiting(conn: &Connection, in_segments: &BTreeSet<u64>) -> Part {
     part_of(conn, "what waits in lanes", |part| {
         // What it has to put right it cannot write here.
         part.damaged += u64::from(crate::lane_store::verify(conn).is_err());
@@ -59,7 +61,9 @@ pub(super) fn waiting(conn: &Connection) -> Part {
         }
         let mut exists = conn.prepare("SELECT EXISTS (SELECT 1 FROM event WHERE seq = ?)")?;
         for seq in seqs {
-            if exists.query_row([seq.cast_signed()], |row| row.get::<_, bool>(0))? {
+            let is_there = in_segments.contains(&seq)
+                || exists.query_row([seq.cast_signed()], |row| row.get::<_, bool>(0))?;
+            if is_there {
                 part.good += 1;
             } else {
                 part.missing(seq.cast_signed());

@@ -211,7 +211,8 @@ mod tests {
         ] {
             conn.execute_batch(tables).unwrap();
         }
-        let insert = "INSERT INTO event VALUES (?, 0, x'', 0, NULL, 0, x'')";
+        crate::store::add_columns(&conn).unwrap();
+        let insert = "INSERT INTO event VALUES (?, 0, x'', 0, NULL, 0, x'', NULL)";
         for seq in 1..=4 {
             conn.execute(insert, [seq]).unwrap();
         }

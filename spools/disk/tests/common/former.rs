@@ -75,7 +75,7 @@ pub(crate) fn events_as_rows(dir: &Path) {
         conn.execute(insert, (first.cast_signed(), ids, crc))
             .unwrap();
     });
-    conn.execute("UPDATE meta SET version = 1, former_lanes = NULL", [])
+    conn.execute("UPDATE meta SET version = iif(EXISTS (SELECT 1 FROM lane_state), 2, 1), former_lanes = NULL", [])
         .unwrap();
     conn.execute_batch("COMMIT").unwrap();
     std::fs::remove_dir_all(dir.join("log")).unwrap();

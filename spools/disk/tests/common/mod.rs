@@ -18,7 +18,7 @@ use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
 use faceway_testkit::clock::TestClock;
 
 #[allow(unused_imports, reason = "each test binary uses a part of it")]
-pub(crate) use former::{FormerRows, Held, former_directory};
+pub(crate) use former::{FormerRows, Held, events_as_rows, former_directory};
 #[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub(crate) use lane::{HandLane, append, pass_groups};
 
@@ -171,6 +171,29 @@ pub(crate) fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), to).unwrap();
         }
     }
+}
+
+/// The segment in which these bytes stand, and where.
+pub(crate) fn in_segments(dir: &Path, what: &[u8]) -> (std::path::PathBuf, usize) {
+    for entry in std::fs::read_dir(dir.join("log")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let mut windows = bytes.windows(what.len());
+        if path.extension().is_some_and(|end| end == "seg")
+            && let Some(at) = windows.position(|window| window == what)
+        {
+            return (path, at);
+        }
+    }
+    panic!("no segment has it");
+}
+
+/// Damages the event of which these bytes are a part.
+pub(crate) fn flip_event(dir: &Path, what: &[u8]) {
+    let (path, at) = in_segments(dir, what);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[at] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
 }
 
 /// Most of a segment is space that is reserved: it is not written.

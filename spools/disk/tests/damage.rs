@@ -213,7 +213,7 @@ async fn a_log_whose_first_page_never_arrived_keeps_no_gateway_from_starting() {
     std::fs::write(&wal, bytes).unwrap();
     let spool = open(&cut).await.unwrap();
     assert_eq!(spool.damage().groups, 1, "it may be damage, so it is told");
-    let receipts = spool.append(batch(vec![event(1, 1)])).await.unwrap();
+    let receipts = spool.append(batch(vec![event(500, 1)])).await.unwrap();
     assert!(
         matches!(receipts[..], [Receipt::Appended(_)]),
         "{receipts:?}"

@@ -320,8 +320,10 @@ async fn what_can_be_read_of_a_broken_spool_is_saved() {
         };
         println!("{case}: {saved} of {EVENTS} saved, {} wait", waiting.len());
         assert!(saved >= least, "{case}: {saved} {parts:?}");
+        // Where the lane itself is lost, a new one does not know what waited.
+        let has_lane = of(&parts, "lanes").good > 0;
         assert!(
-            waiting.len() as u64 + 20 >= saved,
+            !has_lane || waiting.len() as u64 + 20 >= saved,
             "{case}: {} wait",
             waiting.len()
         );

@@ -14,7 +14,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{FaultDisk, HandClock, batch, big, flip_event, open, settings, waiting_seqs, waits};
+use common::{
+    FaultDisk, HandClock, batch, big, events_as_rows, flip_event, open, settings, waiting_seqs,
+    waits,
+};
 use faceway_core::{
     Attempt, AttemptResult, Batch, Burial, Claim, Code, CommitError, HeldEvent, History as _,
     LaneChange, LaneStore as _, Log, Passed, Picture, Private, ReadMax, Replay, Sha256, Start,
@@ -27,7 +30,8 @@ const MANY: ReadMax = ReadMax {
     bytes: 1 << 30,
 };
 
-/// History goes as soon as no lane needs it, each time that the engine is opened.
+/// History goes as soon as no lane needs it, each time that the engine is opened: event by event, as rows. How segments leave is
+/// in `segments.rs`.
 fn forgetful(dir: &Path) -> DiskSettings {
     DiskSettings {
         history: Duration::ZERO,
@@ -39,6 +43,9 @@ fn forgetful(dir: &Path) -> DiskSettings {
 async fn open_forgetful(dir: &Path) -> DiskSpool {
     let clock = HandClock::new();
     clock.forward(Duration::from_secs(100_000));
+    if dir.join("log").exists() {
+        events_as_rows(dir);
+    }
     let spool = DiskSpool::open(forgetful(dir), clock).await.unwrap();
     // The first groups look after age.
     for _ in 0..20 {

@@ -150,9 +150,11 @@ async fn lanes_of_the_former_contract_are_taken_over() {
     }
 }
 
-fn version(dir: &Path) -> i64 {
+/// The format, and whether lanes wait for the takeover.
+fn version(dir: &Path) -> (i64, bool) {
     let database = rusqlite::Connection::open(dir.join("spool.db")).unwrap();
-    let row = database.query_row("SELECT version FROM meta", [], |row| row.get(0));
+    let sql = "SELECT version, former_lanes IS NOT NULL FROM meta";
+    let row = database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
     row.unwrap()
 }
 
@@ -163,11 +165,13 @@ async fn an_earlier_program_does_not_open_what_was_taken_over() {
     former(dir.path()).await;
     let spool = open(dir.path()).await.unwrap();
     spool.close().await;
-    assert_eq!(version(dir.path()), 1, "opening alone changes nothing");
+    // New events go where an earlier program does not look.
+    let opened = (3, true);
+    assert_eq!(version(dir.path()), opened, "lanes are as they were");
     let spool = open(dir.path()).await.unwrap();
     spool.list().await.unwrap();
     spool.close().await;
-    assert_eq!(version(dir.path()), 2);
+    assert_eq!(version(dir.path()), (3, false));
 }
 
 /// Keeps a copy of the directory as a kill would leave it in the middle of a commit.
@@ -202,7 +206,11 @@ async fn a_kill_during_the_takeover_is_harmless() {
     spool.close().await;
     let spool = open(other.path()).await.unwrap();
     spool.close().await;
-    assert_eq!(version(other.path()), 1, "nothing of it has arrived");
+    assert_eq!(
+        version(other.path()),
+        (3, true),
+        "nothing of it has arrived"
+    );
     let spool = open(other.path()).await.unwrap();
     check(&spool.look("erp").await.unwrap().unwrap());
     spool.close().await;

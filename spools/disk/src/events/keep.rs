@@ -54,7 +54,8 @@ impl Segments {
 
     /// Writes the files beside segments that are to leave at once.
     pub(crate) fn seal_now(&mut self) {
-        for seal in self.writer.seals() {
+        let failed = self.keeper.take_failed();
+        for seal in self.writer.seals().into_iter().chain(failed) {
             if seal.write(&*self.disk).is_err() {
                 self.keeper.seal(vec![seal]);
             }
@@ -64,7 +65,8 @@ impl Segments {
     /// Begins a new segment when it is time. No group may be begun.
     pub(crate) fn rotate_when_due(&mut self) {
         if std::mem::take(&mut self.rotates) && self.writer.rotate() {
-            self.keeper.seal(self.writer.seals());
+            // It is rare, and the segment may be old enough to leave.
+            self.seal_now();
         }
     }
 

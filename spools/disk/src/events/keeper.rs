@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use faceway_segments::{Disk, Seal};
 
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 
 /// After a failure it waits so long before it tries again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,18 +24,22 @@ enum Job {
 pub(crate) struct Keeper {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    failed: Arc<Mutex<VecDeque<Job>>>,
 }
 
 impl Keeper {
     pub(crate) fn start(shared: &Arc<Shared>, disk: Arc<dyn Disk>) -> io::Result<Self> {
         let (jobs, inbox) = channel();
         let shared = Arc::clone(shared);
+        let failed = Arc::default();
+        let waiting = Arc::clone(&failed);
         let thread = std::thread::Builder::new()
             .name("spool-segments".into())
-            .spawn(move || run(&shared, &*disk, &inbox))?;
+            .spawn(move || run(&shared, &*disk, &inbox, &waiting))?;
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
+            failed,
         })
     }
 
@@ -47,6 +51,20 @@ impl Keeper {
     /// Removes these files.
     pub(crate) fn remove(&self, names: Vec<String>) {
         self.give(names.into_iter().map(Job::Remove));
+    }
+
+    /// What could not be written and waits, so that the writer can try it when there is room at once.
+    pub(crate) fn take_failed(&self) -> Vec<Seal> {
+        let mut failed = lock(&self.failed);
+        let (mut seals, mut others) = (Vec::new(), VecDeque::new());
+        for job in failed.drain(..) {
+            match job {
+                Job::Seal(seal) => seals.push(seal),
+                Job::Remove(_) => others.push_back(job),
+            }
+        }
+        *failed = others;
+        seals
     }
 
     fn give(&self, jobs: impl Iterator<Item = Job>) {
@@ -64,30 +82,26 @@ impl Drop for Keeper {
     }
 }
 
-fn run(shared: &Shared, disk: &dyn Disk, inbox: &Receiver<Job>) {
-    let mut waiting: VecDeque<Job> = VecDeque::new();
+fn run(shared: &Shared, disk: &dyn Disk, inbox: &Receiver<Job>, waiting: &Mutex<VecDeque<Job>>) {
     let mut is_over = false;
-    while !is_over || !waiting.is_empty() {
-        let patience = if waiting.is_empty() {
+    while !is_over {
+        let patience = if lock(waiting).is_empty() {
             Duration::MAX
         } else {
             PAUSE
         };
+        let mut jobs = VecDeque::new();
         match inbox.recv_timeout(patience) {
-            Ok(job) => waiting.push_back(job),
+            Ok(job) => jobs.push_back(job),
             Err(RecvTimeoutError::Timeout) => {}
+            // The next start does what is left after one more try.
             Err(RecvTimeoutError::Disconnected) => is_over = true,
         }
-        waiting.extend(inbox.try_iter());
-        let failed: VecDeque<Job> = waiting
-            .drain(..)
-            .filter(|job| !work(shared, disk, job))
-            .collect();
-        if is_over {
-            // The next start does what is left.
-            return;
-        }
-        waiting = failed;
+        let mut failed = std::mem::take(&mut *lock(waiting));
+        failed.extend(jobs);
+        failed.extend(inbox.try_iter());
+        failed.retain(|job| !work(shared, disk, job));
+        lock(waiting).extend(failed);
     }
 }
 

@@ -84,6 +84,12 @@ impl Writer {
         if let Some(oldest) = writer.oldest() {
             return Some(oldest);
         }
+        // On a full disk the files beside the oldest segment could not be written, and now there may be room.
+        self.segments.seal_now();
+        let writer = &mut self.segments.writer;
+        if let Some(oldest) = writer.oldest() {
+            return Some(oldest);
+        }
         let (active, first) = (writer.active()?, writer.reader().first());
         let is_past = active
             .times

@@ -36,7 +36,7 @@ pub(crate) fn events_as_rows(dir: &Path) {
     let disk = Arc::new(RealDisk::new(dir.join("log")));
     let mut opened = faceway_segments::open(disk, Settings::default()).unwrap();
     conn.execute_batch("BEGIN").unwrap();
-    let sql = "INSERT INTO event (seq, at, id, device, images, crc, body, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT OR IGNORE INTO event (seq, at, id, device, images, crc, body, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     let insert = |event: EventView<'_>| {
         let head = [
             &event.seq.to_le_bytes()[..],
@@ -71,7 +71,7 @@ pub(crate) fn events_as_rows(dir: &Path) {
     read.unwrap();
     opened.take_ids(|first, ids| {
         let crc = crc(&[&first.to_le_bytes(), ids]);
-        let insert = "INSERT INTO seen (seq, ids, crc) VALUES (?, ?, ?)";
+        let insert = "INSERT OR REPLACE INTO seen (seq, ids, crc) VALUES (?, ?, ?)";
         conn.execute(insert, (first.cast_signed(), ids, crc))
             .unwrap();
     });

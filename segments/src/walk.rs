@@ -101,10 +101,22 @@ impl<'a> Walk<'a> {
         Ok(head.filter(|head| at + head.total() <= self.end))
     }
 
+    /// Looks for the next head. Most places end at the id, which is compared for a whole window at once.
     fn search(&mut self, from: u64) -> io::Result<u64> {
+        let id = self.segment.to_le_bytes();
         let mut at = from;
         self.window_bytes = WINDOW;
-        while at < self.end {
+        while at + HEAD <= self.end && self.load(at, HEAD)? {
+            let start = (at - self.window_at) as usize;
+            let words = self.window[start..].chunks_exact(ALIGN as usize);
+            let last = words.len() as u64 - 1;
+            // The id is the second word of a head.
+            let found = words.skip(1).position(|word| *word == id);
+            let Some(place) = found else {
+                at += last * ALIGN;
+                continue;
+            };
+            at += place as u64 * ALIGN;
             if self.head(at, Head::decode)?.is_some() {
                 return Ok(at);
             }

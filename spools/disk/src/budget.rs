@@ -145,6 +145,11 @@ impl Budget {
         self.has_next_segment = writer.has_next();
     }
 
+    /// Bytes of a segment's file, where they are not those that follow from the settings.
+    pub(crate) fn set_segment_bytes(&mut self, bytes: u64) {
+        self.limits.segment = bytes;
+    }
+
     /// A segment leaves with this group.
     pub(crate) fn segment_leaves(&mut self, bytes: u64) {
         if !self.has_next_segment && self.limits.spares > 0 && bytes == self.limits.segment {

@@ -210,6 +210,7 @@ fn load(
     let quarantine = Quarantine::load(&conn, settings.quarantine_bytes_max)?;
     let mut budget = Budget::new(settings);
     budget.set_quarantine(quarantine.bytes());
+    budget.set_segment_bytes(segments.segment_bytes);
     budget.set_segments(&segments.writer);
     budget.measure(&conn, &shared.paths, packs.bytes(), &*shared.disk)?;
     budget.make_reserves(&shared.paths, &shared.gauge);

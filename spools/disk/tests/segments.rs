@@ -12,10 +12,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{HandClock, HandLane, batch, big, copy, open, pass_groups, settings};
+use common::{HandClock, HandLane, batch, big, copy, flip_event, open, pass_groups, settings};
 use faceway_core::{Clock as _, History as _, LaneStore as _, Log as _, ReadMax, Receipt};
-use faceway_spool_disk::{DiskSettings, DiskSpool, check};
-use faceway_testkit::spool::{event, id, number};
+use faceway_spool_disk::{DiskSettings, DiskSpool, check, salvage};
+use faceway_testkit::spool::{body, event, id, number};
 
 const KEPT: Duration = Duration::from_secs(1000);
 
@@ -228,5 +228,38 @@ async fn a_segment_that_is_missing_is_told() {
     assert_eq!(spool.damage().groups, 1);
     let left = all(&spool).await;
     assert!(left.len() < before && left.contains(&1) && left.contains(&350));
+    spool.close().await;
+}
+
+/// What can be read of damaged segments is saved, and known ids with it.
+#[tokio::test]
+async fn sound_events_of_damaged_segments_are_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    let clock = HandClock::new();
+    let spool = open_small(&from, &clock).await;
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    for n in 1..=200 {
+        spool.append(batch(vec![event(n, n)])).await.unwrap();
+    }
+    for entry in lane.take(&spool, 10).await {
+        lane.acknowledge(entry.seq);
+    }
+    lane.commit(&spool).await.unwrap();
+    spool.close().await;
+    drop(spool);
+    flip_event(&from, body(77).as_bytes());
+    let parts = salvage(&from, &to).unwrap();
+    let events = parts.iter().find(|part| part.name == "events").unwrap();
+    assert_eq!((events.good, events.damaged), (199, 1), "{events:?}");
+    let spool = open_small(&to, &clock).await;
+    assert_eq!(spool.damage(), Default::default());
+    let expected: Vec<u64> = (1..=200).filter(|n| *n != 77).collect();
+    assert_eq!(all(&spool).await, expected);
+    let again = spool.append(batch(vec![event(5, 5)])).await.unwrap();
+    assert_eq!(again, [Receipt::Duplicate]);
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    let delivered = lane.deliver(&spool).await;
+    assert_eq!(delivered, expected[10..]);
     spool.close().await;
 }

@@ -9,6 +9,7 @@ use faceway_segments::{Opened, Settings};
 use super::disk::SegmentDisk;
 use super::keeper::Keeper;
 use crate::group::Group;
+use crate::settings::PAGE;
 use crate::shared::Shared;
 use crate::store::Trouble;
 use crate::writer::Writer;
@@ -17,6 +18,8 @@ use crate::writer::Writer;
 pub(crate) struct Segments {
     pub(crate) writer: faceway_segments::Writer,
     pub(crate) keeper: Keeper,
+    /// Bytes of a segment's file.
+    pub(crate) segment_bytes: u64,
     /// Whether the directory has the format that says that events stand in segments.
     pub(crate) has_format: bool,
     /// The next group begins a new segment.
@@ -31,8 +34,10 @@ impl Segments {
         take: impl FnMut(u64, &[u8]),
     ) -> std::io::Result<Self> {
         let limits = shared.settings.limits();
+        let segment_bytes = segment_bytes(shared);
         let settings = Settings {
-            segment_bytes: limits.segment,
+            segment_bytes,
+            // One of another size would not be used.
             spares: limits.spares,
         };
         let disk = SegmentDisk::new(&shared.paths.log, Arc::clone(&shared.disk));
@@ -46,6 +51,7 @@ impl Segments {
         Ok(Self {
             writer: opened.writer,
             keeper,
+            segment_bytes,
             has_format: false,
             rotates: false,
             disk,
@@ -77,6 +83,13 @@ impl Segments {
             self.writer.skip_to(seq);
         }
     }
+}
+
+/// On a small disk segments are small: one must fit in, and the space of one must not be missing to all else.
+fn segment_bytes(shared: &Shared) -> u64 {
+    let free = shared.disk.free(&shared.paths.dir).unwrap_or(0);
+    let fitting = (free / 16).max(1 << 20) / PAGE * PAGE;
+    shared.settings.limits().segment.min(fitting)
 }
 
 fn tell(shared: &Shared, opened: &Opened) {

@@ -15,6 +15,8 @@ use crate::store::is_corrupt;
 
 /// Rows that are looked at for one that is not found: more than there are on a page.
 const NEIGHBOURS: u64 = 256;
+/// Numbers so far apart are read in one go: what stands between them is read in vain.
+const NEAR: u64 = 4;
 
 impl Row {
     fn entry(self) -> Entry {
@@ -103,16 +105,44 @@ impl Shared {
         if !missing.is_empty() {
             let read = move |shared: &Self| {
                 let read = |conn: &Connection| {
-                    let event = |seq: &u64| Ok(shared.entry(conn, *seq)?.map(|row| (*seq, row)));
-                    let rows = missing.iter().map(event);
-                    rows.collect::<rusqlite::Result<Vec<Option<(u64, Row)>>>>()
+                    let mut found = shared.neighbours(&missing)?;
+                    for seq in missing {
+                        if !found.contains_key(&seq)
+                            && let Some(row) = shared.entry(conn, seq)?
+                        {
+                            found.insert(seq, row);
+                        }
+                    }
+                    Ok(found)
                 };
                 shared.readers.with(read)
             };
-            found.extend(self.blocking(read).await?.into_iter().flatten());
+            found.extend(self.blocking(read).await?);
         }
         let entry = |seq: &u64| found.get(seq).cloned().map(Row::entry);
         Ok(seqs.iter().map(entry).collect())
+    }
+
+    /// Events of segments that stand beside each other, read in one go.
+    fn neighbours(&self, seqs: &[u64]) -> rusqlite::Result<HashMap<u64, Row>> {
+        let mut seqs = seqs.to_vec();
+        seqs.sort_unstable();
+        let mut found = HashMap::new();
+        for run in seqs.chunk_by(|one, next| next - one <= NEAR) {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            if first == last {
+                continue;
+            }
+            self.events.from((first, last), |seq, row| {
+                if let Ok(row) = row
+                    && run.binary_search(&seq).is_ok()
+                {
+                    found.insert(seq, row);
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(found)
     }
 
     /// A lane may ask for an event that it revives before its change is durable: then the copy is the event.

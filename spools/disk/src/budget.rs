@@ -332,7 +332,9 @@ impl Budget {
         if self.ballast {
             return;
         }
-        let wanted = self.limits.ballast + self.limits.headroom / 8;
+        // Else the file of the next segment would not fit beside it, and the reserve would go again at once.
+        let next = self.limits.headroom / 8;
+        let wanted = self.limits.ballast + next + self.segment_for(next);
         if self.free < self.free_min.saturating_add(wanted) {
             return;
         }

@@ -36,6 +36,8 @@ use crate::store::{Meta, Trouble, unless_corrupt};
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// Steps of trimming in one group at most.
 const STEPS_MAX: usize = 16;
+/// Groups that make room at the orderly end, at most.
+const GROUPS_AT_END_MAX: usize = 32;
 /// Pages that are given back to the disk in one group at most.
 const VACUUM_PAGES: u32 = 256;
 
@@ -275,12 +277,19 @@ impl Writer {
 
     /// The orderly end.
     fn finish(&mut self) {
-        let mut group = Group::new(Vec::new(), self.meta);
-        // The next start compares these totals with the file `sequence`.
-        group.dirty = true;
-        self.attempt(&mut group);
+        for _ in 0..GROUPS_AT_END_MAX {
+            let mut group = Group::new(Vec::new(), self.meta);
+            // The next start compares these totals with the file `sequence`.
+            group.dirty = true;
+            self.attempt(&mut group);
+            // On a full disk the next start needs the room that history gives.
+            if !self.more || self.budget.has_ballast() {
+                break;
+            }
+        }
         // When it fails, the next start reads the last segment.
         let _ = self.segments.writer.close();
+        self.segments.keeper.stop();
         let Some(conn) = self.conn.take() else {
             return;
         };

@@ -67,6 +67,12 @@ impl Keeper {
         seals
     }
 
+    /// Ends the thread after what it was given.
+    pub(crate) fn stop(&mut self) {
+        drop(self.jobs.take());
+        _ = self.thread.take().map(JoinHandle::join);
+    }
+
     fn give(&self, jobs: impl Iterator<Item = Job>) {
         for job in jobs {
             // A thread that has ended costs the next start time, and nothing else.
@@ -77,8 +83,7 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        drop(self.jobs.take());
-        _ = self.thread.take().map(JoinHandle::join);
+        self.stop();
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Group {
     pub(crate) has_moved: bool,
     /// Whether the directory gets its new format.
     pub(crate) raises_format: bool,
+    /// Whether pictures of events that are not there become free.
+    pub(crate) frees_unnamed: bool,
     /// Whether the segments are to be tried, and whether that went well.
     pub(crate) probes: bool,
     pub(crate) has_probed: bool,

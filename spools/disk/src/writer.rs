@@ -113,6 +113,7 @@ impl Writer {
             Ok(()) => match self.commit(&conn, group) {
                 Ok(()) => {
                     self.segments.has_format |= group.raises_format;
+                    self.freed_unnamed(group);
                     self.let_segments_leave(group);
                     self.commit_events(group);
                     self.publish(group);
@@ -138,6 +139,7 @@ impl Writer {
         self.segments.rotate_when_due();
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.look_at_clock(conn, group)?;
+        self.free_unnamed(conn, group)?;
         self.sweep(conn, group)?;
         self.make_room(conn, group)?;
         while let Some(op) = group.ops.pop_front() {

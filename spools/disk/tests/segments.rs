@@ -10,11 +10,15 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{HandClock, HandLane, batch, big, copy, flip_event, open, pass_groups, settings};
-use faceway_core::{Clock as _, History as _, Log as _, ReadMax, Receipt};
-use faceway_spool_disk::{DiskSettings, DiskSpool, check, salvage};
+use faceway_core::{
+    AppendError, Batch, Clock as _, History as _, Log as _, Picture, Private, ReadMax, Receipt,
+    Sha256,
+};
+use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, check, salvage};
 use faceway_testkit::spool::{body, event, id, number};
 
 const KEPT: Duration = Duration::from_secs(1000);
@@ -276,5 +280,64 @@ async fn sound_events_of_damaged_segments_are_saved() {
     let mut lane = HandLane::claim(&spool, "erp").await;
     let delivered = lane.deliver(&spool).await;
     assert_eq!(delivered, expected[10..]);
+    spool.close().await;
+}
+
+/// Fails the sync to which it counts down.
+#[derive(Default)]
+struct OneSync(AtomicU64);
+
+impl Disk for OneSync {
+    fn after_commit(&self) -> std::io::Result<()> {
+        let count = |left: u64| left.checked_sub(1);
+        match self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, count)
+        {
+            Ok(1) => Err(std::io::Error::other("the test wants it")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The database has the pictures, and the event that names them is not there: they leave like those of others.
+#[tokio::test]
+async fn pictures_of_events_that_failed_do_not_stay() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), HandClock::new());
+    let disk = Arc::new(OneSync::default());
+    let settings = DiskSettings {
+        images: KEPT,
+        ..small(dir.path())
+    };
+    let spool = DiskSpool::open_on(settings, Arc::clone(&clock) as _, Arc::clone(&disk) as _)
+        .await
+        .unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    fill(&spool, 1..=1, &clock).await;
+    let bytes = bytes::Bytes::from_static(b"a face");
+    let sha256 = Sha256::of(&bytes);
+    let mut pictured = event(2, 2);
+    pictured.images = vec![sha256];
+    let pictured = Batch {
+        events: vec![pictured],
+        pictures: vec![Picture {
+            sha256,
+            media_type: None,
+            bytes: Private::new(bytes),
+        }],
+        ..Batch::default()
+    };
+    // The first sync is that of the database.
+    disk.0.store(2, Ordering::SeqCst);
+    let failed = spool.append(pictured).await;
+    assert_eq!(failed, Err(AppendError::Failing));
+    assert!(spool.picture(sha256).await.unwrap().is_some());
+    fill(&spool, 3..=3, &clock).await;
+    assert_eq!(lane.deliver(&spool).await, [1, 3]);
+    for _ in 0..4 {
+        clock.forward(KEPT);
+        pass_groups(&spool, 4).await;
+    }
+    assert!(spool.picture(sha256).await.unwrap().is_none());
     spool.close().await;
 }

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 
 use faceway_core::AppendError;
 use faceway_segments::{Opened, Settings};
+use rusqlite::Connection;
 
 use super::disk::SegmentDisk;
 use super::keeper::Keeper;
 use crate::group::Group;
 use crate::settings::PAGE;
 use crate::shared::Shared;
-use crate::store::Trouble;
+use crate::store::{Trouble, unless_corrupt};
 use crate::writer::Writer;
 
 /// The segments, as the writer has them.
@@ -24,6 +25,8 @@ pub(crate) struct Segments {
     pub(crate) has_format: bool,
     /// The next group begins a new segment.
     pub(crate) rotates: bool,
+    /// Numbers of events that are not there although the database has their pictures.
+    unnamed: Option<(u64, u64)>,
     disk: Arc<dyn faceway_segments::Disk>,
 }
 
@@ -54,6 +57,7 @@ impl Segments {
             segment_bytes,
             has_format: false,
             rotates: false,
+            unnamed: None,
             disk,
         })
     }
@@ -155,6 +159,31 @@ impl Writer {
         }
     }
 
+    /// Pictures of events that are not there are free from now on. Else no sweep would ever come to them.
+    pub(crate) fn free_unnamed(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+    ) -> Result<(), Trouble> {
+        let Some((first, last)) = self.segments.unnamed else {
+            return Ok(());
+        };
+        let sql = "UPDATE image SET free = coalesce(free, ?) WHERE last BETWEEN ? AND ? \
+                   AND NOT EXISTS (SELECT 1 FROM picture_hold WHERE picture_hold.sha256 = image.sha256)";
+        let row = (self.age(), first.cast_signed(), last.cast_signed());
+        unless_corrupt(conn, || conn.execute(sql, row))?;
+        group.dirty = true;
+        group.frees_unnamed = true;
+        Ok(())
+    }
+
+    /// The group that freed them is durable.
+    pub(crate) fn freed_unnamed(&mut self, group: &Group) {
+        if group.frees_unnamed {
+            self.segments.unnamed = None;
+        }
+    }
+
     fn lose_events(&mut self, group: &mut Group, trouble: Trouble) {
         let error = match trouble {
             Trouble::Full => {
@@ -176,6 +205,11 @@ impl Writer {
                 AppendError::Failing
             }
         };
+        let seqs = group.rows.first().zip(group.rows.last());
+        if let Some((first, last)) = seqs.filter(|_| group.pictures) {
+            let before = self.segments.unnamed.map_or(first.seq, |(from, _)| from);
+            self.segments.unnamed = Some((before, last.seq));
+        }
         self.shared.gauge.set_accepting(Err(error));
         self.seen.rollback();
         group.fail_events(error);

@@ -38,7 +38,7 @@ impl Writer {
         if is_done {
             return Ok(Left::Nothing);
         }
-        let Some(oldest) = self.oldest_segment(group.meta.swept, &is_old) else {
+        let Some(oldest) = self.oldest_segment(group.meta.swept, is_short, &is_old) else {
             return Ok(Left::Nothing);
         };
         let behind = oldest.last_seq + 1;
@@ -78,6 +78,7 @@ impl Writer {
     fn oldest_segment(
         &mut self,
         swept: u64,
+        is_short: bool,
         is_old: impl Fn(u64, i64) -> bool,
     ) -> Option<SegmentInfo> {
         let writer = &mut self.segments.writer;
@@ -94,7 +95,10 @@ impl Writer {
         let is_past = active
             .times
             .is_some_and(|(_, high)| is_old(active.last_seq, high));
-        if active.first_seq == first && active.last_seq < swept && is_past && writer.rotate() {
+        let is_passed = active.first_seq == first && active.last_seq < swept && is_past;
+        // Closing one that is hardly used gives no room, as the next one takes as much.
+        let is_worth_it = !is_short || writer.left() < active.file_bytes / 2;
+        if is_passed && is_worth_it && writer.rotate() {
             self.segments.seal_now();
         }
         self.segments.writer.oldest()

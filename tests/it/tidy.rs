@@ -92,6 +92,7 @@ fn crates_depend_only_towards_the_core() {
                 "faceway-tls",
             ],
             "faceway-core" => &[],
+            "faceway-spool-disk" => &["faceway-core", "faceway-segments"],
             // What it asks of adapters, it asks of them as the gateway does.
             "faceway-testkit" => &["faceway-core", "faceway-decode"],
             "faceway-adapters" => &["faceway-core", "faceway-adapter-"],

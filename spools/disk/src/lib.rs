@@ -1,9 +1,12 @@
-//! The embedded spool engine: one directory, SQLite.
+//! The embedded spool engine: one directory. Events stand in segments, everything that changes in SQLite.
 //!
-//! One thread writes, in groups; lanes are rows that change with the groups; readers have connections of their own. `README.md` says why it is built so and what was measured.
+//! One thread writes, in groups; lanes are rows that change with the groups; readers have connections of their own. `README.md`
+//! says why it is built so and what was measured.
 //!
 //! **Invariants**
-//! * Nothing is answered before the commit that holds it was synced, and pictures are synced before that commit.
+//! * Nothing is answered before the commit that holds it was synced. The database commits before the segments, and pictures are
+//!   synced before either.
+//! * An event leaves its segment only after the copy that a lane needs is durable.
 //! * Sequence numbers never go back, also when the end of the database is lost.
 //! * Nothing in memory outlives a failed sync without having been compared with the database.
 //! * What a log line says of an event is its sequence number.
@@ -30,6 +33,7 @@ mod leftovers;
 mod log;
 mod look;
 mod mark;
+mod meta;
 mod note;
 mod once;
 mod open;

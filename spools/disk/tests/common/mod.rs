@@ -60,12 +60,12 @@ impl Clock for HandClock {
 pub(crate) fn settings(dir: &Path) -> DiskSettings {
     DiskSettings {
         dir: dir.to_owned(),
-        bytes_max: 1 << 30,
+        bytes_max: 1 << 28,
         free_min: 0,
         history: Duration::from_secs(7 * 86_400),
         images: Duration::from_secs(86_400),
         quarantine: Duration::from_secs(7 * 86_400),
-        quarantine_bytes_max: 1 << 27,
+        quarantine_bytes_max: 1 << 26,
     }
 }
 

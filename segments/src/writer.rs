@@ -107,6 +107,14 @@ impl Writer {
         }
     }
 
+    /// Forgets the group, of which no one was told: its numbers go to the next one.
+    pub fn withdraw(&mut self) {
+        if let Some(first) = self.group.frames().first() {
+            self.next_seq = first.head.seq;
+        }
+        self.group.clear();
+    }
+
     /// Makes the group durable.
     ///
     /// # Errors

@@ -13,10 +13,9 @@ impl Writer {
     /// Nothing of the group is there.
     pub(crate) fn undo(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
         let rolled_back = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
-        self.segments.writer.abandon();
+        // Nothing of it was told. A gap in the numbers would cost a new segment each time.
+        self.segments.writer.withdraw();
         self.roll_back();
-        // Numbers that were given out are not given out again.
-        self.meta.next = self.meta.next.max(group.meta.next);
         self.more = false;
         match trouble {
             Trouble::Full if rolled_back => {
@@ -55,6 +54,7 @@ impl Writer {
         self.failing.begin(group);
         // Of events nothing is uncertain: those of this group are not there.
         self.segments.writer.abandon();
+        self.segments.note_unnamed(group);
         self.seen.rollback();
         group.rows.clear();
         group.leaves = None;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::blocks;
+use crate::events::leave::AGE_MIN;
 use crate::group::Group;
 use crate::history::{EVENTS_AT_ONCE, trim};
 use crate::lane_store::{self, needed};
@@ -113,7 +114,7 @@ impl Writer {
             ages.now.saturating_sub(kept)
         };
         let (history, quarantine) = (before(settings.history), before(settings.quarantine));
-        let part_of_history = before(settings.history / 24);
+        let part_of_history = before((settings.history / 24).max(AGE_MIN));
         let trimmed = trim(
             conn,
             group.meta.trimmed,
@@ -127,7 +128,8 @@ impl Writer {
         }
         let is_old = |seq, at| ages.of_event(seq, at) < history;
         self.let_segment_leave(conn, group, false, is_old)?;
-        self.look_at_age_of_segment(|seq, at| ages.of_event(seq, at) < part_of_history);
+        let swept = group.meta.swept;
+        self.look_at_age_of_segment(swept, |seq, at| ages.of_event(seq, at) < part_of_history);
         let is_old = |number, at| ages.of_unreadable(number, at) < quarantine;
         let unread = self.quarantine.trim(conn, is_old)?;
         if unread > 0 {

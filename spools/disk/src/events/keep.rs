@@ -72,6 +72,15 @@ impl Segments {
         }
     }
 
+    /// The events of the group are not there, and the database may have their pictures.
+    pub(crate) fn note_unnamed(&mut self, group: &Group) {
+        let seqs = group.rows.first().zip(group.rows.last());
+        if let Some((first, last)) = seqs.filter(|_| group.pictures) {
+            let before = self.unnamed.map_or(first.seq, |(from, _)| from);
+            self.unnamed = Some((before, last.seq));
+        }
+    }
+
     /// Begins a new segment when it is time. No group may be begun.
     pub(crate) fn rotate_when_due(&mut self) {
         if std::mem::take(&mut self.rotates) && self.writer.rotate() {
@@ -205,11 +214,7 @@ impl Writer {
                 AppendError::Failing
             }
         };
-        let seqs = group.rows.first().zip(group.rows.last());
-        if let Some((first, last)) = seqs.filter(|_| group.pictures) {
-            let before = self.segments.unnamed.map_or(first.seq, |(from, _)| from);
-            self.segments.unnamed = Some((before, last.seq));
-        }
+        self.segments.note_unnamed(group);
         self.shared.gauge.set_accepting(Err(error));
         self.seen.rollback();
         group.fail_events(error);

@@ -1,5 +1,7 @@
 //! How a segment leaves: as a whole, the oldest first. What a lane still needs of it is copied into the table before.
 
+use std::time::Duration;
+
 use faceway_segments::SegmentInfo;
 use rusqlite::Connection;
 
@@ -13,6 +15,9 @@ use crate::writer::Writer;
 
 /// Events that are copied in one group at most.
 const MOVED_MAX: usize = 1024;
+
+/// A segment takes events for so long at least, unless it is full.
+pub(crate) const AGE_MIN: Duration = Duration::from_secs(60);
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,8 +110,10 @@ impl Writer {
     }
 
     /// A segment takes events for a part of the history only: else what comes in rarely would stay much longer.
-    pub(crate) fn look_at_age_of_segment(&mut self, is_old: impl Fn(u64, i64) -> bool) {
+    /// Where lanes have passed nothing of it, it could not leave anyhow.
+    pub(crate) fn look_at_age_of_segment(&mut self, swept: u64, is_old: impl Fn(u64, i64) -> bool) {
         let active = self.segments.writer.active();
+        let active = active.filter(|active| active.first_seq < swept);
         let times = active.and_then(|active| Some((active.first_seq, active.times?.0)));
         self.segments.rotates = times.is_some_and(|(seq, low)| is_old(seq, low));
     }

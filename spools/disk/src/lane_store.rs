@@ -34,6 +34,7 @@ use crate::store::{Meta, Trouble, get};
 use crate::writer::Writer;
 
 pub(crate) use former::{former_position, has_former_lanes, position_crc, unpack_ascending};
+pub(crate) use lane_row::note_lost_lane;
 use lane_row::{Found, LaneRow};
 use needed::let_go_of_range;
 pub(crate) use proof::{held_rows_of_all, owners_of_all, waiting_of_all};

@@ -21,7 +21,12 @@ use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
 use faceway_testkit::spool::event;
 
 async fn open_on(dir: &std::path::Path, disk: Arc<FaultDisk>) -> DiskSpool {
-    DiskSpool::open_on(settings(dir), HandClock::new(), disk)
+    // So that a pack takes pictures of a few megabytes.
+    let settings = DiskSettings {
+        bytes_max: 1 << 30,
+        ..settings(dir)
+    };
+    DiskSpool::open_on(settings, HandClock::new(), disk)
         .await
         .unwrap()
 }

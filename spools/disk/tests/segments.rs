@@ -341,3 +341,37 @@ async fn pictures_of_events_that_failed_do_not_stay() {
     assert!(spool.picture(sha256).await.unwrap().is_none());
     spool.close().await;
 }
+
+/// What a copy that broke off lacks is a part of the lanes: they begin with the oldest event.
+#[tokio::test]
+async fn a_database_that_was_cut_off_costs_no_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let clock = HandClock::new();
+    let spool = open_small(&whole, &clock).await;
+    HandLane::claim(&spool, "erp")
+        .await
+        .commit(&spool)
+        .await
+        .unwrap();
+    for n in 1..=50 {
+        spool.append(batch(vec![event(n, n)])).await.unwrap();
+    }
+    spool.close().await;
+    drop(spool);
+    let bytes = std::fs::read(whole.join("spool.db")).unwrap();
+    for pages in 1..=bytes.len() / 4096 - 4 {
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        for dir in [&from, &to] {
+            let _ = std::fs::remove_dir_all(dir);
+        }
+        copy(&whole, &from);
+        std::fs::write(from.join("spool.db"), &bytes[..bytes.len() - pages * 4096]).unwrap();
+        let parts = salvage(&from, &to).unwrap();
+        let spool = open_small(&to, &clock).await;
+        let mut lane = HandLane::claim_from(&spool, "erp", faceway_core::Start::Now).await;
+        let delivered = lane.deliver(&spool).await;
+        assert_eq!(delivered.len(), 50, "{pages} pages less: {parts:?}");
+        spool.close().await;
+    }
+}

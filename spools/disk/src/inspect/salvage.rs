@@ -194,6 +194,10 @@ fn put_right(conn: &Connection, parts: &mut Vec<Part>) -> Result<(), InspectErro
                        DELETE FROM waiting; DELETE FROM held_event; UPDATE lane_state SET crc = -1;";
         conn.execute_batch(restart).map_err(|error| sql(&error))?;
     }
+    if lost("lanes") {
+        let noted = lane_store::note_lost_lane(conn);
+        noted.map_err(|trouble| InspectError::Io(format!("the new database: {trouble:?}")))?;
+    }
     // Else lanes that were taken over would be taken for those of before.
     let taken_over = "UPDATE meta SET version = 2 WHERE EXISTS (SELECT 1 FROM lane_state)";
     conn.execute_batch(taken_over)

@@ -100,6 +100,15 @@ pub(crate) fn all(conn: &Connection) -> rusqlite::Result<Vec<Found>> {
     select.query_map([], |row| Ok(found(row)))?.collect()
 }
 
+/// A lane is lost, and with it its name: its row holds the log, and the lane that is new next begins with the oldest event.
+pub(crate) fn note_lost_lane(conn: &Connection) -> Result<(), Trouble> {
+    let lost = LaneRow {
+        id: u32::MAX,
+        ..LaneRow::default()
+    };
+    lost.write(conn)
+}
+
 /// The lane of this name.
 pub(crate) fn named(conn: &Connection, name: &str) -> rusqlite::Result<Option<Found>> {
     let sql = format!(

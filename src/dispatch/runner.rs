@@ -207,9 +207,17 @@ impl Runner {
         self.lane.stop();
         self.show();
         let deadline = Instant::now() + self.tools.grace;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.deliveries.next()).await
-        {
-            self.ended(&ended);
+        while !self.deliveries.is_empty() && Instant::now() < deadline {
+            tokio::select! {
+                biased;
+                // Looked at while deliveries are in flight: another one may own the lane by now.
+                committed = self.commits.next() => self.committed(committed),
+                Some(ended) = self.deliveries.next() => self.ended(&ended),
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+            if self.commits.is_fenced() {
+                return self.give_way().await;
+            }
             self.commits.begin(&mut self.lane);
         }
         self.deliveries.give_up().await;

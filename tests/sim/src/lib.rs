@@ -8,11 +8,15 @@
 //! The memory engine of the testkit keeps the log, so that a life is a pure function of the seed; the disk engine goes
 //! through its own walks against failing disks in `spools/disk/tests`.
 
+mod acts;
 mod clock;
+mod lanes;
 mod life;
+mod picture;
 mod plan;
 mod promises;
 mod receiver;
+mod served;
 mod world;
 
 pub use world::World;

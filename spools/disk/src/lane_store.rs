@@ -244,8 +244,8 @@ impl Writer {
         })
     }
 
-    /// Rows of lanes that have lost their names, which nobody can claim or see: they would hold the log for ever. The lane that is
-    /// claimed now holds all of it. `true` when there were any.
+    /// Forgets rows of lanes that have lost their names: no gateway claims them and no operator sees them, so they would hold the
+    /// log for ever. The lane that is claimed now holds all of it. `true` when there were any.
     fn forget_lost_lanes(&self, conn: &Connection, group: &mut Group) -> Result<bool, Trouble> {
         let sql = "DELETE FROM lane_state WHERE lane NOT IN (SELECT id FROM lane)";
         let lost = conn.prepare_cached(sql)?.execute([])?;

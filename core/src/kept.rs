@@ -1,4 +1,4 @@
-//! The words of the spool contract: what is given to keep, handed out, settled and shown.
+//! The words of the contracts of the spool: what is appended, tried, buried, and quarantined.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct NewEvent {
     pub received_at: Timestamp,
     /// Digests of the kept pictures that it names.
     pub images: Vec<Sha256>,
-    /// The trace that the device's request belongs to. It is no part of the event, and comes back with its [`Lease`].
+    /// The trace that the device's request belongs to. It is no part of the event, and comes back with its [`Entry`](crate::Entry).
     pub trace_context: Option<TraceContext>,
     /// The event as [`crate::encode`] wrote it.
     pub body: Private<Bytes>,
@@ -101,69 +101,12 @@ pub enum Start {
     Oldest,
 }
 
-/// Handle of an open lane, valid until the spool is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Lane(pub u32);
-
-/// An event in somebody's hands.
-#[derive(Clone, Debug)]
-pub struct Lease {
-    /// Sequence number: order in which events were kept.
-    pub seq: u64,
-    /// The event's id.
-    pub id: EventId,
-    /// The unit of order.
-    pub device: DeviceKey,
-    /// When the gateway had it.
-    pub received_at: Timestamp,
-    /// How often it has failed alone in this lane.
-    pub failures: u32,
-    /// Whether the rules have let it through before (it was parked or revived), so that they are not asked again.
-    pub routed: bool,
-    /// As it was kept with the event.
-    pub trace_context: Option<TraceContext>,
-    /// The event as [`crate::encode`] wrote it.
-    pub body: Private<Bytes>,
-}
-
-/// What became of a leased event.
-#[derive(Clone, Debug)]
-pub struct Settlement {
-    /// Which.
-    pub seq: u64,
-    /// What is to become of it.
-    pub outcome: Settled,
-    /// The attempt that led to it, for the event's story; `None` when there was none.
-    pub attempt: Option<Attempt>,
-}
-
-/// What is to become of a leased event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// It is through: delivered, or not for this lane.
-    Done,
-    /// It comes again at `until`; later events of its device wait behind it.
-    Park {
-        /// When it is due.
-        until: Timestamp,
-        /// Why it waits.
-        why: Parked,
-    },
-    /// It is kept with its reason until it is revived or dropped; its device goes on.
-    Bury {
-        /// Why.
-        code: Code,
-    },
-    /// It was not tried, or its attempt does not count: it comes again, before later ones of its device.
-    Release,
-}
-
 /// Why an event is parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parked {
     /// It failed alone: one more failure is counted.
     Alone,
-    /// It was the probe of an outage too often: nothing is counted, and [`Spool::wake`](crate::Spool::wake) makes it due.
+    /// It was the probe of an outage too often: nothing is counted.
     Probe,
 }
 
@@ -215,23 +158,6 @@ pub struct Passed {
     pub received_at: Timestamp,
     /// Until when others are silenced.
     pub until: Timestamp,
-}
-
-/// How a lane stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Survey {
-    /// Events that are not through: unread, leased, parked, or waiting behind a parked one.
-    pub backlog: u64,
-    /// When the oldest of them was received.
-    pub oldest: Option<Timestamp>,
-    /// No event with a lower sequence number than this is among them; `None` when there are none.
-    pub first: Option<u64>,
-    /// Events that failed and wait for their time (those waiting behind them are not counted).
-    pub parked: u64,
-    /// Buried events.
-    pub buried: u64,
-    /// When the next parked one is due.
-    pub next_due: Option<Timestamp>,
 }
 
 /// A part of a list that goes from the newest entry to the oldest. It may hold fewer entries than `max` although there are
@@ -286,66 +212,6 @@ pub struct BuriedChoice {
     pub lane: Option<String>,
     /// Only these ids; all when `None`.
     pub ids: Option<Vec<EventId>>,
-}
-
-/// An event and its attempts.
-#[derive(Clone, Debug)]
-pub struct Story {
-    /// Its sequence number.
-    pub seq: u64,
-    /// When the gateway had it.
-    pub received_at: Timestamp,
-    /// The event as [`crate::encode`] wrote it.
-    pub body: Private<Bytes>,
-    /// For each lane: how the event stands there and what was tried, oldest first.
-    pub lanes: Vec<LaneStory>,
-}
-
-/// One event in one lane.
-#[derive(Clone, Debug)]
-pub struct LaneStory {
-    /// Name of the lane.
-    pub lane: String,
-    /// How it stands.
-    pub standing: Standing,
-    /// When it is due, if it is parked.
-    pub due: Option<Timestamp>,
-    /// Every attempt that is still kept.
-    pub attempts: Vec<Attempt>,
-}
-
-/// How an event stands in a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The lane has not come to it.
-    Waiting,
-    /// It is in the lane's hands.
-    Leased,
-    /// It failed and waits for its time.
-    Parked,
-    /// It waits behind a parked event of its device.
-    Behind,
-    /// Given up.
-    Buried,
-    /// Through: delivered or not for this lane; the attempts tell which.
-    Done,
-    /// The lane has been dropped; the attempts tell what it did before.
-    Gone,
-}
-
-impl Standing {
-    /// The word in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Leased => "leased",
-            Self::Parked => "parked",
-            Self::Behind => "behind",
-            Self::Buried => "buried",
-            Self::Done => "done",
-            Self::Gone => "gone",
-        }
-    }
 }
 
 /// An entry in quarantine.

@@ -14,7 +14,8 @@ use crate::{
 pub trait Log: Send + Sync + 'static {
     /// Keeps a batch as a whole: when it returns `Ok`, everything in the batch is durable; when it returns an error,
     /// none of it was promised (it may be there: the source sends it again and it is recognised). Pictures are durable
-    /// before the events that name them. Events get ascending sequence numbers in the order of the batch; an event whose
+    /// before the events that name them. Where what could not be read finds no room in quarantine, the whole batch is refused
+    /// ([`AppendError::QuarantineFull`]); the caller may append the rest of it. Events get ascending sequence numbers in the order of the batch; an event whose
     /// id is known already is not kept again. One receipt for each event, in their order.
     ///
     /// Dropping the future does not undo what it began.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use faceway_core::{
     Attempt, AttemptResult, Batch, BoxFuture, Claim, Code, DeviceKey, EventId, History, LaneState,
-    LaneStore, Lease, Log, NewEvent, Parked, Private, ReadMax, Receipt, Settled, Start, Timestamp,
+    LaneStore, Log, NewEvent, Private, ReadMax, Receipt, Start, Timestamp,
 };
 
 /// A log with lanes.
@@ -158,32 +158,12 @@ pub fn number(id: EventId) -> u64 {
     (u128::from_be_bytes(*id.as_bytes()) >> 64) as u64
 }
 
-/// The numbers of leased events.
-pub fn numbers(leases: &[Lease]) -> Vec<u64> {
-    leases.iter().map(|lease| number(lease.id)).collect()
-}
-
 /// An attempt that ended at `at`.
 pub fn attempt(at: Timestamp, result: AttemptResult, code: &'static str) -> Attempt {
     Attempt {
         at,
         took: std::time::Duration::from_millis(7),
         result,
-        code: Code::word(code),
-    }
-}
-
-/// Parked until `until` because it failed alone.
-pub fn alone(until: Timestamp) -> Settled {
-    Settled::Park {
-        until,
-        why: Parked::Alone,
-    }
-}
-
-/// Buried.
-pub fn bury(code: &'static str) -> Settled {
-    Settled::Bury {
         code: Code::word(code),
     }
 }

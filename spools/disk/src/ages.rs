@@ -98,13 +98,6 @@ impl Ages {
         lock(&self.state).now(clock)
     }
 
-    /// How far the wall clock is ahead of the scale now, to the millisecond. What is due by the wall clock waits on the scale,
-    /// so that a clock that is set makes nothing wait longer, or less.
-    pub(crate) fn ahead(&self, clock: &dyn Clock) -> i64 {
-        let now = lock(&self.state).now(clock);
-        clock.now().as_millis().saturating_sub(now)
-    }
-
     /// Looks whether the wall clock has jumped. `seq`, `number`: what comes in next.
     pub(crate) fn look(
         &self,

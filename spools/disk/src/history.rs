@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::lane_store::needed::{Needed, is_needed};
+use crate::lane_store::needed::Needed;
 use crate::store::{Trouble, get, unless_corrupt};
 
 /// Events that leave by age in one group at most, so that no group takes long.
@@ -13,7 +13,7 @@ pub(crate) const EVENTS_A_STEP: usize = 64;
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trimmed {
-    /// Below this only held events are left now.
+    /// Below this only events are left now for which a lane waits.
     pub(crate) upto: u64,
     /// How many numbers were passed.
     pub(crate) passed: usize,
@@ -28,7 +28,7 @@ impl Trimmed {
 
 /// Removes events from `from` on, at most `max`, for which `is_old` holds, by their number and stamp, and that are below
 /// `need`, with their attempts.
-/// Events that a lane holds stay; they leave when they are settled ([`remove_straggler`]).
+/// Events that wait in a lane stay; they leave when the lane lets go of them ([`crate::lane_store::needed::let_go`]).
 pub(crate) fn trim(
     conn: &Connection,
     from: u64,
@@ -105,23 +105,11 @@ fn trim_by_number(
     })
 }
 
-/// Removes the events from the first to before the second that no lane of the former contract holds, with their attempts.
+/// Removes the events from the first to before the second, with their attempts.
 pub(crate) fn remove(conn: &Connection, (from, end): (u64, u64)) -> rusqlite::Result<()> {
     for table in ["event", "attempt"] {
-        conn.prepare_cached(&format!(
-            "DELETE FROM {table} WHERE seq >= ? AND seq < ? \
-             AND NOT EXISTS (SELECT 1 FROM held WHERE held.seq = {table}.seq)"
-        ))?
-        .execute((from.cast_signed(), end.cast_signed()))?;
+        conn.prepare_cached(&format!("DELETE FROM {table} WHERE seq >= ? AND seq < ?"))?
+            .execute((from.cast_signed(), end.cast_signed()))?;
     }
-    Ok(())
-}
-
-/// Removes an event below the trim mark, unless a lane still needs it.
-pub(crate) fn remove_straggler(conn: &Connection, seq: u64) -> rusqlite::Result<()> {
-    if is_needed(conn, seq)? {
-        return Ok(());
-    }
-    unless_corrupt(conn, || remove(conn, (seq, seq + 1)))?;
     Ok(())
 }

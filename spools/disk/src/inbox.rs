@@ -5,12 +5,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faceway_core::{
-    AppendError, Batch, BuriedChoice, EventId, Lane, Newest, Receipt, RecordId, Sha256, Start,
-};
+use faceway_core::{AppendError, Batch, EventId, Newest, Receipt, RecordId, Sha256, SpoolError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::lane::change::Range;
 use crate::lane_store::{Reply, Request};
 use crate::packs::place::Place;
 use crate::settings::{GROUP_BYTES_MAX, GROUP_EVENTS_MAX};
@@ -31,18 +28,6 @@ pub(crate) enum Ask {
         bytes: usize,
         permit: Option<OwnedSemaphorePermit>,
     },
-    /// Make a lane. `counted`: of the events up to the first number, the second are there already.
-    Open {
-        name: String,
-        start: Start,
-        counted: (u64, u64),
-    },
-    /// Forget a lane.
-    DropLane(String),
-    /// Revive (`true`) or drop buried events.
-    Buried(BuriedWork),
-    /// Hand stretches out once more.
-    Replay { lane: Lane, ranges: Vec<Range> },
     /// Keep a note.
     Note { name: String, body: Bytes },
     /// This picture is not what lies there: forget it.
@@ -53,20 +38,10 @@ pub(crate) enum Ask {
     Find(EventId),
     /// Which are the newest known events of these records?
     NewestOf(Vec<RecordId>),
-    /// Something about a lane of the lane store.
+    /// Something about a lane.
     Lane(Request),
-    /// Make durable what was settled.
+    /// Nothing: the answer says that the writer knows what is durable.
     Sync,
-}
-
-/// A repair of buried events, done in steps, so that intake never waits for a big one.
-#[derive(Debug)]
-pub(crate) struct BuriedWork {
-    pub(crate) choice: BuriedChoice,
-    pub(crate) revive: bool,
-    /// Those with a higher number were buried after the request.
-    pub(crate) upto: Option<i64>,
-    pub(crate) done: u64,
 }
 
 /// The answers.
@@ -75,13 +50,19 @@ pub(crate) enum Done {
     Receipts(Vec<Receipt>),
     /// It is not kept.
     Refused(AppendError),
-    Lane(Lane),
-    Flag(bool),
     Count(u64),
     Found(Option<u64>),
     Newest(Vec<Option<Newest>>),
     Reply(Reply),
     Nothing,
+}
+
+/// The answer to something else means that the writer failed.
+pub(crate) fn unexpected(answer: Result<Done, AppendError>) -> SpoolError {
+    match answer {
+        Ok(_) => SpoolError("the writer answered something else".into()),
+        Err(error) => SpoolError(error.to_string()),
+    }
 }
 
 impl Ask {
@@ -116,7 +97,7 @@ pub(crate) struct Taken {
     pub(crate) stop: Stop,
 }
 
-/// Settlements and commits of lanes wait so long for company when nothing else is to be written: each group costs a sync.
+/// Commits of lanes wait so long for company when nothing else is to be written: each group costs a sync.
 const LINGER: Duration = Duration::from_millis(20);
 
 /// See the module.
@@ -129,7 +110,7 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     ops: VecDeque<Op>,
-    settled_at: Option<Instant>,
+    waits_since: Option<Instant>,
     stop: Stop,
     asleep: bool,
 }
@@ -148,21 +129,12 @@ impl Inbox {
         if state.stop != Stop::No {
             return Err(op);
         }
-        if op.ask.can_wait() && state.settled_at.is_none() {
-            state.settled_at = Some(Instant::now());
+        if op.ask.can_wait() && state.waits_since.is_none() {
+            state.waits_since = Some(Instant::now());
         }
         state.ops.push_back(op);
         self.ring(state);
         Ok(())
-    }
-
-    /// Something was settled.
-    pub(crate) fn settled(&self) {
-        let mut state = self.lock();
-        if state.settled_at.is_none() {
-            state.settled_at = Some(Instant::now());
-            self.ring(state);
-        }
     }
 
     /// Ends the writer.
@@ -180,7 +152,7 @@ impl Inbox {
         let mut state = self.lock();
         while !state.is_urgent() && state.stop == Stop::No {
             let until = state
-                .settled_at
+                .waits_since
                 .map_or(deadline, |at| (at + LINGER).min(deadline));
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -193,7 +165,7 @@ impl Inbox {
         }
         let ops = group(&mut state.ops);
         // A commit that found no place in this group has waited already.
-        state.settled_at = (!state.ops.is_empty()).then(Instant::now);
+        state.waits_since = (!state.ops.is_empty()).then(Instant::now);
         Taken {
             ops,
             stop: if state.ops.is_empty() || state.stop == Stop::Now {

@@ -6,8 +6,10 @@
 //! **Invariant:** an event is in `event` as long as a lane has not routed it, or has it in `waiting`.
 
 mod commit;
+mod former;
 mod held_rows;
 mod lane_row;
+mod names;
 pub(crate) mod needed;
 mod proof;
 mod state;
@@ -24,25 +26,24 @@ use faceway_core::{
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::DiskSpool;
+use crate::buried;
 use crate::group::Group;
-use crate::inbox::{Ask, Done};
-use crate::lanes;
-use crate::repair::unexpected;
+use crate::inbox::{Ask, Done, unexpected};
 use crate::shared::Shared;
 use crate::store::{Meta, Trouble, get};
 use crate::writer::Writer;
 
+pub(crate) use former::{former_position, has_former_lanes, position_crc, unpack_ascending};
 use lane_row::{Found, LaneRow};
 use needed::let_go_of_range;
 pub(crate) use proof::{held_rows_of_all, owners_of_all, waiting_of_all};
-pub(crate) use take_over::is_taken_over;
 pub(crate) use verify::verify;
 use waiting_rows::Kind;
 
 /// What is asked of the writer.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Take lanes of the former contract over; nothing else.
+    /// Take the lanes of a directory of format 1 over; nothing else.
     TakeOver,
     Claim {
         name: String,
@@ -110,7 +111,7 @@ impl LaneStore for DiskSpool {
                 None => return Ok(None),
                 Some(Found::Damaged(id)) => LaneRow {
                     id,
-                    buried: count_buried(conn, id)?,
+                    buried: buried::count(conn, id)?,
                     ..LaneRow::default()
                 },
                 Some(Found::Sound(lane)) => lane,
@@ -147,9 +148,9 @@ impl DiskSpool {
         };
         let read = move |shared: &Shared| {
             if let Some(error) = asked
-                && !shared.readers.with(take_over::is_taken_over)?
+                && !shared.readers.with(former::is_taken_over)?
             {
-                // There are only lanes of the former contract.
+                // There are only lanes of format 1.
                 return Err(error);
             }
             shared.readers.with(read)
@@ -167,8 +168,12 @@ impl Writer {
         request: &Request,
     ) -> Result<Done, Trouble> {
         if let Request::Commit { claim, change } = request {
-            let age = self.age();
-            return commit::commit(conn, group, claim, change, age).map(Done::Reply);
+            let committed = commit::commit(conn, group, claim, change, self.age())?;
+            if !committed.rewinds.is_empty() {
+                self.packs.rewind(committed.rewinds);
+                self.go_back(conn, group)?;
+            }
+            return Ok(Done::Reply(committed.reply));
         }
         self.take_over(conn, group)?;
         let reply = match request {
@@ -205,7 +210,7 @@ impl Writer {
                     lane = name,
                     "a lane is lost, and this one is new: it begins with the oldest event"
                 );
-                make_lane(conn, group, name, 0)?
+                make_lane(conn, name, 0)?
             }
             None => {
                 let first = match start {
@@ -213,11 +218,11 @@ impl Writer {
                     // Below the trim mark lies only what other lanes hold.
                     Start::Oldest => group.meta.trimmed,
                 };
-                make_lane(conn, group, name, first)?
+                make_lane(conn, name, first)?
             }
         };
         lane.epoch = next_epoch(conn, lane.epoch)?;
-        lane.buried = count_buried(conn, lane.id)?;
+        lane.buried = buried::count(conn, lane.id)?;
         lane.write(conn)?;
         let loaded = state::load(conn, &lane)?;
         self.put_right(conn, group.meta.trimmed, (&lane, name), &loaded)?;
@@ -244,8 +249,8 @@ impl Writer {
         })
     }
 
-    /// Forgets rows of lanes that have lost their names: no gateway claims them and no operator sees them, so they would hold the
-    /// log for ever. The lane that is claimed now holds all of it. `true` when there were any.
+    /// Rows of lanes that have lost their names, which cannot be claimed or seen: they would hold the log for ever. The lane that is
+    /// claimed now holds all of it. `true` when there were any.
     fn forget_lost_lanes(&self, conn: &Connection, group: &mut Group) -> Result<bool, Trouble> {
         let sql = "DELETE FROM lane_state WHERE lane NOT IN (SELECT id FROM lane)";
         let lost = conn.prepare_cached(sql)?.execute([])?;
@@ -315,9 +320,9 @@ fn found(conn: &Connection, name: &str) -> rusqlite::Result<Option<Found>> {
     Ok(id.map(Found::Damaged))
 }
 
-fn make_lane(conn: &Connection, group: &Group, name: &str, first: u64) -> Result<LaneRow, Trouble> {
+fn make_lane(conn: &Connection, name: &str, first: u64) -> Result<LaneRow, Trouble> {
     Ok(LaneRow {
-        id: lanes::insert(conn, name, first, group.meta.total)?,
+        id: names::insert(conn, name)?,
         routed_through: first.saturating_sub(1),
         ..LaneRow::default()
     })
@@ -336,12 +341,6 @@ fn next_epoch(conn: &Connection, before: u64) -> Result<u64, Trouble> {
     Ok(epoch.cast_unsigned())
 }
 
-fn count_buried(conn: &Connection, lane: u32) -> rusqlite::Result<u64> {
-    let sql = "SELECT count(*) FROM buried WHERE lane = ?";
-    conn.prepare_cached(sql)?
-        .query_row([lane], |row| get(row, 0))
-}
-
 /// Forgets a lane. What it held below the trim mark leaves the log a little at a time ([`sweep`]).
 fn delete_lane(conn: &Connection, group: &mut Group, name: &str) -> Result<bool, Trouble> {
     let Some(found) = found(conn, name)? else {
@@ -349,10 +348,7 @@ fn delete_lane(conn: &Connection, group: &mut Group, name: &str) -> Result<bool,
     };
     group.dirty = true;
     group.more = true;
-    lanes::delete(conn, found.id())?;
-    for table in ["lane_state", "held_event"] {
-        conn.execute(&format!("DELETE FROM {table} WHERE lane = ?"), [found.id()])?;
-    }
+    names::delete(conn, found.id())?;
     Ok(true)
 }
 

@@ -1,12 +1,11 @@
-//! What a lane leaves behind when it is dropped: events that only it held.
+//! Events and pictures that are left over: trimming and the sweep have passed them by, and no lane needs them.
 //!
-//! Trimming has passed them by, so nothing else looks at them again. They are looked for when a lane is dropped and after
-//! each start, a few in each group: for what was left over by an earlier program, or by a start that was cut short.
+//! They are looked for after each start, a few in each group: an earlier program left some when it dropped a lane, and a start
+//! with damaged lanes leaves others. What a lane lets go of while the gateway runs leaves at once (`lane_store/needed.rs`).
 
 use rusqlite::Connection;
 
-use crate::history::remove_straggler;
-use crate::packs::hold::release;
+use crate::lane_store::needed::{let_go, release_pictures};
 use crate::store::{Meta, Trouble, get, unless_corrupt};
 
 /// Rows that are looked at in one group at most.
@@ -47,7 +46,7 @@ impl Leftovers {
         let step = unless_corrupt(conn, || self.look(conn, meta, age))?;
         if step.is_none() {
             tracing::warn!(
-                "the search for what dropped lanes have left has met a broken page and ends there"
+                "the search for events that no lane needs has met a broken page and ends there"
             );
             (self.events, self.holds) = (None, None);
         }
@@ -57,13 +56,8 @@ impl Leftovers {
     fn look(&mut self, conn: &Connection, meta: &Meta, age: i64) -> rusqlite::Result<Step> {
         let mut step = Step::default();
         if let Some(from) = self.holds {
-            let next = "SELECT seq, (SELECT count(*) FROM held WHERE held.seq = picture_hold.seq) FROM picture_hold \
-                        WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?";
-            let (loose, next) = unheld(conn, next, (from, meta.swept))?;
-            for seq in loose {
-                release(conn, seq, meta.swept, age)?;
-                step.changed = true;
-            }
+            let (seqs, next) = next_of(conn, "picture_hold", (from, meta.swept))?;
+            step.changed |= release_pictures(conn, seqs, meta.swept, age)? > 0;
             self.holds = next;
         }
         // What a lane has not come to is not left over: it may have begun again with the oldest event.
@@ -71,13 +65,8 @@ impl Leftovers {
         if let Some(from) = self.events
             && from < end
         {
-            let next = "SELECT seq, (SELECT count(*) FROM held WHERE held.seq = event.seq) FROM event \
-                        WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?";
-            let (loose, next) = unheld(conn, next, (from, end))?;
-            for seq in loose {
-                remove_straggler(conn, seq)?;
-                step.changed = true;
-            }
+            let (seqs, next) = next_of(conn, "event", (from, end))?;
+            step.changed |= let_go(conn, seqs, end)? > 0;
             step.more |= next.is_some();
             self.events = match next {
                 None if end < meta.trimmed => Some(end),
@@ -91,21 +80,19 @@ impl Leftovers {
     }
 }
 
-/// Numbers in a span that no lane holds, and where to go on.
-fn unheld(
+/// The next numbers of events in a table, and where to go on.
+fn next_of(
     conn: &Connection,
-    sql: &str,
+    table: &str,
     (from, end): (u64, u64),
 ) -> rusqlite::Result<(Vec<u64>, Option<u64>)> {
-    let mut select = conn.prepare_cached(sql)?;
+    let sql =
+        format!("SELECT DISTINCT seq FROM {table} WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?");
+    let mut select = conn.prepare_cached(&sql)?;
     let span = (from.cast_signed(), end.cast_signed(), ROWS_AT_ONCE as i64);
-    let rows = select.query_map(span, |row| Ok((get(row, 0)?, get(row, 1)?)))?;
-    let rows: Vec<(u64, u64)> = rows.collect::<Result<_, _>>()?;
-    let next = (rows.last().filter(|_| rows.len() >= ROWS_AT_ONCE)).map(|(seq, _)| seq + 1);
-    let mut loose: Vec<u64> = (rows.into_iter())
-        .filter(|(_, holders)| *holders == 0)
-        .map(|(seq, _)| seq)
-        .collect();
-    loose.dedup();
-    Ok((loose, next))
+    let seqs = select.query_map(span, |row| get(row, 0))?;
+    let seqs: Vec<u64> = seqs.collect::<Result<_, _>>()?;
+    let next = seqs.last().filter(|_| seqs.len() >= ROWS_AT_ONCE);
+    let next = next.map(|seq| seq + 1);
+    Ok((seqs, next))
 }

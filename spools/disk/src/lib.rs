@@ -1,7 +1,6 @@
 //! The embedded spool engine: one directory, SQLite.
 //!
-//! One thread writes, in groups; lanes are kept in memory and written with the groups; readers have connections of
-//! their own. `README.md` says why it is built so and what was measured.
+//! One thread writes, in groups; lanes are rows that change with the groups; readers have connections of their own. `README.md` says why it is built so and what was measured.
 //!
 //! **Invariants**
 //! * Nothing is answered before the commit that holds it was synced, and pictures are synced before that commit.
@@ -10,8 +9,10 @@
 //! * What a log line says of an event is its sequence number.
 
 mod ages;
+mod attempts;
 mod blocks;
 mod budget;
+mod buried;
 mod checksum;
 mod covered;
 mod disk;
@@ -23,10 +24,7 @@ mod helper;
 mod history;
 mod inbox;
 mod inspect;
-mod lane;
 mod lane_store;
-mod lanes;
-mod lease;
 mod leftovers;
 mod log;
 mod look;
@@ -35,19 +33,17 @@ mod note;
 mod once;
 mod open;
 mod packs;
+mod page;
 mod quarantine;
 mod read;
 mod recent;
 mod recover;
-mod repair;
-mod revive;
 mod row;
 mod seen;
 mod serve;
 mod settings;
 mod shared;
 mod store;
-mod story;
 mod throttle;
 mod upkeep;
 mod verify;
@@ -59,25 +55,20 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use faceway_core::{
-    AppendError, Batch, BoxFuture, Clock, EventId, Lane, Lease, Newest, Passed, Private, Receipt,
-    RecordId, Room, Settlement, Sha256, Spool, SpoolError, Start, Survey, Timestamp,
-};
+use faceway_core::{AppendError, Clock};
 use tokio::sync::oneshot;
 
 pub use disk::{Disk, RealDisk};
 pub use inspect::{InspectError, Part, check, salvage};
 pub use settings::{DiskSettings, OpenError};
 
-use inbox::{Ask, Done, Stop};
-use settings::IN_FLIGHT_BYTES_MAX;
+use inbox::Stop;
 use shared::{Shared, lock};
 use watchdog::Watchdog;
 
 /// The spool in a directory.
 ///
-/// Close it with [`Spool::close`]; when it is only dropped, what was settled in the last moments is leased once more.
+/// Close it with [`faceway_core::Log::close`]; when it is only dropped, what was not answered may not be durable.
 pub struct DiskSpool {
     shared: Arc<Shared>,
     ended: Arc<Ended>,
@@ -167,165 +158,12 @@ impl DiskSpool {
         }
     }
 
-    async fn append_batch(&self, batch: Batch) -> Result<Vec<Receipt>, AppendError> {
-        if batch.events.is_empty() && batch.unreadable.is_empty() {
-            return Ok(Vec::new());
-        }
-        let bytes = weight(&batch);
-        let permits = u32::try_from(bytes)
-            .unwrap_or(u32::MAX)
-            .min(IN_FLIGHT_BYTES_MAX);
-        let semaphore = Arc::clone(&self.shared.permits);
-        let permit = tokio::select! {
-            biased;
-            permit = semaphore.acquire_many_owned(permits) => permit.ok(),
-            () = self.shared.gauge.until_it_hangs() => return Err(AppendError::Failing),
-        };
-        let ask = Ask::Append {
-            batch,
-            bytes,
-            permit,
-        };
-        match self.shared.ask(ask).await? {
-            Done::Receipts(receipts) => Ok(receipts),
-            _ => Err(AppendError::Failing),
-        }
-    }
-
-    async fn open_lane_named(&self, name: &str, start: Start) -> Result<Lane, SpoolError> {
-        if let Some(lane) = self.shared.lanes.named(name) {
-            lane.lock().give_back();
-            return Ok(Lane(lane.id));
-        }
-        let counted = match start {
-            Start::Now => (0, 0),
-            Start::Oldest => lease::count_all(&self.shared).await?,
-        };
-        let name = name.to_owned();
-        let ask = Ask::Open {
-            name,
-            start,
-            counted,
-        };
-        match self.shared.ask(ask).await {
-            Ok(Done::Lane(lane)) => Ok(lane),
-            other => Err(repair::unexpected(other)),
-        }
-    }
-
     async fn close_all(&self) {
         self.shared.inbox.stop(Stop::Flush);
         let ended = Arc::clone(&self.ended);
         let wait = tokio::task::spawn_blocking(move || ended.wait(None));
         // Waiting cannot fail but by a runtime that shuts down.
         let _ = wait.await;
-    }
-}
-
-/// Bytes that a batch holds in memory, near enough. Lengths only: the fence stays shut.
-fn weight(batch: &Batch) -> usize {
-    const EACH: usize = 256;
-    let events = batch.events.iter().map(|event| event.body.reveal().len());
-    let pictures = batch
-        .pictures
-        .iter()
-        .map(|picture| picture.bytes.reveal().len());
-    let unreadable = batch
-        .unreadable
-        .iter()
-        .map(|entry| entry.body.reveal().len());
-    events
-        .chain(pictures)
-        .chain(unreadable)
-        .map(|bytes| bytes + EACH)
-        .sum()
-}
-
-impl Spool for DiskSpool {
-    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>> {
-        Box::pin(self.append_batch(batch))
-    }
-
-    fn newest_of(
-        &self,
-        records: Vec<RecordId>,
-    ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>> {
-        Box::pin(async move {
-            match self.shared.ask(Ask::NewestOf(records)).await? {
-                Done::Newest(newest) => Ok(newest),
-                _ => Err(AppendError::Failing),
-            }
-        })
-    }
-
-    fn open_lane(&self, name: &str, start: Start) -> BoxFuture<'_, Result<Lane, SpoolError>> {
-        let name = name.to_owned();
-        Box::pin(async move { self.open_lane_named(&name, start).await })
-    }
-
-    fn lease(
-        &self,
-        lane: Lane,
-        max: usize,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Lease>, SpoolError>> {
-        Box::pin(self.shared.lease(lane, max, now))
-    }
-
-    fn settle(&self, lane: Lane, settlements: Vec<Settlement>) {
-        self.shared.settle(lane, settlements);
-    }
-
-    fn sync(&self) -> BoxFuture<'_, Result<(), SpoolError>> {
-        Box::pin(self.shared.sync())
-    }
-
-    fn remember(&self, lane: Lane, passed: Vec<Passed>) {
-        self.shared.remember(lane, passed);
-    }
-
-    fn remembered(&self, lane: Lane) -> BoxFuture<'_, Result<Vec<Passed>, SpoolError>> {
-        Box::pin(self.shared.remembered(lane))
-    }
-
-    fn take_back(&self, lane: Lane, events: Vec<EventId>) -> BoxFuture<'_, Result<(), SpoolError>> {
-        Box::pin(self.take_burials_back(lane, events))
-    }
-
-    fn wake(&self, lane: Lane) {
-        self.shared.wake(lane);
-    }
-
-    fn survey(&self, lane: Lane, now: Timestamp) -> BoxFuture<'_, Result<Survey, SpoolError>> {
-        Box::pin(self.shared.survey(lane, now))
-    }
-
-    fn changed(&self, seen: u64) -> BoxFuture<'_, u64> {
-        Box::pin(self.shared.changed(seen))
-    }
-
-    fn newest(&self) -> u64 {
-        self.shared.newest()
-    }
-
-    fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>> {
-        Box::pin(self.write_note(name.to_owned(), note))
-    }
-
-    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, SpoolError>> {
-        Box::pin(self.read_note(name.to_owned()))
-    }
-
-    fn room(&self) -> Room {
-        self.shared.room()
-    }
-
-    fn picture(&self, sha256: Sha256) -> BoxFuture<'_, Result<Option<Private<Bytes>>, SpoolError>> {
-        Box::pin(self.shared.picture(sha256))
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.close_all())
     }
 }
 

@@ -1,27 +1,34 @@
-//! The contract of the log ([`Log`]), beside the former one: appends and notes are the same for both.
+//! The contract of the log ([`Log`]).
 
+mod append;
 mod read;
 mod span;
 
 use bytes::Bytes;
 use faceway_core::{
     AppendError, Batch, BoxFuture, Entry, Log, Newest, Private, ReadMax, Receipt, RecordId, Room,
-    Sha256, Span, Spool, SpoolError, Stretch, Timestamp,
+    Sha256, Span, SpoolError, Stretch, Timestamp,
 };
 
 use crate::DiskSpool;
+use crate::inbox::{Ask, Done};
 use crate::shared::Shared;
 
 impl Log for DiskSpool {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>> {
-        Spool::append(self, batch)
+        Box::pin(self.append_batch(batch))
     }
 
     fn newest_of(
         &self,
         records: Vec<RecordId>,
     ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>> {
-        Spool::newest_of(self, records)
+        Box::pin(async move {
+            match self.shared.ask(Ask::NewestOf(records)).await? {
+                Done::Newest(newest) => Ok(newest),
+                _ => Err(AppendError::Failing),
+            }
+        })
     }
 
     fn read(
@@ -38,7 +45,7 @@ impl Log for DiskSpool {
     }
 
     fn tail(&self) -> u64 {
-        self.shared.newest()
+        self.shared.tail()
     }
 
     fn watch_tail(&self, seen: u64) -> BoxFuture<'_, u64> {
@@ -46,27 +53,27 @@ impl Log for DiskSpool {
     }
 
     fn span(&self, since: Timestamp, until: Timestamp) -> BoxFuture<'_, Result<Span, SpoolError>> {
-        let read = move |shared: &Shared| shared.span(since.as_millis(), until.as_millis());
+        let read = move |shared: &Shared| shared.span((since.as_millis(), until.as_millis()));
         Box::pin(async move { self.shared.blocking(read).await })
     }
 
     fn picture(&self, sha256: Sha256) -> BoxFuture<'_, Result<Option<Private<Bytes>>, SpoolError>> {
-        Spool::picture(self, sha256)
+        Box::pin(self.shared.picture(sha256))
     }
 
     fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>> {
-        Spool::keep_note(self, name, note)
+        Box::pin(self.write_note(name.to_owned(), note))
     }
 
     fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, SpoolError>> {
-        Spool::note(self, name)
+        Box::pin(self.read_note(name.to_owned()))
     }
 
     fn capacity(&self) -> Room {
-        Spool::room(self)
+        self.shared.capacity()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Spool::close(self)
+        Box::pin(self.close_all())
     }
 }

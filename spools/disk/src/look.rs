@@ -1,17 +1,27 @@
 //! The history: what a person asks about kept events.
 
 use faceway_core::{
-    BoxFuture, Buried, BuriedBody, BuriedChoice, BuriedPlace, DeviceKey, EventId, History,
-    LaneTrace, Page, Quarantined, QuarantinedBody, Repair, SpoolError, Trace,
+    BoxFuture, Buried, BuriedBody, BuriedChoice, BuriedPlace, EventId, History, LaneTrace, Page,
+    Quarantined, QuarantinedBody, SpoolError, Trace,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::DiskSpool;
-use crate::inbox::{Ask, Done};
+use crate::inbox::{Ask, Done, unexpected};
 use crate::row::moment;
 use crate::shared::Shared;
 use crate::store::get;
-use crate::story::{attempts, buried_copy, find_old};
+use crate::{DiskSpool, attempts, buried, quarantine};
+
+impl DiskSpool {
+    async fn look<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, SpoolError> {
+        self.shared
+            .blocking(move |shared| shared.readers.with(read))
+            .await
+    }
+}
 
 impl History for DiskSpool {
     fn buried(
@@ -19,7 +29,11 @@ impl History for DiskSpool {
         lane: Option<String>,
         page: Page,
     ) -> BoxFuture<'_, Result<Vec<Buried>, SpoolError>> {
-        Repair::buried(self, lane, page)
+        Box::pin(async move {
+            self.shared.sync().await?;
+            self.look(move |conn| buried::list(conn, lane.as_deref(), page))
+                .await
+        })
     }
 
     fn buried_event(
@@ -27,25 +41,25 @@ impl History for DiskSpool {
         id: EventId,
         lane: Option<String>,
     ) -> BoxFuture<'_, Result<Vec<BuriedBody>, SpoolError>> {
-        Repair::buried_event(self, id, lane)
+        Box::pin(async move {
+            self.shared.sync().await?;
+            self.look(move |conn| buried::of_event(conn, id, lane.as_deref()))
+                .await
+        })
     }
 
     fn buried_places(
         &self,
         which: BuriedChoice,
     ) -> BoxFuture<'_, Result<Vec<BuriedPlace>, SpoolError>> {
-        Box::pin(async move {
-            let read =
-                move |shared: &Shared| shared.readers.with(|conn| buried_places(conn, &which));
-            self.shared.blocking(read).await
-        })
+        Box::pin(self.look(move |conn| buried::places(conn, &which)))
     }
 
     fn trace(&self, id: EventId) -> BoxFuture<'_, Result<Option<Trace>, SpoolError>> {
         Box::pin(async move {
             let found = match self.shared.ask(Ask::Find(id)).await {
                 Ok(Done::Found(found)) => found,
-                _ => return Err(SpoolError("the writer does not answer".into())),
+                other => return Err(unexpected(other)),
             };
             let read =
                 move |shared: &Shared| shared.readers.with(|conn| trace(shared, conn, id, found));
@@ -54,49 +68,34 @@ impl History for DiskSpool {
     }
 
     fn quarantine(&self, page: Page) -> BoxFuture<'_, Result<Vec<Quarantined>, SpoolError>> {
-        Repair::quarantine(self, page)
+        Box::pin(self.look(move |conn| quarantine::list(conn, page)))
     }
 
     fn quarantined(
         &self,
         number: u64,
     ) -> BoxFuture<'_, Result<Option<QuarantinedBody>, SpoolError>> {
-        Repair::quarantined(self, number)
+        Box::pin(async move {
+            match self.look(move |conn| quarantine::one(conn, number)).await? {
+                Some(None) => Err(SpoolError(format!(
+                    "entry {number} in quarantine is damaged"
+                ))),
+                entry => Ok(entry.flatten()),
+            }
+        })
     }
 
     fn drop_quarantined(
         &self,
         numbers: Option<Vec<u64>>,
     ) -> BoxFuture<'_, Result<u64, SpoolError>> {
-        Repair::drop_quarantined(self, numbers)
+        Box::pin(async {
+            match self.shared.ask(Ask::DropQuarantined(numbers)).await {
+                Ok(Done::Count(count)) => Ok(count),
+                other => Err(unexpected(other)),
+            }
+        })
     }
-}
-
-fn buried_places(conn: &Connection, which: &BuriedChoice) -> rusqlite::Result<Vec<BuriedPlace>> {
-    let sql = "SELECT lane.name, b.seq, b.device, b.id FROM buried b JOIN lane ON lane.id = b.lane \
-               ORDER BY lane.name, b.seq";
-    let mut select = conn.prepare_cached(sql)?;
-    let rows = select.query_map([], |row| {
-        let place = BuriedPlace {
-            lane: row.get(0)?,
-            seq: get(row, 1)?,
-            device: DeviceKey(get(row, 2)?),
-        };
-        Ok((place, row.get::<_, Vec<u8>>(3)?))
-    })?;
-    let is_chosen = |place: &BuriedPlace, id: &[u8]| {
-        let ids = which.ids.as_ref();
-        which.lane.as_ref().is_none_or(|lane| *lane == place.lane)
-            && ids.is_none_or(|ids| ids.iter().any(|chosen| chosen.as_bytes()[..] == *id))
-    };
-    let mut places = Vec::new();
-    for row in rows {
-        let (place, id) = row?;
-        if is_chosen(&place, &id) {
-            places.push(place);
-        }
-    }
-    Ok(places)
 }
 
 fn trace(
@@ -115,7 +114,7 @@ fn trace(
     let event = shared.readers.event(conn, seq)?.filter(|row| row.id == id);
     let (received_at, body) = match event {
         Some(row) => (moment(row.at), row.body),
-        None => match buried_copy(conn, seq, id)? {
+        None => match buried::copy(conn, seq, id)? {
             Some(entry) => (entry.entry.received_at, entry.body),
             None => return Ok(None),
         },
@@ -144,8 +143,41 @@ fn lane_traces(conn: &Connection, seq: u64) -> rusqlite::Result<Vec<LaneTrace>> 
             lane,
             is_deleted,
             is_buried,
-            attempts: attempts(conn, id, seq)?,
+            attempts: attempts::of_event(conn, id, seq)?,
         })
     };
     touched.into_iter().map(trace).collect()
+}
+
+/// An event that is older than the ids that are remembered, looked for in pieces: a person asks, and rarely.
+fn find_old(conn: &Connection, id: EventId) -> rusqlite::Result<Option<u64>> {
+    const PIECE: u64 = 16_384;
+    let id = &id.as_bytes()[..];
+    let buried = "SELECT seq FROM buried WHERE id = ? LIMIT 1";
+    let buried = conn
+        .prepare_cached(buried)?
+        .query_row([id], |row| get(row, 0))
+        .optional()?;
+    if buried.is_some() {
+        return Ok(buried);
+    }
+    let bound = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+    let known = bound("SELECT min(seq) FROM seen")?
+        .unwrap_or(0)
+        .cast_unsigned();
+    let first = bound("SELECT min(seq) FROM event")?
+        .unwrap_or(0)
+        .cast_unsigned();
+    let mut select =
+        conn.prepare_cached("SELECT seq FROM event WHERE seq >= ? AND seq < ? AND id = ?")?;
+    for from in (first..known).step_by(PIECE as usize) {
+        let (from, to) = (from.cast_signed(), known.min(from + PIECE).cast_signed());
+        let found = select
+            .query_row((from, to, id), |row| get(row, 0))
+            .optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }

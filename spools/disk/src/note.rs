@@ -6,13 +6,12 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::DiskSpool;
 use crate::group::Group;
-use crate::inbox::{Ask, Done};
-use crate::repair::unexpected;
+use crate::inbox::{Ask, Done, unexpected};
 use crate::row::fields_crc;
 use crate::store::Trouble;
 
 impl DiskSpool {
-    /// See [`faceway_core::Spool::keep_note`].
+    /// See [`faceway_core::Log::keep_note`].
     pub(crate) async fn write_note(&self, name: String, body: Bytes) -> Result<(), SpoolError> {
         match self.shared.ask(Ask::Note { name, body }).await {
             Ok(Done::Nothing) => Ok(()),
@@ -20,7 +19,7 @@ impl DiskSpool {
         }
     }
 
-    /// See [`faceway_core::Spool::note`].
+    /// See [`faceway_core::Log::note`].
     pub(crate) async fn read_note(&self, name: String) -> Result<Option<Bytes>, SpoolError> {
         // After a failure only the writer knows what became of it.
         self.shared.sync().await?;

@@ -1,66 +1,34 @@
 //! What the `once` of routes has let pass, lane by lane: written with the lane, forgotten when nothing waits there that it
 //! could silence.
 
-use faceway_core::{EventId, Lane, Passed, SpoolError};
+use faceway_core::{EventId, Passed};
 use rusqlite::Connection;
 
 use crate::covered::ONCE;
 use crate::read::time_from;
 use crate::row::moment;
-use crate::shared::Shared;
 use crate::store::Trouble;
 
 /// Rows that are forgotten in one group at most.
 const ROWS_AT_ONCE: usize = 4096;
 
-impl Shared {
-    /// See [`faceway_core::Spool::remember`].
-    pub(crate) fn remember(&self, lane: Lane, passed: Vec<Passed>) {
-        if let Some(cell) = self.lanes.get(lane.0)
-            && !passed.is_empty()
-        {
-            cell.lock().remember(passed);
-            self.inbox.settled();
-        }
-    }
-
-    /// See [`faceway_core::Spool::remembered`].
-    pub(crate) async fn remembered(
-        self: &std::sync::Arc<Self>,
-        lane: Lane,
-    ) -> Result<Vec<Passed>, SpoolError> {
-        let id = self.lane(lane)?.id;
-        self.sync().await?;
-        self.blocking(move |shared| shared.readers.with(|conn| read(conn, id)))
-            .await
-    }
-}
-
-/// Writes what passed since the last group.
-pub(crate) fn write<'p>(
-    conn: &Connection,
-    lane: u32,
-    passed: impl Iterator<Item = &'p Passed>,
-) -> Result<(), Trouble> {
+/// Writes a mark, in place of the one before of its key.
+pub(crate) fn write(conn: &Connection, lane: u32, one: &Passed) -> Result<(), Trouble> {
+    let before = "DELETE FROM once WHERE lane = ? AND route = ? AND key = ?";
+    conn.prepare_cached(before)?
+        .execute((lane, &one.route, &one.key[..]))?;
     let sql = "INSERT OR REPLACE INTO once (lane, until, route, key, id, at, row_crc) VALUES (?, ?, ?, ?, ?, ?, ?)";
-    let mut insert = conn.prepare_cached(sql)?;
-    for one in passed {
-        let numbers = [
-            lane.into(),
-            one.until.as_millis(),
-            one.received_at.as_millis(),
-        ];
-        let texts = [one.route.as_bytes(), &one.key, one.id.as_bytes()];
-        insert.execute((
-            lane,
-            one.until.as_millis(),
-            &one.route,
-            &one.key[..],
-            &one.id.as_bytes()[..],
-            one.received_at.as_millis(),
-            ONCE.crc(numbers, &texts),
-        ))?;
-    }
+    let (until, at) = (one.until.as_millis(), one.received_at.as_millis());
+    let texts = [one.route.as_bytes(), &one.key, one.id.as_bytes()];
+    conn.prepare_cached(sql)?.execute((
+        lane,
+        until,
+        &one.route,
+        &one.key[..],
+        &one.id.as_bytes()[..],
+        at,
+        ONCE.crc([lane.into(), until, at], &texts),
+    ))?;
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! Opening the directory: what must be looked at before the first group.
 
-use std::collections::HashMap;
 use std::fs::TryLockError;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,13 +9,11 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::blocks::Blocks;
 use crate::budget::Budget;
 use crate::failing::Failing;
-use crate::lane_store::behind_routed;
-use crate::lanes;
+use crate::lane_store::{behind_routed, former_position};
 use crate::leftovers::Leftovers;
 use crate::mark::Mark;
 use crate::packs::Packs;
 use crate::quarantine::Quarantine;
-use crate::row::Published;
 use crate::seen::Seen;
 use crate::settings::{IDS_MAX, OpenError};
 use crate::shared::Shared;
@@ -121,28 +118,36 @@ fn make_space(shared: &Shared) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Finds out which number comes next, so that none is given out twice; gives that of the last event.
+/// Finds out which number comes next, so that none is given out twice.
 fn settle_numbers(
     shared: &Shared,
     conn: &Connection,
     meta: &mut Meta,
     seen: &Seen,
     reserved: u64,
-) -> Result<u64, Trouble> {
+) -> Result<(), Trouble> {
     let one = |sql: &str| conn.query_row(sql, [], |row| get(row, 0));
     // A damaged number is no reason to skip what comes behind it.
     let bound = meta.next.max(seen.newest() + 1).max(reserved);
     let last = "SELECT coalesce(max(seq), 0) FROM event WHERE seq < ?";
-    let last = conn.query_row(last, [bound.cast_signed()], |row| get(row, 0))?;
+    let last: u64 = conn.query_row(last, [bound.cast_signed()], |row| get(row, 0))?;
     let held = one("SELECT coalesce(max(seq), 0) FROM held")?;
     let verified = crate::lane_store::verify(conn)?;
     let (damaged, mended) = (&shared.readers.damaged, &shared.gauge.rows_mended);
     damaged.fetch_add(verified.damaged, Ordering::Relaxed);
     mended.fetch_add(verified.mended, Ordering::Relaxed);
     let routed = behind_routed(conn)?;
-    let behind = [last + 1, held + 1, seen.newest() + 1, routed, reserved];
+    let position = former_position(conn)?;
+    let behind = [
+        last + 1,
+        held + 1,
+        seen.newest() + 1,
+        routed,
+        position,
+        reserved,
+    ];
     meta.next = behind.into_iter().fold(meta.next, u64::max);
-    Ok(last)
+    Ok(())
 }
 
 fn load(
@@ -161,24 +166,14 @@ fn load(
         shared.paths.images.clone(),
         limits.pack,
         settings.images,
-        meta.is_stale,
     )?;
-    let mut needs = HashMap::new();
-    for lane in lanes::load(&conn, meta.total)? {
-        meta.next = meta.next.max(lane.lock().position());
-        needs.insert(lane.id, lane.lock().need_from());
-        shared.lanes.insert(lane);
-    }
-    let last = settle_numbers(shared, &conn, &mut meta, &seen, reserved)?;
-    shared.set_given_out(meta.next - 1);
+    settle_numbers(shared, &conn, &mut meta, &seen, reserved)?;
+    // Also of an event that may have left the log, or that may come back from the buried ones.
+    shared.publish(meta.next - 1);
     packs.all_named_before(meta.next);
     let newest = "SELECT at FROM event ORDER BY seq DESC LIMIT 1";
     let newest = (conn.query_row(newest, [], |row| row.get(0))).optional()?;
     shared.ages.begin(&conn, &meta, newest, &*shared.clock)?;
-    shared.publish(Published {
-        last,
-        total: meta.total,
-    });
     let quarantined = conn.query_row("SELECT count(*) FROM quarantine", [], |row| get(row, 0))?;
     shared
         .gauge
@@ -198,7 +193,6 @@ fn load(
         packs,
         quarantine,
         budget,
-        needs,
         uncertain: None,
         leftovers: Leftovers::begin(),
         blocks: Blocks::default(),

@@ -16,7 +16,7 @@
 pub(crate) mod erase;
 pub(crate) mod hold;
 mod leave;
-mod load;
+pub(crate) mod load;
 pub(crate) mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,8 +68,6 @@ pub(crate) struct Packs {
     next_number: u64,
     /// The highest event that named a picture, as far as is known: the sweep need not look at later ones.
     last_named: u64,
-    /// The columns and tables of this program do not agree with the rest: an earlier one wrote last.
-    is_stale: bool,
     /// The sweep was there before it went back, and for whom it went back since.
     again: u64,
     rewinds: Vec<Rewind>,
@@ -244,7 +242,6 @@ impl Packs {
         self.erased.clear();
         self.written.clear();
         self.given = 0;
-        self.is_stale = false;
         for number in std::mem::take(&mut self.leaving) {
             self.packs.remove(&number);
             let removed = std::fs::remove_file(place::pack_path(&self.dir, number));

@@ -5,14 +5,16 @@
 
 use std::collections::HashMap;
 
-use faceway_core::NewUnreadable;
-use rusqlite::Connection;
+use faceway_core::{NewUnreadable, Page, Private, Quarantined, QuarantinedBody};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::budget::Wanted;
+use crate::checksum::stored;
 use crate::covered::QUARANTINE;
-use crate::group::{Effect, Group};
+use crate::group::Group;
 use crate::inbox::Done;
-use crate::row::fields_crc;
+use crate::page::{bounds, of_a_page};
+use crate::row::{fields_crc, moment};
 use crate::store::{Trouble, get};
 
 /// Bodies that leave by age in one group at most; they may be large.
@@ -117,7 +119,7 @@ impl Quarantine {
             }
         }
         group.dirty |= gone > 0;
-        group.effects.push(Effect::Quarantined(-gone.cast_signed()));
+        group.quarantined -= gone.cast_signed();
         Ok(Done::Count(gone))
     }
 
@@ -172,6 +174,54 @@ pub(crate) fn wanted(entries: &[NewUnreadable]) -> Wanted {
         rows: entries.iter().map(weight).sum(),
         pictures: 0,
     }
+}
+
+/// A page of them, newest first. The bodies stay on the disk: a list does not show them.
+pub(crate) fn list(conn: &Connection, page: Page) -> rusqlite::Result<Vec<Quarantined>> {
+    let sql = "SELECT number, inbound, at, reason, bytes, headers FROM quarantine \
+               WHERE number < ? ORDER BY number DESC LIMIT ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let rows = select.query_map(bounds(page), entry_of)?;
+    // Its size only.
+    let bytes = |entry: &Quarantined| {
+        entry.inbound.len() + entry.reason.len() + entry.headers.reveal().len()
+    };
+    of_a_page(rows, bytes)
+}
+
+fn entry_of(row: &Row<'_>) -> rusqlite::Result<Quarantined> {
+    Ok(Quarantined {
+        number: get(row, 0)?,
+        inbound: row.get(1)?,
+        received_at: moment(row.get(2)?),
+        reason: row.get(3)?,
+        bytes: get(row, 4)?,
+        headers: Private::new(row.get(5)?),
+    })
+}
+
+/// One of them with its body; `Some(None)` when it is damaged.
+pub(crate) fn one(
+    conn: &Connection,
+    number: u64,
+) -> rusqlite::Result<Option<Option<QuarantinedBody>>> {
+    let sql = "SELECT number, inbound, at, reason, bytes, headers, crc, body, row_crc FROM quarantine WHERE number = ?";
+    let entry = |row: &Row<'_>| {
+        let entry = entry_of(row)?;
+        let body: Vec<u8> = row.get(7)?;
+        let crc = unreadable_crc(row.get(2)?, entry.headers.reveal(), &body);
+        let texts = [entry.inbound.as_bytes(), entry.reason.as_bytes()];
+        let row_crc = QUARANTINE.crc([row.get(2)?, row.get(4)?], &texts);
+        let sound =
+            crc == row.get::<_, i64>(6)? && stored(row, 8).is_none_or(|known| known == row_crc);
+        Ok(sound.then(|| QuarantinedBody {
+            entry,
+            body: Private::new(body.into()),
+        }))
+    };
+    (conn.prepare_cached(sql)?)
+        .query_row([number.cast_signed()], entry)
+        .optional()
 }
 
 fn insert(conn: &Connection, entry: &NewUnreadable) -> Result<(), Trouble> {

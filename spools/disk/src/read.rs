@@ -8,9 +8,20 @@ use bytes::Bytes;
 use faceway_core::{EventId, Private, SpoolError, TraceContext};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::lane::{Chunk, Need, READ_AHEAD_BYTES, READ_AHEAD_ROWS, RangeNeed, Stock};
 use crate::row::{Row, event_crc};
 use crate::store::{get, is_corrupt, open_reader};
+
+/// Rows that are read ahead.
+pub(crate) const READ_AHEAD_ROWS: usize = 256;
+/// The same in bytes.
+pub(crate) const READ_AHEAD_BYTES: usize = 1 << 20;
+
+/// Rows that were read, up to `next`.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) next: u64,
+}
 
 /// Connections that are kept open when nobody reads.
 const IDLE_MAX: usize = 8;
@@ -71,31 +82,6 @@ impl Readers {
         tracing::error!(seq, "a stored event is damaged and cannot be delivered");
     }
 
-    /// Reads what a lane needs.
-    pub(crate) fn stock(
-        &self,
-        conn: &Connection,
-        lane: u32,
-        need: &Need,
-    ) -> rusqlite::Result<Stock> {
-        let mut stock = Stock::default();
-        for &seq in &need.seqs {
-            let row = self.event(conn, seq)?;
-            if row.is_none() && self.is_missing(conn, seq)? {
-                // Trimming spares what a lane holds, so it is there unless the disk has lost it.
-                self.note_damage(seq);
-            }
-            stock.seqs.push((seq, row));
-        }
-        if let Some((from, last)) = need.log {
-            stock.log = Some(self.chunk(conn, from, last)?);
-        }
-        if let Some(range) = need.range {
-            stock.range = Some((range.number, self.range(conn, lane, range)?));
-        }
-        Ok(stock)
-    }
-
     /// One event; `None` when it is not there or damaged.
     pub(crate) fn event(&self, conn: &Connection, seq: u64) -> rusqlite::Result<Option<Row>> {
         let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM event WHERE seq = ?";
@@ -117,18 +103,8 @@ impl Readers {
         }
     }
 
-    fn is_missing(&self, conn: &Connection, seq: u64) -> rusqlite::Result<bool> {
-        let sql = "SELECT NOT EXISTS (SELECT 1 FROM event WHERE seq = ?)";
-        let missing = (conn.prepare_cached(sql)?).query_row([seq.cast_signed()], |row| row.get(0));
-        match missing {
-            // The one who looked for the event has told that.
-            Err(error) if is_corrupt(&error) => Ok(false),
-            other => other,
-        }
-    }
-
-    /// Events from `from` to `last`, as many as a lane reads ahead.
-    fn chunk(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
+    /// Events from `from` to `last`, as many as are read ahead.
+    pub(crate) fn chunk(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
         // With no upper bound: at a number that is damaged SQLite would take the rest for out of range.
         let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM event \
                    WHERE seq >= ? ORDER BY seq LIMIT ?";
@@ -139,28 +115,6 @@ impl Readers {
             Ok(Some(chunk)) => Ok(chunk),
             Ok(None) => self.salvage(conn, from, last),
             Err(error) if is_corrupt(&error) => self.salvage(conn, from, last),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Events of a range that the lane does not hold already.
-    fn range(&self, conn: &Connection, lane: u32, need: RangeNeed) -> rusqlite::Result<Chunk> {
-        let sql = "SELECT seq, at, id, device, images, crc, body, trace FROM event \
-                   WHERE seq >= ? AND seq < ? AND at >= ? AND at < ? AND NOT EXISTS \
-                   (SELECT 1 FROM held WHERE held.seq = event.seq AND held.lane = ?) ORDER BY seq LIMIT ?";
-        let mut select = conn.prepare_cached(sql)?;
-        let mut rows = select.query((
-            need.from.cast_signed(),
-            need.end.cast_signed(),
-            need.since,
-            need.until,
-            lane,
-            READ_AHEAD_ROWS as i64,
-        ))?;
-        match self.collect(&mut rows, (need.from, need.end - 1)) {
-            Ok(Some(chunk)) => Ok(chunk),
-            Ok(None) => self.salvage(conn, need.from, need.end - 1),
-            Err(error) if is_corrupt(&error) => self.salvage(conn, need.from, need.end - 1),
             Err(error) => Err(error),
         }
     }
@@ -193,7 +147,6 @@ impl Readers {
                 }
                 Err(Damaged) => {
                     self.note_damage(get(row, 0).unwrap_or_default());
-                    chunk.damaged += 1;
                 }
             }
             is_full = count >= READ_AHEAD_ROWS || bytes >= READ_AHEAD_BYTES;
@@ -205,7 +158,7 @@ impl Readers {
         Ok(Some(chunk))
     }
 
-    /// SQLite cannot walk over a broken page, but it finds what lies on others: number by number, so that a lane gets
+    /// SQLite cannot walk over a broken page, but it finds what lies on others: number by number, so that reading gets
     /// past it. Numbers that were never given out cost nothing but time.
     fn salvage(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
         let end = last.min(from + READ_AHEAD_ROWS as u64);
@@ -213,11 +166,9 @@ impl Readers {
             next: end + 1,
             ..Chunk::default()
         };
-        let damaged = self.damaged.load(Ordering::Relaxed);
         for seq in from..=end {
             chunk.rows.extend(self.event(conn, seq)?);
         }
-        chunk.damaged = self.damaged.load(Ordering::Relaxed).saturating_sub(damaged);
         Ok(chunk)
     }
 }
@@ -228,45 +179,6 @@ pub(crate) fn time_from(conn: &Connection, seq: u64) -> rusqlite::Result<Option<
     (conn.prepare_cached(sql)?)
         .query_row([seq.cast_signed()], |row| Ok((get(row, 0)?, row.get(1)?)))
         .optional()
-}
-
-/// The first event from `from` to before `end` that was received in a span of time.
-pub(crate) fn first_within(
-    conn: &Connection,
-    (from, end): (u64, u64),
-    (since, until): (i64, i64),
-) -> rusqlite::Result<Option<u64>> {
-    let sql = "SELECT seq FROM event WHERE seq >= ? AND seq < ? AND at >= ? AND at < ? ORDER BY seq LIMIT 1";
-    (conn.prepare_cached(sql)?)
-        .query_row(
-            (from.cast_signed(), end.cast_signed(), since, until),
-            |row| get(row, 0),
-        )
-        .optional()
-}
-
-/// How many events from `from` to before `end` were received in a span of time.
-pub(crate) fn count(
-    conn: &Connection,
-    (from, end): (u64, u64),
-    (since, until): (i64, i64),
-) -> rusqlite::Result<u64> {
-    // In pieces, so that no snapshot keeps the write-ahead log from being folded in.
-    const PIECE: u64 = 1 << 16;
-    let sql = "SELECT count(*) FROM event WHERE seq >= ? AND seq < ? AND at >= ? AND at < ?";
-    let mut select = conn.prepare_cached(sql)?;
-    let first = "SELECT seq FROM event WHERE seq >= ? ORDER BY seq LIMIT 1";
-    let first = (conn.prepare_cached(first)?)
-        .query_row([from.cast_signed()], |row| get(row, 0))
-        .optional()?;
-    let (mut from, mut total) = (first.unwrap_or(end).max(from), 0);
-    while from < end {
-        let next = end.min(from + PIECE);
-        let span = (from.cast_signed(), next.cast_signed(), since, until);
-        total += select.query_row(span, |row| get(row, 0))?;
-        from = next;
-    }
-    Ok(total)
 }
 
 pub(crate) struct Damaged;

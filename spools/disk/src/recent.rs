@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::lane::{Chunk, READ_AHEAD_BYTES, READ_AHEAD_ROWS};
+use crate::read::{Chunk, READ_AHEAD_BYTES, READ_AHEAD_ROWS};
 use crate::row::Row;
 
 /// Bytes of events that are kept in memory.
@@ -43,14 +43,6 @@ impl Recent {
         self.rows.get(self.index(seq)).filter(|row| row.seq == seq)
     }
 
-    /// The first event at or after `seq`, when that is certainly here.
-    pub(crate) fn first_from(&self, seq: u64) -> Option<&Row> {
-        if self.rows.front()?.seq > seq {
-            return None;
-        }
-        self.rows.get(self.index(seq))
-    }
-
     /// Events from `from` to `last`; `None` when some of them are only in the database.
     pub(crate) fn chunk(&self, from: u64, last: u64) -> Option<Chunk> {
         if self.rows.front()?.seq > from {
@@ -79,7 +71,7 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::{BYTES_MAX, Recent};
-    use crate::lane::READ_AHEAD_ROWS;
+    use crate::read::READ_AHEAD_ROWS;
     use crate::row::Row;
     use faceway_core::{EventId, Private};
 

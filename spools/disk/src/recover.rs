@@ -13,7 +13,7 @@ impl Writer {
     /// Nothing of the group is there.
     pub(crate) fn undo(&mut self, conn: Connection, group: &mut Group, trouble: Trouble) {
         let rolled_back = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
-        self.restore(group);
+        self.roll_back();
         // Numbers that were given out are not given out again.
         self.meta.next = self.meta.next.max(group.meta.next);
         self.more = false;
@@ -77,7 +77,7 @@ impl Writer {
             if meta.groups == group.meta.groups {
                 self.publish(&mut group);
             } else {
-                self.restore(&mut group);
+                self.roll_back();
             }
             self.meta.next = next;
         }
@@ -90,17 +90,11 @@ impl Writer {
             .drop_ballast_if_full(&shared.paths, &*shared.disk, &shared.gauge);
     }
 
-    /// After a failure the lanes' memory says what may be trimmed: lanes of the group may be there or not.
-    fn restore(&mut self, group: &mut Group) {
+    /// Memory is as it was before the group.
+    fn roll_back(&mut self) {
         self.seen.rollback();
         self.blocks.rollback();
         self.packs.rollback();
         self.quarantine.rollback();
-        group.restore();
-        let lanes = self.shared.lanes.all();
-        self.needs = lanes
-            .iter()
-            .map(|lane| (lane.id, lane.lock().need_from()))
-            .collect();
     }
 }

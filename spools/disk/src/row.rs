@@ -1,7 +1,7 @@
-//! An event as it is stored, its checksum, and small numbers as bytes.
+//! An event as it is stored, and its checksum.
 
 use bytes::Bytes;
-use faceway_core::{DeviceKey, EventId, Lease, Private, Timestamp, TraceContext};
+use faceway_core::{EventId, Private, Timestamp, TraceContext};
 
 /// A stored event.
 #[derive(Clone, Debug)]
@@ -15,34 +15,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn lease(self, failures: u32, routed: bool) -> Lease {
-        Lease {
-            seq: self.seq,
-            id: self.id,
-            device: DeviceKey(self.device),
-            received_at: moment(self.at),
-            failures,
-            routed,
-            trace_context: self.trace_context,
-            body: self.body,
-        }
-    }
-
     /// Bytes that it holds in memory, near enough.
     pub(crate) fn weight(&self) -> usize {
         let trace = self.trace_context.as_ref();
         let trace = trace.map_or(0, |context| context.as_stored().len());
         self.body.reveal().len() + trace + size_of::<Self>() // only its length
     }
-}
-
-/// How far the log has come, as everybody may know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Published {
-    /// The highest durable sequence number; 0 when there is none.
-    pub(crate) last: u64,
-    /// Events that were ever appended. Sequence numbers have gaps, so a backlog is counted with this.
-    pub(crate) total: u64,
 }
 
 /// What a row of events is checked against: SQLite's pages have no checksums (spools/disk/README.md).
@@ -89,62 +67,9 @@ pub(crate) const EPOCH: Timestamp = match Timestamp::from_millis(0) {
     Err(_) => unreachable!(),
 };
 
-/// A number in seven bits a byte, low ones first.
-pub(crate) fn put_varint(number: u64, mut push: impl FnMut(u8)) {
-    let mut rest = number;
-    while rest >= 0x80 {
-        push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    push(rest as u8);
-}
-
-/// Reads what [`put_varint`] wrote; `None` when the bytes end too early.
-pub(crate) fn take_varint(mut next: impl FnMut() -> Option<u8>) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = next()?;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
-}
-
-/// Ascending numbers as one blob: each as the difference to the one before.
-pub(crate) fn pack_ascending(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut last = 0;
-    for number in numbers {
-        put_varint(number - last, |byte| bytes.push(byte));
-        last = number;
-    }
-    bytes
-}
-
-/// Reads what [`pack_ascending`] wrote.
-pub(crate) fn unpack_ascending(bytes: &[u8]) -> Vec<u64> {
-    let mut bytes = bytes.iter().copied();
-    let mut numbers = Vec::new();
-    let mut last = 0_u64;
-    while let Some(step) = take_varint(|| bytes.next()) {
-        last = last.wrapping_add(step);
-        numbers.push(last);
-    }
-    numbers
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{fields_crc, pack_ascending, unpack_ascending};
-
-    #[test]
-    fn ascending_numbers_come_back() {
-        let numbers = vec![0, 1, 127, 128, 300, 1 << 40, u64::MAX];
-        assert_eq!(unpack_ascending(&pack_ascending(numbers.clone())), numbers);
-        assert!(unpack_ascending(&[]).is_empty());
-    }
+    use super::fields_crc;
 
     #[test]
     fn fields_do_not_run_into_each_other() {

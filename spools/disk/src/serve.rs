@@ -1,24 +1,16 @@
 //! What each operation writes.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use faceway_core::{AppendError, Batch, Lane, NewEvent, Receipt, Sha256, Start, TraceContext};
+use faceway_core::{AppendError, Batch, NewEvent, Receipt, Sha256, TraceContext};
 use rusqlite::Connection;
 
 use crate::budget::Wanted;
-use crate::group::{Effect, Group};
+use crate::group::Group;
 use crate::inbox::{Ask, Done, Op};
-use crate::lane::change::Range;
-use crate::lane::{LaneState, Stored};
-use crate::lane_store::is_taken_over;
-use crate::lanes::{self, LaneCell};
-use crate::leftovers::Leftovers;
 use crate::note;
-use crate::packs::hold::Rewind;
 use crate::packs::place::Place;
 use crate::quarantine;
-use crate::read::count;
 use crate::row::{Row, event_crc};
 use crate::store::{Trouble, unless_corrupt};
 use crate::writer::Writer;
@@ -47,21 +39,6 @@ impl Writer {
                 group.permits.extend(permit.take());
                 self.append(conn, group, batch)
             }
-            Ask::Open {
-                name,
-                start,
-                counted,
-            } => self.open_lane(conn, group, name, *start, *counted),
-            Ask::DropLane(name) => self.drop_lane(conn, group, name),
-            Ask::Buried(work) => match self.buried_step(conn, group, work) {
-                Ok(true) => Ok(Done::Count(work.done)),
-                Ok(false) => {
-                    group.again.push(Op { ask, answer });
-                    return Ok(());
-                }
-                Err(trouble) => Err(trouble),
-            },
-            Ask::Replay { lane, ranges } => self.replay(conn, group, *lane, ranges),
             Ask::Note { name, body } => note::write(conn, group, name, body),
             Ask::ForgetPicture(sha256, place) => self.forget_picture(conn, group, *sha256, *place),
             Ask::DropQuarantined(numbers) => {
@@ -140,8 +117,7 @@ impl Writer {
         }
         self.quarantine.keep(conn, &batch.unreadable)?;
         if !batch.unreadable.is_empty() {
-            let change = batch.unreadable.len() as i64;
-            group.effects.push(Effect::Quarantined(change));
+            group.quarantined += batch.unreadable.len() as i64;
         }
         Ok(Done::Receipts(receipts))
     }
@@ -200,120 +176,7 @@ impl Writer {
         let changed = unless_corrupt(conn, || self.packs.forget(conn, sha256, place))?;
         let changed = changed.unwrap_or(false);
         group.dirty |= changed;
-        Ok(Done::Flag(changed))
-    }
-
-    fn open_lane(
-        &mut self,
-        conn: &Connection,
-        group: &mut Group,
-        name: &str,
-        start: Start,
-        (upto, counted): (u64, u64),
-    ) -> Result<Done, Trouble> {
-        if let Some(lane) = self.lane_named(group, name) {
-            lane.lock().give_back();
-            return Ok(Done::Lane(Lane(lane.id)));
-        }
-        if is_taken_over(conn)? {
-            // A lane of this name may be there: making it would fail, and the whole group with it.
-            return Ok(Done::Nothing);
-        }
-        let (next, total) = (group.meta.next, group.meta.total);
-        let (position, read) = match start {
-            // The outbound's backlog is that of the lane that was lost.
-            Start::Now if !self.shared.lane_lost() => (next, total),
-            Start::Now | Start::Oldest => {
-                let (always, first) = ((i64::MIN, i64::MAX), group.meta.trimmed);
-                let later = count(conn, (upto.max(first), next), always)?;
-                // Below the trim mark lies only what other lanes hold.
-                let below = count(conn, (0, first), always)?;
-                (first, (total + below).saturating_sub(counted + later))
-            }
-        };
-        let id = lanes::insert(conn, name, position, read)?;
-        let stored = Stored {
-            position,
-            read,
-            ..Stored::default()
-        };
-        let lane = LaneCell::new(id, name.to_owned(), LaneState::load(stored, |_| None));
-        self.needs.insert(id, position);
-        self.packs.rewind(Rewind {
-            from: position,
-            end: next,
-            since: i64::MIN,
-            until: i64::MAX,
-        });
-        self.go_back(conn, group)?;
-        group.dirty = true;
-        group.effects.push(Effect::Opened(lane));
-        Ok(Done::Lane(Lane(id)))
-    }
-
-    fn lane_named(&self, group: &Group, name: &str) -> Option<Arc<LaneCell>> {
-        let opened = group.effects.iter().find_map(|effect| match effect {
-            Effect::Opened(lane) if lane.name == name => Some(Arc::clone(lane)),
-            _ => None,
-        });
-        opened.or_else(|| self.shared.lanes.named(name))
-    }
-
-    fn drop_lane(
-        &mut self,
-        conn: &Connection,
-        group: &mut Group,
-        name: &str,
-    ) -> Result<Done, Trouble> {
-        let Some(lane) = self.shared.lanes.named(name) else {
-            return Ok(Done::Flag(false));
-        };
-        lanes::delete(conn, lane.id)?;
-        self.needs.remove(&lane.id);
-        // What only this lane held is looked for from here on.
-        self.leftovers = Leftovers::begin();
-        group.more = true;
-        group.dirty = true;
-        group.effects.push(Effect::Dropped(lane.id));
-        Ok(Done::Flag(true))
-    }
-
-    fn replay(
-        &mut self,
-        conn: &Connection,
-        group: &mut Group,
-        lane: Lane,
-        ranges: &mut Vec<Range>,
-    ) -> Result<Done, Trouble> {
-        let Some(cell) = self.shared.lanes.get(lane.0) else {
-            return Ok(Done::Flag(false));
-        };
-        let last = "SELECT coalesce(max(number), 0) FROM range WHERE lane = ?";
-        let last: i64 = conn.query_row(last, [lane.0], |row| row.get(0))?;
-        let mut number = last.max(group.meta.groups.cast_signed());
-        for mut range in std::mem::take(ranges) {
-            number += 1;
-            range.number = number;
-            // History may have been trimmed since it was counted.
-            range.next = range.next.max(group.meta.trimmed);
-            if range.next >= range.end {
-                continue;
-            }
-            lanes::write_range(conn, lane.0, &range)?;
-            let need = self.needs.entry(lane.0).or_insert(range.next);
-            *need = range.next.min(*need);
-            self.packs.rewind(Rewind {
-                from: range.next,
-                end: range.end,
-                since: range.since,
-                until: range.until,
-            });
-            group.dirty = true;
-            let effect = Effect::Replayed(Arc::clone(&cell), range);
-            group.effects.push(effect);
-        }
-        self.go_back(conn, group)?;
-        Ok(Done::Flag(true))
+        Ok(Done::Nothing)
     }
 }
 

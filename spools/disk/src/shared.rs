@@ -1,19 +1,17 @@
-//! What the writer, the lanes and the readers have in common.
+//! What the writer and the readers have in common.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use faceway_core::{AppendError, Clock, Room};
+use faceway_core::{AppendError, Clock, Room, SpoolError};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::ages::Ages;
 use crate::disk::Disk;
 use crate::health::Gauge;
 use crate::inbox::{Ask, Done, Inbox, Op};
-use crate::lanes::Lanes;
 use crate::read::Readers;
 use crate::recent::Recent;
-use crate::row::Published;
 use crate::settings::{DiskSettings, IN_FLIGHT_BYTES_MAX};
 use crate::store::Paths;
 use crate::verify::Findings;
@@ -28,7 +26,6 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     /// Bytes that may still be asked to be kept.
     pub(crate) permits: Arc<Semaphore>,
-    pub(crate) lanes: Lanes,
     pub(crate) readers: Readers,
     pub(crate) recent: Mutex<Recent>,
     pub(crate) gauge: Gauge,
@@ -36,11 +33,8 @@ pub(crate) struct Shared {
     /// Pages in the write-ahead log, as SQLite tells them after each commit.
     pub(crate) log_pages: Arc<AtomicU64>,
     pub(crate) ages: Ages,
-    published: Mutex<Published>,
-    /// The highest number that was given out before the spool was opened: of an event that may have left the history, or
-    /// that may come back from the buried ones.
-    given_out: AtomicU64,
-    changed: watch::Sender<u64>,
+    /// The highest durable sequence number, also of an event that has left the log since.
+    tail: watch::Sender<u64>,
     lane_lost: AtomicBool,
 }
 
@@ -59,55 +53,37 @@ impl Shared {
             disk,
             inbox: Inbox::default(),
             permits: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX as usize)),
-            lanes: Lanes::default(),
             recent: Mutex::default(),
             gauge: Gauge::default(),
             watchdog: Watchdog::default(),
             log_pages: Arc::default(),
             ages: Ages::default(),
-            published: Mutex::default(),
-            given_out: AtomicU64::new(0),
-            changed: watch::Sender::new(0),
+            tail: watch::Sender::new(0),
             lane_lost: AtomicBool::new(false),
         })
     }
 
-    /// How far the log is durable.
-    pub(crate) fn published(&self) -> Published {
-        *lock(&self.published)
+    /// See [`faceway_core::Log::tail`].
+    pub(crate) fn tail(&self) -> u64 {
+        *self.tail.borrow()
     }
 
-    /// See [`faceway_core::Spool::newest`].
-    pub(crate) fn newest(&self) -> u64 {
-        let given_out = self.given_out.load(Ordering::Relaxed);
-        self.published().last.max(given_out)
+    /// The log is durable up to here.
+    pub(crate) fn publish(&self, seq: u64) {
+        self.tail.send_if_modified(|tail| {
+            let moves = *tail < seq;
+            *tail = seq.max(*tail);
+            moves
+        });
     }
 
-    /// Numbers up to here were given out before.
-    pub(crate) fn set_given_out(&self, number: u64) {
-        self.given_out.store(number, Ordering::Relaxed);
-    }
-
-    /// Tells how far the log is durable.
-    pub(crate) fn publish(&self, published: Published) {
-        *lock(&self.published) = published;
-    }
-
-    /// Something can be leased that could not before.
-    pub(crate) fn bump(&self) {
-        self.changed.send_modify(|mark| *mark += 1);
-    }
-
-    /// See [`faceway_core::Spool::changed`].
-    pub(crate) async fn changed(&self, seen: u64) -> u64 {
-        let mut receiver = self.changed.subscribe();
-        let mark = receiver
-            .wait_for(|mark| *mark > seen)
-            .await
-            .map(|mark| *mark);
-        match mark {
-            Ok(mark) => mark,
-            // The sender lives in `self`, so this is never reached; nothing changes any more.
+    /// See [`faceway_core::Log::watch_tail`].
+    pub(crate) async fn tail_beyond(&self, seen: u64) -> u64 {
+        let mut tail = self.tail.subscribe();
+        let moved = tail.wait_for(|tail| *tail > seen).await.map(|tail| *tail);
+        match moved {
+            Ok(tail) => tail,
+            // The sender lives in `self`, so this is never reached.
             Err(_) => std::future::pending().await,
         }
     }
@@ -142,8 +118,27 @@ impl Shared {
         }
     }
 
-    /// See [`faceway_core::Spool::room`].
-    pub(crate) fn room(&self) -> Room {
+    /// Waits for the writer: after a failed sync only it finds out what is durable.
+    pub(crate) async fn sync(&self) -> Result<(), SpoolError> {
+        match self.ask(Ask::Sync).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(SpoolError(error.to_string())),
+        }
+    }
+
+    /// Runs something that reads files where that holds nothing up.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, SpoolError> + Send + 'static,
+    ) -> Result<T, SpoolError> {
+        let shared = Arc::clone(self);
+        let work = tokio::task::spawn_blocking(move || work(&shared));
+        work.await
+            .unwrap_or_else(|_| Err(SpoolError("a reading thread has ended".into())))
+    }
+
+    /// See [`faceway_core::Log::capacity`].
+    pub(crate) fn capacity(&self) -> Room {
         self.gauge
             .room(self.readers.damaged.load(Ordering::Relaxed))
     }

@@ -342,7 +342,7 @@ pub(crate) struct Meta {
     pub(crate) groups: u64,
     /// Below this every event is through or held, and what becomes of its pictures is written.
     pub(crate) swept: u64,
-    /// Whether an earlier program wrote since `swept` was written.
+    /// An earlier program wrote since `swept` was written: what pictures are for is to be found out anew.
     pub(crate) is_stale: bool,
     /// The scale of ages and the wall clock.
     pub(crate) clock: Option<(i64, i64)>,
@@ -378,9 +378,11 @@ impl Meta {
 
     /// What an earlier program does not know.
     fn write_rest(self, conn: &Connection) -> rusqlite::Result<()> {
-        let sql = "UPDATE meta SET swept = ?, swept_groups = groups, age = ?, wall = ?";
+        // As long as it is stale, also the next start has to know that.
+        let sql =
+            "UPDATE meta SET swept = ?, swept_groups = iif(?, NULL, groups), age = ?, wall = ?";
         let (age, wall) = self.clock.unzip();
-        let row = (self.swept.cast_signed(), age, wall);
+        let row = (self.swept.cast_signed(), self.is_stale, age, wall);
         conn.prepare_cached(sql)?.execute(row)?;
         Ok(())
     }

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::blocks;
-use crate::group::{Effect, Group};
+use crate::group::Group;
 use crate::history::{EVENTS_AT_ONCE, trim};
 use crate::lane_store::{self, needed};
 use crate::once;
+use crate::packs::load::refresh;
 use crate::store::{Trouble, get, unless_corrupt};
 use crate::writer::{TICK, Writer};
 
@@ -27,10 +28,11 @@ impl Writer {
         };
         self.shared.ages.look(clock, seq, number)?;
         group.dirty |= self.shared.ages.is_unsaved();
-        if self.packs.is_stale() {
+        group.keeps_all = lane_store::has_former_lanes(conn)?;
+        if group.meta.is_stale && !group.keeps_all {
             group.meta.swept = self.need(conn, group)?;
-            let age = self.age();
-            self.packs.refresh(conn, group.meta.swept, age)?;
+            group.meta.is_stale = false;
+            refresh(conn, group.meta.swept, self.age())?;
             group.dirty = true;
         }
         Ok(())
@@ -38,6 +40,9 @@ impl Writer {
 
     /// What the lanes have passed needs its pictures no longer, but for what they hold.
     pub(crate) fn sweep(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
+        if group.keeps_all {
+            return Ok(());
+        }
         let (need, age) = (self.need(conn, group)?, self.age());
         // What is in flight is through in a moment: writing down now that it holds its pictures would be in vain.
         let need = if self.is_due() || self.more {
@@ -81,7 +86,7 @@ impl Writer {
         conn: &Connection,
         group: &mut Group,
     ) -> Result<(), Trouble> {
-        if !self.is_due() && !self.more {
+        if group.keeps_all || (!self.is_due() && !self.more) {
             return Ok(());
         }
         self.ticked = Some((Instant::now(), self.shared.clock.monotonic()));
@@ -122,8 +127,7 @@ impl Writer {
         let is_old = |number, at| ages.of_unreadable(number, at) < quarantine;
         let unread = self.quarantine.trim(conn, is_old)?;
         if unread > 0 {
-            let effect = Effect::Quarantined(-unread.cast_signed());
-            group.effects.push(effect);
+            group.quarantined -= unread.cast_signed();
         }
         group.dirty |= trimmed.passed > 0 || unread > 0;
         group.more |= trimmed.is_full();
@@ -133,8 +137,7 @@ impl Writer {
     /// What `once` has let pass is forgotten when it silences nothing any more.
     fn forget_passed(&self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
         let now = self.shared.clock.now().as_millis();
-        let former = self.needs.iter().map(|(lane, need)| (*lane, *need));
-        for (lane, need) in former.chain(needed::needs(conn)?) {
+        for (lane, need) in needed::needs(conn)? {
             let (rows, more) = once::forget(conn, lane, need, now)?;
             group.dirty |= rows > 0;
             group.more |= more;

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::checksum::{NULL, Verdict, nullable, numbers, repair, stored};
+use crate::checksum::{Verdict, nullable, numbers, repair, stored};
 use crate::covered::{BURIED, GONE, HELD, LANE, Looked, META, ONCE, RANGE, Table};
-use crate::lanes::lane_crc;
+use crate::lane_store::position_crc;
 use crate::note;
 use crate::store::Trouble;
 
@@ -151,7 +151,7 @@ fn verify_position(conn: &Connection, id: i64, findings: &mut Findings) -> rusql
         let (position, rest) = bytes.split_at(8);
         let (read, outstanding) = rest.split_at(8);
         let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-        lane_crc(number(position), number(read), outstanding)
+        position_crc(number(position), number(read), outstanding)
     };
     if crc_of(&bytes) == crc {
         return Ok(false);
@@ -348,7 +348,7 @@ fn verify_meta(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<(
                      events are counted anew"
                 );
                 let groups = meta.row.numbers[3].max(1);
-                [1, count_total(conn)?, 0, groups]
+                [1, count_events(conn)?, 0, groups]
             }
         };
         let crc = META.crc([next, total, trimmed, groups], &[]);
@@ -358,16 +358,6 @@ fn verify_meta(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Each lane knows how many events lie before its position.
-fn count_total(conn: &Connection) -> rusqlite::Result<i64> {
-    let lanes = "SELECT coalesce(max(read + (SELECT count(*) FROM event WHERE seq >= position)), 0) FROM lane \
-                 WHERE position > 0";
-    let by_lanes: i64 = conn.query_row(lanes, [], |row| row.get(0))?;
-    let events = conn.query_row("SELECT count(*) FROM event", [], |row| row.get(0))?;
-    Ok(by_lanes.max(events))
-}
-
-/// `due` of a row of `held`, as its checksum has it.
-pub(crate) fn number_of(due: Option<i64>) -> i64 {
-    due.unwrap_or(NULL)
+fn count_events(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("SELECT count(*) FROM event", [], |row| row.get(0))
 }

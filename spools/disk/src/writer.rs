@@ -7,7 +7,6 @@
 //! closed, and the next one folds the write-ahead log into the database before anything else is written: what it then
 //! finds is durable. `meta.groups` tells whether the group arrived all the same, and memory follows.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,11 +19,10 @@ use rusqlite::config::DbConfig;
 use crate::blocks::Blocks;
 use crate::budget::Budget;
 use crate::failing::Failing;
-use crate::group::{Effect, Group};
+use crate::group::Group;
 use crate::history::{EVENTS_A_STEP, trim};
 use crate::inbox::Stop;
 use crate::lane_store::needed;
-use crate::lanes;
 use crate::leftovers::Leftovers;
 use crate::mark::Mark;
 use crate::packs::Packs;
@@ -50,8 +48,6 @@ pub(crate) struct Writer {
     pub(crate) packs: Packs,
     pub(crate) quarantine: Quarantine,
     pub(crate) budget: Budget,
-    /// Per lane: nothing from here on may be trimmed.
-    pub(crate) needs: HashMap<u32, u64>,
     /// A group of which only the database knows whether it arrived.
     pub(crate) uncertain: Option<Group>,
     pub(crate) leftovers: Leftovers,
@@ -78,7 +74,7 @@ impl Writer {
             if taken.stop == Stop::Now {
                 break;
             }
-            self.turn(Group::new(taken.ops, self.meta));
+            self.attempt(&mut Group::new(taken.ops, self.meta));
             if taken.stop == Stop::Flush {
                 self.finish();
                 break;
@@ -86,20 +82,6 @@ impl Writer {
         }
         let mut group = Group::new(shared.inbox.drain(), self.meta);
         group.fail(AppendError::Failing);
-    }
-
-    /// Writes one group, and those that follow from operations that need several.
-    fn turn(&mut self, mut group: Group) {
-        loop {
-            self.attempt(&mut group);
-            if group.again.is_empty() {
-                return;
-            }
-            let mut ops = std::mem::take(&mut group.again);
-            // What came in meanwhile goes along, so that intake never waits for a repair.
-            ops.extend(self.shared.inbox.take(Duration::ZERO).ops);
-            group = Group::new(ops, self.meta);
-        }
     }
 
     fn attempt(&mut self, group: &mut Group) {
@@ -147,7 +129,6 @@ impl Writer {
         self.budget.make_reserves(paths, &self.shared.gauge);
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.look_at_clock(conn, group)?;
-        self.write_lanes(conn, group)?;
         self.sweep(conn, group)?;
         self.make_room(conn, group)?;
         while let Some(op) = group.ops.pop_front() {
@@ -176,31 +157,10 @@ impl Writer {
         Ok(())
     }
 
-    /// What the lanes have settled since the last group.
-    fn write_lanes(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
-        for lane in self.shared.lanes.all() {
-            let Some(snapshot) = lane.lock().snapshot() else {
-                continue;
-            };
-            group.dirty = true;
-            self.needs.insert(lane.id, snapshot.need);
-            group.snapshots.push((lane, snapshot));
-        }
-        let age = self.age();
-        for (lane, snapshot) in &group.snapshots {
-            let written = lanes::write(conn, lane.id, snapshot, &group.meta, age)?;
-            if written.not_buried > 0 {
-                let gone = Effect::BuriedGone(Arc::clone(lane), written.not_buried);
-                group.effects.push(gone);
-            }
-        }
-        Ok(())
-    }
-
-    /// The lowest event that some lane has not come to.
+    /// The lowest event that some lane has not routed.
     pub(crate) fn need(&self, conn: &Connection, group: &Group) -> Result<u64, Trouble> {
-        let needs = self.needs.values().copied().chain(needed::need_from(conn)?);
-        Ok(needs.fold(group.meta.next, u64::min))
+        let need = needed::need_from(conn)?;
+        Ok(need.map_or(group.meta.next, |need| need.min(group.meta.next)))
     }
 
     /// Delivered history gives way when what waits would not fit.
@@ -232,6 +192,9 @@ impl Writer {
     }
 
     fn give_way(&mut self, conn: &Connection, group: &mut Group) -> Result<bool, Trouble> {
+        if group.keeps_all {
+            return Ok(false);
+        }
         let swept = group.meta.swept;
         // Whatever takes up more goes first.
         let pictures_first = self.packs.bytes() > self.budget.occupied() / 2;
@@ -258,7 +221,7 @@ impl Writer {
         self.packs.commit();
         self.quarantine.commit();
         self.packs.swept(self.meta.swept);
-        // Before anybody is answered, so that whoever was taken in does not read that nobody is.
+        // Before anybody is answered, so that a source whose batch was kept does not read that none is.
         self.report();
         group.publish(&self.shared);
     }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{FaultDisk, HandClock, batch, big, open, settings, waiting_seqs, waits};
 use faceway_core::{
-    Attempt, AttemptResult, Batch, Burial, Claim, Code, CommitError, HeldEvent, LaneChange,
-    LaneStore as _, Log, Passed, Picture, Private, ReadMax, Repair as _, Replay, Sha256, Start,
+    Attempt, AttemptResult, Batch, Burial, Claim, Code, CommitError, HeldEvent, History as _,
+    LaneChange, LaneStore as _, Log, Passed, Picture, Private, ReadMax, Replay, Sha256, Start,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
 use faceway_testkit::spool::{event, id, time};

@@ -14,12 +14,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{
-    FaultDisk, FormerRows, HandClock, Held, append, big, copy, former_directory, open, pass_groups,
-    settings, waiting_seqs,
+    FaultDisk, FormerRows, HandClock, HandLane, Held, append, big, copy, former_directory, open,
+    pass_groups, settings, waiting_seqs,
 };
 use faceway_core::{
-    HeldEvent, History as _, Hold, LaneState, LaneStore as _, Log as _, Parked, Passed, ReadMax,
-    Start,
+    Batch, HeldEvent, History as _, Hold, LaneState, LaneStore as _, Log as _, Parked, Passed,
+    Picture, Private, ReadMax, Sha256, Start,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
 use faceway_testkit::spool::{event, id, time};
@@ -284,6 +284,7 @@ async fn nothing_gives_way_before_the_takeover() {
     former(dir.path()).await;
     let small = DiskSettings {
         bytes_max: 32 << 20,
+        quarantine_bytes_max: 1 << 20,
         ..settings(dir.path())
     };
     let spool = DiskSpool::open(small, HandClock::new()).await.unwrap();
@@ -297,4 +298,88 @@ async fn nothing_gives_way_before_the_takeover() {
     assert!(fetched.iter().all(Option::is_some), "{fetched:?}");
     check(&spool.claim("erp", Start::Now).await.unwrap().1);
     spool.close().await;
+}
+
+/// Event 1 is parked and event 2 delivered, each with a picture. What says of the pictures was written by the last release, or by
+/// an earlier one that knew nothing of it.
+#[tokio::test]
+async fn pictures_of_what_waits_stay_over_the_takeover() {
+    const KEPT: Duration = Duration::from_secs(240);
+    let bytes = |n: u64| bytes::Bytes::from(n.to_le_bytes().repeat(20));
+    let by_the_last = "UPDATE image SET free = NULL WHERE last = 1; \
+                       INSERT INTO picture_hold SELECT last, sha256 FROM image WHERE last = 1;";
+    let by_an_earlier = "UPDATE image SET last = NULL, free = NULL, crc = NULL; \
+                         UPDATE meta SET swept = NULL, swept_groups = NULL;";
+    for sql in [by_the_last, by_an_earlier] {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = open(dir.path()).await.unwrap();
+        for n in 1..=2 {
+            let sha256 = Sha256::of(&bytes(n));
+            let mut event = event(n, n);
+            event.images.push(sha256);
+            let picture = Picture {
+                sha256,
+                media_type: None,
+                bytes: Private::new(bytes(n)),
+            };
+            let kept = Batch {
+                events: vec![event],
+                pictures: vec![picture],
+                ..Batch::default()
+            };
+            spool.append(kept).await.unwrap();
+        }
+        pass_groups_without_lanes(&spool).await;
+        spool.close().await;
+        drop(spool);
+        former_directory(dir.path(), Vec::new(), |rows| {
+            let held = Held {
+                seq: 1,
+                device: 1,
+                at: time(1).as_millis(),
+                failures: 1,
+                is_routed: true,
+                parked: Some((time(900_000).as_millis(), 1)),
+            };
+            rows.lane(1, "erp", (3, 2), &[]);
+            rows.held(1, held);
+            rows.execute(sql);
+        })
+        .await;
+        let clock = HandClock::new();
+        let short = DiskSettings {
+            images: KEPT,
+            ..settings(dir.path())
+        };
+        let spool = DiskSpool::open(short.clone(), clock.clone()).await.unwrap();
+        // A group that writes, and another start, before the takeover.
+        append(&spool, vec![event(3, 3)]).await.unwrap();
+        spool.close().await;
+        drop(spool);
+        let spool = DiskSpool::open(short, clock.clone()).await.unwrap();
+        let mut lane = HandLane::claim(&spool, "erp").await;
+        let are_there = async || {
+            for _ in 0..5 {
+                clock.forward(KEPT);
+                pass_groups(&spool, 4).await;
+            }
+            let first = spool.picture(Sha256::of(&bytes(1))).await.unwrap();
+            let second = spool.picture(Sha256::of(&bytes(2))).await.unwrap();
+            (first.is_some(), second.is_some())
+        };
+        assert_eq!(are_there().await, (true, false), "{sql}");
+        lane.route(&spool).await;
+        lane.acknowledge(1);
+        lane.acknowledge(3);
+        lane.commit(&spool).await.unwrap();
+        assert_eq!(are_there().await, (false, false), "{sql}");
+        spool.close().await;
+    }
+}
+
+/// Asks for nothing of a lane.
+async fn pass_groups_without_lanes(spool: &DiskSpool) {
+    for _ in 0..4 {
+        spool.note("none").await.unwrap();
+    }
 }

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{FaultDisk, HandClock, HandLane, batch, pass_groups, settings};
+use common::{FaultDisk, HandClock, HandLane, batch, pass_groups, settings, waits};
 use faceway_core::{
-    Batch, BuriedChoice, Clock as _, Entry, History as _, Log as _, NewEvent, Picture, Private,
-    Sha256, Timestamp,
+    Batch, BuriedChoice, Clock as _, Entry, History as _, LaneStore as _, Log as _, NewEvent,
+    Picture, Private, Sha256, Timestamp,
 };
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 use faceway_testkit::spool::{event, number, time};
@@ -269,6 +269,72 @@ async fn a_picture_of_a_group_that_failed_is_erased() {
     }
     let content = std::fs::read(dir.path().join("images/1.pack")).unwrap();
     assert!(!content.windows(9000).any(|part| *part == bytes(2, 9000)));
+    spool.close().await;
+}
+
+/// Three events with a picture each, delivered at the start of the clock.
+async fn delivered(dir: &Path, kept: Duration, clock: &Arc<HandClock>) -> (DiskSpool, HandLane) {
+    let settings = DiskSettings {
+        images: kept,
+        ..settings(dir)
+    };
+    let spool = open(settings, clock).await;
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    for n in 1..=3 {
+        let batch = pictured(event(n, n), &[(n, 1000)]);
+        spool.append(batch).await.unwrap();
+    }
+    assert_eq!(lane.deliver(&spool).await, [1, 2, 3]);
+    pass_groups(&spool, 2).await;
+    (spool, lane)
+}
+
+async fn are_there(spool: &DiskSpool, clock: &HandClock) -> Vec<bool> {
+    for _ in 0..4 {
+        clock.forward(Duration::from_secs(1));
+        pass_groups(spool, 2).await;
+    }
+    let mut are_there = Vec::new();
+    for n in 1..=3 {
+        are_there.push(spool.picture(sha(n, 1000)).await.unwrap().is_some());
+    }
+    are_there
+}
+
+/// As after a replay of which the end is committed together with the beginning.
+#[tokio::test]
+async fn an_event_that_waits_once_more_keeps_its_picture() {
+    let (dir, kept) = (tempfile::tempdir().unwrap(), Duration::from_secs(240));
+    let clock = HandClock::new();
+    let (spool, lane) = delivered(dir.path(), kept, &clock).await;
+    let again = waits(lane.routed_through, &[(2, 2)]);
+    spool.commit(&lane.claim, again).await.unwrap();
+    clock.forward(kept * 2);
+    assert_eq!(are_there(&spool, &clock).await, [false, true, false]);
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    assert_eq!(lane.deliver(&spool).await, [2]);
+    clock.forward(kept / 2);
+    assert_eq!(are_there(&spool, &clock).await, [false, true, false]);
+    clock.forward(kept);
+    assert_eq!(are_there(&spool, &clock).await, [false; 3]);
+    spool.close().await;
+}
+
+/// Else each replay would keep the pictures of all events behind it for longer than the operator has said.
+#[tokio::test]
+async fn a_replay_keeps_the_pictures_of_its_own_events_only() {
+    let (dir, kept) = (tempfile::tempdir().unwrap(), Duration::from_secs(240));
+    let clock = HandClock::new();
+    let (spool, mut lane) = delivered(dir.path(), kept, &clock).await;
+    clock.forward(kept * 9 / 10);
+    assert_eq!(lane.replay(&spool, time(1), time(2)).await, 1);
+    lane.commit(&spool).await.unwrap();
+    pass_groups(&spool, 2).await;
+    assert_eq!(lane.deliver(&spool).await, [1]);
+    clock.forward(kept / 5);
+    assert_eq!(are_there(&spool, &clock).await, [true, false, false]);
+    clock.forward(kept);
+    assert_eq!(are_there(&spool, &clock).await, [false; 3]);
     spool.close().await;
 }
 

@@ -9,11 +9,11 @@ use rusqlite::Connection;
 use super::{InspectError, Part, sql, take};
 use crate::checksum::Verdict;
 use crate::covered::{BURIED, GONE, HELD, LANE, META, ONCE, QUARANTINE, RANGE, Table};
-use crate::lanes::lane_crc;
+use crate::lane_store::{position_crc, unpack_ascending};
 use crate::mark::Mark;
 use crate::packs::place::Place;
 use crate::quarantine::unreadable_crc;
-use crate::row::{event_crc, fields_crc, unpack_ascending};
+use crate::row::{event_crc, fields_crc};
 use crate::store::{Paths, get, open_reader};
 use crate::wal;
 
@@ -264,7 +264,7 @@ fn positions(conn: &Connection) -> Part {
     let select = "SELECT id, position, read, outstanding, crc FROM lane";
     rows_of(conn, "positions of lanes", select, |part, row| {
         let outstanding = row.get_ref(3)?.as_bytes().unwrap_or_default();
-        let crc = lane_crc(
+        let crc = position_crc(
             get(row, 1).unwrap_or_default(),
             get(row, 2).unwrap_or_default(),
             outstanding,

@@ -2,45 +2,76 @@
 
 use std::collections::BTreeMap;
 
-use faceway_core::{Attempt, Burial, Claim, LaneChange, Passed};
-use rusqlite::{Connection, OptionalExtension as _};
+use faceway_core::{Attempt, Burial, Claim, LaneChange, Replay, waiting};
+use rusqlite::Connection;
 
 use super::lane_row::{Found, LaneRow};
 use super::needed::{events_between, let_go, release_pictures};
-use super::waiting_rows::{Kind, bounds};
+use super::waiting_rows::{Kind, WaitingRow, bounds};
 use super::{Reply, held_rows, lane_row, waiting_rows};
+use crate::attempts;
+use crate::buried;
 use crate::group::Group;
-use crate::lane::change::{BuryRow, result_number};
-use crate::lanes::write_bury;
 use crate::once;
-use crate::packs::hold::hold;
-use crate::store::Trouble;
+use crate::packs::hold::{Rewind, hold_pictures_of};
+use crate::store::{Trouble, unless_corrupt};
+
+/// What follows from a commit.
+pub(super) struct Committed {
+    pub(super) reply: Reply,
+    /// What the sweep of pictures had passed, and waits once more: new replay jobs.
+    pub(super) rewinds: Vec<Rewind>,
+}
 
 /// Writes a change, if the claim still holds.
-pub(crate) fn commit(
+pub(super) fn commit(
     conn: &Connection,
     group: &mut Group,
     claim: &Claim,
     change: &LaneChange,
     age: i64,
-) -> Result<Reply, Trouble> {
+) -> Result<Committed, Trouble> {
     let lane = match lane_row::named(conn, &claim.lane)? {
         Some(Found::Sound(lane)) if lane.epoch == claim.epoch => lane,
         // Also of a damaged row the owner is not known: the next claim puts it right.
-        _ => return Ok(Reply::Fenced),
+        _ => {
+            return Ok(Committed {
+                reply: Reply::Fenced,
+                rewinds: Vec::new(),
+            });
+        }
     };
     group.dirty = true;
+    let known = lane.replays.last().map_or(0, |job| job.number);
+    let jobs = change.replays.iter().flatten();
+    let rewinds = jobs.filter(|job| job.number > known).map(rewind).collect();
     let mut work = Work {
         conn,
         lane,
         trimmed: group.meta.trimmed,
         swept: group.meta.swept,
         freed: Vec::new(),
+        added: Vec::new(),
     };
     work.write(change)?;
+    for seq in std::mem::take(&mut work.added) {
+        unless_corrupt(conn, || hold_pictures_of(conn, seq))?;
+    }
     let freed = std::mem::take(&mut work.freed);
     release_pictures(conn, freed, group.meta.swept, age)?;
-    Ok(Reply::Committed(work.lane.buried))
+    Ok(Committed {
+        reply: Reply::Committed(work.lane.buried),
+        rewinds,
+    })
+}
+
+fn rewind(job: &Replay) -> Rewind {
+    Rewind {
+        from: job.routed_through.saturating_add(1),
+        end: job.through_seq.saturating_add(1),
+        since: job.since.as_millis(),
+        until: job.until.as_millis(),
+    }
 }
 
 struct Work<'a> {
@@ -50,6 +81,8 @@ struct Work<'a> {
     swept: u64,
     /// Events below the trim mark, or passed by the sweep of pictures, that the lane may need no longer.
     freed: Vec<u64>,
+    /// Events that the sweep of pictures has passed, and that wait once more.
+    added: Vec<u64>,
 }
 
 impl Work<'_> {
@@ -73,32 +106,47 @@ impl Work<'_> {
             self.remove_buried(*seq)?;
         }
         self.write_attempts(&change.attempts)?;
-        self.write_passed(&change.passed)?;
+        for passed in &change.passed {
+            once::write(self.conn, self.lane.id, passed)?;
+        }
         self.note_routed(change.routed_through)?;
         self.lane.routed_through = change.routed_through;
         if let Some(replays) = &change.replays {
             self.lane.replays.clone_from(replays);
         }
         self.lane.write(self.conn)?;
-        let_go(self.conn, &self.freed, self.trimmed)
+        let_go(self.conn, self.freed.iter().copied(), self.trimmed)?;
+        Ok(())
     }
 
     fn write_row(&mut self, range: u64, kind: Kind, bytes: Option<&[u8]>) -> Result<(), Trouble> {
         if bounds(range).0 < self.trimmed.max(self.swept) {
-            self.note_freed(range, kind)?;
+            let before = waiting_rows::one(self.conn, self.lane.id, range, kind)?;
+            self.note_freed(range, before.as_ref())?;
+            self.note_added(range, before, bytes);
         }
         waiting_rows::write(self.conn, self.lane.id, range, kind, bytes)
     }
 
     /// What waited in a row that is about to change may leave; what stays is found in the row that takes its place.
-    fn note_freed(&mut self, range: u64, kind: Kind) -> Result<(), Trouble> {
-        if let Some(row) = waiting_rows::one(self.conn, self.lane.id, range, kind)? {
-            match row.events {
-                Some(events) => self.freed.extend(events.iter().map(|(seq, _)| *seq)),
-                None => self.note_all(bounds(range))?,
-            }
+    fn note_freed(&mut self, range: u64, before: Option<&WaitingRow>) -> Result<(), Trouble> {
+        match before.map(|row| &row.events) {
+            Some(Some(events)) => self.freed.extend(events.iter().map(|(seq, _)| *seq)),
+            Some(None) => self.note_all(bounds(range))?,
+            None => {}
         }
         Ok(())
+    }
+
+    /// Without this the pictures of an event would leave while it waits: the sweep does not come to it any more.
+    fn note_added(&mut self, range: u64, before: Option<WaitingRow>, bytes: Option<&[u8]>) {
+        let before = before.and_then(|row| row.events).unwrap_or_default();
+        let now = bytes.and_then(|bytes| waiting::decode(range, bytes));
+        let now = now.unwrap_or_default().into_iter().map(|(seq, _)| seq);
+        let is_known = |seq: &u64| before.binary_search_by_key(seq, |(seq, _)| *seq).is_ok();
+        let swept = self.swept;
+        self.added
+            .extend(now.filter(|seq| *seq < swept && !is_known(seq)));
     }
 
     fn note_all(&mut self, (from, end): (u64, u64)) -> Result<(), Trouble> {
@@ -125,14 +173,8 @@ impl Work<'_> {
             // The change was written before, and the event has left the log since: its copy is the event.
             return Ok(());
         }
-        let row = BuryRow {
-            seq,
-            at: burial.at.as_millis(),
-            code: burial.code.clone(),
-            failures: burial.failures,
-        };
-        let was_buried = write_bury(self.conn, self.lane.id, &row)?;
-        self.lane.buried = (self.lane.buried + 1).saturating_sub(was_buried);
+        let is_new = buried::write(self.conn, self.lane.id, seq, burial)?;
+        self.lane.buried += u64::from(is_new);
         self.freed.push(seq);
         Ok(())
     }
@@ -143,22 +185,8 @@ impl Work<'_> {
                    SELECT seq, at, id, device, images, crc, body, trace FROM buried WHERE lane = ? AND seq = ?";
         let key = (self.lane.id, seq.cast_signed());
         self.conn.prepare_cached(sql)?.execute(key)?;
-        if seq < self.swept {
-            self.hold_pictures(seq)?;
-        }
         self.freed.push(seq);
         self.remove_buried(seq)
-    }
-
-    /// Without this the pictures that are left would leave while the event waits: the sweep does not come to it any more.
-    fn hold_pictures(&self, seq: u64) -> Result<(), Trouble> {
-        let sql = "SELECT images FROM buried WHERE lane = ? AND seq = ?";
-        let key = (self.lane.id, seq.cast_signed());
-        let images: Option<Option<Vec<u8>>> = (self.conn.prepare_cached(sql)?)
-            .query_row(key, |row| row.get(0))
-            .optional()?;
-        let images = images.flatten().unwrap_or_default();
-        Ok(hold(self.conn, seq, &images)?)
     }
 
     fn remove_buried(&mut self, seq: u64) -> Result<(), Trouble> {
@@ -169,49 +197,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Attempts of one moment are told apart by a number. The same attempt gets the same one when it is written twice.
     fn write_attempts(&mut self, attempts: &[(u64, Attempt)]) -> Result<(), Trouble> {
         let mut before: BTreeMap<(u64, i64), i64> = BTreeMap::new();
         for (seq, attempt) in attempts {
             let at = attempt.at.as_millis();
             let place = before.entry((*seq, at)).or_insert(0);
-            *place = self.write_attempt(*seq, attempt, *place)? + 1;
+            *place = attempts::write(self.conn, (self.lane.id, *seq), attempt, *place)? + 1;
             // An attempt of an event that has left the log would stay for ever.
             self.freed.push(*seq);
-        }
-        Ok(())
-    }
-
-    fn write_attempt(&self, seq: u64, attempt: &Attempt, first: i64) -> Result<i64, Trouble> {
-        let insert = "INSERT OR IGNORE INTO attempt (seq, lane, number, at, took, result, code) VALUES (?, ?, ?, ?, ?, ?, ?)";
-        let same = "SELECT took = ? AND result = ? AND code = ? FROM attempt WHERE seq = ? AND lane = ? AND number = ?";
-        let at = attempt.at.as_millis();
-        let took = i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX);
-        let (result, code) = (result_number(attempt.result), attempt.code.as_str());
-        let (key, lane) = (seq.cast_signed(), self.lane.id);
-        for place in first..4096 {
-            let number = (at << 12) | place;
-            let row = (key, lane, number, at, took, result, code);
-            if self.conn.prepare_cached(insert)?.execute(row)? > 0 {
-                return Ok(place);
-            }
-            let row = (took, result, code, key, lane, number);
-            let is_same = (self.conn.prepare_cached(same)?)
-                .query_row(row, |row| row.get::<_, bool>(0))
-                .optional()?;
-            if is_same == Some(true) {
-                return Ok(place);
-            }
-        }
-        Ok(first)
-    }
-
-    fn write_passed(&self, passed: &[Passed]) -> Result<(), Trouble> {
-        let sql = "DELETE FROM once WHERE lane = ? AND route = ? AND key = ?";
-        for one in passed {
-            let key = (self.lane.id, &one.route, &one.key[..]);
-            self.conn.prepare_cached(sql)?.execute(key)?;
-            once::write(self.conn, self.lane.id, std::iter::once(one))?;
         }
         Ok(())
     }

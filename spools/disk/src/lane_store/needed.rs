@@ -86,33 +86,41 @@ impl Needed {
     }
 }
 
-/// Whether a lane needs this event.
-pub(crate) fn is_needed(conn: &Connection, seq: u64) -> rusqlite::Result<bool> {
-    Ok(Needed::of(conn, (seq, seq + 1))?.has(seq))
-}
-
-/// A lane needs these events no longer: those below the trim mark leave the log, unless another lane needs them.
-pub(crate) fn let_go(conn: &Connection, seqs: &[u64], trimmed: u64) -> Result<(), Trouble> {
-    let below: BTreeSet<u64> = seqs.iter().copied().filter(|seq| *seq < trimmed).collect();
-    let ranges: BTreeSet<u64> = below.iter().map(|seq| waiting::range_of(*seq)).collect();
+/// Those of these events that no lane needs.
+fn unneeded(conn: &Connection, seqs: impl IntoIterator<Item = u64>) -> rusqlite::Result<Vec<u64>> {
+    let seqs: BTreeSet<u64> = seqs.into_iter().collect();
+    let ranges: BTreeSet<u64> = seqs.iter().map(|seq| waiting::range_of(*seq)).collect();
+    let mut unneeded = Vec::new();
     for range in ranges {
         let (first, behind) = waiting_rows::bounds(range);
         let needed = Needed::of(conn, (first, behind))?;
-        for seq in below.range(first..behind).filter(|seq| !needed.has(**seq)) {
-            remove(conn, (*seq, seq + 1))?;
-        }
+        let seqs = seqs.range(first..behind).copied();
+        unneeded.extend(seqs.filter(|seq| !needed.has(*seq)));
     }
-    Ok(())
+    Ok(unneeded)
+}
+
+/// A lane needs these events no longer: those below the trim mark leave the log, unless another lane needs them. Gives how many
+/// left.
+pub(crate) fn let_go(
+    conn: &Connection,
+    seqs: impl IntoIterator<Item = u64>,
+    trimmed: u64,
+) -> rusqlite::Result<usize> {
+    let below = seqs.into_iter().filter(|seq| *seq < trimmed);
+    let unneeded = unneeded(conn, below)?;
+    for seq in &unneeded {
+        unless_corrupt(conn, || remove(conn, (*seq, *seq + 1)))?;
+    }
+    Ok(unneeded.len())
 }
 
 /// The same of all events of a range.
 pub(crate) fn let_go_of_range(conn: &Connection, range: u64, trimmed: u64) -> Result<(), Trouble> {
     let (first, behind) = waiting_rows::bounds(range);
-    let_go(
-        conn,
-        &events_between(conn, (first, behind.min(trimmed)))?,
-        trimmed,
-    )
+    let seqs = events_between(conn, (first, behind.min(trimmed)))?;
+    let_go(conn, seqs, trimmed)?;
+    Ok(())
 }
 
 /// The events from `from` to before `end`.
@@ -139,21 +147,25 @@ pub(crate) fn waits_from(conn: &Connection) -> rusqlite::Result<Option<u64>> {
     Ok(first)
 }
 
-/// Lanes let go of these events: their pictures are free from now on, unless another lane needs one.
+/// Lanes let go of these events: their pictures are free from now on, unless another lane needs one. Gives how many events that
+/// were.
 pub(crate) fn release_pictures(
     conn: &Connection,
     seqs: impl IntoIterator<Item = u64>,
     swept: u64,
     age: i64,
-) -> Result<(), Trouble> {
+) -> rusqlite::Result<usize> {
     let any = "SELECT EXISTS (SELECT 1 FROM picture_hold)";
     if !(conn.prepare_cached(any)?).query_row([], |row| row.get(0))? {
-        return Ok(());
+        return Ok(0);
     }
-    for seq in seqs.into_iter().filter(|seq| *seq < swept) {
-        unless_corrupt(conn, || release(conn, seq, swept, age))?;
+    // Of an event that the sweep has not come to there is nothing to release.
+    let below = seqs.into_iter().filter(|seq| *seq < swept);
+    let unneeded = unneeded(conn, below)?;
+    for seq in &unneeded {
+        unless_corrupt(conn, || release(conn, *seq, swept, age))?;
     }
-    Ok(())
+    Ok(unneeded.len())
 }
 
 /// The same of all events of a range.
@@ -170,7 +182,8 @@ pub(crate) fn release_pictures_of_range(
         get(row, 0)
     })?;
     let seqs: Vec<u64> = seqs.collect::<Result<_, _>>()?;
-    release_pictures(conn, seqs, swept, age)
+    release_pictures(conn, seqs, swept, age)?;
+    Ok(())
 }
 
 /// All that waits in lanes below a sequence number, whole ranges where a row is damaged.
@@ -196,11 +209,10 @@ mod tests {
 
     use super::super::lane_row::LaneRow;
     use super::super::waiting_rows::{self, Kind};
-    use super::Needed;
-    use crate::history::remove_straggler;
+    use super::{Needed, let_go};
 
     #[test]
-    fn a_straggler_that_waits_in_a_lane_is_not_removed() {
+    fn what_waits_in_a_lane_does_not_leave() {
         let conn = Connection::open_in_memory().unwrap();
         for tables in [
             include_str!("../schema.sql"),
@@ -221,9 +233,7 @@ mod tests {
         lane.write(&conn).unwrap();
         let bytes = waiting::encode(0, &[(2, DeviceKey(1))]);
         waiting_rows::write(&conn, 1, 0, Kind::Waiting, Some(&bytes)).unwrap();
-        for seq in 1..=4 {
-            remove_straggler(&conn, seq).unwrap();
-        }
+        assert_eq!(let_go(&conn, 1..=4, 5).unwrap(), 2);
         let mut select = conn.prepare("SELECT seq FROM event").unwrap();
         let left = select.query_map([], |row| row.get(0)).unwrap();
         let left: Vec<i64> = left.collect::<Result<_, _>>().unwrap();

@@ -1,9 +1,8 @@
-//! The takeover: lanes of the former contract (`Spool`) become lanes of this one.
+//! The takeover: lanes of a directory of format 1 become lanes of this store.
 //!
-//! It runs once for a directory, in one transaction, at the first request of a lane store, so that an engine which is only
-//! used by the former contract stays as it is. `meta.version` is raised with it: an earlier program, or the former contract,
-//! would take the lanes for where they stood at the takeover. From then on the lanes of this process's former contract are
-//! gone ("this lane has been dropped"), and none may be opened.
+//! It runs once for a directory, in one transaction, at the first request about a lane. Until then such a directory stays as it
+//! is: nothing leaves its log, as nothing says what its lanes need. `meta.version` is raised with it: an earlier program would
+//! take the lanes for where they stood at the takeover.
 //!
 //! | before | after |
 //! |---|---|
@@ -15,90 +14,51 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use faceway_core::{DeviceKey, HeldEvent, Hold, Replay, Timestamp, waiting};
+use faceway_core::{DeviceKey, HeldEvent, Hold, Timestamp, waiting};
 use rusqlite::Connection;
 
+use super::former::{self, FormerLane, HeldRow};
+use super::held_rows;
 use super::lane_row::LaneRow;
 use super::waiting_rows::{self, Kind};
-use super::{count_buried, held_rows};
-use crate::group::{Effect, Group};
-use crate::lane::change::{HeldRow, Range};
-use crate::lanes::{lane_crc, load_held, load_ranges};
-use crate::row::{moment, unpack_ascending};
-use crate::store::{TAKEN_OVER, Trouble, get};
+use crate::buried;
+use crate::group::Group;
+use crate::row::moment;
+use crate::store::{TAKEN_OVER, Trouble};
 use crate::writer::Writer;
 
 impl Writer {
     /// Does the takeover, if it is still to be done.
-    pub(crate) fn take_over(
+    pub(super) fn take_over(
         &mut self,
         conn: &Connection,
         group: &mut Group,
     ) -> Result<(), Trouble> {
-        if is_taken_over(conn)? {
+        if former::is_taken_over(conn)? {
             return Ok(());
         }
         group.dirty = true;
         let now = self.shared.clock.now();
-        let mut held = load_held(conn)?;
-        for former in former_lanes(conn)? {
-            let held = held.remove(&former.id).unwrap_or_default();
-            convert(conn, &former, held, now)?;
+        let mut held = former::held(conn)?;
+        for lane in former::lanes(conn)? {
+            let held = held.remove(&lane.id).unwrap_or_default();
+            convert(conn, &lane, held, now)?;
         }
         conn.execute_batch("DELETE FROM held; DELETE FROM range;")?;
         conn.execute("UPDATE meta SET version = ?", [TAKEN_OVER])?;
-        for lane in self.shared.lanes.all() {
-            self.needs.remove(&lane.id);
-            group.effects.push(Effect::Dropped(lane.id));
-        }
         Ok(())
     }
 }
 
-/// Whether lanes of the former contract are gone.
-pub(crate) fn is_taken_over(conn: &Connection) -> rusqlite::Result<bool> {
-    let version: i64 = conn
-        .prepare_cached("SELECT version FROM meta")?
-        .query_row([], |row| row.get(0))?;
-    Ok(version >= TAKEN_OVER)
-}
-
-/// A lane of the former contract.
-struct Former {
-    id: u32,
-    name: String,
-    /// `None` when it is damaged.
-    position: Option<u64>,
-    outstanding: Vec<u64>,
-}
-
-fn former_lanes(conn: &Connection) -> rusqlite::Result<Vec<Former>> {
-    let sql = "SELECT id, name, position, read, outstanding, crc FROM lane \
-               WHERE id NOT IN (SELECT lane FROM lane_state)";
-    let mut select = conn.prepare(sql)?;
-    let rows = select.query_map([], |row| {
-        let (position, read) = (get(row, 2)?, get(row, 3)?);
-        let outstanding: Vec<u8> = row.get(4)?;
-        let is_sound = lane_crc(position, read, &outstanding) == row.get::<_, i64>(5)?;
-        Ok(Former {
-            id: row.get(0)?,
-            name: row.get(1)?,
-            position: is_sound.then_some(position),
-            outstanding: unpack_ascending(&outstanding),
-        })
-    })?;
-    rows.collect()
-}
-
 fn convert(
     conn: &Connection,
-    former: &Former,
+    former: &FormerLane,
     held: Vec<(u64, HeldRow)>,
     now: Timestamp,
 ) -> Result<(), Trouble> {
     let mut lane = LaneRow {
         id: former.id,
-        buried: count_buried(conn, former.id)?,
+        buried: buried::count(conn, former.id)?,
         ..LaneRow::default()
     };
     let Some(position) = former.position else {
@@ -109,10 +69,7 @@ fn convert(
         return lane.write(conn);
     };
     lane.routed_through = position.saturating_sub(1);
-    lane.replays = load_ranges(conn, former.id)?
-        .iter()
-        .filter_map(replay)
-        .collect();
+    lane.replays = former::replays(conn, former.id)?;
     lane.write(conn)?;
     let mut undecided = Vec::new();
     let mut known = HashSet::new();
@@ -137,17 +94,6 @@ fn convert(
         waiting_rows::write(conn, former.id, range, Kind::Undecided, Some(&bytes))?;
     }
     Ok(())
-}
-
-fn replay(range: &Range) -> Option<Replay> {
-    let job = Replay {
-        number: range.number.cast_unsigned(),
-        routed_through: range.next.saturating_sub(1),
-        through_seq: range.end.saturating_sub(1),
-        since: moment(range.since),
-        until: moment(range.until),
-    };
-    (range.next < range.end).then_some(job)
 }
 
 fn held_event(row: &HeldRow, now: Timestamp) -> Option<HeldEvent> {

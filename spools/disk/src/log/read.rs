@@ -6,8 +6,7 @@ use std::sync::Arc;
 use faceway_core::{DeviceKey, Entry, ReadMax, SpoolError, Stretch};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::lane::{Chunk, Need};
-use crate::read::checked;
+use crate::read::{Chunk, checked};
 use crate::row::{Row, moment};
 use crate::shared::{Shared, lock};
 use crate::store::{get, is_corrupt};
@@ -59,19 +58,6 @@ impl Reading {
 }
 
 impl Shared {
-    /// See [`faceway_core::Log::watch_tail`].
-    pub(crate) async fn tail_beyond(&self, seen: u64) -> u64 {
-        let mut mark = 0;
-        loop {
-            let tail = self.newest();
-            if tail > seen {
-                return tail;
-            }
-            // The tail moves before the mark does: what came in between is seen at once.
-            mark = self.changed(mark).await;
-        }
-    }
-
     /// See [`faceway_core::Log::read`].
     pub(crate) async fn read_log(
         self: &Arc<Self>,
@@ -79,7 +65,7 @@ impl Shared {
         through_seq: u64,
         max: ReadMax,
     ) -> Result<Stretch, SpoolError> {
-        let end = through_seq.min(self.newest());
+        let end = through_seq.min(self.tail());
         let mut reading = Reading {
             stretch: Stretch {
                 entries: Vec::new(),
@@ -99,21 +85,11 @@ impl Shared {
         }
         let read = move |shared: &Self| {
             shared.readers.with(|conn| {
-                while !reading.take(shared.chunk(conn, reading.next(), end)?) {}
+                while !reading.take(shared.readers.chunk(conn, reading.next(), end)?) {}
                 Ok(reading.stretch)
             })
         };
         self.blocking(read).await
-    }
-
-    fn chunk(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
-        let need = Need {
-            log: Some((from, last)),
-            ..Need::default()
-        };
-        // The lane's number is only asked for where a range is needed.
-        let stock = self.readers.stock(conn, 0, &need)?;
-        Ok(stock.log.unwrap_or_default())
     }
 
     /// See [`faceway_core::Log::fetch`].

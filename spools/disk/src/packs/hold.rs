@@ -4,7 +4,7 @@ use faceway_core::Sha256;
 use rusqlite::Connection;
 
 use super::Packs;
-use crate::lane_store::needed::{Needed, is_needed};
+use crate::lane_store::needed::Needed;
 use crate::store::{Trouble, get, unless_corrupt};
 
 /// Events that the sweep looks at in one group at most.
@@ -45,8 +45,8 @@ struct Pass<'a> {
 
 impl Packs {
     /// These events wait once more. Without this, all of those do to which the sweep goes back.
-    pub(crate) fn rewind(&mut self, rewind: Rewind) {
-        self.rewinds.push(rewind);
+    pub(crate) fn rewind(&mut self, rewinds: Vec<Rewind>) {
+        self.rewinds.extend(rewinds);
     }
 
     /// Follows the lanes up to `need`, the lowest event that a lane has not come to. It goes back with a replay: what was
@@ -110,8 +110,8 @@ impl Packs {
 
 impl Pass<'_> {
     fn events(self, swept: u64, need: u64) -> rusqlite::Result<Swept> {
-        let sql = "SELECT seq, images, EXISTS (SELECT 1 FROM held WHERE held.seq = event.seq), at FROM event \
-                   WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?";
+        let sql =
+            "SELECT seq, images, at FROM event WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?";
         let mut select = self.conn.prepare_cached(sql)?;
         let span = (swept.cast_signed(), need.cast_signed());
         let needed = Needed::of(self.conn, (swept, need))?;
@@ -128,9 +128,8 @@ impl Pass<'_> {
             // A field of the wrong type is damage, and costs the event its pictures.
             if let Some(images) = row.get_ref(1)?.as_blob_or_null().unwrap_or_default() {
                 result.changed = true;
-                let is_held = row.get::<_, bool>(2)? || needed.has(seq);
-                let at = row.get(3).unwrap_or_default();
-                self.event(seq, at, images, is_held)?;
+                let at = row.get(2).unwrap_or_default();
+                self.event(seq, at, images, needed.has(seq))?;
             }
         }
         if count < EVENTS_AT_ONCE {
@@ -201,21 +200,23 @@ fn free(
     Ok(())
 }
 
-/// An event is not held any more by some lane: when it was the last one, its pictures are free from now on. Of an event
-/// that the sweep has not come to there is nothing to release.
-pub(crate) fn release(conn: &Connection, seq: u64, swept: u64, age: i64) -> rusqlite::Result<()> {
-    let held = "SELECT EXISTS (SELECT 1 FROM held WHERE seq = ?)";
-    let key = [seq.cast_signed()];
-    let holds = "SELECT EXISTS (SELECT 1 FROM picture_hold WHERE seq = ?)";
-    // Asked first: it is the cheapest, and nearly always says no.
-    let holds = (conn.prepare_cached(holds)?).query_row(key, |row| row.get::<_, bool>(0))?;
-    let is_held = (conn.prepare_cached(held)?).query_row(key, |row| row.get(0))?;
-    if !holds || is_held || is_needed(conn, seq)? {
-        return Ok(());
+/// The same of the event with this number, if it is in the log.
+pub(crate) fn hold_pictures_of(conn: &Connection, seq: u64) -> rusqlite::Result<()> {
+    let sql = "SELECT images FROM event WHERE seq = ? AND images IS NOT NULL";
+    let mut select = conn.prepare_cached(sql)?;
+    let mut rows = select.query([seq.cast_signed()])?;
+    match rows.next()? {
+        // A field of the wrong type is damage, and costs the event its pictures.
+        Some(row) => hold(conn, seq, row.get_ref(0)?.as_blob().unwrap_or_default()),
+        None => Ok(()),
     }
+}
+
+/// No lane waits for this event any more: its pictures are free from now on.
+pub(crate) fn release(conn: &Connection, seq: u64, swept: u64, age: i64) -> rusqlite::Result<()> {
     let delete = "DELETE FROM picture_hold WHERE seq = ? RETURNING sha256";
     let mut delete = conn.prepare_cached(delete)?;
-    let digests = delete.query_map(key, |row| row.get(0).map(Sha256))?;
+    let digests = delete.query_map([seq.cast_signed()], |row| row.get(0).map(Sha256))?;
     let digests: Vec<Sha256> = digests.collect::<Result<_, _>>()?;
     let last = swept.saturating_sub(1);
     (digests.into_iter()).try_for_each(|sha256| free(conn, sha256, last, age, true))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use faceway_core::Sha256;
 use rusqlite::Connection;
 
-use super::hold::hold;
+use super::hold::hold_pictures_of;
 use super::place::{Place, pack_path};
 use super::{Pack, Packs};
 use crate::helper::Helper;
@@ -21,13 +21,12 @@ const MANY: u64 = 1 << 40;
 
 impl Packs {
     /// Reads what there is, and removes files that no row names: their group was never acknowledged. Writes nothing to the
-    /// database: on a full disk it must open. `is_stale`: an earlier program wrote last, or something is left over.
+    /// database: on a full disk it must open.
     pub(crate) fn load(
         conn: &Connection,
         dir: PathBuf,
         pack_bytes_max: u64,
         keep: Duration,
-        is_stale: bool,
     ) -> Result<Self, Trouble> {
         let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
         let mut packs = read_packs(conn)?;
@@ -68,7 +67,6 @@ impl Packs {
             next_number,
             // What waits from before may name some.
             last_named: u64::MAX,
-            is_stale,
             again: 0,
             rewinds: Vec::new(),
             dirty: Default::default(),
@@ -87,27 +85,17 @@ impl Packs {
     pub(crate) fn all_named_before(&mut self, next: u64) {
         self.last_named = self.last_named.min(next);
     }
+}
 
-    /// Whether [`Self::refresh`] has something to do.
-    pub(crate) const fn is_stale(&self) -> bool {
-        self.is_stale
+/// Writes what an earlier program did not.
+pub(crate) fn refresh(conn: &Connection, swept: u64, age: i64) -> Result<(), Trouble> {
+    if unless_corrupt(conn, || write_what_is_missing(conn, swept, age))?.is_none() {
+        tracing::error!(
+            "what pictures are for cannot be written down, as the database has a broken page: some may leave before their \
+             events"
+        );
     }
-
-    /// Writes what an earlier program did not, in the first group.
-    pub(crate) fn refresh(
-        &mut self,
-        conn: &Connection,
-        swept: u64,
-        age: i64,
-    ) -> Result<(), Trouble> {
-        if unless_corrupt(conn, || write_what_is_missing(conn, swept, age))?.is_none() {
-            tracing::error!(
-                "what pictures are for cannot be written down, as the database has a broken page: some may leave before \
-                 their events"
-            );
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn write_what_is_missing(conn: &Connection, swept: u64, age: i64) -> rusqlite::Result<()> {
@@ -119,24 +107,8 @@ fn write_what_is_missing(conn: &Connection, swept: u64, age: i64) -> rusqlite::R
              DELETE FROM image WHERE last IS NULL;",
     )?;
     add_checksums(conn)?;
-    let held = "SELECT DISTINCT event.seq, event.images FROM held JOIN event ON event.seq = held.seq \
-                    WHERE held.seq < ? AND event.images IS NOT NULL";
-    let mut held = conn.prepare(held)?;
-    let mut rows = held.query([swept.cast_signed()])?;
-    while let Some(row) = rows.next()? {
-        hold(
-            conn,
-            get(row, 0)?,
-            row.get_ref(1)?.as_blob().unwrap_or_default(),
-        )?;
-    }
-    let images = "SELECT images FROM event WHERE seq = ? AND images IS NOT NULL";
-    let mut images = conn.prepare(images)?;
     for seq in waiting_below(conn, swept)? {
-        let mut rows = images.query([seq.cast_signed()])?;
-        if let Some(row) = rows.next()? {
-            hold(conn, seq, row.get_ref(0)?.as_blob().unwrap_or_default())?;
-        }
+        hold_pictures_of(conn, seq)?;
     }
     // What nothing holds and no sweep comes to any more would stay for ever.
     let free = "UPDATE image SET free = ? WHERE free IS NULL AND last < ? \

@@ -103,7 +103,7 @@ fn known(conn: &Connection, sha256: Sha256) -> rusqlite::Result<Known> {
 }
 
 impl Shared {
-    /// See [`faceway_core::Spool::picture`].
+    /// See [`faceway_core::Log::picture`].
     pub(crate) async fn picture(
         self: &Arc<Self>,
         sha256: Sha256,

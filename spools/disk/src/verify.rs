@@ -99,7 +99,10 @@ fn verify_lanes(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<
     for lane in &lanes {
         changed |= findings.count(&LANE, lane);
         changed |= has_positions && verify_position(conn, lane.key, findings)?;
-        if lane.verdict == Verdict::Damaged {
+        // Once lanes are taken over each has a checksum: of one that has none the columns have moved, and its name is not known.
+        let has_lost_it = lane.verdict == Verdict::Unchecked && !has_positions;
+        findings.damaged += u64::from(has_lost_it);
+        if lane.verdict == Verdict::Damaged || has_lost_it {
             findings.lane_lost = true;
             tracing::error!(
                 lane = lane.key,

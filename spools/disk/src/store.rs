@@ -15,7 +15,7 @@ use crate::settings::{DiskSettings, Limits, OpenError, PAGE};
 
 /// The format of a new directory.
 pub(crate) const VERSION: i64 = 1;
-/// The format once lanes of the former contract were taken over (lane_store/take_over.rs): the newest that this program reads.
+/// The format once lanes of the first were taken over (lane_store/take_over.rs): the newest that this program reads.
 pub(crate) const TAKEN_OVER: i64 = 2;
 
 /// Names of the files in the directory.
@@ -340,7 +340,7 @@ pub(crate) struct Meta {
     pub(crate) total: u64,
     pub(crate) trimmed: u64,
     pub(crate) groups: u64,
-    /// Below this every event is through or held, and what becomes of its pictures is written.
+    /// Below this every event is through or waits, and what becomes of its pictures is written.
     pub(crate) swept: u64,
     /// An earlier program wrote since `swept` was written: what pictures are for is to be found out anew.
     pub(crate) is_stale: bool,

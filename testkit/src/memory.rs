@@ -28,6 +28,7 @@ struct Kept {
     is_full: bool,
     batch_max: Option<usize>,
     failing_commits: u32,
+    commits: u64,
     holds_commits: watch::Sender<bool>,
     tail: Option<watch::Sender<u64>>,
 }
@@ -65,6 +66,11 @@ impl MemoryDisk {
     /// The next `count` commits of lanes fail, though every second of them arrives.
     pub fn fail_commits(&self, count: u32) {
         self.lock().failing_commits = count;
+    }
+
+    /// How often a lane's change was committed.
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
     }
 
     /// While `holds`, commits of lanes are not answered.
@@ -174,6 +180,7 @@ impl Kept {
     }
 
     fn commit(&mut self, claim: &Claim, mut change: LaneChange) -> Result<u64, CommitError> {
+        self.commits += 1;
         let failing = self.failing_commits;
         self.failing_commits = failing.saturating_sub(1);
         if failing % 2 == 1 {

@@ -144,7 +144,7 @@ impl Runner {
             let is_hungry = self.route().await;
             let action = self.start().await;
             self.report();
-            self.commits.begin(&mut self.lane);
+            self.commits.begin_patiently(&mut self.lane);
             self.show_when_due();
             self.wait(action, is_hungry).await;
             if self.commits.is_fenced() {
@@ -182,7 +182,7 @@ impl Runner {
         tokio::select! {
             biased;
             () = self.tools.stop.cancelled() => {}
-            Some(ended) = self.deliveries.next() => self.ended(&ended),
+            Some(ended) = self.deliveries.next() => self.all_ended(ended),
             committed = self.commits.next() => self.committed(committed),
             command = self.tools.commands.next() => self.obey(command).await,
             _ = log.watch_tail(seen.unwrap_or_default()), if seen.is_some() => self.seen = None,

@@ -46,6 +46,7 @@ struct Kept {
     batch_max: Option<usize>,
     failing_appends: u32,
     failing_commits: u32,
+    commits: u64,
     holds_commits: watch::Sender<bool>,
     tail: Option<watch::Sender<u64>>,
 }
@@ -97,6 +98,11 @@ impl MemoryDisk {
     /// The next `count` commits of lanes fail, though every second of them arrives.
     pub fn fail_commits(&self, count: u32) {
         self.lock().failing_commits = count;
+    }
+
+    /// How often a lane's change was committed.
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
     }
 
     /// While `holds`, commits of lanes are not answered.

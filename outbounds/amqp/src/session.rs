@@ -159,8 +159,13 @@ impl Session {
             book.waiting.insert(tag, (sender, permit));
             (tag, book.ledger.confirmed())
         };
-        // A task of its own: a delivery that is given up must not leave half a message on the wire.
-        tokio::spawn(Arc::clone(self).write(tag, parcel, deadline));
+        let mut writing = Box::pin(Arc::clone(self).write(tag, parcel, deadline));
+        // Nearly always the library takes it at once.
+        let waits = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context).is_pending()));
+        if waits.await {
+            // A task of its own: a delivery that is given up must not leave half a message on the wire.
+            tokio::spawn(writing);
+        }
         Some((tag, confirmed_before, verdict))
     }
 

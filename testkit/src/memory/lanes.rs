@@ -47,6 +47,7 @@ impl Kept {
         claim: &Claim,
         mut change: LaneChange,
     ) -> Result<u64, CommitError> {
+        self.commits += 1;
         let failing = self.failing_commits;
         self.failing_commits = failing.saturating_sub(1);
         if failing % 2 == 1 {

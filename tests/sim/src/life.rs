@@ -22,7 +22,7 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
 use crate::clock::WallClock;
-use crate::receiver::{Receiver, Seat};
+use crate::receiver::{Outlet, Receiver};
 use crate::world::NAMES;
 
 /// A device that hears nothing for so long sends again later.
@@ -70,11 +70,11 @@ impl Life {
         })
     }
 
-    fn seat(&self, plan: &OutboundPlan, receiver: &Receiver) -> Arc<dyn Outbound> {
+    fn outlet(&self, plan: &OutboundPlan, receiver: &Receiver) -> Arc<dyn Outbound> {
         let name = NAMES.into_iter().find(|name| *name == plan.name);
         let window = plan.common.concurrency_max as usize;
         let name = name.unwrap_or_default();
-        Arc::new(Seat::new(receiver, self.number, name, &self.log, window))
+        Arc::new(Outlet::new(receiver, self.number, name, &self.log, window))
     }
 
     /// Whether a lane of this name is at work.
@@ -89,7 +89,7 @@ impl Life {
 
     /// Sets a lane to work, or has it deliver once more where it is retired and still at work.
     pub(crate) fn deliver(&mut self, plan: &OutboundPlan, receiver: &Receiver) {
-        let outbound = self.seat(plan, receiver);
+        let outbound = self.outlet(plan, receiver);
         let epoch = self.log.epoch(&plan.name);
         self.ordered.insert(plan.name.clone(), epoch);
         if self.dispatch.has(&plan.name) {

@@ -186,8 +186,8 @@ impl Receiver {
     }
 }
 
-/// One gateway's way to a receiver.
-pub(crate) struct Seat {
+/// One gateway's connection to a receiver.
+pub(crate) struct Outlet {
     pub(crate) receiver: Receiver,
     /// The number of the gateway.
     pub(crate) gateway: u64,
@@ -199,7 +199,7 @@ pub(crate) struct Seat {
 }
 
 /// A message that is at the receiver; it leaves with the connection.
-struct Here<'s>(&'s Seat, DeviceKey);
+struct Here<'s>(&'s Outlet, DeviceKey);
 
 impl Drop for Here<'_> {
     fn drop(&mut self) {
@@ -213,7 +213,7 @@ impl Drop for Here<'_> {
     }
 }
 
-impl Seat {
+impl Outlet {
     pub(crate) fn new(
         receiver: &Receiver,
         gateway: u64,
@@ -356,7 +356,7 @@ const STORY_MAX: usize = 300;
 /// How long a delivery may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Outbound for Seat {
+impl Outbound for Outlet {
     fn deliver<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
             self.log.thawed().await;

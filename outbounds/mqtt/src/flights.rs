@@ -17,22 +17,22 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Whether nobody waits any more.
+    /// Whether no delivery waits any more.
     pub(crate) fn is_given_up(&self) -> bool {
         self.sender.is_closed()
     }
 
     pub(crate) fn send(self, verdict: Verdict) {
-        // Nobody may wait any more; what is confirmed then is sent again by the lane.
+        // No delivery may wait any more; what is confirmed then is sent again by the lane.
         let _ = self.sender.send(verdict);
     }
 }
 
 /// What a message is for.
 pub(crate) enum Purpose {
-    /// Somebody waits for its verdict.
+    /// A delivery waits for its verdict.
     Delivery(Reply),
-    /// `online` or `offline`, which nobody waits for.
+    /// `online` or `offline`, which no delivery waits for.
     Status,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Flights {
     timeout: Duration,
     /// No delivery is overdue before then. Confirmations only put that off, so it need not be looked for at each of them.
     check: Option<Instant>,
-    /// How many nobody waits for.
+    /// How many no delivery waits for.
     own: usize,
 }
 
@@ -126,7 +126,7 @@ impl Flights {
         }
     }
 
-    /// The socket has taken everything. Whether that was somebody's delivery.
+    /// The socket has taken everything. Whether that was a delivery.
     pub(crate) fn written(&mut self) -> bool {
         let mut delivered = false;
         for flight in self.unwritten.drain(..) {
@@ -289,7 +289,7 @@ pub(crate) enum Confirmed {
     Rejected,
     /// The status, which it refused.
     StatusRefused,
-    /// Nothing that anybody needs to know.
+    /// Nothing that has to be known.
     Nothing,
 }
 

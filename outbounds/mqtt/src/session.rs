@@ -358,7 +358,7 @@ impl<'a> Session<'a> {
 }
 
 pub(crate) async fn asked_to_close(closing: &mut watch::Receiver<bool>) {
-    // An error would say that nobody is there who could ask.
+    // An error would say that no task is there that could ask.
     let _ = closing.wait_for(|closing| *closing).await;
 }
 

@@ -33,7 +33,7 @@ async fn what_is_only_routed_is_written_down_with_what_becomes_of_it() {
     assert_eq!(bench.disk.commits(), 1);
 }
 
-/// Else trimming would spare the log, and a lane of which nobody works would know nothing of what it was given.
+/// Else trimming would spare the log, and a lane without a supervisor would know nothing of what it was given.
 #[tokio::test(start_paused = true)]
 async fn what_is_only_routed_does_not_wait_for_a_destination() {
     let mut bench = Bench::new().await;

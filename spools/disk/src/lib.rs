@@ -29,6 +29,7 @@ mod leftovers;
 mod log;
 mod look;
 mod mark;
+mod meta;
 mod note;
 mod once;
 mod open;

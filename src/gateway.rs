@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Ages};
 use crate::config::gateway::Limits;
 use crate::config::{GatewayConfig, ROUTES_FILE, secrets};
 use crate::context::Context;
@@ -116,6 +116,7 @@ impl Gateway {
             reloader: reloader.clone(),
             rules,
             started_at: clock.now(),
+            ages: Ages::new(clock.monotonic(), context.log.tail()),
             metrics: metrics.clone(),
             token,
         };

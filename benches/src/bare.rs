@@ -176,8 +176,11 @@ async fn amqp(address: SocketAddr, payload: Bytes, task: Task) -> anyhow::Result
     let properties = BasicProperties::default()
         .with_delivery_mode(2)
         .with_content_type("application/json".into());
+    // The library closes a channel with its last handle. Were that in the workers, the connection could not be closed then.
+    let publishing = channel.clone();
     let outcome = workers(task, move |at| {
-        let (channel, payload, properties) = (channel.clone(), payload.clone(), properties.clone());
+        let channel = publishing.clone();
+        let (payload, properties) = (payload.clone(), properties.clone());
         async move {
             let options = BasicPublishOptions {
                 mandatory: true,
@@ -193,6 +196,7 @@ async fn amqp(address: SocketAddr, payload: Bytes, task: Task) -> anyhow::Result
     })
     .await;
     connection.close(200, "done".into()).await?;
+    drop(channel);
     outcome
 }
 

@@ -4,9 +4,11 @@
 mod backlog;
 mod bare;
 mod brokers;
+mod callgrind;
 mod client;
 mod delivery;
 mod gateway;
+mod instructions;
 mod intake;
 mod limit;
 mod load;
@@ -42,6 +44,8 @@ enum Mode {
     Mqtt(outbound::Options),
     /// The AMQP outbound beside lapin alone, with RabbitMQ
     Amqp(outbound::Options),
+    /// Instructions an event, counted by callgrind, beside what the repository allows
+    Instructions(instructions::Options),
     /// The bare server, as a process of its own
     #[command(hide = true)]
     Limit(limit::Options),
@@ -57,11 +61,24 @@ struct Common {
     #[arg(long)]
     faceway: Option<PathBuf>,
     /// Where to keep files; on a real disk
-    #[arg(long, default_value = "target")]
+    #[arg(long, default_value = "target", value_parser = directory)]
     dir: PathBuf,
     /// Connections of the load generator
     #[arg(long, default_value_t = 64)]
     connections: usize,
+}
+
+/// A directory that is there, as a path that means the same to every process.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    if path.is_dir() {
+        Ok(path)
+    } else {
+        Err(format!(
+            "{} is no directory: make it first, or name one that is there",
+            path.display()
+        ))
+    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -76,6 +93,7 @@ fn main() -> anyhow::Result<()> {
         Mode::Webhook(options) => outbound::run(&options, Protocol::Webhook),
         Mode::Mqtt(options) => outbound::run(&options, Protocol::Mqtt),
         Mode::Amqp(options) => outbound::run(&options, Protocol::Amqp),
+        Mode::Instructions(options) => generator.block_on(instructions::run(&options)),
         Mode::Limit(options) => limit::run(&options),
         Mode::Sink(options) => server::sink(&options),
     }

@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 use crate::gateway::free_port;
 
+/// Of the Debian package `rabbitmq-server`.
+pub(crate) const RABBITMQ: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
 /// A broker with all that it starts; it ends with its handle.
 pub(crate) struct Broker {
     pub(crate) address: SocketAddr,
@@ -61,7 +64,7 @@ impl Broker {
         let mut epmd = Command::new("epmd");
         epmd.args(["-port", &names, "-address", "127.0.0.1"]);
         broker.run(&mut epmd)?;
-        let mut command = Command::new("/usr/lib/rabbitmq/bin/rabbitmq-server");
+        let mut command = Command::new(RABBITMQ);
         command
             .env("HOME", &path)
             .env("ERL_EPMD_PORT", names)

@@ -12,6 +12,9 @@ use tempfile::TempDir;
 use crate::client::get;
 use crate::process::Process;
 
+/// Under callgrind a start takes fifty times as long as without.
+const READY_MAX: Duration = Duration::from_secs(120);
+
 /// A running `faceway run` with a directory of its own.
 pub(crate) struct Gateway {
     pub(crate) process: Process,
@@ -36,12 +39,19 @@ impl Gateway {
         dir: &Path,
         routes_toml: &str,
     ) -> anyhow::Result<Self> {
-        let (devices, admin) = (free_port()?, free_port()?);
+        Self::start_by(Command::new(binary), dir, routes_toml).await
+    }
+
+    /// The same by a command, to which the gateway's arguments are added.
+    pub(crate) async fn start_by(
+        mut command: Command,
+        dir: &Path,
+        routes_toml: &str,
+    ) -> anyhow::Result<Self> {
         let gateway = dir.join("gateway.toml");
         let routes = dir.join("routes.toml");
-        std::fs::write(&gateway, gateway_toml(devices, admin, &dir.join("data")))?;
+        std::fs::write(&gateway, gateway_toml(&dir.join("data")))?;
         std::fs::write(&routes, routes_toml)?;
-        let mut command = Command::new(binary);
         command
             .arg("run")
             .arg("--gateway")
@@ -49,19 +59,28 @@ impl Gateway {
             .arg("--routes")
             .arg(routes);
         command
-            .env("FACEWAY_LOG", "warn")
+            // It says where it listens. With ports that were free a moment ago another process could be there instead.
+            .env("FACEWAY_LOG", "info")
             // RabbitMQ lets this user in from this machine.
             .env("FACEWAY_BENCH_PASSWORD", "guest")
             .stdout(Stdio::null());
         let log = dir.join("log");
         let mut process = Process::start(&mut command, &log)?;
-        wait_ready(&mut process, admin, &log).await?;
+        let (devices, admin) = wait_ready(&mut process, &log).await?;
         Ok(Self {
             process,
             devices,
             admin,
             _dir: None,
         })
+    }
+
+    /// Its lanes, as the API gives them. Under valgrind it is the only way to ask: `/metrics` looks at the process's auxiliary
+    /// vector, and valgrind's leads nowhere.
+    pub(crate) async fn lanes(&self) -> anyhow::Result<String> {
+        let (status, text) = get(self.admin, "/api/v1/lanes").await?;
+        ensure!(status == 200, "/api/v1/lanes answered {status}");
+        Ok(text)
     }
 
     pub(crate) async fn metrics(&self) -> anyhow::Result<Metrics> {
@@ -71,10 +90,11 @@ impl Gateway {
     }
 }
 
-fn gateway_toml(devices: SocketAddr, admin: SocketAddr, data: &Path) -> String {
+fn gateway_toml(data: &Path) -> String {
     format!(
-        "[listen]\ndevices = \"{devices}\"\nadmin = \"{admin}\"\n\n\
-         [spool]\ndir = {data:?}\nbytes_max = \"40GiB\"\nfree_min = \"64MiB\"\n"
+        "[listen]\ndevices = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n\
+         [spool]\ndir = {data:?}\nbytes_max = \"40GiB\"\nfree_min = \"64MiB\"\n\n\
+         [limits]\nheader_timeout = \"10m\"\n"
     )
 }
 
@@ -88,22 +108,30 @@ fn routes_toml(outbound: &str) -> String {
     routes
 }
 
-async fn wait_ready(process: &mut Process, admin: SocketAddr, log: &Path) -> anyhow::Result<()> {
+/// Waits until it takes events; gives where it listens, for devices and for the admin.
+async fn wait_ready(process: &mut Process, log: &Path) -> anyhow::Result<(SocketAddr, SocketAddr)> {
     let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(30) {
+    while begin.elapsed() < READY_MAX {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
         if let Some(status) = process.child().try_wait()? {
-            let log = std::fs::read_to_string(log).unwrap_or_default();
-            bail!("the gateway ended with {status}:\n{log}");
+            bail!("the gateway ended with {status}:\n{text}");
         }
-        if get(admin, "/readyz")
-            .await
-            .is_ok_and(|(status, _)| status == 200)
+        if let (Some(devices), Some(admin)) = (address(&text, "devices="), address(&text, "admin="))
+            && get(admin, "/readyz")
+                .await
+                .is_ok_and(|(status, _)| status == 200)
         {
-            return Ok(());
+            return Ok((devices, admin));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    bail!("the gateway was not ready within 30 s");
+    bail!("the gateway was not ready within {} s", READY_MAX.as_secs());
+}
+
+/// The address behind this word in the log.
+fn address(log: &str, word: &str) -> Option<SocketAddr> {
+    let (_, rest) = log.split_once(word)?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// One of this program's own servers, as a process.

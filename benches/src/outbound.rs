@@ -43,6 +43,16 @@ pub(crate) enum Protocol {
     Amqp,
 }
 
+impl Protocol {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Mqtt => "mqtt",
+            Self::Amqp => "amqp",
+        }
+    }
+}
+
 /// The far side, until it is dropped.
 enum Far {
     Sink(Companion),
@@ -190,22 +200,26 @@ fn load(options: &Options, gateway: &Gateway, count: usize, rate: f64, series: u
 
 fn routes(options: &Options, protocol: Protocol, address: SocketAddr, round: u32) -> String {
     let name = format!("far{round}");
-    let outbound = match protocol {
-        Protocol::Webhook => format!("[outbound.webhook.{name}]\nurl = \"http://{address}/\""),
-        Protocol::Mqtt => {
-            format!("[outbound.mqtt.{name}]\nurl = \"mqtt://{address}\"\nversion = 5\nqos = 1")
-        }
-        Protocol::Amqp => format!(
-            "[outbound.amqp.{name}]\nurl = \"amqp://{address}/%2f\"\nusername = \"guest\"\n\
-             password = {{ env = \"FACEWAY_BENCH_PASSWORD\" }}\n\
-             exchange = \"bench\"\ndeclare = \"topic\"\nqueue = \"bench\""
-        ),
-    };
+    let outbound = table(protocol.name(), &name, address);
     let window = options.window;
     format!(
         "{INBOUND}\n{outbound}\nsince = \"oldest\"\nconcurrency_max = {window}\n\n\
          [[route]]\nname = \"everything\"\nto = [\"{name}\"]\n"
     )
+}
+
+/// An outbound of this protocol, up to what all outbounds have in common.
+pub(crate) fn table(protocol: &str, name: &str, address: SocketAddr) -> String {
+    let rest = match protocol {
+        "mqtt" => format!("url = \"mqtt://{address}\"\nversion = 5\nqos = 1"),
+        "amqp" => format!(
+            "url = \"amqp://{address}/%2f\"\nusername = \"guest\"\n\
+             password = {{ env = \"FACEWAY_BENCH_PASSWORD\" }}\n\
+             exchange = \"bench\"\ndeclare = \"topic\"\nqueue = \"bench\""
+        ),
+        _ => format!("url = \"http://{address}/\""),
+    };
+    format!("[outbound.{protocol}.{name}]\n{rest}")
 }
 
 fn print(options: &Options, bares: &[Round], gateways: &[Round]) {

@@ -25,6 +25,24 @@ impl Process {
         &mut self.0
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Nanoseconds that all its threads have run so far, to tell whether it has done anything.
+    pub(crate) fn ran_ns(&self) -> anyhow::Result<u64> {
+        let mut sum = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            // A thread may end between the two looks.
+            let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) else {
+                continue;
+            };
+            let ran = text.split(' ').next().context("an empty schedstat")?;
+            sum += ran.parse::<u64>()?;
+        }
+        Ok(sum)
+    }
+
     /// User and system time so far.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let stat = self.read("stat")?;

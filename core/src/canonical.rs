@@ -37,7 +37,7 @@ fn feed(hasher: &mut sha2::Sha256, value: &Value) {
                 .iter()
                 .filter(|(name, value)| !value.is_null() && !is_secret(name))
                 .collect();
-            // serde_json's map may keep the order sent, when somebody else in the build asks for that.
+            // serde_json's map may keep the order sent, when another crate of the build asks for that.
             told.sort_unstable_by_key(|(name, _)| *name);
             hasher.update(b"{");
             hasher.update((told.len() as u64).to_be_bytes());

@@ -1,7 +1,7 @@
 //! The contract of lanes: who may work on one, what is kept of it, and how a change becomes durable.
 //!
 //! A store knows nothing of retries, order or fairness. It keeps what the lane machine (`lane/`) says, hands it to the next
-//! one who claims the lane, and refuses a change of somebody whose claim is over.
+//! one who claims the lane, and refuses a change by a claim that is over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub trait LaneStore: Send + Sync + 'static {
     fn list(&self) -> BoxFuture<'_, Result<Vec<String>, SpoolError>>;
 
     /// Makes the caller the owner of this lane, and gives what is kept of it. A lane that does not exist is made; `start`
-    /// counts only then. Whoever owned it before is fenced from now on.
+    /// counts only then. The owner before is fenced from now on.
     fn claim(
         &self,
         name: &str,

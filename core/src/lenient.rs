@@ -11,7 +11,7 @@ use crate::{Members, Picture, PictureError, Text, decode_picture, scrub_urls};
 
 pub use crate::moment::{Moment, Unit, moment};
 
-/// Longer numbers are nobody's id.
+/// Longer numbers are no person's id.
 const DIGITS_MAX: usize = 40;
 
 /// A member that is told. A `null` says nothing, so it is taken out.

@@ -1,4 +1,4 @@
-//! The contract of the log: events are appended once, in one order, and read by whoever has to deliver them.
+//! The contract of the log: events are appended once, in one order, and read by the lanes that deliver them.
 //!
 //! It says *what* holds, never *how*, so that an embedded engine and a cluster both fit: it knows nothing of lanes, rules or
 //! retries, and every call that a network could fail can fail. Lanes are kept by [`crate::LaneStore`]. `faceway-testkit` has the suite that every engine passes.

@@ -122,7 +122,7 @@ fn check_string(text: &[u8], start: usize) -> Result<usize, Malformed> {
 }
 
 /// How serde_json names raw values and exact numbers on their way through serde. An object with such a name, which may
-/// be escaped, could be kept here but not be parsed as a value by anybody downstream.
+/// be escaped, could be kept here but not be parsed as a value by a receiver.
 const RESERVED: &str = "$serde_json::private::";
 
 fn is_reserved(text: &[u8], start: usize, end: usize) -> bool {

@@ -34,7 +34,7 @@ pub fn mend(json: &[u8]) -> Option<Mended> {
 
 /// A million values of one list are told once, and of many members only the first.
 const NOTES_MAX: usize = 20;
-/// A longer name is nobody's member.
+/// A longer name is no member.
 const NAME_BYTES_MAX: usize = 64;
 
 const NO_NUMBER: &str = "not a number, so it is absent";
@@ -161,7 +161,7 @@ const fn is_end(byte: u8) -> bool {
     )
 }
 
-/// A member's name, if it looks like one: somebody may use names of persons as names of members.
+/// A member's name, if it looks like one: a vendor may use names of persons as names of members.
 fn shown(name: &[u8]) -> &str {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let is_name = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(is_word);

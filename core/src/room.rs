@@ -25,7 +25,7 @@ pub struct Room {
     pub accepting: Result<(), AppendError>,
 }
 
-/// What does not work in a spool that keeps events all the same. It needs somebody before it becomes worse.
+/// What does not work in a spool that keeps events all the same. It needs an operator before it becomes worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Degraded {
     /// The log grows until the spool is full.

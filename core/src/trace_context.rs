@@ -10,7 +10,7 @@ pub const TRACESTATE: &str = "tracestate";
 
 /// Bytes of a `traceparent` of version 00.
 const PARENT_BYTES: usize = 55;
-/// Bytes of a `tracestate`: what the specification asks everybody to pass on. More is left out, entry by entry.
+/// Bytes of a `tracestate`: what the specification asks to pass on. More is left out, entry by entry.
 const STATE_BYTES_MAX: usize = 512;
 /// Entries that are longer than this are the first to be left out.
 const ENTRY_BYTES_MAX: usize = 128;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use faceway_core::waiting::Waiting;
 use faceway_core::{DeviceKey, waiting};
 
 /// All that waits, by ranges of the log.
@@ -22,8 +23,43 @@ struct Range {
     bytes: Bytes,
     /// How many events wait.
     count: u32,
+    /// Ascending; none of them is in `bytes`.
     added: Vec<(u64, DeviceKey)>,
-    removed: Vec<u64>,
+    /// All of them are in `bytes`.
+    removed: Removed,
+}
+
+/// Some of the sequence numbers of a range.
+#[derive(Debug, Default)]
+struct Removed([u64; (waiting::RANGE / 64) as usize]);
+
+impl Removed {
+    const fn place(seq: u64) -> (usize, u64) {
+        let at = seq % waiting::RANGE;
+        ((at / 64) as usize, 1 << (at % 64))
+    }
+
+    fn has(&self, seq: u64) -> bool {
+        let (word, bit) = Self::place(seq);
+        self.0[word] & bit != 0
+    }
+
+    fn insert(&mut self, seq: u64) {
+        let (word, bit) = Self::place(seq);
+        self.0[word] |= bit;
+    }
+
+    /// Gives whether it was there.
+    fn remove(&mut self, seq: u64) -> bool {
+        let (word, bit) = Self::place(seq);
+        let was_there = self.0[word] & bit != 0;
+        self.0[word] &= !bit;
+        was_there
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
 }
 
 impl Ranges {
@@ -54,11 +90,13 @@ impl Ranges {
     pub(crate) fn insert(&mut self, seq: u64, device: DeviceKey) {
         let number = waiting::range_of(seq);
         let range = self.ranges.entry(number).or_default();
-        if range.removed.contains(&seq) {
-            // It comes back before its removal was written: the removal would take it out again.
-            range.fold(number);
+        // One that comes back before its removal was written is still in the bytes, as a sequence number has one device.
+        if !range.removed.remove(seq) {
+            match range.place(seq) {
+                Ok(_) => return,
+                Err(at) => range.added.insert(at, (seq, device)),
+            }
         }
-        range.added.push((seq, device));
         range.count += 1;
         self.backlog += 1;
         self.changed.insert(number);
@@ -70,10 +108,9 @@ impl Ranges {
         let Some(range) = self.ranges.get_mut(&number) else {
             return;
         };
-        if let Some(at) = range.added.iter().position(|(added, _)| *added == seq) {
-            range.added.swap_remove(at);
-        } else {
-            range.removed.push(seq);
+        match range.place(seq) {
+            Ok(at) => _ = range.added.remove(at),
+            Err(_) => range.removed.insert(seq),
         }
         range.count -= 1;
         self.backlog -= 1;
@@ -84,23 +121,23 @@ impl Ranges {
     }
 
     /// Whether an event waits, and whose it is.
-    pub(crate) fn get(&mut self, seq: u64) -> Option<DeviceKey> {
+    pub(crate) fn get(&self, seq: u64) -> Option<DeviceKey> {
         let number = waiting::range_of(seq);
-        let range = self.ranges.get_mut(&number)?;
-        let events = range.fold(number);
-        let at = events.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
-        Some(events[at].1)
+        let range = self.ranges.get(&number)?;
+        if let Ok(at) = range.place(seq) {
+            return Some(range.added[at].1);
+        }
+        let mut kept = range.kept(number);
+        let (_, device) = kept.find(|(kept, _)| *kept == seq)?;
+        Some(device)
     }
 
     /// The lowest sequence number that waits.
-    pub(crate) fn first(&mut self) -> Option<u64> {
+    pub(crate) fn first(&self) -> Option<u64> {
         let (number, range) = self.ranges.first_key_value()?;
-        let number = *number;
-        if range.added.is_empty() && range.removed.is_empty() {
-            return first_of(number, &range.bytes);
-        }
-        let events = self.ranges.get_mut(&number)?.fold(number);
-        events.first().map(|(seq, _)| *seq)
+        let kept = range.kept(*number).next();
+        let first = kept.into_iter().chain(range.added.first().copied()).min();
+        first.map(|(seq, _)| seq)
     }
 
     /// The ranges that changed since the last call, as they are to be kept; `None` where nothing waits any more.
@@ -124,28 +161,44 @@ impl Ranges {
 }
 
 impl Range {
-    /// Writes what changed into the bytes; gives the events, ascending.
-    fn fold(&mut self, number: u64) -> Vec<(u64, DeviceKey)> {
-        // Bytes of our own are never damaged, and those from outside were decoded when they came.
-        let mut events = waiting::decode(number, &self.bytes).unwrap_or_default();
-        if self.added.is_empty() && self.removed.is_empty() {
-            return events;
+    /// Where an added event stands, or would stand.
+    fn place(&self, seq: u64) -> Result<usize, usize> {
+        // Nearly all come in the order of the log.
+        match self.added.last() {
+            Some((last, _)) if *last >= seq => {
+                self.added.binary_search_by_key(&seq, |(seq, _)| *seq)
+            }
+            _ => Err(self.added.len()),
         }
-        self.removed.sort_unstable();
-        events.retain(|(seq, _)| self.removed.binary_search(seq).is_err());
-        events.append(&mut self.added);
-        events.sort_unstable_by_key(|(seq, _)| *seq);
-        // Twice the same would make bytes that cannot be read: all of the range would be gone.
-        events.dedup_by_key(|(seq, _)| *seq);
-        self.removed.clear();
-        self.bytes = waiting::encode(number, &events);
-        events
     }
-}
 
-fn first_of(number: u64, bytes: &[u8]) -> Option<u64> {
-    let events = waiting::decode(number, bytes)?;
-    events.first().map(|(seq, _)| *seq)
+    /// What of the bytes still waits, ascending.
+    fn kept(&self, number: u64) -> impl Iterator<Item = (u64, DeviceKey)> {
+        // Bytes of our own are never damaged, and those from outside were decoded when they came. A new range has none.
+        let events = Waiting::new(number, &self.bytes).into_iter().flatten();
+        events.filter(|(seq, _)| !self.removed.has(*seq))
+    }
+
+    /// Writes what changed into the bytes.
+    fn fold(&mut self, number: u64) {
+        if self.added.is_empty() && self.removed.is_empty() {
+            return;
+        }
+        let mut events = Vec::with_capacity(self.count as usize);
+        let mut added = self.added.iter().copied().peekable();
+        for kept in self.kept(number) {
+            while let Some(before) = added.next_if(|(seq, _)| *seq < kept.0) {
+                events.push(before);
+            }
+            // Twice the same would make bytes that cannot be read: all of the range would be gone.
+            added.next_if(|(seq, _)| *seq == kept.0);
+            events.push(kept);
+        }
+        events.extend(added);
+        self.bytes = waiting::encode(number, &events);
+        self.added.clear();
+        self.removed = Removed::default();
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! A part of an event, parsed; the rest is skipped unread.
 
-use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
 use crate::Template;
@@ -24,11 +23,8 @@ impl View {
     /// Parses an event as far as it is asked for.
     ///
     /// # Errors
-    /// When it is not JSON.
+    /// When it is not JSON up to there.
     pub fn read(&self, event: &[u8]) -> Result<Value, serde_json::Error> {
-        let mut deserializer = serde_json::Deserializer::from_slice(event);
-        let view = (&self.0).deserialize(&mut deserializer)?;
-        deserializer.end()?;
-        Ok(view)
+        self.0.read(event)
     }
 }

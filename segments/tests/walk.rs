@@ -296,7 +296,7 @@ impl Life {
 
 #[test]
 fn what_was_committed_is_found_whatever_happens() {
-    let seeds = std::env::var("SEEDS").map_or(300, |seeds| seeds.parse().unwrap());
+    let seeds = std::env::var("SEEDS").map_or(100, |seeds| seeds.parse().unwrap());
     let from = std::env::var("FROM").map_or(0, |from| from.parse().unwrap());
     for seed in from..from + seeds {
         let mut life = Life::new(seed);

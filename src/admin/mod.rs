@@ -1,5 +1,6 @@
 //! The admin listener: metrics, health, the API, the console, the documents.
 
+mod ages;
 mod auth;
 mod console;
 mod docs;
@@ -25,6 +26,8 @@ use faceway_core::{History, Private, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
+pub(crate) use ages::Ages;
+
 use crate::context::Context;
 use crate::topology::rules_history::ActiveRules;
 use crate::topology::{Reloader, Snapshot, Topology};
@@ -45,6 +48,8 @@ pub struct Admin {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) token: Option<Private<String>>,
     pub(crate) started_at: Timestamp,
+    /// How long events have waited at least.
+    pub(crate) ages: Ages,
 }
 
 /// Entries that a list gives when it is not asked for a number.

@@ -1,5 +1,7 @@
 //! `/metrics` and `/readyz`.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -33,6 +35,7 @@ pub(super) async fn metrics(State(admin): Looking, headers: HeaderMap) -> Respon
     let snapshot = admin.look();
     room(&admin.context.log.capacity());
     super::terminals::gauges(&snapshot);
+    (admin.ages).note(admin.context.clock.monotonic(), admin.context.log.tail());
     lanes(&admin, &snapshot).await;
     let asked = Exposition::asked(&headers);
     let text = Present::of(&snapshot).only(&admin.metrics.render()) + &process_exposition();
@@ -93,8 +96,12 @@ async fn survey(admin: &Admin, outbound: &str, lane: Option<&LaneHandle>) {
     let Ok(Some((survey, oldest))) = lanes::survey(admin, outbound, lane).await else {
         return;
     };
-    let now = admin.context.clock.now();
-    let oldest = oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
+    let clock = &admin.context.clock;
+    let by_stamp = oldest.map_or(0.0, |oldest| clock.now().since(oldest).as_secs_f64());
+    let at_least = survey.first.map_or(Duration::ZERO, |first| {
+        admin.ages.at_least(clock.monotonic(), first)
+    });
+    let oldest = by_stamp.max(at_least.as_secs_f64());
     let tell = |name: &'static str, value: f64| {
         gauge!(name, "outbound" => outbound.to_owned()).set(value);
     };

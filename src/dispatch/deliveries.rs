@@ -86,6 +86,16 @@ impl Deliveries {
         }
     }
 
+    /// One more that has ended by now.
+    pub(super) fn next_at_once(&mut self) -> Option<Ended> {
+        loop {
+            let ended = self.tasks.try_join_next_with_id()?;
+            if let Some(ended) = self.ended(ended) {
+                return Some(ended);
+            }
+        }
+    }
+
     fn ended(&mut self, ended: Result<(Id, Finished), JoinError>) -> Option<Ended> {
         let (id, finished) = match ended {
             Ok((id, finished)) => (id, Some(finished)),

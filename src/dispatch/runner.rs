@@ -144,7 +144,7 @@ impl Runner {
             let is_hungry = self.route().await;
             let action = self.start().await;
             self.report();
-            self.commits.begin(&mut self.lane);
+            self.commits.begin_patiently(&mut self.lane);
             self.show_when_due();
             self.wait(action, is_hungry).await;
             if self.commits.is_fenced() {
@@ -182,7 +182,7 @@ impl Runner {
         tokio::select! {
             biased;
             () = self.tools.stop.cancelled() => {}
-            Some(ended) = self.deliveries.next() => self.ended(&ended),
+            Some(ended) = self.deliveries.next() => self.all_ended(ended),
             committed = self.commits.next() => self.committed(committed),
             command = self.tools.commands.next() => self.obey(command).await,
             _ = log.watch_tail(seen.unwrap_or_default()), if seen.is_some() => self.seen = None,
@@ -207,9 +207,17 @@ impl Runner {
         self.lane.stop();
         self.show();
         let deadline = Instant::now() + self.tools.grace;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.deliveries.next()).await
-        {
-            self.ended(&ended);
+        while !self.deliveries.is_empty() && Instant::now() < deadline {
+            tokio::select! {
+                biased;
+                // Looked at while deliveries are in flight: another one may own the lane by now.
+                committed = self.commits.next() => self.committed(committed),
+                Some(ended) = self.deliveries.next() => self.ended(&ended),
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+            if self.commits.is_fenced() {
+                return self.give_way().await;
+            }
             self.commits.begin(&mut self.lane);
         }
         self.deliveries.give_up().await;

@@ -1,6 +1,7 @@
 //! Lanes at work over a real spool, with a destination that waits for the test.
 
 mod clock;
+mod commits;
 mod poison;
 mod refusals;
 

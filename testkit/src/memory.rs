@@ -1,16 +1,26 @@
 //! An engine that keeps everything in memory: it proves that the contracts are free of any engine, and serves the
 //! simulation. What is durable outlives its handles, so a gateway that dies is a handle that is dropped.
+//!
+//! It keeps what an engine must keep and no more: [`MemoryLimits`] give it a capacity, delivered history gives way when space
+//! is short, an event stays as long as a lane needs it, and so do its pictures (`memory/capacity.rs`).
 
-use std::collections::{BTreeMap, HashMap};
+mod capacity;
+mod contract;
+mod lanes;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BoxFuture, Burial, Claim, CommitError, Entry, EventId, LaneChange,
-    LaneState, LaneStore, Log, Newest, Private, ReadMax, Receipt, RecordId, Room, Sha256, Span,
-    SpoolError, Start, Stretch, Timestamp,
+    AppendError, Batch, Entry, EventId, LaneState, NewEvent, NewUnreadable, Newest, Private,
+    Receipt, RecordId, Sha256,
 };
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub use capacity::MemoryLimits;
+use lanes::KeptLane;
 
 /// A disk in memory; clones are the same disk.
 #[derive(Clone, Default)]
@@ -18,28 +28,44 @@ pub struct MemoryDisk(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    entries: BTreeMap<u64, Entry>,
+    limits: MemoryLimits,
+    entries: BTreeMap<u64, Stored>,
     ids: HashMap<EventId, u64>,
+    newest: HashMap<RecordId, Newest>,
     last: u64,
+    /// Everything up to here that no lane needs has left.
+    trimmed_through: u64,
     pictures: HashMap<Sha256, Private<Bytes>>,
+    quarantine: Vec<NewUnreadable>,
+    /// Bodies and pictures, copies of buried events among them.
+    bytes: u64,
     notes: HashMap<String, Bytes>,
     lanes: BTreeMap<String, KeptLane>,
     epochs: u64,
     is_full: bool,
     batch_max: Option<usize>,
+    failing_appends: u32,
     failing_commits: u32,
+    commits: u64,
     holds_commits: watch::Sender<bool>,
     tail: Option<watch::Sender<u64>>,
 }
 
-#[derive(Default)]
-struct KeptLane {
-    epoch: u64,
-    state: LaneState,
-    buried: BTreeMap<u64, (Burial, Option<Entry>)>,
+/// An event with the names of its pictures.
+#[derive(Clone)]
+struct Stored {
+    entry: Entry,
+    images: Vec<Sha256>,
 }
 
 impl MemoryDisk {
+    /// A disk with a capacity.
+    pub fn with_limits(limits: MemoryLimits) -> Self {
+        let disk = Self::default();
+        disk.lock().limits = limits;
+        disk
+    }
+
     /// A handle, as a gateway opens one.
     pub fn open(&self) -> Arc<MemorySpool> {
         let mut kept = self.lock();
@@ -49,6 +75,8 @@ impl MemoryDisk {
         Arc::new(MemorySpool {
             disk: self.clone(),
             tail,
+            frozen: watch::Sender::new(false),
+            owned: Mutex::default(),
         })
     }
 
@@ -62,9 +90,19 @@ impl MemoryDisk {
         self.lock().batch_max = Some(events);
     }
 
+    /// The next `count` appends fail, though every second of them arrives.
+    pub fn fail_appends(&self, count: u32) {
+        self.lock().failing_appends = count;
+    }
+
     /// The next `count` commits of lanes fail, though every second of them arrives.
     pub fn fail_commits(&self, count: u32) {
         self.lock().failing_commits = count;
+    }
+
+    /// How often a lane's change was committed.
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
     }
 
     /// While `holds`, commits of lanes are not answered.
@@ -80,13 +118,28 @@ impl MemoryDisk {
             .get(lane)
             .into_iter()
             .flat_map(|lane| &lane.buried);
-        let entries = buried.filter_map(|(seq, (_, entry))| Some((*seq, entry.as_ref()?.id)));
+        let entries = buried.filter_map(|(seq, (_, copy))| Some((*seq, copy.as_ref()?.entry.id)));
         entries.collect()
+    }
+
+    /// The sequence numbers of what is in the log, ascending.
+    pub fn seqs(&self) -> Vec<u64> {
+        self.lock().entries.keys().copied().collect()
+    }
+
+    /// Under which sequence number an event was appended, whether or not it is still in the log.
+    pub fn seq_of(&self, id: EventId) -> Option<u64> {
+        self.lock().ids.get(&id).copied()
+    }
+
+    /// The pictures that are kept.
+    pub fn pictures(&self) -> BTreeSet<Sha256> {
+        self.lock().pictures.keys().copied().collect()
     }
 
     /// Removes an entry from the log, as if it were damaged.
     pub fn damage(&self, seq: u64) {
-        self.lock().entries.remove(&seq);
+        self.lock().remove(seq);
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -98,9 +151,65 @@ impl MemoryDisk {
 pub struct MemorySpool {
     disk: MemoryDisk,
     tail: watch::Receiver<u64>,
+    frozen: watch::Sender<bool>,
+    owned: Mutex<BTreeMap<String, Owned>>,
+}
+
+/// A lane that this handle has claimed.
+#[derive(Clone)]
+struct Owned {
+    epoch: u64,
+    /// As it was claimed.
+    state: LaneState,
+    /// When a commit of this claim was first answered so.
+    fenced_at: Option<Instant>,
 }
 
 impl MemorySpool {
+    /// While it is frozen nothing that it is asked is answered, nor begun: its gateway is frozen, or cut off.
+    pub fn freeze(&self, is_frozen: bool) {
+        self.frozen.send_replace(is_frozen);
+    }
+
+    /// Resolves when the handle is not frozen.
+    pub async fn thawed(&self) {
+        if *self.frozen.borrow() {
+            // The sender is the handle's own, so it is there.
+            let _ = self.frozen.subscribe().wait_for(|frozen| !frozen).await;
+        }
+    }
+
+    /// Whether this handle has claimed the lane last.
+    pub fn owns(&self, lane: &str) -> bool {
+        let epoch = self.disk.lock().lanes.get(lane).map(|lane| lane.epoch);
+        let owned = self.owned();
+        owned
+            .get(lane)
+            .is_some_and(|owned| Some(owned.epoch) == epoch)
+    }
+
+    /// When this handle was told that another one owns the lane.
+    pub fn fenced_at(&self, lane: &str) -> Option<Instant> {
+        self.owned().get(lane)?.fenced_at
+    }
+
+    /// A lane as this handle claimed it, and by which epoch.
+    pub fn claimed(&self, lane: &str) -> Option<(u64, LaneState)> {
+        let owned = self.owned();
+        owned
+            .get(lane)
+            .map(|owned| (owned.epoch, owned.state.clone()))
+    }
+
+    /// The epoch of this handle's claim; 0 when there is none.
+    pub fn epoch(&self, lane: &str) -> u64 {
+        self.owned().get(lane).map_or(0, |owned| owned.epoch)
+    }
+
+    fn owned(&self) -> MutexGuard<'_, BTreeMap<String, Owned>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.disk.lock()
     }
@@ -111,260 +220,71 @@ impl Kept {
         if self.is_full || self.batch_max.is_some_and(|max| batch.events.len() > max) {
             return Err(AppendError::Full);
         }
-        for picture in batch.pictures {
-            self.pictures.insert(picture.sha256, picture.bytes);
+        let failing = self.failing_appends;
+        self.failing_appends = failing.saturating_sub(1);
+        if failing % 2 == 1 {
+            return Err(AppendError::Failing);
         }
-        let receipts = batch.events.into_iter().map(|event| {
-            if self.ids.contains_key(&event.id) {
-                return Receipt::Duplicate;
+        if !self.quarantine_takes(&batch.unreadable) {
+            return Err(AppendError::QuarantineFull);
+        }
+        self.make_room(&batch)?;
+        self.quarantine.extend(batch.unreadable);
+        let is_new: Vec<bool> = batch
+            .events
+            .iter()
+            .map(|event| self.is_new(event))
+            .collect();
+        for picture in batch.pictures {
+            let mut naming = batch.events.iter().zip(&is_new);
+            // One that only known events name would have no holder.
+            let is_known =
+                naming.any(|(event, is_new)| !is_new && event.images.contains(&picture.sha256));
+            let mut naming = batch.events.iter().zip(&is_new);
+            if !is_known
+                || naming.any(|(event, is_new)| *is_new && event.images.contains(&picture.sha256))
+            {
+                self.put_picture(picture.sha256, picture.bytes);
             }
-            let mut ids = self.ids.keys();
-            let is_conflict = ids.any(|id| id.record() == event.id.record());
-            self.last += 1;
-            let seq = self.last;
-            self.ids.insert(event.id, seq);
-            let entry = Entry {
-                seq,
-                id: event.id,
-                device: event.device,
-                received_at: event.received_at,
-                trace_context: event.trace_context,
-                body: event.body,
-            };
-            self.entries.insert(seq, entry);
-            if is_conflict {
-                Receipt::Conflict(seq)
-            } else {
-                Receipt::Appended(seq)
-            }
-        });
+        }
+        let receipts = batch.events.into_iter().map(|event| self.keep(event));
         let receipts = receipts.collect();
         if let Some(tail) = &self.tail {
             tail.send_replace(self.last);
         }
+        if failing > 0 {
+            return Err(AppendError::Failing);
+        }
         Ok(receipts)
     }
 
-    fn claim(&mut self, name: &str, start: Start) -> (Claim, LaneState) {
-        self.epochs += 1;
-        let routed_through = match start {
-            Start::Now => self.last,
-            Start::Oldest => self
-                .entries
-                .keys()
-                .next()
-                .map_or(self.last, |first| first - 1),
+    fn is_new(&self, event: &NewEvent) -> bool {
+        !self.ids.contains_key(&event.id)
+    }
+
+    fn keep(&mut self, event: NewEvent) -> Receipt {
+        if !self.is_new(&event) {
+            return Receipt::Duplicate;
+        }
+        self.last += 1;
+        let (seq, id) = (self.last, event.id);
+        self.ids.insert(id, seq);
+        let newest = Newest { seq, id };
+        let is_conflict = self.newest.insert(id.record(), newest).is_some();
+        let entry = Entry {
+            seq,
+            id,
+            device: event.device,
+            received_at: event.received_at,
+            trace_context: event.trace_context,
+            body: event.body,
         };
-        let lane = self
-            .lanes
-            .entry(name.to_owned())
-            .or_insert_with(|| KeptLane {
-                state: LaneState {
-                    routed_through,
-                    ..LaneState::default()
-                },
-                ..KeptLane::default()
-            });
-        lane.epoch = self.epochs;
-        let claim = Claim {
-            lane: name.into(),
-            epoch: lane.epoch,
-        };
-        (claim, lane.state.clone())
-    }
-
-    fn commit(&mut self, claim: &Claim, mut change: LaneChange) -> Result<u64, CommitError> {
-        let failing = self.failing_commits;
-        self.failing_commits = failing.saturating_sub(1);
-        if failing % 2 == 1 {
-            return Err(CommitError::Unavailable);
+        let images = event.images;
+        self.put(Stored { entry, images });
+        if is_conflict {
+            Receipt::Conflict(seq)
+        } else {
+            Receipt::Appended(seq)
         }
-        let lane = self
-            .lanes
-            .get_mut(&*claim.lane)
-            .ok_or(CommitError::Fenced)?;
-        if lane.epoch != claim.epoch {
-            return Err(CommitError::Fenced);
-        }
-        for (seq, burial) in std::mem::take(&mut change.burials) {
-            match burial {
-                Some(burial) => {
-                    let entry = self.entries.get(&seq).cloned();
-                    lane.buried.insert(seq, (burial, entry));
-                }
-                None => {
-                    if let Some((_, Some(entry))) = lane.buried.remove(&seq) {
-                        self.entries.insert(seq, entry);
-                    }
-                }
-            }
-        }
-        for seq in std::mem::take(&mut change.dropped) {
-            lane.buried.remove(&seq);
-        }
-        lane.state.apply(change);
-        lane.state.buried = lane.buried.len() as u64;
-        if failing > 0 {
-            return Err(CommitError::Unavailable);
-        }
-        Ok(lane.state.buried)
-    }
-}
-
-fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
-    Box::pin(std::future::ready(value))
-}
-
-impl Log for MemorySpool {
-    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Receipt>, AppendError>> {
-        ready(self.lock().append(batch))
-    }
-
-    fn newest_of(
-        &self,
-        records: Vec<RecordId>,
-    ) -> BoxFuture<'_, Result<Vec<Option<Newest>>, AppendError>> {
-        let kept = self.lock();
-        let newest = records.into_iter().map(|record| {
-            let ids = kept.ids.iter().filter(|(id, _)| id.record() == record);
-            ids.max_by_key(|(_, seq)| **seq)
-                .map(|(id, seq)| Newest { seq: *seq, id: *id })
-        });
-        ready(Ok(newest.collect()))
-    }
-
-    fn read(
-        &self,
-        after_seq: u64,
-        through_seq: u64,
-        max: ReadMax,
-    ) -> BoxFuture<'_, Result<Stretch, SpoolError>> {
-        let kept = self.lock();
-        let end = through_seq.min(kept.last);
-        let mut stretch = Stretch {
-            entries: Vec::new(),
-            through_seq: end.max(after_seq),
-        };
-        if after_seq >= end {
-            return ready(Ok(stretch));
-        }
-        let mut bytes = 0;
-        for (seq, entry) in kept.entries.range(after_seq + 1..=end) {
-            let is_full = stretch.entries.len() >= max.entries || bytes >= max.bytes;
-            if is_full && !stretch.entries.is_empty() {
-                stretch.through_seq = seq - 1;
-                break;
-            }
-            bytes += entry.body.size();
-            stretch.entries.push(entry.clone());
-        }
-        ready(Ok(stretch))
-    }
-
-    fn fetch(&self, seqs: Vec<u64>) -> BoxFuture<'_, Result<Vec<Option<Entry>>, SpoolError>> {
-        let kept = self.lock();
-        let entries = seqs.iter().map(|seq| kept.entries.get(seq).cloned());
-        ready(Ok(entries.collect()))
-    }
-
-    fn tail(&self) -> u64 {
-        self.lock().last
-    }
-
-    fn watch_tail(&self, seen: u64) -> BoxFuture<'_, u64> {
-        let mut tail = self.tail.clone();
-        Box::pin(async move {
-            let moved = tail.wait_for(|tail| *tail > seen).await.map(|tail| *tail);
-            match moved {
-                Ok(tail) => tail,
-                // The disk is gone with all its handles.
-                Err(_) => std::future::pending().await,
-            }
-        })
-    }
-
-    fn span(&self, since: Timestamp, until: Timestamp) -> BoxFuture<'_, Result<Span, SpoolError>> {
-        let kept = self.lock();
-        let entries = kept.entries.values();
-        let within = entries.filter(|entry| (since..until).contains(&entry.received_at));
-        let seqs: Vec<u64> = within.map(|entry| entry.seq).collect();
-        ready(Ok(Span {
-            first_seq: seqs.first().copied().unwrap_or_default(),
-            through_seq: seqs.last().copied().unwrap_or_default(),
-            events: seqs.len() as u64,
-        }))
-    }
-
-    fn picture(&self, sha256: Sha256) -> BoxFuture<'_, Result<Option<Private<Bytes>>, SpoolError>> {
-        ready(Ok(self.lock().pictures.get(&sha256).cloned()))
-    }
-
-    fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>> {
-        self.lock().notes.insert(name.to_owned(), note);
-        ready(Ok(()))
-    }
-
-    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, SpoolError>> {
-        ready(Ok(self.lock().notes.get(name).cloned()))
-    }
-
-    fn capacity(&self) -> Room {
-        let kept = self.lock();
-        Room {
-            bytes: kept
-                .entries
-                .values()
-                .map(|entry| entry.body.size() as u64)
-                .sum(),
-            free: u64::MAX,
-            quarantined: 0,
-            quarantine_bytes: 0,
-            damaged: 0,
-            damaged_pictures: 0,
-            failures: 0,
-            degraded: None,
-            accepting: if kept.is_full {
-                Err(AppendError::Full)
-            } else {
-                Ok(())
-            },
-        }
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        ready(())
-    }
-}
-
-impl LaneStore for MemorySpool {
-    fn list(&self) -> BoxFuture<'_, Result<Vec<String>, SpoolError>> {
-        ready(Ok(self.lock().lanes.keys().cloned().collect()))
-    }
-
-    fn claim(
-        &self,
-        name: &str,
-        start: Start,
-    ) -> BoxFuture<'_, Result<(Claim, LaneState), SpoolError>> {
-        ready(Ok(self.lock().claim(name, start)))
-    }
-
-    fn commit(&self, claim: &Claim, change: LaneChange) -> BoxFuture<'_, Result<u64, CommitError>> {
-        let mut holds = self.lock().holds_commits.subscribe();
-        let claim = claim.clone();
-        Box::pin(async move {
-            // The sender lives as long as the disk.
-            let _ = holds.wait_for(|holds| !holds).await;
-            self.lock().commit(&claim, change)
-        })
-    }
-
-    fn look(&self, name: &str) -> BoxFuture<'_, Result<Option<LaneState>, SpoolError>> {
-        let kept = self.lock();
-        ready(Ok(kept.lanes.get(name).map(|lane| lane.state.clone())))
-    }
-
-    fn delete(&self, name: &str) -> BoxFuture<'_, Result<bool, SpoolError>> {
-        ready(Ok(self.lock().lanes.remove(name).is_some()))
     }
 }

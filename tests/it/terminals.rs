@@ -397,7 +397,7 @@ async fn certificates_of_their_own_are_trusted_by_file_or_fingerprint() {
     }
     for (distrusted, issued, remedy) in [
         (&unknown, &issued[2], "beside its `url`"),
-        (&wrong, &own, "somebody else answers there"),
+        (&wrong, &own, "another device answers there"),
         (&other, &own, "in place of `ca`"),
     ] {
         assert!(distrusted.connections() > 0);

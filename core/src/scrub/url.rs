@@ -237,7 +237,7 @@ mod tests {
                 "RTSP://a:b@[2001:db8::7]:554/1",
                 "RTSP://[2001:db8::7]:554/1",
             ),
-            // Passwords that nobody encoded.
+            // Passwords that are not encoded.
             ("rtsp://admin:p@ss@cam/1", "rtsp://cam/1"),
             ("rtsp://admin:p@s/s#@cam/1", "rtsp://cam/1"),
             ("rtsp://a:b@cam/1?mail=c@d", "rtsp://cam/1?mail=c@d"),

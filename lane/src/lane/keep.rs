@@ -62,15 +62,10 @@ impl Lane {
         let keep = &mut self.keep;
         let passed = keep.change.passed.len().saturating_sub(PASSED_WAITING_MAX);
         keep.change.passed.drain(..passed);
-        let has_changed = keep.is_touched
-            || keep.failed.is_some()
-            || self.ranges.has_changed()
-            || !keep.held.is_empty()
-            || !keep.burials.is_empty()
-            || keep.change != LaneChange::default();
-        if keep.is_committing || !has_changed {
+        if self.keep.is_committing || !self.has_changed() {
             return None;
         }
+        let keep = &mut self.keep;
         let mut change = std::mem::take(&mut keep.change);
         change.routed_through = self.routed_through;
         change.waiting = self.ranges.take_changed();
@@ -87,6 +82,38 @@ impl Lane {
         keep.is_committing = true;
         keep.committing = std::mem::take(&mut keep.devices);
         Some(change)
+    }
+
+    fn has_changed(&self) -> bool {
+        let keep = &self.keep;
+        keep.is_touched
+            || keep.failed.is_some()
+            || self.ranges.has_changed()
+            || !keep.held.is_empty()
+            || !keep.burials.is_empty()
+            || keep.change != LaneChange::default()
+    }
+
+    /// Whether something changed, and nothing but what is routed. After a crash the rules are asked about that again, so that
+    /// it can be committed together with what becomes of the first events.
+    pub fn has_only_routed(&self) -> bool {
+        let keep = &self.keep;
+        let LaneChange {
+            dropped,
+            undecided,
+            replays,
+            attempts,
+            ..
+        } = &keep.change;
+        self.has_changed()
+            && keep.failed.is_none()
+            && keep.held.is_empty()
+            && keep.burials.is_empty()
+            && keep.devices.is_empty()
+            && dropped.is_empty()
+            && undecided.is_none()
+            && replays.is_none()
+            && attempts.is_empty()
     }
 
     /// The change is durable, and so many events are buried now.

@@ -226,7 +226,7 @@ fn short(text: &'static str) -> ShortString {
     ShortString::try_new(text).unwrap_or_default()
 }
 
-/// Ends a connection that nobody will own.
+/// Ends a connection that no session owns.
 struct CutOnDrop(Option<Cut>);
 
 impl CutOnDrop {

@@ -1,4 +1,4 @@
-//! The client library's log, which nobody gets: it holds routing keys and bodies, at level `warn` those of every message
+//! The client library's log, which is thrown away: it holds routing keys and bodies, at level `warn` those of every message
 //! that is returned (`returned_messages.rs`). What it has to say of trouble comes back as errors, and is told once by who
 //! judges them.
 
@@ -9,14 +9,14 @@ use tracing::instrument::{WithDispatch, WithSubscriber as _};
 use tracing::subscriber::NoSubscriber;
 
 /// One for all: making one asks every place that logs whether it is interested.
-static NOBODY: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+static NO_LOG: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
 /// `future`, without its log.
 pub(crate) fn quiet<F>(future: F) -> WithDispatch<F> {
-    future.with_subscriber(NOBODY.clone())
+    future.with_subscriber(NO_LOG.clone())
 }
 
 /// Silences the thread that it is called on, for good. The library has one for each connection.
 pub(crate) fn mute_thread() {
-    std::mem::forget(dispatcher::set_default(&NOBODY));
+    std::mem::forget(dispatcher::set_default(&NO_LOG));
 }

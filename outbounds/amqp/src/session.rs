@@ -35,7 +35,7 @@ pub(crate) struct Session {
     turn: Mutex<()>,
     /// As many as may be unconfirmed at once.
     window: Arc<Semaphore>,
-    book: Mutex<Book>,
+    publishes: Mutex<Publishes>,
     confirms: mpsc::UnboundedSender<(u64, PublisherConfirm)>,
     /// When the queue was declared once more.
     declared: tokio::sync::Mutex<Option<Instant>>,
@@ -50,9 +50,9 @@ pub(crate) enum State {
 }
 
 #[derive(Default)]
-struct Book {
+struct Publishes {
     ledger: Ledger,
-    /// Who waits for which tag. Whoever has given up is missed here, but not in the ledger.
+    /// Which delivery waits for which tag. One that has given up is missed here, but not in the ledger.
     waiting: HashMap<u64, (oneshot::Sender<Verdict>, OwnedSemaphorePermit)>,
 }
 
@@ -69,7 +69,7 @@ impl Session {
             state: watch::channel(State::Open).0,
             turn: Mutex::default(),
             window: Arc::new(Semaphore::new(window.min(Semaphore::MAX_PERMITS))),
-            book: Mutex::default(),
+            publishes: Mutex::default(),
             confirms,
             declared: tokio::sync::Mutex::default(),
         });
@@ -146,7 +146,7 @@ impl Session {
         parcel: Parcel,
         deadline: Instant,
     ) -> Option<(u64, u64, oneshot::Receiver<Verdict>)> {
-        let confirmed_before = self.book().ledger.confirmed();
+        let confirmed_before = self.publishes().ledger.confirmed();
         let permit = timeout_at(deadline, Arc::clone(&self.window).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
             self.end_if_stopped(confirmed_before);
@@ -154,13 +154,18 @@ impl Session {
         };
         let (sender, verdict) = oneshot::channel();
         let (tag, confirmed_before) = {
-            let mut book = self.book();
-            let tag = book.ledger.publish(parcel.id, parcel.body.size());
-            book.waiting.insert(tag, (sender, permit));
-            (tag, book.ledger.confirmed())
+            let mut publishes = self.publishes();
+            let tag = publishes.ledger.publish(parcel.id, parcel.body.size());
+            publishes.waiting.insert(tag, (sender, permit));
+            (tag, publishes.ledger.confirmed())
         };
-        // A task of its own: a delivery that is given up must not leave half a message on the wire.
-        tokio::spawn(Arc::clone(self).write(tag, parcel, deadline));
+        let mut writing = Box::pin(Arc::clone(self).write(tag, parcel, deadline));
+        // Nearly always the library takes it at once.
+        let waits = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context).is_pending()));
+        if waits.await {
+            // A task of its own: a delivery that is given up must not leave half a message on the wire.
+            tokio::spawn(writing);
+        }
         Some((tag, confirmed_before, verdict))
     }
 
@@ -207,7 +212,7 @@ impl Session {
     /// No confirm in time.
     fn overdue(&self, tag: u64, confirmed_before: u64) {
         // The permit stays out until the confirm comes, or the session ends.
-        if let Some((_, permit)) = self.book().waiting.remove(&tag) {
+        if let Some((_, permit)) = self.publishes().waiting.remove(&tag) {
             permit.forget();
         }
         self.end_if_stopped(confirmed_before);
@@ -215,7 +220,7 @@ impl Session {
 
     /// When no confirm at all has come since, confirms have stopped: a new connection may know more.
     fn end_if_stopped(&self, confirmed_before: u64) {
-        let confirmed = self.book().ledger.confirmed();
+        let confirmed = self.publishes().ledger.confirmed();
         if confirmed == confirmed_before {
             self.end(Failure::word("timeout"));
         }
@@ -239,16 +244,16 @@ impl Session {
         if failure.word != "too-large" {
             return;
         }
-        let mut book = self.book();
-        let mut unconfirmed = book.ledger.unconfirmed();
+        let mut publishes = self.publishes();
+        let mut unconfirmed = publishes.ledger.unconfirmed();
         let guilty = match failure.bytes_max {
-            Some(bytes_max) => book.ledger.larger_than(bytes_max),
+            Some(bytes_max) => publishes.ledger.larger_than(bytes_max),
             // Without the limit only one that is alone is known to be the one. Others end, and come again one by one.
             None if unconfirmed.len() == 1 => std::mem::take(&mut unconfirmed),
             None => Vec::new(),
         };
         for tag in guilty {
-            book.tell(tag, bury("too-large"));
+            publishes.tell(tag, bury("too-large"));
         }
     }
 
@@ -294,28 +299,30 @@ impl Session {
 
     /// Takes note that the confirms of these are looked at from now on; below the tag that it gives, all are.
     pub(crate) fn hand(&self, tags: &[u64]) -> u64 {
-        let mut book = self.book();
+        let mut publishes = self.publishes();
         for tag in tags {
-            book.ledger.hand(*tag);
+            publishes.ledger.hand(*tag);
         }
-        book.ledger.handed()
+        publishes.ledger.handed()
     }
 
     /// Takes note of one look at the confirms; whether another would settle more.
     pub(crate) fn look(&self, confirmed: &[Confirmed], handed: u64) -> bool {
-        let mut book = self.book();
-        for (tag, settled) in book.ledger.look(confirmed, handed) {
-            let is_known = book.tell(tag, verdict(settled));
+        let mut publishes = self.publishes();
+        for (tag, settled) in publishes.ledger.look(confirmed, handed) {
+            let is_known = publishes.tell(tag, verdict(settled));
             if !is_known {
                 // It was overdue, and its permit was kept back until now.
                 self.window.add_permits(1);
             }
         }
-        book.ledger.wants_look(handed)
+        publishes.ledger.wants_look(handed)
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn publishes(&self) -> MutexGuard<'_, Publishes> {
+        self.publishes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -324,11 +331,11 @@ const REASON_MAX: Duration = Duration::from_secs(1);
 /// How long a broker may take to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
-impl Book {
-    /// Whether somebody's name was on it.
+impl Publishes {
+    /// Whether a delivery had it.
     fn tell(&mut self, tag: u64, verdict: Verdict) -> bool {
         let waiting = self.waiting.remove(&tag);
-        // Whoever has given up does not hear it.
+        // A delivery that has given up does not hear it.
         waiting.map(|(sender, _)| sender.send(verdict)).is_some()
     }
 }

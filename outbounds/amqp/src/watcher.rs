@@ -1,4 +1,4 @@
-//! Whoever listens to a session's connection and looks at its confirms: one task, so that a look is one look.
+//! The task that listens to a session's connection and looks at its confirms: one task, so that a look is one look.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -166,7 +166,7 @@ impl futures_io::AsyncWrite for Wire {
     }
 }
 
-/// What the library runs on: tokio, but for sockets, which are ours, and for its tasks' log, which nobody gets.
+/// What the library runs on: tokio, but for sockets, which are ours, and for its tasks' log, which is thrown away.
 pub(crate) type LibraryRuntime = Runtime<Kit>;
 
 pub(crate) fn runtime() -> LibraryRuntime {

@@ -1,4 +1,4 @@
-//! What must not be left behind: nothing of a message in the log, whatever the level and whoever logs (the client library
+//! What must not be left behind: nothing of a message in the log, whatever the level and whatever logs (the client library
 //! would log every message that is returned, with its body), and no thread of the library. Alone in its binary, as both
 //! are looked for in the whole process.
 
@@ -15,7 +15,7 @@ use faceway_testkit::broker::rabbitmq::RabbitMq;
 use faceway_testkit::outbound::message;
 use tokio::net::TcpListener;
 
-/// What everybody logs, on every thread.
+/// What is logged, on every thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

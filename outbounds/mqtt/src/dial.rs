@@ -91,7 +91,7 @@ pub(crate) fn failed(word: &'static str) -> NoConnection {
     }
 }
 
-/// Dials the broker and introduces us. Whoever calls bounds the time, and reads in `stage` how far it came.
+/// Dials the broker and introduces us. The caller bounds the time, and reads in `stage` how far it came.
 pub(crate) async fn dial(
     plan: &Plan,
     offer: Offer,

@@ -1,4 +1,4 @@
-//! Brokers that end the connection a while after a status that they do not take (they ask somebody else first), so that
+//! Brokers that end the connection a while after a status that they do not take (they ask another server first), so that
 //! it outlives the status: seen only by how often connections end soon.
 
 use tokio::time::Duration;

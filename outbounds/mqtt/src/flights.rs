@@ -17,22 +17,22 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Whether nobody waits any more.
+    /// Whether no delivery waits any more.
     pub(crate) fn is_given_up(&self) -> bool {
         self.sender.is_closed()
     }
 
     pub(crate) fn send(self, verdict: Verdict) {
-        // Nobody may wait any more; what is confirmed then is sent again by the lane.
+        // No delivery may wait any more; what is confirmed then is sent again by the lane.
         let _ = self.sender.send(verdict);
     }
 }
 
 /// What a message is for.
 pub(crate) enum Purpose {
-    /// Somebody waits for its verdict.
+    /// A delivery waits for its verdict.
     Delivery(Reply),
-    /// `online` or `offline`, which nobody waits for.
+    /// `online` or `offline`, which no delivery waits for.
     Status,
 }
 
@@ -78,6 +78,10 @@ pub(crate) struct Flights {
     last_id: u16,
     last_confirmed: Instant,
     timeout: Duration,
+    /// No delivery is overdue before then. Confirmations only put that off, so it need not be looked for at each of them.
+    check: Option<Instant>,
+    /// How many no delivery waits for.
+    own: usize,
 }
 
 impl Flights {
@@ -88,6 +92,8 @@ impl Flights {
             last_id: 0,
             last_confirmed: now,
             timeout,
+            check: None,
+            own: 0,
         }
     }
 
@@ -107,6 +113,12 @@ impl Flights {
 
     /// `flight` was published as packet `id` with this QoS.
     pub(crate) fn begin(&mut self, id: u16, qos: u8, flight: Flight) {
+        if flight.is_delivery() {
+            let check = self.overdue_at(&flight);
+            self.check = self.check.into_iter().chain([check]).min();
+        } else {
+            self.own += 1;
+        }
         match qos {
             0 => self.unwritten.push(flight),
             1 => drop(self.waiting.insert(id, (Stage::Acknowledge, flight))),
@@ -114,11 +126,13 @@ impl Flights {
         }
     }
 
-    /// The socket has taken everything. Whether that was somebody's delivery.
+    /// The socket has taken everything. Whether that was a delivery.
     pub(crate) fn written(&mut self) -> bool {
         let mut delivered = false;
         for flight in self.unwritten.drain(..) {
-            delivered |= matches!(flight.purpose, Purpose::Delivery(_));
+            let is_delivery = flight.is_delivery();
+            delivered |= is_delivery;
+            self.own -= usize::from(!is_delivery);
             flight.purpose.settle(verdict::delivered("sent"));
         }
         delivered
@@ -176,6 +190,7 @@ impl Flights {
         let Some((_, flight)) = self.waiting.remove(&id) else {
             return Confirmed::Nothing;
         };
+        self.own -= usize::from(!flight.is_delivery());
         match flight.purpose {
             Purpose::Status if !delivered => Confirmed::StatusRefused,
             Purpose::Status => Confirmed::Nothing,
@@ -190,28 +205,39 @@ impl Flights {
     }
 
     /// Whether confirms have stopped, so that the connection is of no use any more.
-    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
-        self.next_check().is_some_and(|check| now >= check)
+    pub(crate) fn is_overdue(&mut self, now: Instant) -> bool {
+        if self.check.is_none_or(|check| now < check) {
+            return false;
+        }
+        let deliveries = self.all().filter(|flight| flight.is_delivery());
+        self.check = deliveries.map(|flight| self.overdue_at(flight)).min();
+        self.check.is_some_and(|check| now >= check)
     }
 
     /// When [`Flights::is_overdue`] is to be asked again. The status makes no connection useless.
-    pub(crate) fn next_check(&self) -> Option<Instant> {
-        let deliveries = self.all().filter(|flight| flight.is_delivery());
-        deliveries.map(|flight| self.overdue_at(flight)).min()
+    pub(crate) const fn next_check(&self) -> Option<Instant> {
+        self.check
     }
 
     /// When [`Flights::forget_own`] is to be asked again.
     pub(crate) fn next_own(&self) -> Option<Instant> {
+        if self.own == 0 {
+            return None;
+        }
         let own = self.all().filter(|flight| !flight.is_delivery());
         own.map(|flight| flight.deadline).min()
     }
 
     /// Gives places back that the status takes without ever being confirmed. Whether there were any.
     pub(crate) fn forget_own(&mut self, now: Instant) -> bool {
+        if self.own == 0 {
+            return false;
+        }
         let before = self.waiting.len();
         let stays = |flight: &Flight| flight.is_delivery() || flight.deadline > now;
         self.waiting.retain(|_, (_, flight)| stays(flight));
         self.unwritten.retain(stays);
+        self.own = self.all().filter(|flight| !flight.is_delivery()).count();
         self.waiting.len() < before
     }
 
@@ -240,6 +266,7 @@ impl Flights {
         let deliveries = self.has_deliveries();
         let waiting = self.waiting.drain().map(|(_, (_, flight))| flight);
         let lost: Vec<_> = waiting.chain(self.unwritten.drain(..)).collect();
+        (self.check, self.own) = (None, 0);
         let one = lost.len() == 1;
         for flight in lost {
             flight.purpose.settle(match blame && one {
@@ -262,7 +289,7 @@ pub(crate) enum Confirmed {
     Rejected,
     /// The status, which it refused.
     StatusRefused,
-    /// Nothing that anybody needs to know.
+    /// Nothing that has to be known.
     Nothing,
 }
 

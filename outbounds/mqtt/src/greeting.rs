@@ -26,7 +26,7 @@ pub(crate) struct Greeted {
 /// Of the status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum StatusAnswer {
-    /// It is taken, or none was published, or nobody confirms it.
+    /// It is taken, or none was published, or it is not confirmed.
     #[default]
     Settled,
     /// The broker does not take it.

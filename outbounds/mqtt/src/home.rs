@@ -55,7 +55,7 @@ struct Running {
 struct Shared {
     devices: Mutex<Devices>,
     phase: watch::Sender<Phase>,
-    /// Somebody needs the connection now.
+    /// A task needs the connection now.
     wanted: Notify,
 }
 

@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::session::{End, Job, Session, asked_to_close};
 use crate::verdict;
 
-/// The first pause before a broker that nobody asks for is dialled again.
+/// The first pause before a broker that no delivery asks for is dialled again.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -61,7 +61,7 @@ pub(crate) async fn keep(
             Err(none) => {
                 let no_tls = none.no_tls(&plan);
                 warn_once(&plan, &none, &mut warned);
-                // Whoever asks is told with the verdict, and tells it with the outage.
+                // A delivery gets it with its verdict, and the lane logs it with the outage.
                 if let (Some(reason), true) = (&no_tls, asking.is_empty()) {
                     warn_of(&plan, none.word, reason, &mut warned);
                 }

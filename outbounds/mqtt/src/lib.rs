@@ -1,5 +1,5 @@
 //! Events to an MQTT broker, version 3.1.1 or 5. An event is delivered when the broker says so: at `PUBACK` (QoS 1) or
-//! `PUBCOMP` (QoS 2). With QoS 0 nobody says anything: delivered then means that the socket has taken it, and whatever is
+//! `PUBCOMP` (QoS 2). With QoS 0 the broker says nothing: delivered then means that the socket has taken it, and whatever is
 //! under way when a connection breaks is lost.
 //!
 //! `README.md` beside this crate tells a subscriber's author what arrives and how each answer is taken.

@@ -4,6 +4,7 @@ mod publish;
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::pin;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
@@ -184,17 +185,19 @@ impl<'a> Session<'a> {
         closing: &mut watch::Receiver<bool>,
     ) -> Result<(), Lost> {
         let mut leaving = false;
+        let mut ticking = pin!(sleep_until(self.next_tick()));
         self.listen()?;
         loop {
+            let now = Instant::now();
             // Before anything new is taken: on a connection that is dead, it would be lost too.
-            if self.flights.is_overdue(Instant::now()) {
+            if self.flights.is_overdue(now) {
                 return Err(lost("timeout"));
             }
-            if self.flights.forget_own(Instant::now()) {
+            if self.flights.forget_own(now) {
                 self.own.unconfirmed();
             }
             self.publish();
-            if self.lasts_at.is_some_and(|at| at <= Instant::now()) {
+            if self.lasts_at.is_some_and(|at| at <= now) {
                 self.lasts_at = None;
                 self.again = self.own.lasted();
             }
@@ -202,6 +205,9 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
             let tick = self.next_tick();
+            if ticking.deadline() != tick {
+                ticking.as_mut().reset(tick);
+            }
             let room = !leaving && self.queue.is_empty() && self.flights.len() < self.window;
             self.input.reserve(4 * 1024);
             tokio::select! {
@@ -219,16 +225,26 @@ impl<'a> Session<'a> {
                     self.unflushed = false;
                     self.delivered |= self.flights.written();
                 }
-                () = sleep_until(tick) => self.keep_alive()?,
+                () = &mut ticking => self.keep_alive()?,
                 () = asked_to_close(closing), if !leaving => {
                     leaving = true;
                     self.farewell = self.own.farewell();
                 }
                 job = jobs.recv(), if room => match job {
-                    Some(job) => self.queue.push_back(job),
+                    Some(job) => self.take_all(job, jobs),
                     None => leaving = true,
                 },
             }
+        }
+    }
+
+    /// Takes what else is there, as far as the window has room: it is written together.
+    fn take_all(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+        self.queue.push_back(first);
+        while self.queue.len() + self.flights.len() < self.window
+            && let Ok(job) = jobs.try_recv()
+        {
+            self.queue.push_back(job);
         }
     }
 
@@ -342,7 +358,7 @@ impl<'a> Session<'a> {
 }
 
 pub(crate) async fn asked_to_close(closing: &mut watch::Receiver<bool>) {
-    // An error would say that nobody is there who could ask.
+    // An error would say that no task is there that could ask.
     let _ = closing.wait_for(|closing| *closing).await;
 }
 

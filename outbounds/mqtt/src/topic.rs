@@ -5,7 +5,7 @@ use faceway_core::is_unsendable;
 use crate::settings::is_text;
 
 /// Whether a message may go there: MQTT 5, section 4.7 (and 3.1.1, the same). A topic is not empty, has at most 65,535
-/// bytes, no zero character and no wildcard. One that begins with `$` is for the broker to judge: some take it.
+/// bytes, no zero character and no wildcard. One that begins with `$` is for the broker to decide: some take it.
 pub(crate) fn is_publishable(topic: &str) -> bool {
     !topic.is_empty()
         && is_text(topic)

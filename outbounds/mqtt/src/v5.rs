@@ -302,8 +302,8 @@ mod tests {
     fn what_a_broker_says_is_understood() {
         let accepted = Incoming::Acknowledged(7, Reason::Success);
         assert_eq!(read(&[0x40, 2, 0, 7]), (Some(accepted), 0));
-        let nobody = Incoming::Acknowledged(7, Reason::NoMatchingSubscribers);
-        assert_eq!(read(&[0x40, 4, 0, 7, 0x10, 0]), (Some(nobody), 0));
+        let unheard = Incoming::Acknowledged(7, Reason::NoMatchingSubscribers);
+        assert_eq!(read(&[0x40, 4, 0, 7, 0x10, 0]), (Some(unheard), 0));
         let refused = Incoming::Received(258, Reason::QuotaExceeded);
         assert_eq!(read(&[0x50, 3, 1, 2, 0x97]), (Some(refused), 0));
         let unknown = Incoming::Completed(7, false);

@@ -8,7 +8,7 @@ use crate::packet::Reason;
 pub(crate) fn of(reason: Reason, confirmed: &'static str) -> Verdict {
     match reason {
         Reason::Success => delivered(confirmed),
-        // The broker has it. That nobody listens is no failure of the delivery, but worth a word.
+        // The broker has it. That no subscriber listens is no failure of the delivery, but worth a word.
         Reason::NoMatchingSubscribers => delivered("no-subscribers"),
         Reason::QuotaExceeded => outage("quota"),
         // Its count of identifiers is not ours; a new connection begins a new count.

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 pub use crate::kind::KIND;
 
-/// How long a reader may be busy, such as a pager that somebody is reading in.
+/// How long a reader may be busy, such as a pager with a person at it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A stream of lines.

@@ -56,7 +56,7 @@ where
         let connecting = self.0.call(target);
         Box::pin(async move {
             let connected = connecting.await;
-            // Outside a scope when another request's kept connection won the race: nobody asks then. A failure to
+            // Outside a scope when another request's kept connection won the race: no one asks then. A failure to
             // connect marks too, so that it is never taken for a stale connection.
             let _ = OPENED.try_with(|opened| opened.set(true));
             connected

@@ -194,7 +194,7 @@ fn warn_of_secret(table: &Reading<'_>, url: &str) {
                 .any(|part| name.to_lowercase().contains(part))
     });
     if secret {
-        let message = "the URL seems to carry a secret, which everybody who reads this file sees";
+        let message = "the URL seems to carry a secret, which every reader of this file sees";
         let help = "if the receiver takes it in a header, name it there: `headers = { … = { env = \"NAME\" } }`";
         table.warning(At::Value("url"), message, help);
     }

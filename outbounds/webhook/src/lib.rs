@@ -3,7 +3,7 @@
 //! `README.md` beside this crate tells a receiver's author what arrives and how each answer is taken.
 //!
 //! **Invariant:** no retry, no buffer and no queue lives here. The one exception is a request that died on a kept-alive
-//! connection which the far side had already closed: nobody has seen it, so it is sent again at once.
+//! connection which the far side had already closed: it was not seen, so it is sent again at once.
 
 mod client;
 mod failure;

@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::Response;
 
-/// A longer wait than this is nonsense, whoever asks for it.
+/// A longer wait than this is nonsense, whatever asks for it.
 const AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The verdict of an answer that came at `now`, by way of a proxy or not.
@@ -38,7 +38,7 @@ enum Meaning {
 fn meaning(status: StatusCode, proxied: bool) -> Meaning {
     match status.as_u16() {
         200..=299 => Meaning::Confirmed,
-        // Overloaded, or somebody before the endpoint answers because the endpoint does not.
+        // Overloaded, or a proxy before the endpoint answers because the endpoint does not.
         429 | 502 | 503 | 504 => Meaning::MayPass(Scope::Destination),
         // A redirect is not followed: where events go is for the operator to say. It concerns every event alike, so the
         // lane waits, and nothing is lost until the URL is put right.
@@ -49,7 +49,7 @@ fn meaning(status: StatusCode, proxied: bool) -> Meaning {
         408 | 425 => Meaning::MayPass(Scope::Message),
         // A token that is exchanged, a service that starts behind its ingress, a path that moved: what is said of the sender
         // or the address may hold of every event. So may "gone", "wrong method", "upgrade", and a proxy on the way that
-        // nobody configured here (407).
+        // is not configured here (407).
         401..=405 | 407 | 410 | 421 | 426 | 451 => Meaning::Refused,
         400..=499 => Meaning::Hopeless,
         _ => Meaning::MayPass(Scope::Message),

@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS gone (
     name TEXT    NOT NULL
 );
 
--- Events below `meta.swept` that a lane holds, and the pictures that they name: these stay as long as their event waits.
+-- Events below `meta.swept` that wait in a lane, and the pictures that they name: these stay as long as their event waits.
 CREATE TABLE IF NOT EXISTS picture_hold (
     seq    INTEGER NOT NULL,
     sha256 BLOB    NOT NULL,

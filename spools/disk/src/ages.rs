@@ -13,8 +13,9 @@ use std::time::Duration;
 use faceway_core::Clock;
 use rusqlite::Connection;
 
+use crate::meta::Meta;
 use crate::shared::lock;
-use crate::store::{Meta, get};
+use crate::store::get;
 use crate::throttle::Throttle;
 
 /// The wall clock may differ so much from the time that goes by before that counts as a jump.
@@ -241,7 +242,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::{Ages, DOWN_MAX_MS};
-    use crate::store::Meta;
+    use crate::meta::Meta;
 
     const DAY: i64 = 86_400_000;
 

@@ -8,9 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::budget::Wanted;
 use crate::inbox::{Done, Op};
+use crate::meta::Meta;
 use crate::row::Row;
 use crate::shared::{Shared, lock};
-use crate::store::Meta;
 
 /// See the module.
 #[derive(Debug, Default)]

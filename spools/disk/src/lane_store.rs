@@ -29,8 +29,9 @@ use crate::DiskSpool;
 use crate::buried;
 use crate::group::Group;
 use crate::inbox::{Ask, Done, unexpected};
+use crate::meta::Meta;
 use crate::shared::Shared;
-use crate::store::{Meta, Trouble, get};
+use crate::store::{Trouble, get};
 use crate::writer::Writer;
 
 pub(crate) use former::{former_position, has_former_lanes, position_crc, unpack_ascending};

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 
 use crate::events::table;
 use crate::lane_store::needed::{let_go, release_pictures};
-use crate::store::{Meta, Trouble, get, unless_corrupt};
+use crate::meta::Meta;
+use crate::store::{Trouble, get, unless_corrupt};
 
 /// Rows that are looked at in one group at most.
 const ROWS_AT_ONCE: usize = 1024;

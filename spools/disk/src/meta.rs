@@ -12,7 +12,7 @@ pub(crate) struct Meta {
     pub(crate) total: u64,
     pub(crate) trimmed: u64,
     pub(crate) groups: u64,
-    /// Below this every event is through or held, and what becomes of its pictures is written.
+    /// Below this every event is through or waits, and what becomes of its pictures is written.
     pub(crate) swept: u64,
     /// An earlier program wrote since `swept` was written: what pictures are for is to be found out anew.
     pub(crate) is_stale: bool,

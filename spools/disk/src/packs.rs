@@ -5,7 +5,7 @@
 //! never an event without its picture.
 //!
 //! **How long a picture stays.** It has one place, however often it comes again, and `last`, the highest event that names
-//! it. `swept` in `meta` follows the lanes: below it every event is through or held. An event that the sweep finds held
+//! it. `swept` in `meta` follows the lanes: below it every event is through or waits. An event that the sweep finds waiting
 //! gets a row of `picture_hold` for each of its pictures; of all others the pictures are free from then on. A picture leaves
 //! when it has been free for `images`: never before `last` is swept, and never while a row of `picture_hold` names it.
 //! Buried events hold no pictures: they may lie for ever. One that is revived holds those that are left.

@@ -6,7 +6,8 @@ use faceway_core::AppendError;
 use rusqlite::Connection;
 
 use crate::group::Group;
-use crate::store::{Meta, Trouble, open_writer};
+use crate::meta::Meta;
+use crate::store::{Trouble, open_writer};
 use crate::writer::Writer;
 
 impl Writer {

@@ -4,7 +4,7 @@ CREATE TABLE meta (
     version INTEGER NOT NULL,
     next    INTEGER NOT NULL,  -- the next sequence number
     total   INTEGER NOT NULL,  -- events ever appended
-    trimmed INTEGER NOT NULL,  -- below this only held events are left
+    trimmed INTEGER NOT NULL,  -- below this only events are left that wait in a lane
     groups  INTEGER NOT NULL
 );
 
@@ -27,6 +27,8 @@ CREATE TABLE seen (
     crc INTEGER NOT NULL
 );
 
+-- Names and numbers of lanes (lane_store/tables.sql has the rest). What is behind the name says where a lane of format 1 stood,
+-- and nothing after the takeover (lane_store/take_over.rs). So do the next two tables, which are empty then.
 CREATE TABLE lane (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     name        TEXT    NOT NULL UNIQUE,
@@ -47,7 +49,6 @@ CREATE TABLE range (
     PRIMARY KEY (lane, number)
 ) WITHOUT ROWID;
 
--- By event first: trimming asks whether any lane holds it.
 CREATE TABLE held (
     seq      INTEGER NOT NULL,
     lane     INTEGER NOT NULL,

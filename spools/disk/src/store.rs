@@ -10,12 +10,11 @@ use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::disk::Disk;
-pub(crate) use crate::meta::Meta;
 use crate::settings::{DiskSettings, Limits, OpenError, PAGE};
 
 /// The format of a new directory.
 pub(crate) const VERSION: i64 = 1;
-/// The format once lanes of the former contract were taken over (lane_store/take_over.rs).
+/// The format once lanes of the first were taken over (lane_store/take_over.rs).
 pub(crate) const TAKEN_OVER: i64 = 2;
 /// The format once new events stand in segments: the newest that this program reads.
 pub(crate) const SEGMENTS: i64 = 3;
@@ -218,6 +217,7 @@ pub(crate) fn open_writer(
     // The log goes at an orderly end only, so that one that is missing is noticed.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
+    plan_once(&conn)?;
     let log_pages = Arc::clone(log_pages);
     log_pages.store(0, Ordering::Relaxed);
     conn.wal_hook(Some(move |_: &mut Wal, pages: i32| {
@@ -245,7 +245,14 @@ pub(crate) fn open_reader(database: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(database, flags)?;
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
+    plan_once(&conn)?;
     Ok(conn)
+}
+
+/// Else SQLite plans some statements anew for every other value that is bound, which costs more than it takes to run them.
+fn plan_once(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Makes the tables in a new database, and refuses one of a later program.

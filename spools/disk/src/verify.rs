@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::checksum::{Verdict, nullable, numbers, repair, stored};
 use crate::covered::{BURIED, GONE, HELD, LANE, Looked, META, ONCE, RANGE, Table};
 use crate::events::table;
-use crate::lane_store::position_crc;
+use crate::lane_store::{has_former_lanes, position_crc};
 use crate::note;
 use crate::store::Trouble;
 
@@ -94,11 +94,16 @@ impl Findings {
 /// backlog would be nobody's.
 fn verify_lanes(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<()> {
     let lanes = LANE.look_at_all(conn)?;
+    // After the takeover a position says nothing any more.
+    let has_positions = has_former_lanes(conn)?;
     let mut changed = false;
     for lane in &lanes {
         changed |= findings.count(&LANE, lane);
-        changed |= verify_position(conn, lane.key, findings)?;
-        if lane.verdict == Verdict::Damaged {
+        changed |= has_positions && verify_position(conn, lane.key, findings)?;
+        // Once lanes are taken over each has a checksum: of one that has none the columns have moved, and its name is not known.
+        let has_lost_it = lane.verdict == Verdict::Unchecked && !has_positions;
+        findings.damaged += u64::from(has_lost_it);
+        if lane.verdict == Verdict::Damaged || has_lost_it {
             findings.lane_lost = true;
             tracing::error!(
                 lane = lane.key,

@@ -26,11 +26,12 @@ use crate::inbox::Stop;
 use crate::lane_store::needed;
 use crate::leftovers::Leftovers;
 use crate::mark::Mark;
+use crate::meta::Meta;
 use crate::packs::Packs;
 use crate::quarantine::Quarantine;
 use crate::seen::Seen;
 use crate::shared::{Shared, lock};
-use crate::store::{Meta, Trouble, unless_corrupt};
+use crate::store::{Trouble, unless_corrupt};
 
 /// How often the writer looks after room and age when nothing happens.
 pub(crate) const TICK: Duration = Duration::from_secs(1);

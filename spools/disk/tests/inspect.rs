@@ -12,11 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use common::{HandLane, batch, copy, events_as_rows, flip_event, open};
+use common::{
+    HandClock, HandLane, Held, batch, copy, events_as_rows, flip_event, former_directory, open,
+    pass_groups, settings,
+};
 use faceway_core::{
     Batch, History as _, Log as _, NewUnreadable, Page, Picture, Private, Sha256, Start,
 };
-use faceway_spool_disk::{InspectError, Part, check, salvage};
+use faceway_spool_disk::{DiskSettings, DiskSpool, InspectError, Part, check, salvage};
 use faceway_testkit::spool::{body, event, number, time};
 
 const EVENTS: u64 = 2000;
@@ -195,10 +198,6 @@ async fn whatever_is_damaged_or_missing_is_found() {
         ),
         ("lanes", Box::new(sql("UPDATE lane SET name = 'erq'"))),
         (
-            "positions of lanes",
-            Box::new(sql("UPDATE lane SET position = 99")),
-        ),
-        (
             "buried events",
             Box::new(sql("UPDATE buried SET code = '500'")),
         ),
@@ -372,4 +371,61 @@ async fn the_log_is_read_behind_its_damage() {
         assert!(saved >= 195, "{flips:?}: {saved} {parts:?}");
         assert!(waiting(&to).await.0.len() >= 195, "{flips:?}");
     }
+}
+
+/// Before the takeover, and after it, when what its lanes had in hand has been delivered and has left the log.
+#[tokio::test]
+async fn a_directory_of_format_1_is_proved() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let events = (1..=9).map(|n| event(n, n)).collect();
+    former_directory(&whole, events, |rows| {
+        let held = Held {
+            seq: 2,
+            device: 2,
+            at: time(2).as_millis(),
+            failures: 1,
+            is_routed: true,
+            parked: Some((time(9).as_millis(), 1)),
+        };
+        rows.lane(1, "erp", (6, 5), &[3]);
+        rows.held(1, held);
+    })
+    .await;
+    assert_eq!(not_whole(&check(&whole).unwrap()), [""; 0]);
+    for (sql, part) in [
+        ("UPDATE lane SET position = 700000", "positions of lanes"),
+        ("UPDATE held SET failures = 700000", "events that wait"),
+        ("DELETE FROM event WHERE seq = 2", "events"),
+        ("DELETE FROM event WHERE seq = 3", "events"),
+    ] {
+        let broken = dir.path().join("broken");
+        let _ = std::fs::remove_dir_all(&broken);
+        copy(&whole, &broken);
+        let conn = rusqlite::Connection::open(broken.join("spool.db")).unwrap();
+        assert_eq!(conn.execute(sql, []).unwrap(), 1, "{sql}");
+        drop(conn);
+        let parts = check(&broken).unwrap();
+        assert!(not_whole(&parts).contains(&part), "{sql}: {parts:?}");
+    }
+    let clock = HandClock::new();
+    clock.forward(Duration::from_secs(100_000));
+    let forgetful = DiskSettings {
+        history: Duration::ZERO,
+        ..settings(&whole)
+    };
+    let spool = DiskSpool::open(forgetful, clock.clone()).await.unwrap();
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    lane.release(2);
+    let delivered: BTreeSet<u64> = lane.deliver(&spool).await.into_iter().collect();
+    assert_eq!(delivered, [2, 3, 6, 7, 8, 9].into());
+    for _ in 0..4 {
+        clock.forward(Duration::from_secs(2));
+        pass_groups(&spool, 4).await;
+    }
+    spool.close().await;
+    drop(spool);
+    let parts = check(&whole).unwrap();
+    assert_eq!(of(&parts, "events").good, 0);
+    assert_eq!(not_whole(&parts), [""; 0], "{parts:?}");
 }

@@ -55,6 +55,15 @@ impl Runner {
         Ok(())
     }
 
+    /// Takes in a delivery that has ended, and all others that have by now: what follows from them is one change, and what
+    /// leaves then leaves together.
+    pub(super) fn all_ended(&mut self, first: Ended) {
+        self.ended(&first);
+        while let Some(ended) = self.deliveries.next_at_once() {
+            self.ended(&ended);
+        }
+    }
+
     pub(super) fn ended(&mut self, ended: &Ended) {
         if ended.finished.broke_off {
             tracing::error!(

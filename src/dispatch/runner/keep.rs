@@ -1,6 +1,7 @@
 //! Commits: one at a time, each with all that changed since the one before.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use faceway_core::{Claim, CommitError, LaneChange, LaneStore};
 use faceway_lane::Lane;
@@ -17,8 +18,14 @@ pub(super) struct Commits {
     running: Option<AbortOnDropHandle<Committed>>,
     is_fenced: bool,
     paused_until: Option<Instant>,
+    /// What is only routed is committed then at the latest.
+    routed_until: Option<Instant>,
     failing: Throttle<()>,
 }
+
+/// What is only routed waits so long for what becomes of it: most events are delivered in less, and then one commit, which is
+/// one sync of the disk, tells both.
+const ROUTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// A commit that has ended.
 pub(super) struct Committed {
@@ -34,6 +41,7 @@ impl Commits {
             running: None,
             is_fenced: false,
             paused_until: None,
+            routed_until: None,
             failing: Throttle::default(),
         }
     }
@@ -44,6 +52,7 @@ impl Commits {
         if self.running.is_some() || self.paused_until.is_some() || self.is_fenced {
             return;
         }
+        self.routed_until = None;
         if let Some(change) = lane.take_change() {
             let (store, claim) = (Arc::clone(&self.store), self.claim.clone());
             // A task of its own: dropped half way, a commit could be durable and the lane would not know.
@@ -52,6 +61,17 @@ impl Commits {
                 Committed { change, result }
             })));
         }
+    }
+
+    /// The same, but what is only routed waits for what becomes of it.
+    pub(super) fn begin_patiently(&mut self, lane: &mut Lane) {
+        if lane.has_only_routed() {
+            let now = Instant::now();
+            if now < *self.routed_until.get_or_insert(now + ROUTED_PAUSE) {
+                return;
+            }
+        }
+        self.begin(lane);
     }
 
     /// Waits for the commit that is running, for ever when there is none.
@@ -68,9 +88,11 @@ impl Commits {
         }
     }
 
-    /// When to try again after a failure.
-    pub(super) const fn paused_until(&self) -> Option<Instant> {
-        self.paused_until
+    /// When to begin again although nothing else has happened.
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        // Nothing begins while a commit runs, or before the pause after a failure is over.
+        let until = self.paused_until.or(self.routed_until);
+        until.filter(|_| self.running.is_none())
     }
 
     /// Whether another one owns the lane.

@@ -1,18 +1,19 @@
 //! One life of a gateway: it begins with what the disk holds, and ends by a stop or by a kill.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use faceway::config::gateway;
 use faceway::context::Context;
-use faceway::dispatch::{BuriedChange, Dispatch, LaneTask};
+use faceway::dispatch::{BuriedChange, Dispatch, LaneState, LaneTask};
 use faceway::link::Links;
 use faceway::memory::BodyMemory;
 use faceway::topology::rules_history::ActiveRules;
 use faceway_core::{
-    AppendError, Batch, Clock as _, DeviceKey, EventId, LaneSurvey, Log as _, NewEvent, Outbound,
-    Private, Timestamp,
+    AppendError, Batch, DeviceKey, LaneStore as _, LaneSurvey, Log as _, Outbound, Receipt,
+    Timestamp,
 };
 use faceway_rules::OutboundPlan;
 use faceway_testkit::memory::MemorySpool;
@@ -21,7 +22,11 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
 use crate::clock::WallClock;
-use crate::receiver::Receiver;
+use crate::receiver::{Outlet, Receiver};
+use crate::world::NAMES;
+
+/// A device that hears nothing for so long sends again later.
+const DEVICE_PATIENCE: Duration = Duration::from_secs(5);
 
 thread_local! {
     static CHANCE: RefCell<SmallRng> = RefCell::new(SmallRng::seed_from_u64(0));
@@ -39,56 +44,108 @@ pub(crate) fn seed_chance(seed: u64) {
 
 /// A gateway at work.
 pub(crate) struct Life {
+    pub(crate) number: u64,
     pub(crate) log: Arc<MemorySpool>,
-    pub(crate) rules: ActiveRules,
+    pub(crate) is_frozen: bool,
+    /// By which epoch a lane was claimed when it got its last orders: it is claimed once more to follow them.
+    ordered: BTreeMap<String, u64>,
     dispatch: Dispatch,
-    clock: WallClock,
 }
 
 impl Life {
-    pub(crate) async fn begin(
+    /// A gateway without lanes.
+    pub(crate) fn begin(
+        number: u64,
         log: Arc<MemorySpool>,
         rules: ActiveRules,
-        clock: WallClock,
-        outbounds: &[(OutboundPlan, Receiver)],
+        clock: &WallClock,
     ) -> anyhow::Result<Self> {
-        clock.begin();
-        let context = context(&log, &clock)?;
-        let mut dispatch = Dispatch::new(context, rules.clone());
-        for (plan, receiver) in outbounds {
-            dispatch.open(plan).await?;
-            let outbound: Arc<dyn Outbound> = Arc::new(receiver.clone());
-            dispatch.add(plan.clone(), outbound);
-        }
+        let context = context(&log, clock)?;
         Ok(Self {
+            number,
             log,
-            rules,
-            dispatch,
-            clock,
+            is_frozen: false,
+            ordered: BTreeMap::new(),
+            dispatch: Dispatch::new(context, rules),
         })
     }
 
-    /// Appends as the intake does: one batch a push.
-    pub(crate) async fn append(
-        &self,
-        id: EventId,
-        device: DeviceKey,
-        body: Vec<u8>,
-    ) -> Result<Option<u64>, AppendError> {
-        let event = NewEvent {
-            id,
-            device,
-            received_at: self.clock.now(),
-            images: Vec::new(),
-            trace_context: None,
-            body: Private::new(body.into()),
+    fn outlet(&self, plan: &OutboundPlan, receiver: &Receiver) -> Arc<dyn Outbound> {
+        let name = NAMES.into_iter().find(|name| *name == plan.name);
+        let window = plan.common.concurrency_max as usize;
+        let name = name.unwrap_or_default();
+        Arc::new(Outlet::new(receiver, self.number, name, &self.log, window))
+    }
+
+    /// Whether a lane of this name is at work.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.dispatch.has(name)
+    }
+
+    /// Makes the lane of an outbound that comes into force, where there is none.
+    pub(crate) async fn open(&self, plan: &OutboundPlan) -> anyhow::Result<()> {
+        Ok(self.dispatch.open(plan).await?)
+    }
+
+    /// Sets a lane to work, or has it deliver once more where it is retired and still at work.
+    pub(crate) fn deliver(&mut self, plan: &OutboundPlan, receiver: &Receiver) {
+        let outbound = self.outlet(plan, receiver);
+        let epoch = self.log.epoch(&plan.name);
+        self.ordered.insert(plan.name.clone(), epoch);
+        if self.dispatch.has(&plan.name) {
+            self.dispatch.change(plan.clone(), outbound);
+        } else {
+            self.dispatch.add(plan.clone(), outbound);
+        }
+    }
+
+    /// The outbound is out of the rules: its lane delivers what came before.
+    pub(crate) fn retire(&mut self, name: &str, through_seq: u64) {
+        self.dispatch.retire(name, through_seq);
+    }
+
+    /// Removes the lanes of retired outbounds that are through; gives their names.
+    pub(crate) async fn forget_finished(&mut self) -> anyhow::Result<Vec<String>> {
+        let finished = self.dispatch.take_finished();
+        let names: Vec<String> = finished.iter().map(|lane| lane.name().to_owned()).collect();
+        for name in &names {
+            self.log.delete(name).await?;
+        }
+        Ok(names)
+    }
+
+    /// Drops the lane of an outbound that is out of the rules, with all that waits in it.
+    pub(crate) async fn drop_lane(&mut self, name: &str) -> anyhow::Result<()> {
+        self.dispatch.abort(name).await;
+        self.log.delete(name).await?;
+        Ok(())
+    }
+
+    /// Waits until every lane is claimed by its last orders: one that is claimed later than another gateway's would be taken
+    /// back. In a cluster a duty keeps that from happening.
+    pub(crate) async fn has_claimed(&self) -> bool {
+        let is_claimed = |(name, epoch): (&String, &u64)| {
+            !self.dispatch.has(name) || self.log.epoch(name) > *epoch
         };
-        let batch = Batch {
-            events: vec![event],
-            ..Batch::default()
-        };
-        let receipts = self.log.append(batch).await?;
-        Ok(receipts.first().and_then(|receipt| receipt.seq()))
+        for _ in 0..100 {
+            if self.ordered.iter().all(is_claimed) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        false
+    }
+
+    /// Nothing that it asks is answered, and nothing that it sends leaves.
+    pub(crate) fn freeze(&mut self, is_frozen: bool) {
+        self.is_frozen = is_frozen;
+        self.log.freeze(is_frozen);
+    }
+
+    /// Appends as the intake does: one batch a push. `None` when the device hears nothing.
+    pub(crate) async fn append(&self, batch: Batch) -> Option<Result<Vec<Receipt>, AppendError>> {
+        let appended = self.log.append(batch);
+        tokio::time::timeout(DEVICE_PATIENCE, appended).await.ok()
     }
 
     pub(crate) fn probe(&self, name: &str) {
@@ -109,14 +166,19 @@ impl Life {
         Ok(())
     }
 
-    pub(crate) async fn revive(
+    /// Revives buried events, or drops them for good.
+    pub(crate) async fn change_buried(
         &self,
         name: &str,
-        events: Vec<(u64, DeviceKey)>,
+        change: BuriedChange,
+        events: &[(u64, DeviceKey)],
     ) -> anyhow::Result<()> {
-        let offer = |(seq, device)| faceway_lane::Offer { seq, device };
-        let events = events.into_iter().map(offer).collect();
-        let task = LaneTask::Buried(BuriedChange::Revive, events);
+        let offer = |(seq, device): &(u64, DeviceKey)| faceway_lane::Offer {
+            seq: *seq,
+            device: *device,
+        };
+        let events = events.iter().map(offer).collect();
+        let task = LaneTask::Buried(change, events);
         self.dispatch.change_lane(name, task).await?;
         Ok(())
     }
@@ -128,14 +190,28 @@ impl Life {
         lane.status().get().survey
     }
 
+    /// What a lane shows.
+    pub(crate) fn state(&self, name: &str) -> Option<LaneState> {
+        let lanes = self.dispatch.lanes();
+        let lane = lanes.iter().find(|lane| lane.name() == name)?;
+        Some(lane.status().get().state)
+    }
+
     pub(crate) async fn stop(self) {
         self.dispatch.stop().await;
     }
 }
 
 fn context(log: &Arc<MemorySpool>, clock: &WallClock) -> anyhow::Result<Context> {
-    let (config, _) =
-        gateway::parse("", "gateway.toml", &[]).map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    static LIMITS: OnceLock<gateway::Limits> = OnceLock::new();
+    let limits = match LIMITS.get() {
+        Some(limits) => limits.clone(),
+        None => {
+            let parsed = gateway::parse("", "gateway.toml", &[]);
+            let (config, _) = parsed.map_err(|errors| anyhow::anyhow!("{errors}"))?;
+            LIMITS.get_or_init(|| config.limits).clone()
+        }
+    };
     let clock: Arc<dyn faceway_core::Clock> = Arc::new(clock.clone());
     let hour = Duration::from_secs(3600);
     Ok(Context {
@@ -143,7 +219,7 @@ fn context(log: &Arc<MemorySpool>, clock: &WallClock) -> anyhow::Result<Context>
         lanes: Arc::clone(log) as _,
         links: Arc::new(Links::new("http://x", &[0; 32], hour, Arc::clone(&clock))),
         clock,
-        limits: config.limits,
+        limits,
         memory: BodyMemory::new(1 << 20, 2 << 20),
         public_url: "http://x".into(),
         gateway_id: "x".into(),

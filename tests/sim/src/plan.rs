@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use faceway_testkit::memory::MemoryLimits;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use crate::picture::PICTURES;
 use crate::receiver::{Mood, Nature};
 
 /// What happens next.
@@ -22,8 +24,16 @@ pub(crate) enum Step {
     Jump(i64),
     /// Commits of lanes fail for a while.
     FailCommits(u32),
-    /// The spool is full, or has room again.
+    /// Appends fail for a while; some arrive all the same.
+    FailAppends(u32),
+    /// The disk is full, or has room again.
     Full(bool),
+    /// Something comes that cannot be read.
+    Unreadable(usize),
+    /// Time goes by: so much of the log, in hundredths, is old enough to leave.
+    AgeEvents(u64),
+    /// Pictures of what is delivered, and what lies in quarantine, are old enough to leave.
+    AgePictures,
     /// The next probe is asked for.
     Probe(usize),
     /// All that came in is handed out once more.
@@ -32,6 +42,26 @@ pub(crate) enum Step {
     Revive(usize),
     /// Another reading of the rules becomes active.
     Rules(bool),
+    /// An outbound is taken out of the rules.
+    Retire(usize),
+    /// It is in the rules again.
+    Return(usize),
+    /// The lane of an outbound that is out of the rules is dropped.
+    Drop(usize),
+    /// Another gateway claims the lanes.
+    TakeOver(Before),
+    /// The gateway is frozen.
+    Freeze,
+    /// Every gateway that is frozen goes on.
+    Thaw,
+}
+
+/// What the gateway does whose lanes another one claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    Works,
+    IsFrozen,
+    Stops,
 }
 
 /// One event that a device sends.
@@ -42,6 +72,8 @@ pub(crate) struct Push {
     pub(crate) device: u64,
     pub(crate) is_alarm: bool,
     pub(crate) nature: Nature,
+    /// Its pictures; several events may have the same.
+    pub(crate) pictures: [Option<u8>; 2],
 }
 
 /// Receivers of a world.
@@ -63,6 +95,8 @@ pub(crate) struct Plan {
     devices: u64,
     /// Whether receivers may refuse whatever comes, which may cost the burial of a good event.
     pub(crate) is_harsh: bool,
+    /// How much the spool takes.
+    pub(crate) limits: MemoryLimits,
 }
 
 impl Plan {
@@ -70,11 +104,21 @@ impl Plan {
         let mut rng = SmallRng::seed_from_u64(seed);
         let devices = rng.random_range(1..8);
         let is_harsh = rng.random_bool(0.4);
+        let limits = if rng.random_bool(0.5) {
+            let bytes_max = rng.random_range(20_000..200_000);
+            MemoryLimits {
+                bytes_max,
+                quarantine_bytes_max: bytes_max / 8,
+            }
+        } else {
+            MemoryLimits::default()
+        };
         Self {
             rng,
             next: 1,
             devices,
             is_harsh,
+            limits,
         }
     }
 
@@ -85,22 +129,43 @@ impl Plan {
 
     fn step(&mut self) -> Step {
         let receiver = self.rng.random_range(0..RECEIVERS);
-        match self.rng.random_range(0..40) {
-            0..16 => Step::Push(self.pushes()),
-            16..26 => Step::Pass(self.pause()),
-            26..32 => Step::Mood(receiver, self.mood()),
-            32 => Step::Latency(
-                receiver,
-                Duration::from_millis(self.rng.random_range(0..500)),
-            ),
-            33 => Step::Jump(JUMPS[self.rng.random_range(0..JUMPS.len())]),
-            34 => Step::FailCommits(self.rng.random_range(1..6)),
-            35 => Step::Full(self.rng.random_bool(0.5)),
-            36 => Step::Probe(receiver),
-            37 => Step::Replay(receiver),
-            38 => Step::Revive(receiver),
-            _ => Step::Rules(self.rng.random_bool(0.5)),
+        match self.rng.random_range(0..54) {
+            0..18 => Step::Push(self.pushes()),
+            18..30 => Step::Pass(self.pause()),
+            30..36 => Step::Mood(receiver, self.mood()),
+            36 => Step::Latency(receiver, self.latency()),
+            37 => Step::Jump(JUMPS[self.rng.random_range(0..JUMPS.len())]),
+            38 => Step::FailCommits(self.rng.random_range(1..6)),
+            39 => Step::FailAppends(self.rng.random_range(1..6)),
+            40 => Step::Full(self.rng.random_bool(0.5)),
+            41 => Step::Unreadable(self.rng.random_range(1..6_000)),
+            42 => Step::AgeEvents(self.rng.random_range(1..=100)),
+            43 => Step::AgePictures,
+            44 => Step::Probe(receiver),
+            45 => Step::Replay(receiver),
+            46 => Step::Revive(receiver),
+            47 => Step::Rules(self.rng.random_bool(0.5)),
+            48 => Step::Retire(receiver),
+            49 => Step::Return(receiver),
+            50 => Step::Drop(receiver),
+            51 => Step::TakeOver(self.before()),
+            52 => Step::Freeze,
+            _ => Step::Thaw,
         }
+    }
+
+    fn before(&mut self) -> Before {
+        match self.rng.random_range(0..3) {
+            0 => Before::Works,
+            1 => Before::IsFrozen,
+            _ => Before::Stops,
+        }
+    }
+
+    fn latency(&mut self) -> Duration {
+        let millis = self.rng.random_range(0..500);
+        // Now and then none at all.
+        Duration::from_millis(if millis < 150 { 0 } else { millis })
     }
 
     fn pause(&mut self) -> Duration {
@@ -157,7 +222,17 @@ impl Plan {
             device,
             is_alarm: self.rng.random_bool(0.5),
             nature,
+            pictures: self.pictures(),
         }
+    }
+
+    fn pictures(&mut self) -> [Option<u8>; 2] {
+        let count = self.rng.random_range(0..4);
+        let mut picture = |wants: usize| {
+            let picture = self.rng.random_range(0..PICTURES);
+            (count > wants).then_some(picture)
+        };
+        [picture(1), picture(2)]
     }
 
     /// A good event of another device: a site goes on, and without it nothing tells a bad event from a receiver that is down.
@@ -168,6 +243,7 @@ impl Plan {
             device: 1000 + self.next % 4,
             is_alarm: true,
             nature: Nature::Good,
+            pictures: [None; 2],
         }
     }
 }

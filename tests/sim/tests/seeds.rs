@@ -20,3 +20,14 @@ fn the_first_thousand_seeds_hold() {
 fn the_second_thousand_seeds_hold() {
     play(1 + SEEDS);
 }
+
+/// Another gateway claims the lanes while the one before waits for what is in flight: it gives that up as soon as a commit
+/// tells it so, and does not wait for it until its grace period is over.
+#[test]
+fn a_gateway_that_is_fenced_while_it_stops_gives_up_at_once() {
+    for seed in [114, 277] {
+        if let Err(error) = faceway_sim::play(seed) {
+            unreachable!("{error:#}");
+        }
+    }
+}

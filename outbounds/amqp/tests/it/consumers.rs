@@ -91,7 +91,7 @@ async fn the_default_exchange_knows_queues_by_name() {
     let amqp = amqp(&settings);
     assert_eq!(amqp.deliver(&message("one", "by-name")).await, delivered());
     assert_eq!(
-        amqp.deliver(&message("two", "nobody")).await,
+        amqp.deliver(&message("two", "no-queue")).await,
         buried("unroutable")
     );
     assert_eq!(broker.drain("by-name").await.len(), 1);

@@ -47,7 +47,7 @@ async fn one_over_the_brokers_limit_is_buried_and_its_neighbours_arrive() {
             assert_eq!(deliver_at_last(&amqp, &message).await, delivered());
         }
     }
-    // Now the limit is known: nobody is disturbed any more.
+    // Now the limit is known: no delivery is disturbed any more.
     for (is_large, _, verdict) in forty(&amqp, 1).await {
         let expected = if is_large {
             buried("too-large")

@@ -45,8 +45,8 @@ async fn an_own_ca_and_a_client_certificate() {
     assert_eq!(verdict, outage("tls"));
     let told = "no authority in `tls.ca` vouches for its certificate";
     assert_eq!(reason(&verdict), told);
-    let nobody = amqp(&secured(&broker, &authority, None));
-    let verdict = deliver(&nobody, "four").await;
+    let stranger = amqp(&secured(&broker, &authority, None));
+    let verdict = deliver(&stranger, "four").await;
     // In TLS 1.3 the client hears of it only with the first answer that it reads.
     assert!(
         [

@@ -118,13 +118,13 @@ impl Devices {
         self.known.get(&key)?.ready_at
     }
 
-    /// Whether the broker has been told, and nobody has deleted it since.
+    /// Whether the broker has been told, and it was not deleted since.
     pub(super) fn is_announced(&self, key: DeviceKey) -> bool {
         let device = self.known.get(&key);
         device.is_some_and(|device| device.announced.is_some())
     }
 
-    /// Somebody has published to the topic of a configuration: the broker what it had kept, Home Assistant that the user
+    /// A message came on the topic of a configuration: the broker what it had kept, Home Assistant that the user
     /// has deleted the device, we ourselves.
     pub(super) fn heard(&mut self, topic: &str, payload: &Bytes) {
         let Some(key) = configuration::key(topic) else {

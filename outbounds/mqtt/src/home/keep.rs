@@ -110,7 +110,7 @@ pub(super) async fn keep(
                 }
             }
         };
-        // Nobody waits for them on another connection: what is true then is made anew.
+        // No delivery waits for them on another connection: what is true then is made anew.
         while let Ok(order) = orders.try_recv() {
             drop(order);
         }
@@ -177,7 +177,7 @@ async fn welcomed(plan: &Plan) {
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error would say that nobody is there who could ask.
+    // An error would say that no task is there that could ask.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 

@@ -77,7 +77,7 @@ struct Reading {
 
 struct Waiting {
     sent: Instant,
-    /// Nobody waits where a device is announced again.
+    /// No event waits where a device is announced again.
     done: Option<oneshot::Sender<bool>>,
 }
 
@@ -360,7 +360,7 @@ impl<'a> Link<'a> {
     }
 }
 
-/// How long the first packet is if it is a message that is larger than anything of ours; else 0. Anybody may publish where
+/// How long the first packet is if it is a message that is larger than anything of ours; else 0. Any client may publish where
 /// we listen, and a broker of MQTT 3.1.1 cannot be told our limit.
 fn oversized(input: &BytesMut) -> usize {
     let Some(first) = input.first().filter(|first| **first >> 4 == 3) else {

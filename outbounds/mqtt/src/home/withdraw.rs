@@ -16,7 +16,7 @@ use super::reach::reach;
 const SUBSCRIPTION: u16 = 1;
 
 /// Clears every configuration at the broker that bears `mark`, and the picture beside it. `None`: the broker could not be
-/// asked, or hung up. Whoever calls bounds the time.
+/// asked, or hung up. The caller bounds the time.
 pub(super) async fn withdraw(plan: &Plan, mark: &str) -> Option<()> {
     let mut connection = reach(plan).await.ok()?;
     let (protocol, input) = (connection.protocol, &mut connection.input);

@@ -71,11 +71,11 @@ async fn survives(version: u8, qos: u8) {
     }
     hands.join_all().await;
     subscriber.catch_up().await;
-    judge(&subscriber, retries.load(Ordering::Relaxed));
+    compare(&subscriber, retries.load(Ordering::Relaxed));
 }
 
 /// A broker without persistence confirms what it has in memory only, so what it has not handed on is gone with it, and so
-/// is what it confirms while nobody is subscribed. Neither is the outbound's to lose. So the network stops first, with
+/// is what it confirms while no client is subscribed. Neither is the outbound's to lose. So the network stops first, with
 /// messages and confirmations on it; what was confirmed is handed on; then the broker dies, and is reached again when the
 /// subscriber is back.
 async fn lose_power(broker: &mut Mosquitto, proxy: &FaultProxy, subscriber: &Subscriber) {
@@ -88,7 +88,7 @@ async fn lose_power(broker: &mut Mosquitto, proxy: &FaultProxy, subscriber: &Sub
     proxy.set(Traffic::Pass);
 }
 
-fn judge(subscriber: &Subscriber, retries: usize) {
+fn compare(subscriber: &Subscriber, retries: usize) {
     let got = subscriber.got();
     let mut first_seen = HashMap::<&str, usize>::new();
     let mut last_of = HashMap::<&str, usize>::new();

@@ -66,13 +66,13 @@ fn event(device: &str, at: usize, kind: &str, more: Value) -> Message {
     message
 }
 
-/// Somebody with a picture.
+/// A person with a picture.
 pub(crate) fn seen(device: &str, at: usize) -> Message {
     let images = json!({ "images": [{ "role": "face", "url": link(at) }] });
     event(device, at, "recognition", images)
 }
 
-/// Somebody without one.
+/// A person without one.
 fn unpictured(device: &str, at: usize) -> Message {
     event(device, at, "recognition", json!({}))
 }
@@ -101,7 +101,7 @@ async fn deliver(mqtt: &Mqtt, message: &Message) {
     is_delivered(&mqtt.deliver(message).await);
 }
 
-/// Also where nobody has subscribed.
+/// Also where no client has subscribed.
 fn is_delivered(verdict: &Verdict) {
     assert!(matches!(verdict, Verdict::Delivered { .. }), "{verdict:?}");
 }

@@ -161,7 +161,7 @@ fn welcome(properties: &[u8]) -> Vec<u8> {
     [&[0x20, length + 3, 0, 0, length], properties].concat()
 }
 
-/// Welcomes everybody, answers pings, and each `PUBLISH` as `publish` says.
+/// Welcomes every client, answers pings, and each `PUBLISH` as `publish` says.
 pub(crate) fn broker(
     publish: impl Fn(&Packet) -> Vec<u8> + Send + Sync + 'static,
 ) -> impl Fn(&Packet) -> Vec<u8> + Send + Sync + 'static {
@@ -365,7 +365,7 @@ async fn no_more_are_on_their_way_than_the_broker_allows() {
     assert_eq!(on_their_way.load(std::sync::atomic::Ordering::SeqCst), 0);
 }
 
-/// Nobody delivers anything and pings stay unanswered: the connection is given up and dialled again.
+/// Nothing is delivered and pings stay unanswered: the connection is given up and dialled again.
 #[tokio::test]
 async fn a_silent_broker_is_noticed_without_a_delivery() {
     let (connected, mut connections) = watch::channel(0);

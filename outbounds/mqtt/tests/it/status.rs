@@ -29,7 +29,7 @@ async fn until_status(subscriber: &Subscriber, status: &str) {
         .await;
 }
 
-/// What somebody who comes later is told.
+/// What a later subscriber gets.
 async fn kept(broker: &Mosquitto) -> Vec<(String, bool)> {
     let late = Subscriber::start(broker, 1).await;
     let got = late.got().into_iter().filter(|got| got.topic == TOPIC);
@@ -70,7 +70,7 @@ async fn the_last_will_speaks_for_a_connection_that_dies() {
     }
 }
 
-/// Nobody delivers anything, and still the status comes back.
+/// Nothing is delivered, and still the status comes back.
 #[tokio::test]
 async fn an_idle_one_comes_back_by_itself() {
     let mut broker = broker().await;

@@ -77,7 +77,7 @@ impl Harness for Far {
         got.map(|got| got.payload.into()).collect()
     }
 
-    /// Nobody sees what hangs in the proxy. The suite then gives the delivery up when its own timeout ends it.
+    /// No end sees what hangs in the proxy. The suite then gives the delivery up when its own timeout ends it.
     async fn wait_hanging(&self) {
         std::future::pending().await
     }

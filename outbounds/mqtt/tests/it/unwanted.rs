@@ -345,7 +345,7 @@ async fn an_outage_is_not_held_against_what_we_say() {
     }
 }
 
-/// Somebody counts wrong passwords, and bans who has too many.
+/// A guard counts wrong passwords, and bans a client that has too many.
 #[tokio::test]
 async fn a_wrong_password_is_not_shown_twice_as_often() {
     let came = Arc::new(Mutex::new(0));
@@ -364,7 +364,7 @@ async fn a_wrong_password_is_not_shown_twice_as_often() {
     assert_eq!(*came.lock().unwrap(), 8 + 2 + 1);
 }
 
-/// Some brokers ask somebody else what a user may do, and meanwhile answer what came after it.
+/// Some brokers ask another server what a user may do, and meanwhile answer what came after it.
 #[tokio::test]
 async fn what_ends_the_connection_a_while_later_is_found_too() {
     for unwanted in [Ours::Status, Ours::Announcement] {

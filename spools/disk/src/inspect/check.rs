@@ -179,7 +179,7 @@ fn former_waiting(conn: &Connection, in_segments: &BTreeSet<u64>, part: &mut Par
                 part.missing(row.get(0)?);
             }
         }
-        let mut select = conn.prepare("SELECT outstanding FROM lane")?;
+        let mut select = conn.prepare(&format!("SELECT outstanding FROM lane {FORMER}"))?;
         let mut exists = conn.prepare("SELECT EXISTS (SELECT 1 FROM event WHERE seq = ?)")?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
@@ -269,9 +269,12 @@ fn rows<const N: usize>(conn: &Connection, name: &'static str, table: &Table<N>)
     })
 }
 
+/// After the takeover the columns of format 1 say nothing any more.
+const FORMER: &str = "WHERE (SELECT version FROM meta) < 2";
+
 fn positions(conn: &Connection) -> Part {
-    let select = "SELECT id, position, read, outstanding, crc FROM lane";
-    rows_of(conn, "positions of lanes", select, |part, row| {
+    let select = format!("SELECT id, position, read, outstanding, crc FROM lane {FORMER}");
+    rows_of(conn, "positions of lanes", &select, |part, row| {
         let outstanding = row.get_ref(3)?.as_bytes().unwrap_or_default();
         let crc = position_crc(
             get(row, 1).unwrap_or_default(),

@@ -91,7 +91,7 @@ const COLUMNS: &str = "lane, epoch, routed_through, buried, replays, crc";
 /// All lanes.
 pub(crate) fn all(conn: &Connection) -> rusqlite::Result<Vec<Found>> {
     // Of a lane that has lost its row only the name is left: it is damaged, and holds the log as such. Before the takeover it is a
-    // lane of the former contract.
+    // lane of format 1.
     let sql = format!(
         "SELECT {COLUMNS} FROM lane_state UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL FROM lane \
          WHERE id NOT IN (SELECT lane FROM lane_state) AND (SELECT {IS_TAKEN_OVER} FROM meta)"

@@ -14,7 +14,7 @@ const EVENTS_AT_ONCE: usize = 2048;
 /// How far the sweep has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Swept {
-    /// Below this every event is through or held.
+    /// Below this every event is through or waits.
     pub(crate) upto: u64,
     /// Whether rows changed.
     pub(crate) changed: bool,

@@ -119,7 +119,7 @@ async fn home_assistant_gets_the_alarm_and_its_end() {
         let types = components["alarm"]["event_types"].as_array().unwrap();
         assert!(types.contains(&json!(word)), "{word}");
         assert_eq!(pulled(&components, got), [format!("alarm_{word}")]);
-        assert_eq!(got["person"], "", "nobody was seen");
+        assert_eq!(got["person"], "", "no person was seen");
     }
     let alarm: Value = serde_json::from_str(got[1]["alarm"].as_str().unwrap()).unwrap();
     assert_eq!(alarm["type"], "forced_door");

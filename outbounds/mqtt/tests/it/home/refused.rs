@@ -68,7 +68,7 @@ fn is_home(packet: &Packet) -> bool {
         .any(|bytes| bytes == b"faceway-test-home")
 }
 
-/// A broker that speaks with whoever announces as `home` says, and with deliveries as it should.
+/// A broker that speaks with a client that announces as `home` says, and with deliveries as it should.
 async fn peer(home: impl Fn(&Packet) -> Option<Vec<u8>> + Send + Sync + 'static) -> Peer {
     let homes = Mutex::new(HashSet::new());
     let common = peer::broker(|packet| peer::reason(4, packet, 0));
@@ -226,7 +226,7 @@ async fn a_broker_that_says_nothing_on_such_a_connection_holds_no_event_for_ever
     }
 }
 
-/// Anybody may publish where we listen.
+/// Any client may publish where we listen.
 #[tokio::test]
 async fn what_is_too_large_where_we_listen_is_passed_over() {
     for version in VERSIONS {

@@ -63,6 +63,7 @@ fn documents() -> Vec<Document> {
         "adapters/nebula/README.md",
         "adapters/omni/README.md",
         "adapters/se5/README.md",
+        "segments/README.md",
         "spools/disk/README.md",
         "benches/README.md",
         "deploy/grafana/README.md",

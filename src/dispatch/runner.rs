@@ -204,15 +204,19 @@ impl Runner {
 
     /// Waits for what is in flight. What does not end in time is given up: it is sent again after the next start.
     async fn drain(mut self) -> Exit {
+        let deadline = Instant::now() + self.tools.grace;
+        // What came last is routed too: else a lane that no supervisor works for after the next start would show less than it
+        // was given.
+        self.seen = None;
+        _ = tokio::time::timeout_at(deadline, self.route()).await;
         self.lane.stop();
         self.show();
-        let deadline = Instant::now() + self.tools.grace;
         while !self.deliveries.is_empty() && Instant::now() < deadline {
             tokio::select! {
                 biased;
                 // Looked at while deliveries are in flight: another one may own the lane by now.
                 committed = self.commits.next() => self.committed(committed),
-                Some(ended) = self.deliveries.next() => self.ended(&ended),
+                Some(ended) = self.deliveries.next() => self.all_ended(ended),
                 () = tokio::time::sleep_until(deadline) => break,
             }
             if self.commits.is_fenced() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::Clock as _;
+use faceway_core::{Clock as _, LaneStore as _};
 
 use super::{Bench, Gate, PATIENCE};
 
@@ -58,4 +58,18 @@ async fn what_ends_together_is_written_down_together() {
     gate.open.add_permits(3);
     gate.are_asked(3).await;
     assert_eq!((gate.confirmed(), bench.disk.commits()), (3, 2));
+}
+
+/// A lane that no supervisor works for after the next start shows only what was routed before.
+#[tokio::test(start_paused = true)]
+async fn what_came_just_before_the_stop_is_routed() {
+    let mut bench = Bench::new().await;
+    bench.add(Gate::new(0) as _).await;
+    bench
+        .eventually(|dispatch| dispatch.lanes()[0].status().get().survey.is_some())
+        .await;
+    bench.append(bench.clock.now()).await;
+    bench.dispatch.stop().await;
+    let kept = bench.log.look("erp").await.unwrap().unwrap();
+    assert_eq!(kept.survey().backlog, 3);
 }

@@ -10,7 +10,7 @@ const BLOCK_BYTES: u64 = 64 << 10;
 const BLOCK: usize = 24;
 const FIXED: usize = 64;
 /// Ids under one checksum.
-pub(crate) const RUN: usize = 256;
+const RUN: usize = 256;
 
 /// A part of a segment that begins with an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +210,18 @@ impl Ids {
         bytes
     }
 
+    /// The id under this number.
+    pub(crate) fn id(&self, seq: u64) -> Option<[u8; 16]> {
+        let behind = self.runs.partition_point(|run| run.first_seq <= seq);
+        self.runs.get(behind.checked_sub(1)?)?.id(seq)
+    }
+
+    /// The first ids from this number on that stand in one run.
+    pub(crate) fn from(&self, seq: u64) -> Option<(u64, Vec<u8>)> {
+        let ended = self.runs.partition_point(|run| run.next() <= seq);
+        self.runs.get(ended)?.from(seq)
+    }
+
     /// Where each run of the file begins: its first number, and its place.
     pub(crate) fn places(&self) -> Vec<(u64, u64)> {
         let mut at = MAGIC_IDS.len() as u64;
@@ -229,6 +241,11 @@ impl Ids {
             ids: bytes.get(16..)?.get(..length)?.to_vec(),
         };
         (run.crc() == word32(bytes, 12)).then_some(run)
+    }
+
+    /// How many ids a run of so many bytes has.
+    pub(crate) const fn in_run(bytes: u64) -> u64 {
+        (bytes - 16) / 16
     }
 
     /// Bytes of the longest run.
@@ -260,6 +277,14 @@ impl Run {
     pub(crate) fn id(&self, seq: u64) -> Option<[u8; 16]> {
         let at = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
         self.ids.as_chunks().0.get(at).copied()
+    }
+
+    /// The ids from this number on, and the number of the first; `None` when all are lower.
+    pub(crate) fn from(&self, seq: u64) -> Option<(u64, Vec<u8>)> {
+        let first = seq.max(self.first_seq);
+        let skipped = usize::try_from(first - self.first_seq).ok()?;
+        let ids = self.ids.get(skipped.checked_mul(16)?..)?;
+        (!ids.is_empty()).then(|| (first, ids.to_vec()))
     }
 
     fn next(&self) -> u64 {

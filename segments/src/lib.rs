@@ -29,7 +29,7 @@ pub use disk::{Disk, File, RealDisk};
 pub use look::look;
 pub use open::{Opened, Recovered, open};
 pub use reader::{Found, Reader, Span};
-pub use record::{Event, EventView};
+pub use record::Event;
 pub use segment::SegmentInfo;
 pub use writer::{Committed, Seal, Writer};
 

@@ -29,15 +29,11 @@ pub struct Opened {
     pub reader: Reader,
     /// What was found.
     pub recovered: Recovered,
-    /// Ids that are known, as they stand in their files: the first number, and 16 bytes for each.
-    ids: Vec<(u64, Vec<u8>)>,
 }
 
 /// What was found at open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Whether the log was closed in order the last time, or is new.
-    pub is_clean: bool,
     /// Records that were durable and are damaged: the number of each where its head is sound.
     pub damaged: Vec<Option<u64>>,
     /// Bytes of a group that was being written when the program or the power went: it was never answered.
@@ -46,8 +42,6 @@ pub struct Recovered {
     pub missing: Vec<u64>,
     /// Segments of which both headers are damaged; their records were found all the same.
     pub without_header: Vec<u64>,
-    /// Segments that were read because what stands beside them was missing or damaged.
-    pub read: Vec<u64>,
 }
 
 /// Opens the log in a directory, or begins one.
@@ -59,16 +53,6 @@ pub fn open(disk: Arc<dyn Disk>, settings: Settings) -> io::Result<Opened> {
     opening.identify()?;
     opening.take_in()?;
     Ok(opening.finish())
-}
-
-impl Opened {
-    /// Gives all known ids to `take`, the oldest first: the first number, and 16 bytes for each event from it on. They are
-    /// let go of.
-    pub fn take_ids(&mut self, mut take: impl FnMut(u64, &[u8])) {
-        for (first, ids) in std::mem::take(&mut self.ids) {
-            take(first, &ids);
-        }
-    }
 }
 
 /// A segment's file, before it is known what is in it.
@@ -88,7 +72,6 @@ struct Opening {
     recovered: Recovered,
     segments: Vec<Arc<Segment>>,
     to_seal: Vec<Arc<Segment>>,
-    ids: Vec<(u64, Vec<u8>)>,
     ids_files: Vec<IdsFile>,
     active: Option<Active>,
     /// The highest number that was ever used.
@@ -135,7 +118,6 @@ impl Opening {
             recovered: Recovered::default(),
             segments: Vec::new(),
             to_seal: Vec::new(),
-            ids: Vec::new(),
             ids_files: Vec::new(),
             active: None,
             newest: 0,
@@ -196,7 +178,6 @@ impl Opening {
                 None => self.recovered.missing.push(candidate.number),
             }
         }
-        self.recovered.is_clean = used.is_empty();
         let headers: Vec<Header> = used.iter().map(|(_, header)| *header).collect();
         for (at, (candidate, header)) in used.into_iter().enumerate() {
             let next = headers.get(at + 1);
@@ -217,17 +198,15 @@ impl Opening {
         let logs: BTreeSet<u64> = self.candidates.iter().map(|one| one.number).collect();
         for number in self.id_files.difference(&logs).copied().collect::<Vec<_>>() {
             let (ids, _) = self.read_ids(number)?;
-            self.keep_ids(number, ids);
+            self.keep_ids(number, &ids);
         }
         Ok(())
     }
 
-    fn keep_ids(&mut self, number: u64, ids: Ids) {
+    fn keep_ids(&mut self, number: u64, ids: &Ids) {
         // Numbers never go back, also when the events are gone.
         self.next_seq = self.next_seq.max(ids.last_seq() + 1);
-        self.ids_files.push(IdsFile::new(number, &ids));
-        let runs = ids.runs.into_iter();
-        self.ids.extend(runs.map(|run| (run.first_seq, run.ids)));
+        self.ids_files.push(IdsFile::new(number, ids));
     }
 
     fn read_ids(&self, number: u64) -> io::Result<(Ids, bool)> {
@@ -251,19 +230,16 @@ impl Opening {
         {
             let (ids, is_whole) = self.read_ids(number)?;
             if is_whole || index.events == 0 {
-                self.keep_ids(number, ids);
+                self.keep_ids(number, &ids);
                 self.add(candidate, header, index_end, index, Ids::default());
                 return Ok(());
             }
         }
-        self.recovered.read.push(number);
         let file_end = end
             .unwrap_or(candidate.file_bytes)
             .min(candidate.file_bytes);
         let scanned = Scanned::of(candidate, header, file_end)?;
         self.tell_losses(&scanned);
-        let runs = scanned.ids.runs.iter().cloned();
-        self.ids.extend(runs.map(|run| (run.first_seq, run.ids)));
         let end = end.unwrap_or(scanned.end);
         let segment = self.add(candidate, header, end, scanned.index, scanned.ids);
         self.to_seal.push(segment);
@@ -279,10 +255,7 @@ impl Opening {
         };
         write_again(&*candidate.file, first_write..scanned.end)?;
         let is_clean = scanned.is_closed;
-        self.recovered.is_clean = is_clean;
         self.tell_losses(&scanned);
-        let runs = scanned.ids.runs.iter().cloned();
-        self.ids.extend(runs.map(|run| (run.first_seq, run.ids)));
         self.previous_end = scanned.end;
         // Else each crash would keep the space of a whole segment. A failure costs only that.
         let is_cut = !is_clean && candidate.file.truncate(scanned.end).is_ok();
@@ -330,13 +303,7 @@ impl Opening {
     ) -> Arc<Segment> {
         self.next_seq = self.next_seq.max(index.last_seq + 1);
         let file = Arc::clone(&candidate.file);
-        let segment = Segment::new(
-            header.number,
-            header.id,
-            file,
-            candidate.file_bytes,
-            header.first_seq,
-        );
+        let segment = Segment::new(&header, file, candidate.file_bytes);
         let segment = Arc::new(segment.found(end, index, ids));
         self.segments.push(Arc::clone(&segment));
         segment
@@ -351,8 +318,7 @@ impl Opening {
         }
     }
 
-    fn finish(mut self) -> Opened {
-        self.ids.sort_by_key(|(first, _)| *first);
+    fn finish(self) -> Opened {
         let shared = Arc::new(Shared::default());
         *shared.write() = self.segments;
         *shared.ids_mut() = self.ids_files;
@@ -385,7 +351,6 @@ impl Opening {
             writer,
             reader,
             recovered: self.recovered,
-            ids: self.ids,
         }
     }
 }
@@ -437,10 +402,10 @@ impl Scanned {
                 Step::Frame { offset, head } => {
                     scanned.losses.extend(gap.take());
                     scanned.pass(offset, head);
-                    let event = (head.kind == KIND_EVENT).then(|| decode(head.seq, walk.body()));
+                    let event = (head.kind == KIND_EVENT).then(|| decode(walk.body()));
                     if let Some(event) = event.flatten() {
-                        scanned.index.add(offset, event.seq, event.at);
-                        scanned.ids.add(event.seq, event.id);
+                        scanned.index.add(offset, head.seq, event.at);
+                        scanned.ids.add(head.seq, event.id);
                     }
                 }
                 Step::Damaged { offset, head } => {

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::Disk;
 use crate::header::FRAMES;
-use crate::index::{Ids, RUN, Run};
-use crate::record::{EventView, KIND_EVENT, decode};
+use crate::index::{Ids, Run};
+use crate::record::{Event, KIND_EVENT, decode};
 use crate::segment::{Segment, SegmentInfo, ids_name};
 use crate::walk::{Step, Walk};
 
@@ -50,16 +50,21 @@ impl IdsFile {
         self.places.get(run).map(|(_, place)| *place)
     }
 
-    /// The run with this number, or else the next one: its first number, and where it begins.
-    fn place_from(&self, seq: u64) -> Option<(u64, u64)> {
+    /// The run that has this number, or else the next one: its first number, where it begins, and the number behind its last.
+    fn run_from(&self, seq: u64) -> Option<(u64, u64, u64)> {
         let behind = self.places.partition_point(|(first, _)| *first <= seq);
-        let next = self.places.get(behind).copied();
-        let Some(before) = behind.checked_sub(1).and_then(|at| self.places.get(at)) else {
-            return next;
-        };
-        let ends = next.map_or(self.last_seq.saturating_add(1), |(first, _)| first);
-        let has_it = seq < ends && seq - before.0 < RUN as u64;
-        if has_it { Some(*before) } else { next }
+        let runs = behind.saturating_sub(1)..self.places.len();
+        runs.map(|at| (self.places[at].0, self.places[at].1, self.end(at)))
+            .find(|(_, _, end)| *end > seq)
+    }
+
+    /// The number behind the last one of a run.
+    fn end(&self, at: usize) -> u64 {
+        let (first, place) = self.places[at];
+        match self.places.get(at + 1) {
+            Some((_, next)) => first + Ids::in_run(*next - place),
+            None => self.last_seq + 1,
+        }
     }
 }
 
@@ -70,6 +75,11 @@ impl Shared {
 
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Vec<Arc<Segment>>> {
         (self.segments.write()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the oldest segment.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.read().first().map(|segment| segment.number)
     }
 
     pub(crate) fn ids(&self) -> RwLockReadGuard<'_, Vec<IdsFile>> {
@@ -91,8 +101,8 @@ pub struct Reader {
 /// What stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found<'a> {
-    /// An event.
-    Event(EventView<'a>),
+    /// The event of this number.
+    Event(u64, Event<'a>),
     /// The event of this number is damaged, or was torn by a power cut that left others of its group.
     Damaged(u64),
 }
@@ -166,20 +176,18 @@ impl Reader {
         Ok(())
     }
 
-    /// Gives the event of this number to `take`; `None` when it has left, was never there, or is damaged.
+    /// Gives what stands under this number to `take`; `None` when it has left or was never there.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn get<T>(&self, seq: u64, take: impl FnOnce(EventView<'_>) -> T) -> io::Result<Option<T>> {
+    pub fn get<T>(&self, seq: u64, take: impl FnOnce(Found<'_>) -> T) -> io::Result<Option<T>> {
         let segment = self.segment_of(seq).filter(|_| seq <= self.tail());
         let Some(segment) = segment else {
             return Ok(None);
         };
         let (mut take, mut taken) = (Some(take), None);
         read_segment(&segment, seq, seq, ONE_EVENT, &mut |found| {
-            if let Found::Event(event) = found {
-                taken = take.take().map(|take| take(event));
-            }
+            taken = take.take().map(|take| take(found));
             false
         })?;
         Ok(taken)
@@ -202,9 +210,8 @@ impl Reader {
                 }
                 self.read(stretch.first_seq, stretch.last_seq, |found| {
                     match found {
-                        Found::Event(event) if event.at < since || event.at >= until => {}
-                        Found::Event(event) => span.add(event.seq, event.seq),
-                        Found::Damaged(seq) => span.add(seq, seq),
+                        Found::Event(_, event) if event.at < since || event.at >= until => {}
+                        Found::Event(seq, _) | Found::Damaged(seq) => span.add(seq, seq),
                     }
                     true
                 })?;
@@ -218,39 +225,68 @@ impl Reader {
     /// # Errors
     /// When the disk fails.
     pub fn id(&self, seq: u64) -> io::Result<Option<[u8; 16]>> {
-        if let Some(id) = self.get(seq, |event| event.id)? {
+        let segment = self.segment_of(seq);
+        // Ids are in memory until their file is there, so nearly none has to be read out of its event.
+        if let Some(id) = segment.and_then(|segment| segment.read().ids.id(seq)) {
             return Ok(Some(id));
         }
         let place = (self.shared.ids().iter())
             .find_map(|file| file.place(seq).map(|place| (file.number, place)));
-        let Some((number, at)) = place else {
-            return Ok(None);
+        let run = match place {
+            Some((number, at)) => self.run(number, at)?,
+            None => None,
         };
-        Ok(self.run(number, at)?.and_then(|run| run.id(seq)))
+        match run.and_then(|run| run.id(seq)) {
+            Some(id) => Ok(Some(id)),
+            None => self.id_in_event(seq),
+        }
     }
 
-    /// The first known ids from this number on: the number of the first, and 16 bytes for each. `None` when there are none.
+    fn id_in_event(&self, seq: u64) -> io::Result<Option<[u8; 16]>> {
+        let id = self.get(seq, |found| match found {
+            Found::Event(_, event) => Some(event.id),
+            Found::Damaged(_) => None,
+        });
+        id.map(Option::flatten)
+    }
+
+    /// The first known ids from this number on that have a file: the number of the first, and 16 bytes for each. `None` when there
+    /// are none.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn ids_from(&self, seq: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
         let mut from = seq;
         loop {
-            let place = (self.shared.ids().iter())
-                .filter_map(|file| Some((file.place_from(from)?, file.number)))
+            let run = (self.shared.ids().iter())
+                .filter_map(|file| Some((file.run_from(from)?, file.number)))
                 .min();
-            let Some(((first, at), number)) = place else {
+            let Some(((_, at, end), number)) = run else {
                 return Ok(None);
             };
-            if let Some(run) = self.run(number, at)? {
-                let skipped = usize::try_from(seq.saturating_sub(first)).unwrap_or(usize::MAX);
-                let ids = run.ids.get(skipped.saturating_mul(16)..);
-                if let Some(ids) = ids.filter(|ids| !ids.is_empty()) {
-                    return Ok(Some((first.max(seq), ids.to_vec())));
-                }
+            if let Some(ids) = self.run(number, at)?.and_then(|run| run.from(from)) {
+                return Ok(Some(ids));
             }
             // A run that is damaged or gone says nothing.
-            from = from.max(first).saturating_add(RUN as u64);
+            from = end;
+        }
+    }
+
+    /// Gives all known ids from this number on to `take`, ascending: the number of the first, and 16 bytes for each.
+    ///
+    /// # Errors
+    /// When the disk fails: then what was given before is true all the same.
+    pub fn each_id(&self, seq: u64, mut take: impl FnMut(u64, &[u8])) -> io::Result<()> {
+        let mut from = seq;
+        loop {
+            // Those of segments that have no files yet.
+            let in_memory = self.shared.read().clone().into_iter();
+            let in_memory = in_memory.filter_map(|segment| segment.read().ids.from(from));
+            let Some((first, ids)) = in_memory.chain(self.ids_from(from)?).min() else {
+                return Ok(());
+            };
+            take(first, &ids);
+            from = first + (ids.len() / 16) as u64;
         }
     }
 
@@ -260,17 +296,11 @@ impl Reader {
     /// # Errors
     /// When the disk fails.
     pub fn find(&self, id: [u8; 16]) -> io::Result<Option<u64>> {
-        let files: Vec<(u64, Vec<(u64, u64)>)> = (self.shared.ids().iter())
-            .map(|file| (file.number, file.places.clone()))
-            .collect();
-        let mut places: Vec<(u64, u64, u64)> = files
-            .iter()
-            .flat_map(|(number, places)| {
-                places
-                    .iter()
-                    .map(move |(first, place)| (*first, *number, *place))
-            })
-            .collect();
+        let mut places: Vec<(u64, u64, u64)> = Vec::new();
+        for file in self.shared.ids().iter() {
+            let runs = file.places.iter();
+            places.extend(runs.map(|(first, place)| (*first, file.number, *place)));
+        }
         places.sort_unstable();
         for (first, number, place) in places.into_iter().rev() {
             let Some(run) = self.run(number, place)? else {
@@ -348,8 +378,10 @@ fn read_segment(
         if head.seq > through_seq {
             return Ok(Some(through_seq));
         }
-        let event = is_sound.then(|| decode(head.seq, walk.body())).flatten();
-        let found = event.map_or(Found::Damaged(head.seq), Found::Event);
+        let event = is_sound.then(|| decode(walk.body())).flatten();
+        let found = event.map_or(Found::Damaged(head.seq), |event| {
+            Found::Event(head.seq, event)
+        });
         if !take(found) {
             return Ok(None);
         }

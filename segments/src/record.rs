@@ -11,8 +11,8 @@ pub(crate) const KIND_CLOSED: u8 = 2;
 const FIXED: usize = 40;
 const DIGEST: usize = 32;
 
-/// An event to append.
-#[derive(Clone, Copy, Debug)]
+/// An event, to append or as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
     /// The event's id.
     pub id: [u8; 16],
@@ -47,34 +47,14 @@ impl Event<'_> {
     }
 }
 
-/// An event that was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventView<'a> {
-    /// Its sequence number.
-    pub seq: u64,
-    /// See [`Event::id`].
-    pub id: [u8; 16],
-    /// See [`Event::device`].
-    pub device: u64,
-    /// See [`Event::at`].
-    pub at: i64,
-    /// See [`Event::images`].
-    pub images: &'a [u8],
-    /// See [`Event::trace`].
-    pub trace: &'a [u8],
-    /// See [`Event::body`].
-    pub body: &'a [u8],
-}
-
 /// The event in a frame's body; `None` where this program does not know the form.
-pub(crate) fn decode(seq: u64, bytes: &[u8]) -> Option<EventView<'_>> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Event<'_>> {
     let images = usize::try_from(word32(bytes, 32)).ok()?;
     let trace = usize::try_from(word32(bytes, 36)).ok()?;
     let rest = bytes.get(FIXED..)?;
     let (images, rest) = rest.split_at_checked(images.checked_mul(DIGEST)?)?;
     let (trace, body) = rest.split_at_checked(trace)?;
-    Some(EventView {
-        seq,
+    Some(Event {
         id: bytes.first_chunk().copied()?,
         device: word64(bytes, 16),
         at: word64(bytes, 24).cast_signed(),

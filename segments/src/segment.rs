@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::File;
-use crate::header::FRAMES;
+use crate::header::{FRAMES, Header};
 use crate::index::{Ids, Index};
 
 /// See the module.
@@ -48,21 +48,16 @@ pub struct SegmentInfo {
 }
 
 impl Segment {
-    pub(crate) fn new(
-        number: u64,
-        id: u64,
-        file: Arc<dyn File>,
-        file_bytes: u64,
-        first_seq: u64,
-    ) -> Self {
+    /// One without records.
+    pub(crate) fn new(header: &Header, file: Arc<dyn File>, file_bytes: u64) -> Self {
         Self {
-            number,
-            id,
+            number: header.number,
+            id: header.id,
             file,
             file_bytes: AtomicU64::new(file_bytes),
             inner: RwLock::new(Inner {
                 end: FRAMES,
-                index: Index::behind(first_seq.saturating_sub(1)),
+                index: Index::behind(header.first_seq.saturating_sub(1)),
                 ids: Ids::default(),
             }),
         }

@@ -196,11 +196,7 @@ impl Writer {
 
     /// Lets go of the ids of events below `seq` that have left. Gives the names of files to remove.
     pub fn forget_ids(&self, seq: u64) -> Vec<String> {
-        let oldest = self
-            .shared
-            .read()
-            .first()
-            .map_or(u64::MAX, |segment| segment.number);
+        let oldest = self.shared.oldest().unwrap_or(u64::MAX);
         let mut gone = Vec::new();
         self.shared.ids_mut().retain(|file| {
             let stays = file.last_seq >= seq || file.number >= oldest;
@@ -287,10 +283,7 @@ impl Writer {
 
     fn write(&mut self) -> Result<(), Trouble> {
         let bytes = self.group.len();
-        let has_space = self.active.as_ref().is_some_and(|active| {
-            active.at + bytes <= active.segment.file_bytes() && active.at < GROUP_END
-        });
-        if !has_space {
+        if self.active.is_none() || self.left() < bytes {
             self.begin_segment(bytes)?;
         }
         let Some(active) = &self.active else {
@@ -369,28 +362,17 @@ impl Writer {
         let number = self.next_number;
         let file = self.disk.open(&log_name(number))?;
         let file_bytes = file.bytes()?;
-        let oldest = self
-            .shared
-            .read()
-            .first()
-            .map_or(number, |segment| segment.number);
         let header = Header {
             number,
             id: self.disk.random(),
             first_seq: self.next_seq,
             previous_end: self.previous_end,
-            oldest,
+            oldest: self.shared.oldest().unwrap_or(number),
         };
         self.is_prepared = false;
         self.next_number = number + 1;
         self.active = Some(Active {
-            segment: Arc::new(Segment::new(
-                number,
-                header.id,
-                file,
-                file_bytes,
-                header.first_seq,
-            )),
+            segment: Arc::new(Segment::new(&header, file, file_bytes)),
             at: FRAMES,
             header: Some(header),
         });

@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use faceway_core::{EventId, NewEvent, Private, TraceContext};
-use faceway_segments::{Event, EventView, Found, Reader, Span};
+use faceway_segments::{Event, Found, Reader, Span};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
@@ -59,30 +59,19 @@ impl Events {
         self.segments().and_then(first).unwrap_or(u64::MAX)
     }
 
-    fn look<T>(
-        &self,
-        seq: u64,
-        take: impl FnOnce(EventView<'_>) -> T,
-    ) -> rusqlite::Result<Looked<T>> {
+    fn look<T>(&self, seq: u64, take: impl FnOnce(Event<'_>) -> T) -> rusqlite::Result<Looked<T>> {
         let is_below = seq < self.first_segment();
         let Some(reader) = self.segments().filter(|_| !is_below) else {
             return Ok(Looked::Absent);
         };
-        if let Some(taken) = reader.get(seq, take).map_err(failed)? {
-            return Ok(Looked::Sound(taken));
-        }
-        let mut is_damaged = false;
-        let damaged = |found: Found<'_>| {
-            is_damaged = found == Found::Damaged(seq);
-            false
-        };
-        reader.read(seq, seq, damaged).map_err(failed)?;
-        // A segment that has left meanwhile may be written to again.
-        is_damaged &= seq >= self.first_segment();
-        Ok(if is_damaged {
-            Looked::Damaged
-        } else {
-            Looked::Absent
+        let looked = reader.get(seq, |found| match found {
+            Found::Event(_, event) => Looked::Sound(take(event)),
+            Found::Damaged(_) => Looked::Damaged,
+        });
+        Ok(match looked.map_err(failed)? {
+            // A segment that has left meanwhile may be written to again.
+            Some(Looked::Damaged) if seq < self.first_segment() => Looked::Absent,
+            looked => looked.unwrap_or(Looked::Absent),
         })
     }
 
@@ -92,7 +81,7 @@ impl Events {
         conn: &Connection,
         seq: u64,
     ) -> rusqlite::Result<Option<Result<Row, Damaged>>> {
-        let looked = self.look(seq, |event| row_of(&event))?;
+        let looked = self.look(seq, |event| row_of(seq, &event))?;
         if let Looked::Sound(row) = looked {
             return Ok(Some(Ok(row)));
         }
@@ -112,7 +101,7 @@ impl Events {
         };
         let read = reader.read(from, last, |found| {
             let taken = match found {
-                Found::Event(event) => take(event.seq, Ok(row_of(&event))),
+                Found::Event(seq, event) => take(seq, Ok(row_of(seq, &event))),
                 Found::Damaged(seq) => take(seq, Err(Damaged)),
             };
             taken.is_continue()
@@ -134,8 +123,8 @@ impl Events {
         let mut first = None;
         if let Some(reader) = self.segments() {
             let read = reader.read(seq, u64::MAX, |found| {
-                if let Found::Event(event) = found {
-                    first = Some((event.seq, event.at));
+                if let Found::Event(seq, event) = found {
+                    first = Some((seq, event.at));
                 }
                 first.is_none()
             });
@@ -185,9 +174,9 @@ impl Events {
         let read = reader.read(border, end - 1, |found| {
             count += 1;
             taken = match found {
-                Found::Event(event) => {
+                Found::Event(seq, event) => {
                     let images = Some(event.images).filter(|images| !images.is_empty());
-                    take(event.seq, event.at, images)
+                    take(seq, event.at, images)
                 }
                 // The damage costs the event its pictures.
                 Found::Damaged(seq) => take(seq, 0, None),
@@ -212,7 +201,7 @@ impl Events {
 
     /// The columns of an event, for a copy of it.
     pub(crate) fn columns(&self, conn: &Connection, seq: u64) -> rusqlite::Result<Option<Columns>> {
-        match self.look(seq, |event| columns_of(&event))? {
+        match self.look(seq, |event| columns_of(seq, &event))? {
             Looked::Sound(columns) => Ok(Some(columns)),
             Looked::Damaged | Looked::Absent => table::columns(conn, seq),
         }
@@ -241,6 +230,21 @@ impl Events {
         Ok(ids.transpose().map_err(failed)?.flatten())
     }
 
+    /// Gives the newest known ids to `take`, of as many numbers at most: the number of the first, and 16 bytes for each.
+    /// Gives the number below which there may be others.
+    pub(crate) fn newest_ids(
+        &self,
+        numbers: usize,
+        take: impl FnMut(u64, &[u8]),
+    ) -> rusqlite::Result<u64> {
+        let Some(reader) = self.segments() else {
+            return Ok(0);
+        };
+        let from = (reader.tail() + 1).saturating_sub(numbers as u64);
+        reader.each_id(from, take).map_err(failed)?;
+        Ok(from)
+    }
+
     /// The number of the event with this id in the segments, also of one that has left: it takes a while.
     pub(crate) fn find(&self, id: EventId) -> rusqlite::Result<Option<u64>> {
         let find = |reader: &Reader| reader.find(*id.as_bytes());
@@ -255,10 +259,10 @@ fn failed(error: io::Error) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(code, Some(format!("a segment cannot be read: {error}")))
 }
 
-fn row_of(event: &EventView<'_>) -> Row {
+fn row_of(seq: u64, event: &Event<'_>) -> Row {
     let trace = std::str::from_utf8(event.trace).ok();
     Row {
-        seq: event.seq,
+        seq,
         at: event.at,
         id: EventId::from_bytes(event.id),
         device: event.device,
@@ -268,9 +272,8 @@ fn row_of(event: &EventView<'_>) -> Row {
 }
 
 /// An event of a segment as a row of the table.
-pub(crate) fn columns_of(event: &EventView<'_>) -> Columns {
-    let EventView {
-        seq,
+pub(crate) fn columns_of(seq: u64, event: &Event<'_>) -> Columns {
+    let Event {
         id,
         device,
         at,

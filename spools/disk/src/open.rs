@@ -92,11 +92,10 @@ fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         Err(Trouble::Full) => false,
         raised => raised.map(|()| true).map_err(database)?,
     };
-    let seen = Seen::load(&conn, shared.events.clone(), IDS_MAX);
-    let mut seen = seen.map_err(|error| database(error.into()))?;
-    let segments = Segments::open(shared, |first, ids| seen.take(first, ids));
-    let mut segments = segments.map_err(failed)?;
+    let mut segments = Segments::open(shared).map_err(failed)?;
     segments.has_format = has_format;
+    let seen = Seen::load(&conn, shared.events.clone(), IDS_MAX);
+    let seen = seen.map_err(|error| database(error.into()))?;
     let files = Files {
         mark,
         reserved: reserved.unwrap_or(0),

@@ -52,7 +52,8 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Reads the table. Rows that are damaged are left out: their events would be kept twice rather than lost.
+    /// Reads the table, and the newest ids beside the segments, which are open. Rows that are damaged are left out: their
+    /// events would be kept twice rather than lost.
     pub(crate) fn load(conn: &Connection, events: Events, max: usize) -> rusqlite::Result<Self> {
         let mut seen = Self {
             table: HashTable::new(),
@@ -74,11 +75,14 @@ impl Seen {
             }
             seen.take(first, ids);
         }
+        // A large history has more: taken in, they would only leave again.
+        let events = seen.events.clone();
+        seen.evicted = events.newest_ids(max, |first, ids| seen.take(first, ids))?;
         Ok(seen)
     }
 
     /// Takes in known ids: the number of the first, and 16 bytes for each.
-    pub(crate) fn take(&mut self, first: u64, ids: &[u8]) {
+    fn take(&mut self, first: u64, ids: &[u8]) {
         for (seq, id) in (first..).zip(ids.chunks_exact(16)) {
             self.put(seq, id);
         }
@@ -289,7 +293,8 @@ fn id_at(first: u64, ids: &[u8], seq: u64) -> Option<EventId> {
     Some(EventId::from_bytes(id))
 }
 
-fn ids_crc(first: u64, ids: &[u8]) -> i64 {
+/// The checksum of a row of `seen`.
+pub(crate) fn ids_crc(first: u64, ids: &[u8]) -> i64 {
     i64::from(fields_crc(&[&first.to_le_bytes(), ids]))
 }
 
@@ -352,11 +357,10 @@ mod tests {
                 segment_bytes: 2048,
                 spares: 0,
             };
-            let mut opened = open(Arc::new(RealDisk::new(dir.path())), settings).unwrap();
+            let opened = open(Arc::new(RealDisk::new(dir.path())), settings).unwrap();
             let events = Events::default();
-            let mut seen = Seen::load(&conn, events.clone(), max).unwrap();
-            opened.take_ids(|first, ids| seen.take(first, ids));
             events.begin(opened.reader);
+            let seen = Seen::load(&conn, events, max).unwrap();
             Self {
                 dir,
                 conn,

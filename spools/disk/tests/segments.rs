@@ -70,8 +70,8 @@ fn stored(dir: &Path) -> Vec<u64> {
     let reader = faceway_segments::look(disk).unwrap().reader;
     let mut seqs = rows(dir);
     let read = reader.read(0, u64::MAX, |found| {
-        if let faceway_segments::Found::Event(event) = found {
-            seqs.push(event.seq);
+        if let faceway_segments::Found::Event(seq, _) = found {
+            seqs.push(seq);
         }
         true
     });

@@ -31,11 +31,8 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Opens the segments, gives all known ids to `take`, and tells what was found.
-    pub(crate) fn open(
-        shared: &Arc<Shared>,
-        take: impl FnMut(u64, &[u8]),
-    ) -> std::io::Result<Self> {
+    /// Opens the segments, and tells what was found.
+    pub(crate) fn open(shared: &Arc<Shared>) -> std::io::Result<Self> {
         let limits = shared.settings.limits();
         let segment_bytes = segment_bytes(shared);
         let settings = Settings {
@@ -46,7 +43,6 @@ impl Segments {
         let disk = SegmentDisk::new(&shared.paths.log, Arc::clone(&shared.disk));
         let disk: Arc<dyn faceway_segments::Disk> = Arc::new(disk);
         let mut opened = faceway_segments::open(Arc::clone(&disk), settings)?;
-        opened.take_ids(take);
         tell(shared, &opened);
         shared.events.begin(opened.reader);
         let keeper = Keeper::start(shared, Arc::clone(&disk))?;

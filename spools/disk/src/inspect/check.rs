@@ -65,8 +65,8 @@ fn look(paths: &Paths) -> Result<Vec<Part>, InspectError> {
     parts.push(sequence(&conn, paths)?);
     let (mut events, mut ids) = (bodies(&conn, "events", EVENTS), ids(&conn));
     let mut seqs = BTreeSet::new();
-    if let Some(mut opened) = segments::open(paths)? {
-        seqs = segments::prove(&mut opened, &mut events, &mut ids);
+    if let Some(opened) = segments::open(paths)? {
+        seqs = segments::prove(&opened, &mut events, &mut ids);
         parts.push(segments::files(&opened));
     }
     former_waiting(&conn, &seqs, &mut events);

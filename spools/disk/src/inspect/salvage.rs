@@ -35,8 +35,8 @@ pub fn salvage(dir: &Path, to: &Path) -> Result<Vec<Part>, InspectError> {
         open_writer(&new, settings.limits(), &Default::default()).map_err(|error| sql(&error))?;
     prepare_schema(&conn, &settings).map_err(|error| InspectError::Io(error.to_string()))?;
     copy_all(&old, &conn, &from, &mut parts).map_err(|error| sql(&error))?;
-    if let Some(mut opened) = segments::open(&from)? {
-        segments::save(&mut opened, &conn, &mut parts).map_err(|error| sql(&error))?;
+    if let Some(opened) = segments::open(&from)? {
+        segments::save(&opened, &conn, &mut parts).map_err(|error| sql(&error))?;
         parts.push(segments::files(&opened));
     }
     copy_packs(&conn, &from, &new, &mut parts)?;

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::{InspectError, Part, io};
 use crate::events::{columns_of, table};
-use crate::row::fields_crc;
+use crate::seen::ids_crc;
 use crate::store::Paths;
 
 /// Opens the segments without changing them; `None` when the directory has none.
@@ -21,24 +21,29 @@ pub(super) fn open(paths: &Paths) -> Result<Option<Opened>, InspectError> {
 }
 
 /// Reads every frame of every segment. Gives the numbers of all sound events.
-pub(super) fn prove(opened: &mut Opened, events: &mut Part, ids: &mut Part) -> BTreeSet<u64> {
+pub(super) fn prove(opened: &Opened, events: &mut Part, ids: &mut Part) -> BTreeSet<u64> {
     let mut seqs = BTreeSet::new();
     let read = opened.reader.read(0, u64::MAX, |found| {
         match found {
-            Found::Event(event) => {
+            Found::Event(seq, _) => {
                 events.good += 1;
-                seqs.insert(event.seq);
+                seqs.insert(seq);
             }
             Found::Damaged(seq) => events.damaged(seq.cast_signed()),
         }
         true
     });
-    if let Err(error) = read {
-        events.damaged += 1;
-        events.remark(format!("the rest of the segments cannot be read: {error}"));
-    }
-    opened.take_ids(|_, some| ids.good += some.len() as u64 / 16);
+    note_unread(events, &read);
+    let each = (opened.reader).each_id(0, |_, some| ids.good += some.len() as u64 / 16);
+    note_unread(ids, &each);
     seqs
+}
+
+fn note_unread(part: &mut Part, read: &std::io::Result<()>) {
+    if let Err(error) = read {
+        part.damaged += 1;
+        part.remark(format!("the rest of the segments cannot be read: {error}"));
+    }
 }
 
 /// The files themselves.
@@ -60,17 +65,13 @@ pub(super) fn files(opened: &Opened) -> Part {
 }
 
 /// Writes sound events and known ids into the tables of a new directory, from which events go on.
-pub(super) fn save(
-    opened: &mut Opened,
-    new: &Connection,
-    parts: &mut [Part],
-) -> rusqlite::Result<()> {
+pub(super) fn save(opened: &Opened, new: &Connection, parts: &mut [Part]) -> rusqlite::Result<()> {
     let (mut saved, mut damaged, mut failed) = (0, Vec::new(), None);
     new.execute_batch("BEGIN")?;
     let read = opened.reader.read(0, u64::MAX, |found| {
         match found {
-            Found::Event(event) => {
-                let inserted = table::insert(new, event.seq, columns_of(&event));
+            Found::Event(seq, event) => {
+                let inserted = table::insert(new, seq, columns_of(seq, &event));
                 saved += 1;
                 failed = inserted.err();
             }
@@ -83,11 +84,10 @@ pub(super) fn save(
     }
     let mut known = 0;
     let mut result = Ok(());
-    opened.take_ids(|first, ids| {
+    let each = opened.reader.each_id(0, |first, ids| {
         known += ids.len() as u64 / 16;
-        let crc = i64::from(fields_crc(&[&first.to_le_bytes(), ids]));
         let sql = "INSERT OR REPLACE INTO seen (seq, ids, crc) VALUES (?, ?, ?)";
-        let inserted = new.execute(sql, (first.cast_signed(), ids, crc));
+        let inserted = new.execute(sql, (first.cast_signed(), ids, ids_crc(first, ids)));
         if let Err(error) = inserted {
             result = Err(error);
         }
@@ -101,12 +101,12 @@ pub(super) fn save(
                 damaged
                     .iter()
                     .for_each(|seq| part.damaged(seq.cast_signed()));
-                if let Err(error) = &read {
-                    part.damaged += 1;
-                    part.remark(format!("the rest of the segments cannot be read: {error}"));
-                }
+                note_unread(part, &read);
             }
-            "known ids" => part.good += known,
+            "known ids" => {
+                part.good += known;
+                note_unread(part, &each);
+            }
             _ => {}
         }
     }

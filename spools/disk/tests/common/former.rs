@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use faceway_core::{EventId, NewEvent, Passed};
-use faceway_segments::{EventView, Found, RealDisk, Settings};
+use faceway_segments::{Event, Found, RealDisk, Settings};
 use rusqlite::Connection;
 
 use super::{append, open};
@@ -34,12 +34,12 @@ pub(crate) async fn former_directory(
 pub(crate) fn events_as_rows(dir: &Path) {
     let conn = Connection::open(dir.join("spool.db")).unwrap();
     let disk = Arc::new(RealDisk::new(dir.join("log")));
-    let mut opened = faceway_segments::open(disk, Settings::default()).unwrap();
+    let opened = faceway_segments::open(disk, Settings::default()).unwrap();
     conn.execute_batch("BEGIN").unwrap();
     let sql = "INSERT OR IGNORE INTO event (seq, at, id, device, images, crc, body, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    let insert = |event: EventView<'_>| {
+    let insert = |seq: u64, event: Event<'_>| {
         let head = [
-            &event.seq.to_le_bytes()[..],
+            &seq.to_le_bytes()[..],
             &event.at.to_le_bytes(),
             &event.device.to_le_bytes(),
             &event.id,
@@ -48,7 +48,7 @@ pub(crate) fn events_as_rows(dir: &Path) {
         let crc = crc32c::crc32c(&[&head.concat()[..], event.images, event.body].concat());
         let trace = std::str::from_utf8(event.trace).unwrap();
         let trace = (!trace.is_empty()).then_some(trace);
-        let (seq, device) = (event.seq.cast_signed(), event.device.cast_signed());
+        let (seq, device) = (seq.cast_signed(), event.device.cast_signed());
         let row = (
             seq,
             event.at,
@@ -62,19 +62,20 @@ pub(crate) fn events_as_rows(dir: &Path) {
         conn.execute(sql, row).unwrap();
     };
     let read = opened.reader.read(0, u64::MAX, |found| {
-        let Found::Event(event) = found else {
+        let Found::Event(seq, event) = found else {
             panic!("an event is damaged");
         };
-        insert(event);
+        insert(seq, event);
         true
     });
     read.unwrap();
-    opened.take_ids(|first, ids| {
+    let each = opened.reader.each_id(0, |first, ids| {
         let crc = crc(&[&first.to_le_bytes(), ids]);
         let insert = "INSERT OR REPLACE INTO seen (seq, ids, crc) VALUES (?, ?, ?)";
         conn.execute(insert, (first.cast_signed(), ids, crc))
             .unwrap();
     });
+    each.unwrap();
     conn.execute("UPDATE meta SET version = iif(EXISTS (SELECT 1 FROM lane_state), 2, 1), former_lanes = NULL", [])
         .unwrap();
     conn.execute_batch("COMMIT").unwrap();

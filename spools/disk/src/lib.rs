@@ -44,6 +44,7 @@ mod recent;
 mod recover;
 mod row;
 mod rules;
+mod schema;
 mod secret;
 mod seen;
 mod serve;

@@ -50,6 +50,20 @@ pub(crate) struct Left {
     segments: Segments,
 }
 
+impl Left {
+    /// A directory in which no segment was ever made.
+    pub(crate) fn without_segments(dir: PathBuf) -> Self {
+        let segments = Segments::new(1);
+        Self { dir, segments }
+    }
+
+    pub(crate) fn has_no_segments(&self) -> bool {
+        faceway_segments::Disk::names(&self.segments)
+            .unwrap()
+            .is_empty()
+    }
+}
+
 impl PowerDisk {
     pub(crate) fn new(dir: &Path, seed: u64) -> Arc<Self> {
         Self::over(dir, Segments::new(seed))

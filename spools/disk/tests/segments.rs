@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use common::{HandClock, HandLane, batch, big, copy, flip_event, open, pass_groups, settings};
 use faceway_core::{
-    AppendError, Batch, Clock as _, History as _, Log as _, Picture, Private, ReadMax, Receipt,
-    Sha256,
+    AppendError, Batch, Clock as _, Degraded, History as _, Log as _, Picture, Private, ReadMax,
+    Receipt, Sha256,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, check, salvage};
 use faceway_testkit::spool::{body, event, id, number};
@@ -229,7 +229,7 @@ async fn a_torn_segment_leaves_a_beginning() {
     assert!(lengths.len() > 20, "{lengths:?}");
 }
 
-/// A file that was moved away is told.
+/// A file that was moved away is told, as long as the log has something older.
 #[tokio::test]
 async fn a_segment_that_is_missing_is_told() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), HandClock::new());
@@ -245,8 +245,18 @@ async fn a_segment_that_is_missing_is_told() {
     assert_eq!((part.missing, &part.numbers[..]), (1, &[2][..]));
     let spool = open_small(dir.path(), &clock).await;
     assert_eq!(spool.damage().groups, 1);
+    let room = spool.capacity();
+    assert_eq!(room.degraded, Some(Degraded::Missing));
+    assert_eq!((room.accepting, room.damaged), (Ok(()), 1));
     let left = all(&spool).await;
     assert!(left.len() < before && left.contains(&1) && left.contains(&350));
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    assert_eq!(lane.deliver(&spool).await, left);
+    assert_eq!(spool.capacity().degraded, Some(Degraded::Missing));
+    clock.forward(KEPT * 2);
+    settle(&spool, &clock, "left", || segments(dir.path()) <= 1).await;
+    pass_groups(&spool, 2).await;
+    assert_eq!(spool.capacity().degraded, None);
     spool.close().await;
 }
 

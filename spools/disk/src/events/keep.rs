@@ -105,6 +105,9 @@ fn tell(shared: &Shared, opened: &Opened) {
     let recovered = &opened.recovered;
     shared.readers.note_found(&recovered.damaged);
     let missing = recovered.missing.len() as u64;
+    shared
+        .gauge
+        .set_missing(recovered.missing.iter().max().copied());
     if missing > 0 {
         shared
             .gauge

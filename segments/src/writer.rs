@@ -362,10 +362,16 @@ impl Writer {
         let number = self.next_number;
         let file = self.disk.open(&log_name(number))?;
         let file_bytes = file.bytes()?;
+        let mut events = self
+            .group
+            .frames()
+            .iter()
+            .filter(|frame| frame.stamp.is_some());
         let header = Header {
             number,
             id: self.disk.random(),
-            first_seq: self.next_seq,
+            first_seq: events.next().map_or(self.next_seq, |frame| frame.head.seq),
+            next_seq: self.next_seq,
             previous_end: self.previous_end,
             oldest: self.shared.oldest().unwrap_or(number),
         };

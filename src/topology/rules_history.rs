@@ -3,7 +3,7 @@
 //! **Invariant:** the rules by which an event goes depend on its sequence number alone, in every lane, however late it comes
 //! to it. If every lane went by the newest rules, an event that a reload moves from one outbound to another could reach
 //! neither: the quick lane has skipped it under the old rules, the slow one skips it under the new ones. So a reload opens
-//! a version that counts for the events after the newest of that moment. The spool keeps the history
+//! a version that counts for the events behind its place in the log. The log says where that is and keeps the history
 //! (`src/topology/rules_store.rs`), so a restart changes nothing of this.
 //!
 //! Lanes, the counters of routes and the admin listener ask this file too. It knows no other room, nor the rest of this one.
@@ -21,6 +21,10 @@ const KEPT_FOR_QUESTIONS: usize = 32;
 const VERSIONS_MAX: usize = 1024;
 /// Bytes of all their texts.
 const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Stands for the place of a history that is not in the log yet: only the log knows which events come before it. Nothing lies
+/// behind it.
+pub const UNPLACED: u64 = u64::MAX;
 
 /// All rules versions that may still be needed, the oldest first; never empty.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,8 +160,8 @@ impl RulesHistory {
         self.retired.contains_key(outbound) || versions.any(|version| version.rules.names(outbound))
     }
 
-    /// With another version, for events after `after_seq`, the highest sequence number of now. Outbounds that it no longer
-    /// names are retired.
+    /// With another version, for events after `after_seq`, or behind the place that the history gets ([`UNPLACED`]). Outbounds
+    /// that it no longer names are retired.
     #[must_use]
     pub fn with(mut self, after_seq: u64, since: Timestamp, rules: Rules) -> Self {
         let before = Arc::clone(&self.active().rules);
@@ -186,6 +190,25 @@ impl RulesHistory {
                 self.retired.insert(name.clone(), retired);
             }
         }
+        self
+    }
+
+    /// With the place that the log gave it.
+    #[must_use]
+    pub fn placed(mut self, after_seq: u64) -> Self {
+        let open = self.versions.iter_mut();
+        let open = open.map(|version| &mut version.after_seq);
+        let backfills = self.backfills.values_mut();
+        let open = open.chain(backfills.map(|backfill| &mut backfill.through_seq));
+        let retired = self.retired.values_mut();
+        for place in open.chain(retired.map(|retired| &mut retired.through_seq)) {
+            *place = after_seq.min(*place);
+        }
+        // Nothing came between: no event goes by the version before.
+        let is_empty = |pair: &[RulesVersion]| pair[1].after_seq <= pair[0].after_seq;
+        let empty = self.versions.windows(2).map(is_empty).collect::<Vec<_>>();
+        let mut empty = empty.into_iter();
+        self.versions.retain(|_| !empty.next().unwrap_or(false));
         self
     }
 

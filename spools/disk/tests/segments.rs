@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{HandClock, HandLane, batch, big, copy, flip_event, open, pass_groups, settings};
+use common::{
+    HandClock, HandLane, batch, big, capacity, copy, flip_event, open, pass_groups, settings,
+};
 use faceway_core::{
     AppendError, Batch, Clock as _, Degraded, History as _, Log as _, Picture, Private, ReadMax,
     Receipt, Sha256,
@@ -245,18 +247,18 @@ async fn a_segment_that_is_missing_is_told() {
     assert_eq!((part.missing, &part.numbers[..]), (1, &[2][..]));
     let spool = open_small(dir.path(), &clock).await;
     assert_eq!(spool.damage().groups, 1);
-    let room = spool.capacity();
+    let room = capacity(&spool);
     assert_eq!(room.degraded, Some(Degraded::Missing));
     assert_eq!((room.accepting, room.damaged), (Ok(()), 1));
     let left = all(&spool).await;
     assert!(left.len() < before && left.contains(&1) && left.contains(&350));
     let mut lane = HandLane::claim(&spool, "erp").await;
     assert_eq!(lane.deliver(&spool).await, left);
-    assert_eq!(spool.capacity().degraded, Some(Degraded::Missing));
+    assert_eq!(capacity(&spool).degraded, Some(Degraded::Missing));
     clock.forward(KEPT * 2);
     settle(&spool, &clock, "left", || segments(dir.path()) <= 1).await;
     pass_groups(&spool, 2).await;
-    assert_eq!(spool.capacity().degraded, None);
+    assert_eq!(capacity(&spool).degraded, None);
     spool.close().await;
 }
 

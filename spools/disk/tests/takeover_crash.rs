@@ -95,7 +95,7 @@ async fn of_format_1(dir: &Path) {
     let spool = common::open(dir).await.unwrap();
     fill(&spool).await;
     for _ in 0..4 {
-        spool.note("none").await.unwrap();
+        spool.rules().await.unwrap();
     }
     spool.close().await;
     drop(spool);

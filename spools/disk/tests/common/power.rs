@@ -186,16 +186,17 @@ fn torn(synced: &[u8], mut wal: Vec<u8>, random: &mut Random) -> Vec<u8> {
     // SQLite syncs a new header before it writes behind it.
     let header = HEADER.min(wal.len()).min(synced.len());
     synced[..header].copy_from_slice(&wal[..header]);
+    let length = synced.len();
+    synced.resize(wal.len().max(length), 0);
     for at in (0..wal.len()).step_by(SECTOR) {
         let end = (at + SECTOR).min(wal.len());
-        if synced.get(at..end) != Some(&wal[at..end]) && random.one_in(2) {
-            let before = synced.get(at..end).map(<[u8]>::to_vec);
-            wal[at..end].copy_from_slice(&before.unwrap_or_else(|| vec![0; end - at]));
+        if synced[at..end] != wal[at..end] && random.one_in(2) {
+            wal[at..end].copy_from_slice(&synced[at..end]);
         }
     }
-    if wal.len() > synced.len() && random.one_in(2) {
-        let more = random.below((wal.len() - synced.len()) as u64 + 1) as usize;
-        wal.truncate(synced.len() + more);
+    if wal.len() > length && random.one_in(2) {
+        let more = random.below((wal.len() - length) as u64 + 1) as usize;
+        wal.truncate(length + more);
     }
     wal
 }

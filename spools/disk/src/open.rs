@@ -212,7 +212,9 @@ fn load(
     budget.set_quarantine(quarantine.bytes());
     budget.set_segment_bytes(segments.segment_bytes);
     budget.set_segments(&segments.writer);
-    budget.measure(&conn, &shared.paths, packs.bytes(), &*shared.disk)?;
+    budget.measure_pages(&conn)?;
+    budget.measure_log(&shared.paths);
+    budget.measure(&shared.paths, packs.bytes(), &*shared.disk)?;
     budget.make_reserves(&shared.paths, &shared.gauge);
     let mut writer = Writer {
         shared: Arc::clone(shared),
@@ -223,6 +225,7 @@ fn load(
         packs,
         quarantine,
         budget,
+        known: None,
         uncertain: None,
         leftovers: Leftovers::begin(),
         segments,

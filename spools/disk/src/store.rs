@@ -310,14 +310,14 @@ pub(crate) fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
     for table in checked {
         add_column(conn, table, "row_crc", "INTEGER")?;
     }
-    Ok(())
+    add_numbers(conn)
 }
 
 fn add_column(conn: &Connection, table: &str, column: &str, kind: &str) -> rusqlite::Result<()> {
     if !conn.column_exists(None, table, column)? {
         conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
     }
-    add_numbers(conn)
+    Ok(())
 }
 
 /// Numbers that came later.

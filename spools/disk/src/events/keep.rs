@@ -77,6 +77,11 @@ impl Segments {
         }
     }
 
+    /// Whether pictures are to be freed that no event names.
+    pub(crate) const fn has_unnamed(&self) -> bool {
+        self.unnamed.is_some()
+    }
+
     /// Begins a new segment when it is time. No group may be begun.
     pub(crate) fn rotate_when_due(&mut self) {
         if std::mem::take(&mut self.rotates) && self.writer.rotate() {

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 
 use crate::group::Group;
 use crate::inbox::{Ask, Op};
-use crate::lane_store::{has_former_lanes, needed};
+use crate::lane_store::has_former_lanes;
+use crate::lane_store::needed::{OfAllLanes, of_all_lanes};
 use crate::store::Trouble;
 use crate::writer::Writer;
 
@@ -16,10 +17,7 @@ use crate::writer::Writer;
 pub(crate) struct Known {
     /// Whether lanes of format 1 wait for the takeover.
     pub(crate) has_former_lanes: bool,
-    /// The lowest event that some lane has yet to route.
-    need_from: Option<u64>,
-    /// Nothing below it waits in a lane.
-    waits_from: Option<u64>,
+    lanes: OfAllLanes,
     /// Rows that the connection has written.
     changes: u64,
 }
@@ -28,20 +26,19 @@ impl Known {
     fn read(conn: &Connection) -> Result<Self, Trouble> {
         Ok(Self {
             has_former_lanes: has_former_lanes(conn)?,
-            need_from: needed::need_from(conn)?,
-            waits_from: needed::waits_from(conn)?,
+            lanes: of_all_lanes(conn)?,
             changes: conn.total_changes(),
         })
     }
 
     /// The lowest event that some lane has not routed; the next one where all are.
     pub(crate) fn need(&self, next: u64) -> u64 {
-        self.need_from.map_or(next, |need| need.min(next))
+        self.lanes.need_from.map_or(next, |need| need.min(next))
     }
 
     /// Nothing below it waits in a lane.
     pub(crate) fn waits_from(&self) -> u64 {
-        self.waits_from.unwrap_or(u64::MAX)
+        self.lanes.waits_from.unwrap_or(u64::MAX)
     }
 }
 
@@ -60,9 +57,14 @@ impl Writer {
             }
             return Ok(known);
         }
-        self.budget.measure_pages(conn)?;
+        // Each statement would begin a transaction of its own, which costs more than what it reads.
+        conn.prepare_cached("BEGIN")?.execute([])?;
+        let measured = self.budget.measure_pages(conn);
+        let known = Known::read(conn);
+        conn.prepare_cached("COMMIT")?.execute([])?;
+        measured?;
         self.budget.measure_log(&self.shared.paths);
-        let known = Known::read(conn)?;
+        let known = known?;
         self.known = Some(known);
         Ok(known)
     }

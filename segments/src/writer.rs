@@ -214,6 +214,11 @@ impl Writer {
         active.filter(|segment| segment.events > 0)
     }
 
+    /// Whether a segment is written to: then [`Writer::close`] leaves in it where the numbers end.
+    pub const fn is_active(&self) -> bool {
+        self.active.is_some()
+    }
+
     /// Lets the next group begin a new segment, so that the one that is written to can leave. `false` when a group is begun, or
     /// there is nothing to leave.
     pub fn rotate(&mut self) -> bool {

@@ -328,6 +328,8 @@ fn add_numbers(conn: &Connection) -> rusqlite::Result<()> {
         // Lanes of format 1 wait for the takeover, in a directory that has segments already.
         ("meta", "former_lanes"),
         ("meta", "swept_groups"),
+        // Where the log ends after an orderly end: the number behind its last one.
+        ("meta", "log_end"),
         // The scale of ages and the wall clock (ages.rs) at the last group.
         ("meta", "age"),
         ("meta", "wall"),

@@ -314,11 +314,14 @@ impl Writer {
             }
         }
         // When it fails, the next start reads the last segment.
-        let _ = self.segments.writer.close();
+        let has_end = self.segments.writer.is_active() && self.segments.writer.close().is_ok();
         self.segments.keeper.stop();
         let Some(conn) = self.conn.take() else {
             return;
         };
+        // The next start has to find the end of the log there. A start that is not told where looks for none.
+        let end = has_end.then_some(self.segments.writer.next_seq().cast_signed());
+        let _ = conn.execute("UPDATE meta SET log_end = ?", [end]);
         lock(&self.shared.recent).clear();
         self.shared.readers.clear();
         let folded = self.fold_all(&conn);

@@ -262,6 +262,36 @@ async fn a_segment_that_is_missing_is_told() {
     spool.close().await;
 }
 
+/// Behind the newest segment there is no other one that shows a gap.
+#[tokio::test]
+async fn a_newest_segment_that_is_missing_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = HandClock::new();
+    let whole = dir.path().join("whole");
+    let spool = open_small(&whole, &clock).await;
+    fill(&spool, 1..=150, &clock).await;
+    spool.close().await;
+    drop(spool);
+    for lost in 1..=segments(&whole) {
+        let broken = dir.path().join(format!("without-{lost}"));
+        copy(&whole, &broken);
+        for number in 0..lost {
+            let name = format!("log/{:016}.seg", segments(&whole) - number);
+            std::fs::remove_file(broken.join(name)).unwrap();
+        }
+        let spool = open_small(&broken, &clock).await;
+        assert_eq!(spool.damage().groups, 1, "{lost}");
+        assert_eq!(capacity(&spool).degraded, Some(Degraded::Missing), "{lost}");
+        let receipts = spool.append(batch(vec![event(999, 1)])).await.unwrap();
+        assert!(matches!(receipts[..], [Receipt::Appended(seq)] if seq > 150));
+        spool.close().await;
+        drop(spool);
+        let spool = open_small(&broken, &clock).await;
+        assert_eq!(spool.damage().groups, 0, "{lost}: it is told once");
+        spool.close().await;
+    }
+}
+
 /// What can be read of damaged segments is saved, and known ids with it.
 #[tokio::test]
 async fn sound_events_of_damaged_segments_are_saved() {

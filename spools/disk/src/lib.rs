@@ -28,6 +28,7 @@ mod helper;
 mod history;
 mod inbox;
 mod inspect;
+mod known;
 mod lane_store;
 mod leftovers;
 mod log;

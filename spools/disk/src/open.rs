@@ -123,6 +123,7 @@ fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
     };
     let mut segments = Segments::open(shared).map_err(failed)?;
     segments.has_format = has_format;
+    note_missing_end(shared, &conn, &segments, reserved).map_err(|error| database(error.into()))?;
     let seen = Seen::load(&conn, shared.events.clone(), IDS_MAX);
     let seen = seen.map_err(|error| database(error.into()))?;
     let files = Files {
@@ -241,7 +242,9 @@ fn load(
     budget.set_quarantine(quarantine.bytes());
     budget.set_segment_bytes(segments.segment_bytes);
     budget.set_segments(&segments.writer);
-    budget.measure(&conn, &shared.paths, packs.bytes(), &*shared.disk)?;
+    budget.measure_pages(&conn)?;
+    budget.measure_log(&shared.paths);
+    budget.measure(&shared.paths, packs.bytes(), &*shared.disk)?;
     budget.make_reserves(&shared.paths, &shared.gauge);
     let mut writer = Writer {
         shared: Arc::clone(shared),
@@ -252,6 +255,7 @@ fn load(
         packs,
         quarantine,
         budget,
+        known: None,
         uncertain: None,
         leftovers: Leftovers::begin(),
         segments,
@@ -286,6 +290,31 @@ fn note_lost_groups(shared: &Shared, conn: &Connection, log: &Log) -> rusqlite::
             groups = lost,
             "the write-ahead log is damaged: groups behind the damage are lost (one may be a group that was cut off \
              by a power failure and never acknowledged)"
+        );
+    }
+    Ok(())
+}
+
+/// The newest segment has no other one behind it that would tell that it is missing. After an orderly end the numbers do.
+fn note_missing_end(
+    shared: &Shared,
+    conn: &Connection,
+    segments: &Segments,
+    reserved: Option<u64>,
+) -> rusqlite::Result<()> {
+    let next = Meta::read(conn)?.next;
+    let found = segments.writer.next_seq();
+    let end: Option<i64> = conn.query_row("SELECT log_end FROM meta", [], |row| row.get(0))?;
+    let end = end.map_or(0, i64::cast_unsigned);
+    // After a crash it is that of an earlier run.
+    if reserved == Some(next) && found < end {
+        shared.gauge.groups_lost.fetch_add(1, Ordering::Relaxed);
+        shared.gauge.set_missing(Some(u64::MAX));
+        tracing::error!(
+            from_seq = found,
+            through_seq = end - 1,
+            "the end of the log is missing. Where the newest file NNN.seg of the directory `log` was moved or left out of a \
+             copy, stop, put it back, and start again"
         );
     }
     Ok(())

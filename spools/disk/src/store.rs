@@ -317,14 +317,14 @@ pub(crate) fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
     for table in checked {
         add_column(conn, table, "row_crc", "INTEGER")?;
     }
-    Ok(())
+    add_numbers(conn)
 }
 
 fn add_column(conn: &Connection, table: &str, column: &str, kind: &str) -> rusqlite::Result<()> {
     if !conn.column_exists(None, table, column)? {
         conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
     }
-    add_numbers(conn)
+    Ok(())
 }
 
 /// Numbers that came later.
@@ -335,6 +335,8 @@ fn add_numbers(conn: &Connection) -> rusqlite::Result<()> {
         // Lanes of format 1 wait for the takeover, in a directory that has segments already.
         ("meta", "former_lanes"),
         ("meta", "swept_groups"),
+        // Where the log ends after an orderly end: the number behind its last one.
+        ("meta", "log_end"),
         // The scale of ages and the wall clock (ages.rs) at the last group.
         ("meta", "age"),
         ("meta", "wall"),

@@ -165,7 +165,13 @@ impl Gateway {
         self.intake.stop.cancel();
         // A reload that has begun comes to its end: broken off while the rules are written down, it would leave others on
         // disk than those by which lanes go until they stop.
-        let mut topology = self.topology.lock().await;
+        // One that waits for a spool that does not answer is not waited for: what it was about is read again at the next start.
+        let Ok(mut topology) = tokio::time::timeout(GRACE, self.topology.lock()).await else {
+            tracing::error!(
+                "a reload waits for the spool, which does not answer: stopping without waiting for deliveries; some events are sent once more"
+            );
+            return;
+        };
         drop(self.watch);
         let inbounds = tokio::time::timeout(GRACE, topology.stop_inbounds());
         let _ = tokio::join!(self.intake.work, inbounds);
@@ -174,7 +180,14 @@ impl Gateway {
         self.admin_server.stop.cancel();
         let _ = self.admin_server.work.await;
         self.upkeep.abort();
-        self.spool.close().await;
+        if tokio::time::timeout(GRACE, self.spool.close())
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                "the spool does not answer and could not be closed; what it kept before is on disk"
+            );
+        }
         tracing::info!("stopped; what is not delivered is on disk");
     }
 }

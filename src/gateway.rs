@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{AppendError, Clock, SystemClock};
+use faceway_core::{AppendError, Capacity, Clock, SystemClock};
 use faceway_rules::Routes;
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
@@ -78,7 +78,7 @@ impl Gateway {
         let spool = open::spool(&config.spool, &clock).await?;
         let token = config.listen.admin_token.as_ref();
         let token = token.map(secrets::resolve).transpose()?;
-        let context = context(&config, &spool, &clock)?;
+        let context = context(&config, &spool, &clock).await?;
         // Until the topology makes those of its file active.
         let nothing = RulesHistory::new(clock.now(), Rules::default());
         let rules = ActiveRules::new(nothing);
@@ -116,7 +116,7 @@ impl Gateway {
             reloader: reloader.clone(),
             rules,
             started_at: clock.now(),
-            ages: Ages::new(clock.monotonic(), context.log.tail()),
+            ages: Ages::new(clock.monotonic(), context.log.tail()?),
             metrics: metrics.clone(),
             token,
         };
@@ -156,7 +156,8 @@ impl Gateway {
             .buried(None, faceway_core::Page::first(1))
             .await
             .is_ok();
-        answered || self.spool.capacity().accepting == Err(AppendError::Full)
+        let is_full = |capacity: Capacity| capacity.accepting == Err(AppendError::Full);
+        answered || self.spool.capacity().await.is_ok_and(is_full)
     }
 
     /// Stops in the order of the flow. What was accepted and is not delivered stays in the spool.
@@ -193,16 +194,17 @@ impl Gateway {
 }
 
 /// What all components share.
-fn context(
+async fn context(
     config: &GatewayConfig,
     spool: &Arc<dyn Engine>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Context> {
+    let secret = spool.secret(open::LINK_SECRET).await?;
     Ok(Context {
         clock: Arc::clone(clock),
         log: Arc::clone(spool) as _,
         lanes: Arc::clone(spool) as _,
-        links: Arc::new(open::links(config, clock)?),
+        links: Arc::new(open::links(config, &secret, clock)),
         limits: config.limits.clone(),
         // Twice, as a packed body is there in both shapes: else the largest of them would never find room.
         memory: BodyMemory::new(
@@ -210,7 +212,7 @@ fn context(
             config.limits.body_bytes_max.saturating_mul(2),
         ),
         public_url: config.listen.public_url.as_str().into(),
-        gateway_id: open::gateway_id(&config.spool.dir)?.into(),
+        gateway_id: open::gateway_id(&secret)?.into(),
         grace: GRACE,
         chance: rand::random,
     })

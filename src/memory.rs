@@ -13,7 +13,7 @@ pub(crate) const FREE_BYTES: usize = 16 * 1024;
 pub struct BodyMemory(Arc<Semaphore>);
 
 impl BodyMemory {
-    /// Room for bodies of `bytes` together, and for one of the largest in any case.
+    /// Space for bodies of `bytes` together, and for one of the largest in any case.
     pub fn new(bytes: usize, body_bytes_max: u64) -> Self {
         let one = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
         let permits = bytes.max(one).div_ceil(PERMIT_BYTES);

@@ -15,6 +15,7 @@
 
 mod adapter;
 mod canonical;
+mod capacity;
 mod codec;
 mod dialogue;
 mod event;
@@ -33,7 +34,6 @@ pub mod outbound_kind;
 mod picture;
 mod private;
 pub mod reader;
-mod room;
 pub mod schema;
 mod scrub;
 pub mod simulator;
@@ -49,6 +49,7 @@ pub use adapter::{
     SettingValue, Settings, Subscribed, Subscription, Unreadable,
 };
 pub use canonical::content_digest;
+pub use capacity::{Capacity, Degraded};
 pub use codec::{SCHEMA, encode};
 pub use dialogue::{ApiAnswer, ApiRequest, Dialogue, Said, Step};
 pub use event::*;
@@ -57,7 +58,7 @@ pub use id::{DeviceKey, EventId, Newest, RecordId, RecordKey, Stamp, is_unique_i
 pub use kept::*;
 pub use key::{Key, Shape, TLS};
 pub use lane_store::*;
-pub use log::{Entry, Log, ReadMax, Span, Stretch};
+pub use log::{Entry, Log, Mark, ReadMax, RulesEntry, RulesError, Span, Stretch};
 pub use members::{DEPTH_MAX, Malformed, Members, Rest, document, element, is_cut_off, malformed};
 pub use mend::{Mended, mend};
 pub use outbound::{Code, Message, Outbound, Scope, SettingsError, Verdict, is_unsendable};
@@ -65,7 +66,6 @@ pub use outbound_kind::{OutboundKind, OutboundSettings};
 pub use picture::{Picture, PictureError, Sha256, decode_picture, media_type};
 pub use private::Private;
 pub use reader::Reader;
-pub use room::{Degraded, Room};
 pub use scrub::{Scrub, is_secret_name, scrub_urls};
 pub use split::split;
 pub use text::{is_hidden, visible, visible_bytes, visible_line};

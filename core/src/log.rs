@@ -1,13 +1,13 @@
 //! The contract of the log: events are appended once, in one order, and read by the lanes that deliver them.
 //!
-//! It says *what* holds, never *how*, so that an embedded engine and a cluster both fit: it knows nothing of lanes, rules or
-//! retries, and every call that a network could fail can fail. Lanes are kept by [`crate::LaneStore`]. `faceway-testkit` has the suite that every engine passes.
+//! It says *what* holds, never *how*, so that an embedded engine and a cluster both fit: it knows nothing of lanes or
+//! retries, and of rules only where they stand; and every call that a network could fail can fail. Lanes are kept by [`crate::LaneStore`]. `faceway-testkit` has the suite that every engine passes.
 
 use bytes::Bytes;
 
 use crate::{
-    AppendError, Batch, BoxFuture, DeviceKey, EventId, Newest, Private, Receipt, RecordId, Room,
-    Sha256, SpoolError, Timestamp, TraceContext,
+    AppendError, Batch, BoxFuture, Capacity, DeviceKey, EventId, Newest, Private, Receipt,
+    RecordId, Sha256, SpoolError, Timestamp, TraceContext,
 };
 
 /// The append-only sequence of events.
@@ -41,12 +41,13 @@ pub trait Log: Send + Sync + 'static {
     /// and counts. An error when that is not known now: try again.
     fn fetch(&self, seqs: Vec<u64>) -> BoxFuture<'_, Result<Vec<Option<Entry>>, SpoolError>>;
 
-    /// The highest durable sequence number; 0 when nothing was ever appended. All that is appended from now on gets a higher
-    /// one. Cheap.
-    fn tail(&self) -> u64;
+    /// The highest durable sequence number that the engine knows; 0 when nothing was ever appended. All that this gateway
+    /// appends from now on gets a higher one. Cheap. An error while the engine cannot know it: try again.
+    fn tail(&self) -> Result<u64, SpoolError>;
 
-    /// Resolves when the [tail](Log::tail) is beyond `seen`, and gives it.
-    fn watch_tail(&self, seen: u64) -> BoxFuture<'_, u64>;
+    /// Resolves when the [tail](Log::tail) is beyond `seen`, and gives it; or with an error when that is no longer watched: try
+    /// again.
+    fn watch_tail(&self, seen: u64) -> BoxFuture<'_, Result<u64, SpoolError>>;
 
     /// The stretch of the log that holds all events that came in from `since` until before `until`. A clock that was set may
     /// have put others among them.
@@ -55,17 +56,23 @@ pub trait Log: Send + Sync + 'static {
     /// The bytes of a kept picture; `None` when it was never kept, has been removed by age, or is damaged.
     fn picture(&self, sha256: Sha256) -> BoxFuture<'_, Result<Option<Private<Bytes>>, SpoolError>>;
 
-    /// Keeps a note of this name in place of the one before; durable when it returns `Ok`, and when it returns an error
-    /// the one before counts (this one may be there). A note belongs to the log and is no event: the rules by which its
-    /// events go. Notes are few, and are kept also when events are refused for want of capacity.
-    fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>>;
+    /// Puts a version of the rules into the log and says where: [`Mark::after_seq`] is decided in the same order as the numbers
+    /// of events, so every event goes by one version, in every lane. `expected` is [`Mark::version`] of the newest version that
+    /// the caller knows, 0 when there is none. Durable when it returns `Ok`; when it returns an error other than
+    /// [`RulesError::Conflict`] the version before counts (this one may be there: ask for [`Log::rules`]). Versions are few, and
+    /// are kept also when events are refused for want of capacity. The text is of the gateway; the engine does not read it.
+    fn append_rules(&self, text: Bytes, expected: u64) -> BoxFuture<'_, Result<Mark, RulesError>>;
 
-    /// The note of this name, as it will be found after a crash; an error while the engine does not know that. `None` when
-    /// none was kept, or it is damaged, which the engine logs.
-    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, SpoolError>>;
+    /// The newest version of the rules, as it will be found after a crash; an error while the engine does not know that. It
+    /// stays as long as the log does. `None` when there is none, or it is damaged, which the engine logs.
+    fn rules(&self) -> BoxFuture<'_, Result<Option<RulesEntry>, SpoolError>>;
 
-    /// How much is used and free. Cheap: asked for at every scrape.
-    fn capacity(&self) -> Room;
+    /// 32 random bytes of this name that belong to the log: the same after every start and for every gateway that opens it,
+    /// made when they are first asked for. An error when they cannot be read: they are never replaced.
+    fn secret(&self, name: &str) -> BoxFuture<'_, Result<[u8; 32], SpoolError>>;
+
+    /// How much is used and free, at most a second old. Asked for at every scrape. An error while the engine cannot know it.
+    fn capacity(&self) -> BoxFuture<'_, Result<Capacity, SpoolError>>;
 
     /// Makes all that was said durable and lets go of files and connections. Nothing may be asked afterwards.
     fn close(&self) -> BoxFuture<'_, ()>;
@@ -86,6 +93,35 @@ pub struct Entry {
     pub trace_context: Option<TraceContext>,
     /// The event as [`crate::encode`] wrote it.
     pub body: Private<Bytes>,
+}
+
+/// Where a version of the rules stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Names the version: at least 1, and grows with each one.
+    pub version: u64,
+    /// The version counts for events with a higher sequence number than this, up to and with the mark of the next one.
+    pub after_seq: u64,
+}
+
+/// A version of the rules as it was appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesEntry {
+    /// Where it stands.
+    pub mark: Mark,
+    /// What the gateway wrote.
+    pub text: Bytes,
+}
+
+/// Why a version of the rules is not appended.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RulesError {
+    /// Another version came first; this is its [`Mark::version`].
+    #[error("another version of the rules came first")]
+    Conflict(u64),
+    /// The engine cannot say whether it is durable.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
 }
 
 /// How much one reading may give.

@@ -17,20 +17,20 @@ pub(super) const REMOVED: &str = "removed";
 
 /// `GET /api/v1/overview`.
 pub(super) async fn overview(State(admin): Looking) -> Result<Json<api::Overview>, Problem> {
-    let room = admin.context.log.capacity();
+    let capacity = admin.context.log.capacity().await?;
     Ok(Json(api::Overview {
         version: env!("CARGO_PKG_VERSION").into(),
         started_at: admin.started_at,
-        ready: room.accepting.is_ok(),
-        trouble: room.accepting.err().map(|error| match error {
+        ready: capacity.accepting.is_ok(),
+        trouble: capacity.accepting.err().map(|error| match error {
             // The quarantine alone makes no spool unready.
             AppendError::Full | AppendError::QuarantineFull => "full".into(),
             AppendError::Failing => "failing".into(),
         }),
-        degraded: room.degraded.map(|degraded| degraded.to_string()),
-        spool_bytes: room.bytes,
-        free_bytes: room.free,
-        quarantined: room.quarantined,
+        degraded: capacity.degraded.map(|degraded| degraded.to_string()),
+        spool_bytes: capacity.bytes,
+        free_bytes: capacity.free,
+        quarantined: capacity.quarantined,
         reload_failed: failed_reload(&admin),
         inbounds: inbounds::all(&admin.look().endpoints, OVERVIEW_TERMINALS_MAX),
         lanes: all(&admin).await?,
@@ -135,7 +135,7 @@ pub(super) async fn survey(
     let shown = match lane {
         Some(lane) => {
             lane.status()
-                .caught_up(admin.context.log.tail())
+                .caught_up(admin.context.log.tail()?)
                 .await
                 .survey
         }

@@ -1,11 +1,12 @@
 //! `/metrics` and `/readyz`.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use faceway_core::Room;
+use faceway_core::Capacity;
 use metrics::{counter, gauge};
 
 use super::exposition::Exposition;
@@ -18,24 +19,32 @@ use crate::topology::Snapshot;
 
 /// `GET /readyz`: whether events can be kept. What does not work beside that is in the text and changes no status.
 pub(super) async fn ready(State(admin): Looking) -> Response {
-    let room = admin.context.log.capacity();
-    match (room.accepting, room.degraded) {
-        (Ok(()), None) => "ready\n".into_response(),
-        (Ok(()), Some(degraded)) => format!("ready, but degraded: {degraded}\n").into_response(),
-        (Err(error), _) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{error}: devices are told to send again\n"),
-        )
-            .into_response(),
+    let unready = |why: &dyn Display| {
+        let told = format!("{why}: devices are told to send again\n");
+        (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+    };
+    match admin.context.log.capacity().await {
+        Ok(capacity) => match (capacity.accepting, capacity.degraded) {
+            (Ok(()), None) => "ready\n".into_response(),
+            (Ok(()), Some(why)) => format!("ready, but degraded: {why}\n").into_response(),
+            (Err(error), _) => unready(&error),
+        },
+        Err(error) => unready(&error),
     }
 }
 
 /// `GET /metrics`: gauges are read at the scrape, so they are never stale, and only of what is there.
 pub(super) async fn metrics(State(admin): Looking, headers: HeaderMap) -> Response {
     let snapshot = admin.look();
-    room(&admin.context.log.capacity());
+    match admin.context.log.capacity().await {
+        Ok(known) => capacity(&known),
+        // The other gauges keep what was known last.
+        Err(_) => gauge!("faceway_ready").set(0.0),
+    }
     super::terminals::gauges(&snapshot);
-    (admin.ages).note(admin.context.clock.monotonic(), admin.context.log.tail());
+    if let Ok(tail) = admin.context.log.tail() {
+        admin.ages.note(admin.context.clock.monotonic(), tail);
+    }
     lanes(&admin, &snapshot).await;
     let asked = Exposition::asked(&headers);
     let text = Present::of(&snapshot).only(&admin.metrics.render()) + &process_exposition();
@@ -50,19 +59,19 @@ pub(super) async fn metrics(State(admin): Looking, headers: HeaderMap) -> Respon
         .into_response()
 }
 
-fn room(room: &Room) {
-    let ready = f64::from(u8::from(room.accepting.is_ok()));
+fn capacity(capacity: &Capacity) {
+    let ready = f64::from(u8::from(capacity.accepting.is_ok()));
     gauge!("faceway_ready").set(ready);
-    let degraded = f64::from(u8::from(room.degraded.is_some()));
+    let degraded = f64::from(u8::from(capacity.degraded.is_some()));
     gauge!("faceway_spool_degraded").set(degraded);
     // The spool has counted them since the start.
-    counter!("faceway_spool_failures_total").absolute(room.failures);
-    counter!("faceway_spool_damaged_total").absolute(room.damaged);
-    gauge!("faceway_spool_bytes").set(as_float(room.bytes));
-    gauge!("faceway_spool_free_bytes").set(as_float(room.free));
-    gauge!("faceway_quarantine").set(as_float(room.quarantined));
-    gauge!("faceway_quarantine_bytes").set(as_float(room.quarantine_bytes));
-    counter!("faceway_damaged_pictures_total").absolute(room.damaged_pictures);
+    counter!("faceway_spool_failures_total").absolute(capacity.failures);
+    counter!("faceway_spool_damaged_total").absolute(capacity.damaged);
+    gauge!("faceway_spool_bytes").set(as_float(capacity.bytes));
+    gauge!("faceway_spool_free_bytes").set(as_float(capacity.free));
+    gauge!("faceway_quarantine").set(as_float(capacity.quarantined));
+    gauge!("faceway_quarantine_bytes").set(as_float(capacity.quarantine_bytes));
+    counter!("faceway_damaged_pictures_total").absolute(capacity.damaged_pictures);
 }
 
 /// Every lane in the spool: those at work, and those that only keep what no outbound delivers.

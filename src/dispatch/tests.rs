@@ -181,7 +181,7 @@ impl Bench {
     }
 
     fn retire(&mut self) {
-        self.dispatch.retire("erp", self.log.tail());
+        self.dispatch.retire("erp", self.log.tail().unwrap());
     }
 
     /// Waits until the retired lane is through, and what it delivers to is closed.
@@ -266,7 +266,7 @@ async fn a_lane_that_has_finished_goes_on_when_there_is_something_to_do_again() 
     let gate = Gate::new(9);
     bench.add(Arc::clone(&gate) as _).await;
     bench.append(bench.clock.now()).await;
-    let all = bench.log.tail();
+    let all = bench.log.tail().unwrap();
     // As if nothing had been kept for it: it is through as soon as it has delivered all.
     bench.retire();
     bench

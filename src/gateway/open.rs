@@ -1,9 +1,6 @@
 //! What `gateway.toml` names, opened: the spool, links, listeners.
 
-mod link_key;
-
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,23 +78,25 @@ async fn disk(spool: &SpoolConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc
     ))
 }
 
-pub(super) fn links(config: &GatewayConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Links> {
-    let key = link_key::read_or_make(&config.spool.dir)?;
+/// The secret of the log that signs links to pictures.
+pub(super) const LINK_SECRET: &str = "link";
+
+/// Signs links to pictures with the log's secret, so that links outlive a restart.
+pub(super) fn links(config: &GatewayConfig, secret: &[u8; 32], clock: &Arc<dyn Clock>) -> Links {
     let lifetime = config.spool.images.min(LINK_LIFETIME_MAX);
-    Ok(Links::new(
+    Links::new(
         &config.listen.public_url,
-        &key,
+        secret,
         lifetime,
         Arc::clone(clock),
-    ))
+    )
 }
 
-/// What tells this gateway from others, always the same as long as its spool is. It is made from the key of the links
+/// What tells this gateway from others, always the same as long as its log is. It is made from the secret of the links
 /// and tells nothing of it.
-pub(super) fn gateway_id(dir: &Path) -> anyhow::Result<String> {
+pub(super) fn gateway_id(secret: &[u8; 32]) -> anyhow::Result<String> {
     use hmac::{Hmac, KeyInit as _, Mac as _};
-    let key = link_key::read_or_make(dir)?;
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key)?;
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret)?;
     mac.update(b"gateway id");
     let id = faceway_core::Sha256(mac.finalize().into_bytes().into()).to_string();
     Ok(id.chars().take(GATEWAY_ID_DIGITS).collect())

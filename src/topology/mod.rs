@@ -33,7 +33,7 @@ pub use diff::Changes;
 use diff::Diff;
 pub use open::trial;
 use rules_history::ActiveRules;
-use rules_store::Stored;
+use rules_store::{RulesStore, Stored};
 pub(crate) use snapshot::Snapshot;
 pub(crate) use watch::{Certificate, Watch};
 pub use watch::{Failed, Refused, Reloader};
@@ -50,8 +50,8 @@ pub(crate) struct Topology {
     applied: Option<Desired>,
     /// The history of the rules of before the start, until the first apply.
     stored: Option<Stored>,
-    /// Whether the active rules are written down.
-    written: bool,
+    /// The rules in the log.
+    store: RulesStore,
     endpoints: channel::Sender<Arc<Endpoints>>,
     snapshot: channel::Sender<Arc<Snapshot>>,
     dispatch: Dispatch,
@@ -69,7 +69,7 @@ impl Topology {
         rules: ActiveRules,
         file: PathBuf,
     ) -> anyhow::Result<Self> {
-        let stored = rules_store::load(&*context.log, &file).await?;
+        let (store, stored) = rules_store::load(&*context.log, &file).await?;
         Ok(Self {
             intake: Arc::new(Counted::new(Arc::clone(&context.log), rules.clone())),
             dispatch: Dispatch::new(context.clone(), rules.clone()),
@@ -78,7 +78,7 @@ impl Topology {
             file,
             applied: None,
             stored,
-            written: true,
+            store,
             endpoints: channel::Sender::default(),
             snapshot: channel::Sender::default(),
             sources: Sources::new(),

@@ -3,17 +3,22 @@
 //! **Invariant:** the rules by which an event goes depend on its sequence number alone, in every lane, however late it comes
 //! to it. If every lane went by the newest rules, an event that a reload moves from one outbound to another could reach
 //! neither: the quick lane has skipped it under the old rules, the slow one skips it under the new ones. So a reload opens
-//! a version that counts for the events after the newest of that moment. The spool keeps the history
+//! a version that counts for the events behind its place in the log. The log says where that is and keeps the history
 //! (`src/topology/rules_store.rs`), so a restart changes nothing of this.
 //!
 //! Lanes, the counters of routes and the admin listener ask this file too. It knows no other room, nor the rest of this one.
 
+mod matches;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use faceway_core::Timestamp;
+use bytes::Bytes;
+use faceway_core::{Private, Timestamp};
 use faceway_rules::RouteSet;
 use tokio::sync::{RwLock, RwLockWriteGuard};
+
+use matches::Matches;
 
 /// Versions that are kept although no lane needs them any more, to answer why an event went where it did.
 const KEPT_FOR_QUESTIONS: usize = 32;
@@ -21,6 +26,10 @@ const KEPT_FOR_QUESTIONS: usize = 32;
 const VERSIONS_MAX: usize = 1024;
 /// Bytes of all their texts.
 const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Stands for the place of a history that is not in the log yet: only the log knows which events come before it. Nothing lies
+/// behind it.
+pub const UNPLACED: u64 = u64::MAX;
 
 /// All rules versions that may still be needed, the oldest first; never empty.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,8 +165,8 @@ impl RulesHistory {
         self.retired.contains_key(outbound) || versions.any(|version| version.rules.names(outbound))
     }
 
-    /// With another version, for events after `after_seq`, the highest sequence number of now. Outbounds that it no longer
-    /// names are retired.
+    /// With another version, for events after `after_seq`, or behind the place that the history gets ([`UNPLACED`]). Outbounds
+    /// that it no longer names are retired.
     #[must_use]
     pub fn with(mut self, after_seq: u64, since: Timestamp, rules: Rules) -> Self {
         let before = Arc::clone(&self.active().rules);
@@ -186,6 +195,25 @@ impl RulesHistory {
                 self.retired.insert(name.clone(), retired);
             }
         }
+        self
+    }
+
+    /// With the place that the log gave it.
+    #[must_use]
+    pub fn placed(mut self, after_seq: u64) -> Self {
+        let open = self.versions.iter_mut();
+        let open = open.map(|version| &mut version.after_seq);
+        let backfills = self.backfills.values_mut();
+        let open = open.chain(backfills.map(|backfill| &mut backfill.through_seq));
+        let retired = self.retired.values_mut();
+        for place in open.chain(retired.map(|retired| &mut retired.through_seq)) {
+            *place = after_seq.min(*place);
+        }
+        // Nothing came between: no event goes by the version before.
+        let is_empty = |pair: &[RulesVersion]| pair[1].after_seq <= pair[0].after_seq;
+        let empty = self.versions.windows(2).map(is_empty).collect::<Vec<_>>();
+        let mut empty = empty.into_iter();
+        self.versions.retain(|_| !empty.next().unwrap_or(false));
         self
     }
 
@@ -286,23 +314,40 @@ impl Rules {
 /// The history with the active rules, for all that ask. While an apply changes it, they wait: no lane decides by an older
 /// version about an event that was kept after the mark of the new one.
 #[derive(Clone, Debug)]
-pub struct ActiveRules(Arc<RwLock<Arc<RulesHistory>>>);
+pub struct ActiveRules {
+    history: Arc<RwLock<Arc<RulesHistory>>>,
+    matches: Arc<Matches>,
+}
 
 impl ActiveRules {
     /// With this history.
     pub fn new(history: RulesHistory) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(history))))
+        Self {
+            history: Arc::new(RwLock::new(Arc::new(history))),
+            matches: Arc::default(),
+        }
     }
 
     /// The history as it is now.
     pub async fn current(&self) -> Arc<RulesHistory> {
         // A copy, not the guard: a lane that held the lock while it works would hold up every apply.
-        Arc::clone(&*self.0.read().await)
+        Arc::clone(&*self.history.read().await)
     }
 
     /// Lets everything that asks wait until the guard is dropped, whether the history was changed or not.
     pub async fn hold(&self) -> RwLockWriteGuard<'_, Arc<RulesHistory>> {
-        self.0.write().await
+        self.history.write().await
+    }
+
+    /// Indices of the routes by which some rules match an event; `None` when the event cannot be read. The newest events are
+    /// asked about once, for all lanes.
+    pub fn matched(
+        &self,
+        rules: &Arc<Rules>,
+        seq: u64,
+        body: &Private<Bytes>,
+    ) -> Option<Arc<[usize]>> {
+        self.matches.of(rules, seq, body)
     }
 }
 

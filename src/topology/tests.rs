@@ -108,10 +108,10 @@ impl Bench {
             ..Batch::default()
         };
         Log::append(&*self.spool, batch).await.unwrap();
-        let seq = self.spool.tail();
+        let seq = self.spool.tail().unwrap();
         let now = self.rules.current().await.rules_for("a", seq).text.clone();
         let kept = rules_store::load(&*self.spool, Path::new("routes.toml")).await;
-        let kept = kept.unwrap().unwrap().history;
+        let kept = kept.unwrap().1.unwrap().history;
         (now, kept.rules_for("a", seq).text.clone())
     }
 }

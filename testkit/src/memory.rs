@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use faceway_core::{
     AppendError, Batch, Entry, EventId, LaneState, NewEvent, NewUnreadable, Newest, Private,
-    Receipt, RecordId, Sha256,
+    Receipt, RecordId, RulesEntry, Sha256,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -39,7 +39,8 @@ struct Kept {
     quarantine: Vec<NewUnreadable>,
     /// Bodies and pictures, copies of buried events among them.
     bytes: u64,
-    notes: HashMap<String, Bytes>,
+    rules: Option<RulesEntry>,
+    secrets: HashMap<String, [u8; 32]>,
     lanes: BTreeMap<String, KeptLane>,
     epochs: u64,
     is_full: bool,

@@ -24,6 +24,7 @@ async fn junk_of_one_inbound_fills_its_share_and_blocks_nothing_else() {
         .set("FACEWAY_SPOOL__BYTES_MAX", "64MiB")
         .set("FACEWAY_SPOOL__QUARANTINE_BYTES_MAX", "1MiB");
     let gateway = site.start().await;
+    let began = std::time::Instant::now();
     let mut kept = 0;
     while status(&gateway, "/in/lobby", &junk()).await == 200 {
         kept += 1;
@@ -46,7 +47,10 @@ async fn junk_of_one_inbound_fills_its_share_and_blocks_nothing_else() {
         gateway.metric("faceway_quarantine_bytes").await
             <= gateway.metric("faceway_quarantine_max_bytes").await
     );
-    assert_eq!(gateway.log().matches("quarantine is full").count(), 1);
+    // One line a minute, however many were refused: this test takes longer where the machine is busy.
+    let lines = gateway.log().matches("quarantine is full").count() as u64;
+    let minutes = began.elapsed().as_secs() / 60;
+    assert!((1..=1 + minutes).contains(&lines), "{lines} lines");
     gateway.delivered_all("erp").await;
     assert_eq!(vendor_ids(&receiver.confirmed()), ["u-1", "u-2"]);
     site.ask(&gateway, &["quarantine", "drop", "--all"]).await;

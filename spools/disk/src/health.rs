@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use faceway_core::{AppendError, Degraded, Room};
+use faceway_core::{AppendError, Capacity, Degraded};
 use tokio::sync::watch;
 
 use crate::shared::lock;
@@ -140,11 +140,11 @@ impl Gauge {
         }
     }
 
-    pub(crate) fn room(&self, events_damaged: u64) -> Room {
+    pub(crate) fn room(&self, events_damaged: u64) -> Capacity {
         let damaged = events_damaged
             + self.rows_damaged.load(Ordering::Relaxed)
             + self.groups_lost.load(Ordering::Relaxed);
-        Room {
+        Capacity {
             bytes: self.bytes.load(Ordering::Relaxed),
             free: self.free.load(Ordering::Relaxed),
             quarantined: self.quarantined.load(Ordering::Relaxed),

@@ -5,7 +5,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faceway_core::{AppendError, Batch, EventId, Newest, Receipt, RecordId, Sha256, SpoolError};
+use faceway_core::{
+    AppendError, Batch, EventId, Mark, Newest, Receipt, RecordId, Sha256, SpoolError,
+};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::lane_store::{Reply, Request};
@@ -28,8 +30,8 @@ pub(crate) enum Ask {
         bytes: usize,
         permit: Option<OwnedSemaphorePermit>,
     },
-    /// Keep a note.
-    Note { name: String, body: Bytes },
+    /// Keep a version of the rules, where this is the newest one.
+    Rules { text: Bytes, expected: u64 },
     /// This picture is not what lies there: forget it.
     ForgetPicture(Sha256, Place),
     /// Remove from quarantine.
@@ -54,6 +56,8 @@ pub(crate) enum Done {
     Found(Option<u64>),
     Newest(Vec<Option<Newest>>),
     Reply(Reply),
+    /// Where the rules stand, or the version that came first.
+    Mark(Result<Mark, u64>),
     Nothing,
 }
 

@@ -6,12 +6,13 @@ mod span;
 
 use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BoxFuture, Entry, Log, Newest, Private, ReadMax, Receipt, RecordId, Room,
-    Sha256, Span, SpoolError, Stretch, Timestamp,
+    AppendError, Batch, BoxFuture, Capacity, Entry, Log, Mark, Newest, Private, ReadMax, Receipt,
+    RecordId, RulesEntry, RulesError, Sha256, Span, SpoolError, Stretch, Timestamp,
 };
 
 use crate::DiskSpool;
 use crate::inbox::{Ask, Done};
+use crate::secret;
 use crate::shared::Shared;
 
 impl Log for DiskSpool {
@@ -44,12 +45,12 @@ impl Log for DiskSpool {
         Box::pin(self.shared.fetch_entries(seqs))
     }
 
-    fn tail(&self) -> u64 {
-        self.shared.tail()
+    fn tail(&self) -> Result<u64, SpoolError> {
+        Ok(self.shared.tail())
     }
 
-    fn watch_tail(&self, seen: u64) -> BoxFuture<'_, u64> {
-        Box::pin(self.shared.tail_beyond(seen))
+    fn watch_tail(&self, seen: u64) -> BoxFuture<'_, Result<u64, SpoolError>> {
+        Box::pin(async move { Ok(self.shared.tail_beyond(seen).await) })
     }
 
     fn span(&self, since: Timestamp, until: Timestamp) -> BoxFuture<'_, Result<Span, SpoolError>> {
@@ -61,16 +62,24 @@ impl Log for DiskSpool {
         Box::pin(self.shared.picture(sha256))
     }
 
-    fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>> {
-        Box::pin(self.write_note(name.to_owned(), note))
+    fn append_rules(&self, text: Bytes, expected: u64) -> BoxFuture<'_, Result<Mark, RulesError>> {
+        Box::pin(self.write_rules(text, expected))
     }
 
-    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, SpoolError>> {
-        Box::pin(self.read_note(name.to_owned()))
+    fn rules(&self) -> BoxFuture<'_, Result<Option<RulesEntry>, SpoolError>> {
+        Box::pin(self.read_rules())
     }
 
-    fn capacity(&self) -> Room {
-        self.shared.capacity()
+    fn secret(&self, name: &str) -> BoxFuture<'_, Result<[u8; 32], SpoolError>> {
+        let name = name.to_owned();
+        Box::pin(async move {
+            let read = move |shared: &Shared| secret::read_or_make(&shared.settings.dir, &name);
+            self.shared.blocking(read).await
+        })
+    }
+
+    fn capacity(&self) -> BoxFuture<'_, Result<Capacity, SpoolError>> {
+        Box::pin(std::future::ready(Ok(self.shared.capacity())))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

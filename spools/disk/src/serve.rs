@@ -9,10 +9,10 @@ use crate::budget::Wanted;
 use crate::events::encoded;
 use crate::group::Group;
 use crate::inbox::{Ask, Done, Op};
-use crate::note;
 use crate::packs::place::Place;
 use crate::quarantine;
 use crate::row::Row;
+use crate::rules;
 use crate::store::{Trouble, raise_format, unless_corrupt};
 use crate::writer::Writer;
 
@@ -40,7 +40,10 @@ impl Writer {
                 group.permits.extend(permit.take());
                 self.append(conn, group, batch)
             }
-            Ask::Note { name, body } => note::write(conn, group, name, body),
+            Ask::Rules { text, expected } => {
+                let next_seq = self.segments.writer.next_seq();
+                rules::write(conn, group, (text, *expected), next_seq)
+            }
             Ask::ForgetPicture(sha256, place) => self.forget_picture(conn, group, *sha256, *place),
             Ask::DropQuarantined(numbers) => {
                 self.quarantine.drop_some(conn, group, numbers.as_deref())

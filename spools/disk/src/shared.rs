@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use faceway_core::{AppendError, Clock, Room, SpoolError};
+use faceway_core::{AppendError, Capacity, Clock, SpoolError};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::ages::Ages;
@@ -142,7 +142,7 @@ impl Shared {
     }
 
     /// See [`faceway_core::Log::capacity`].
-    pub(crate) fn capacity(&self) -> Room {
+    pub(crate) fn capacity(&self) -> Capacity {
         self.gauge
             .room(self.readers.damaged.load(Ordering::Relaxed))
     }

@@ -11,7 +11,7 @@ use crate::checksum::{Verdict, nullable, numbers, repair, stored};
 use crate::covered::{BURIED, GONE, HELD, LANE, Looked, META, ONCE, RANGE, Table};
 use crate::events::table;
 use crate::lane_store::{has_former_lanes, position_crc};
-use crate::note;
+use crate::rules;
 use crate::store::Trouble;
 
 /// What was found.
@@ -55,7 +55,7 @@ fn verify_all(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<()
     verify_gone(conn, findings)?;
     verify_buried(conn, &lanes, findings)?;
     verify_meta(conn, findings)?;
-    findings.damaged += note::count_damaged(conn)?;
+    findings.damaged += rules::count_damaged(conn)?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{HandClock, HandLane, append, pass_groups, settings};
+use common::{HandClock, HandLane, append, capacity, pass_groups, settings};
 use faceway_core::{
     Batch, Clock as _, History as _, LaneStore as _, Log as _, NewEvent, NewUnreadable, Picture,
     Private, Sha256, Start,
@@ -164,7 +164,7 @@ async fn there(spool: &DiskSpool, n: u64, sha256: Sha256) -> [bool; 3] {
     pass_groups(spool, 4).await;
     let event = spool.trace(id(n)).await.unwrap().is_some();
     let picture = spool.picture(sha256).await.unwrap().is_some();
-    [event, picture, spool.capacity().quarantined > 0]
+    [event, picture, capacity(spool).quarantined > 0]
 }
 
 /// Nothing leaves because the clock is set, everything leaves by the time that goes by: what came in before, and what

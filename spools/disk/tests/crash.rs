@@ -46,7 +46,7 @@ async fn child() {
     loop {
         let entries = lane.take(&spool, 7).await;
         if entries.is_empty() {
-            spool.watch_tail(lane.routed_through).await;
+            spool.watch_tail(lane.routed_through).await.unwrap();
         }
         for entry in entries {
             println!("d {}", number(entry.id));

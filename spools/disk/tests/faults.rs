@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use common::{FaultDisk, HandClock, HandLane, batch, big, settings};
+use common::{FaultDisk, HandClock, HandLane, batch, big, capacity, keep_rules, settings};
 use faceway_core::{
     AppendError, Batch, CommitError, Degraded, History as _, LaneStore as _, Log as _, Page,
     Picture, Private, Receipt, Sha256,
@@ -41,7 +41,7 @@ async fn a_group_that_cannot_be_committed_is_not_there() {
     for _ in 0..3 {
         let failed = spool.append(batch(vec![event(2, 1)])).await;
         assert_eq!(failed, Err(AppendError::Failing));
-        assert_eq!(spool.capacity().accepting, Err(AppendError::Failing));
+        assert_eq!(capacity(&spool).accepting, Err(AppendError::Failing));
     }
     let receipts = spool
         .append(batch(vec![event(2, 1), event(3, 1)]))
@@ -51,7 +51,7 @@ async fn a_group_that_cannot_be_committed_is_not_there() {
         matches!(receipts[..], [Receipt::Appended(_), Receipt::Appended(_)]),
         "{receipts:?}"
     );
-    assert_eq!(spool.capacity().accepting, Ok(()));
+    assert_eq!(capacity(&spool).accepting, Ok(()));
     assert_eq!(lane.deliver(&spool).await, [1, 2, 3]);
     spool.close().await;
 }
@@ -208,14 +208,14 @@ async fn readiness_does_not_flicker_while_pictures_fail() {
     for n in 1000..1200 {
         spool.append(batch(vec![event(n, 1)])).await.unwrap();
         assert_eq!(
-            spool.capacity().accepting,
+            capacity(&spool).accepting,
             Err(AppendError::Failing),
             "after {n}"
         );
     }
     assert_eq!(spool.append(large(3)).await, Err(AppendError::Failing));
     std::fs::rename(&away, &images).unwrap();
-    until("ready", || spool.capacity().accepting.is_ok()).await;
+    until("ready", || capacity(&spool).accepting.is_ok()).await;
     spool.append(large(3)).await.unwrap();
     assert!(!images.join("probe").exists());
     spool.close().await;
@@ -231,11 +231,11 @@ async fn a_spool_that_fails_is_ready_again_only_when_something_was_written() {
     // Each try of the spool's own uses one failure up.
     until("tried by itself", || {
         let left = disk.before.load(Ordering::SeqCst);
-        assert!(left == 0 || spool.capacity().accepting.is_err());
+        assert!(left == 0 || capacity(&spool).accepting.is_err());
         left == 0
     })
     .await;
-    until("ready", || spool.capacity().accepting.is_ok()).await;
+    until("ready", || capacity(&spool).accepting.is_ok()).await;
     spool.close().await;
 }
 
@@ -250,15 +250,15 @@ async fn a_log_that_cannot_be_folded_is_told_and_events_are_kept() {
     let spool = DiskSpool::open_on(settings, HandClock::new(), Arc::clone(&disk) as _)
         .await
         .unwrap();
-    assert_eq!(spool.capacity().degraded, None);
+    assert_eq!(capacity(&spool).degraded, None);
     disk.fold.store(u64::MAX, Ordering::SeqCst);
     let mut n = 0;
-    while spool.capacity().degraded.is_none() {
+    while capacity(&spool).degraded.is_none() {
         n += 1;
         keep(&spool, n).await;
         assert!(n < 2000, "nothing was told");
     }
-    let room = spool.capacity();
+    let room = capacity(&spool);
     assert_eq!(room.degraded, Some(Degraded::Folding));
     assert!(room.failures > 0 && room.accepting.is_ok(), "{room:?}");
     let grown = std::fs::metadata(dir.path().join("spool.db-wal"))
@@ -266,7 +266,7 @@ async fn a_log_that_cannot_be_folded_is_told_and_events_are_kept() {
         .len();
     assert!(grown >= 4 << 20, "{grown}");
     disk.fold.store(0, Ordering::SeqCst);
-    while spool.capacity().degraded.is_some() {
+    while capacity(&spool).degraded.is_some() {
         n += 1;
         keep(&spool, n).await;
         // It is not tried at every group.
@@ -287,7 +287,7 @@ async fn a_log_that_cannot_be_folded_is_told_and_events_are_kept() {
 async fn keep(spool: &DiskSpool, n: u64) {
     let note = bytes::Bytes::from(n.to_le_bytes().repeat(1250));
     spool.append(batch(vec![big(n, n, 10)])).await.unwrap();
-    spool.keep_note("rules", note).await.unwrap();
+    keep_rules(spool, note).await;
 }
 
 /// A disk that panics, or does not answer until it is told to.
@@ -336,12 +336,12 @@ async fn a_writer_that_panics_makes_the_spool_unready() {
     }
     // The thread that panics says so when it ends, a moment after what it had in hand is answered.
     let unready = async {
-        while spool.capacity().accepting.is_ok() {
+        while capacity(&spool).accepting.is_ok() {
             tokio::task::yield_now().await;
         }
     };
     let unready = tokio::time::timeout(Duration::from_secs(60), unready).await;
-    assert!(unready.is_ok(), "{:?}", spool.capacity());
+    assert!(unready.is_ok(), "{:?}", capacity(&spool));
     spool.close().await;
     drop(spool);
     let spool = common::open(dir.path()).await.unwrap();
@@ -365,11 +365,11 @@ async fn a_disk_that_does_not_answer_is_told_and_a_late_success_does_no_harm() {
     disk.wait(true);
     let failed = spool.append(batch(vec![event(1, 1)])).await;
     assert_eq!(failed, Err(AppendError::Failing));
-    assert_eq!(spool.capacity().accepting, Err(AppendError::Failing));
+    assert_eq!(capacity(&spool).accepting, Err(AppendError::Failing));
     let failed = spool.append(batch(vec![event(2, 1)])).await;
     assert_eq!(failed, Err(AppendError::Failing), "at once");
     disk.wait(false);
-    until("ready", || spool.capacity().accepting.is_ok()).await;
+    until("ready", || capacity(&spool).accepting.is_ok()).await;
     // The device sends both again.
     for n in [1, 2] {
         let receipts = spool.append(batch(vec![event(n, 1)])).await.unwrap();

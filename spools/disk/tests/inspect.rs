@@ -13,8 +13,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{
-    HandClock, HandLane, Held, batch, copy, events_as_rows, flip_event, former_directory, open,
-    pass_groups, settings,
+    HandClock, HandLane, Held, batch, copy, events_as_rows, flip_event, former_directory,
+    keep_rules, kept_rules, open, pass_groups, settings,
 };
 use faceway_core::{
     Batch, History as _, Log as _, NewUnreadable, Page, Picture, Private, Sha256, Start,
@@ -68,7 +68,7 @@ async fn filled(dir: &Path) {
         ..Batch::default()
     };
     spool.append(junk).await.unwrap();
-    spool.keep_note("rules", "of today".into()).await.unwrap();
+    keep_rules(&spool, "of today").await;
     spool.close().await;
 }
 
@@ -265,7 +265,7 @@ async fn everything_of_a_whole_spool_is_saved() {
     assert_eq!((lane.buried, lane.held[&1].failures), (1, 1));
     assert_eq!(spool.buried(None, Page::first(9)).await.unwrap().len(), 1);
     assert_eq!(spool.quarantine(Page::first(9)).await.unwrap().len(), 1);
-    assert_eq!(spool.note("rules").await.unwrap(), Some("of today".into()));
+    assert_eq!(kept_rules(&spool).await, Some("of today".into()));
     assert!(spool.picture(picture(11).sha256).await.unwrap().is_some());
     let again = spool.append(batch(vec![event(5, 5)])).await.unwrap();
     assert_eq!(again, [faceway_core::Receipt::Duplicate], "ids are known");
@@ -338,7 +338,7 @@ async fn the_log_is_read_behind_its_damage() {
     for n in 1..=200 {
         spool.append(batch(vec![event(n, n)])).await.unwrap();
         let note = bytes::Bytes::from(n.to_le_bytes().repeat(100));
-        spool.keep_note("rules", note).await.unwrap();
+        keep_rules(&spool, note).await;
     }
     copy(&whole, &cut);
     spool.close().await;

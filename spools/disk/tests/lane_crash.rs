@@ -101,7 +101,7 @@ async fn child() {
         .collect();
     let mut through = state.routed_through;
     loop {
-        spool.watch_tail(through).await;
+        spool.watch_tail(through).await.unwrap();
         let stretch = spool.read(through, u64::MAX, MAX).await.unwrap();
         through = stretch.through_seq;
         let seqs = stretch.entries.iter().map(|entry| entry.seq);
@@ -171,7 +171,7 @@ async fn a_torn_log_leaves_whole_commits() {
     spool.append(batch(events)).await.unwrap();
     let (claim, state) = spool.claim("erp", Start::Oldest).await.unwrap();
     let (mut through, mut known) = (state.routed_through, Vec::new());
-    while through < spool.tail() {
+    while through < spool.tail().unwrap() {
         let stretch = spool.read(through, u64::MAX, MAX).await.unwrap();
         through = stretch.through_seq;
         let seqs = stretch.entries.iter().map(|entry| entry.seq);

@@ -388,7 +388,7 @@ async fn pictures_of_what_waits_stay_over_the_takeover() {
 /// Asks for nothing of a lane.
 async fn pass_groups_without_lanes(spool: &DiskSpool) {
     for _ in 0..4 {
-        spool.note("none").await.unwrap();
+        spool.rules().await.unwrap();
     }
 }
 

@@ -180,7 +180,7 @@ impl World {
     }
 
     async fn route(&mut self, entries: usize) {
-        self.lane.set_tail(self.engine.tail());
+        self.lane.set_tail(self.engine.tail().unwrap());
         let max = ReadMax { entries, ..MAX };
         let after = self.lane.routed_through();
         let stretch = self.engine.read(after, u64::MAX, max).await.unwrap();

@@ -71,7 +71,7 @@ impl<'a> Worker<'a> {
             entries: 1000,
             bytes: 8 << 20,
         };
-        while self.lane.routed_through() < self.spool.tail() {
+        while self.lane.routed_through() < self.spool.tail().unwrap() {
             let read = self.spool.read(self.lane.routed_through(), u64::MAX, max);
             let stretch = read.await.unwrap();
             let offers = stretch.entries.iter().map(|entry| Offer {

@@ -107,7 +107,7 @@ impl Bench {
     /// The numbers of the events that are buried, once nothing else waits.
     async fn settled(&self) -> Vec<u64> {
         let lane = self.dispatch.lanes().remove(0);
-        let tail = self.log.tail();
+        let tail = self.log.tail().unwrap();
         let is_through = |survey: LaneSurvey| survey.backlog == 0 && survey.routed_through == tail;
         let mut shown = lane.status().watch();
         let through = shown.wait_for(|shown| shown.survey.is_some_and(is_through));

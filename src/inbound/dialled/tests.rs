@@ -99,7 +99,7 @@ impl Bench {
                 numbers.extend(stretch.entries.iter().map(number));
                 after = stretch.through_seq;
                 if stretch.entries.is_empty() {
-                    self.log.watch_tail(after).await;
+                    self.log.watch_tail(after).await.unwrap();
                 }
             }
         };

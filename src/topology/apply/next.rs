@@ -4,15 +4,13 @@ use std::collections::HashSet;
 
 use faceway_core::Timestamp;
 
-use super::super::rules_history::{Rules, RulesHistory};
+use super::super::rules_history::{Rules, RulesHistory, UNPLACED};
 use super::super::rules_store::Stored;
 
 /// What an apply brings to the history.
 pub(super) struct Step<'a> {
     pub(super) rules: &'a Rules,
     pub(super) now: Timestamp,
-    /// The newest event: a new version counts for those after it.
-    pub(super) after_seq: u64,
     /// No lane waits for an event before this one.
     pub(super) needed_from: u64,
     /// New outbounds that begin in the past.
@@ -22,7 +20,7 @@ pub(super) struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// The history after it.
+    /// The history after it. What begins with it has no place yet.
     pub(super) fn next(&self, before: Option<&Stored>) -> RulesHistory {
         let next = match before {
             Some(before) => self.after(before),
@@ -37,7 +35,7 @@ impl Step<'_> {
         let named: HashSet<&String> = self.rules.set.outbounds().iter().collect();
         let unnamed = self.lanes.iter().filter(|name| !named.contains(name));
         unnamed.fold(history, |history, name| {
-            history.with_retired(name, self.after_seq)
+            history.with_retired(name, UNPLACED)
         })
     }
 
@@ -49,7 +47,7 @@ impl Step<'_> {
         let next = if *history.active().rules == *self.rules {
             history.clone()
         } else {
-            let after_seq = unread_after.unwrap_or(self.after_seq).min(self.after_seq);
+            let after_seq = unread_after.unwrap_or(UNPLACED);
             history
                 .clone()
                 .with(after_seq, self.now, self.rules.clone())
@@ -60,7 +58,7 @@ impl Step<'_> {
             next = next.with_backfill(name, through_seq);
         }
         for name in &self.backfilled {
-            next = next.with_backfill(name, self.after_seq);
+            next = next.with_backfill(name, UNPLACED);
         }
         next
     }

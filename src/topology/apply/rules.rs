@@ -12,7 +12,7 @@ use anyhow::bail;
 use super::super::Topology;
 use super::super::open::Opened;
 use super::super::rules_history::RulesHistory;
-use super::super::rules_store::{self, Outcome, Stored};
+use super::super::rules_store::{Outcome, Stored};
 use super::next::Step;
 use crate::dispatch::LaneHandle;
 
@@ -30,9 +30,6 @@ impl Topology {
         // From here until the history is written no lane decides about an event. Without the lock a lane could decide by the
         // old version about an event that comes after the mark of the new one, and after a crash by the new one.
         let mut active = rules.hold().await;
-        // Under the lock: an event that was appended before it may already be decided by the old version, so the mark must
-        // not lie before it.
-        let after_seq = self.context.log.tail();
         let before = match &self.applied {
             Some(_) => Some(Stored::from((**active).clone())),
             None => self.stored.take(),
@@ -40,7 +37,6 @@ impl Topology {
         let step = Step {
             rules: &opened.desired.rules,
             now: self.context.clock.now(),
-            after_seq,
             needed_from,
             backfilled: opened.backfilled().collect(),
             lanes: &lanes,
@@ -54,35 +50,38 @@ impl Topology {
         }
         let before = before.map(|stored| stored.history);
         self.write_and_activate(&mut active, history, before.as_ref())
-            .await?;
-        Ok(after_seq)
+            .await
     }
 
-    /// Writes a history down, and then makes it the one that all ask.
+    /// Writes a history down, and then makes it the one that all ask. Gives the place from which its active version counts.
     async fn write_and_activate(
         &mut self,
         active: &mut Arc<RulesHistory>,
         history: RulesHistory,
         before: Option<&RulesHistory>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<u64> {
         history.check()?;
-        if self.written && before == Some(&history) {
+        if !self.store.is_behind && before == Some(&history) {
+            let after_seq = history.active().after_seq;
             *active = Arc::new(history);
-            return Ok(());
+            return Ok(after_seq);
         }
-        // Written before it is active: a crash between the two would let a lane decide by rules that no start knows.
-        let outcome = rules_store::write(&*self.context.log, &history).await?;
+        // Written before it is active: a crash between the two would let a lane decide by rules that no start knows. The log
+        // gives the place: an event that was appended before the lock may already be decided by the old version, and one that
+        // is appended meanwhile is before the place or behind it, in every lane.
+        let outcome = self.store.write(&*self.context.log, &history).await?;
         // What is unknown is written again at the next occasion.
-        self.written = outcome != Outcome::Unknown;
-        if outcome == Outcome::Written {
-            *active = Arc::new(history);
-            return Ok(());
+        self.store.is_behind = outcome == Outcome::Unknown;
+        if let Outcome::Written(after_seq) = outcome {
+            *active = Arc::new(history.placed(after_seq));
+            return Ok(after_seq);
         }
         if self.applied.is_none() {
             tracing::error!("the rules are active without being written down; that is tried again");
-            self.written = false;
-            *active = Arc::new(history);
-            return Ok(());
+            self.store.is_behind = true;
+            let tail = self.context.log.tail()?;
+            *active = Arc::new(history.placed(tail));
+            return Ok(tail);
         }
         bail!(
             "the rules cannot be written down in the spool, and so do not come into force; that is tried again"
@@ -91,12 +90,12 @@ impl Topology {
 
     /// Writes down what is active, where that failed.
     pub(in crate::topology) async fn write_rules_down(&mut self) {
-        if self.written {
+        if !self.store.is_behind {
             return;
         }
         let history = self.rules.current().await;
-        let outcome = rules_store::write(&*self.context.log, &history).await;
-        self.written = matches!(outcome, Ok(Outcome::Written));
+        let outcome = self.store.write(&*self.context.log, &history).await;
+        self.store.is_behind = !matches!(outcome, Ok(Outcome::Written(_)));
     }
 
     /// No lane has still to ask the rules about an event with a lower sequence number, but for those that were made just now.
@@ -132,7 +131,7 @@ impl Topology {
         };
         let rules = self.rules.clone();
         let mut active = rules.hold().await;
-        let newest = self.context.log.tail();
+        let newest = self.context.log.tail()?;
         let first = self.unrouted_from(lane.name()).await?;
         let known = active.backfills().get(outbound);
         if first <= known.map_or(0, |backfill| backfill.through_seq) {
@@ -142,6 +141,7 @@ impl Topology {
         let through_seq = newest.min(first.saturating_sub(1));
         let history = before.clone().with_backfill(outbound, through_seq);
         self.write_and_activate(&mut active, history, Some(&before))
-            .await
+            .await?;
+        Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use faceway_core::{
-    AppendError, Batch, BoxFuture, Claim, CommitError, Entry, LaneChange, LaneState, LaneStore,
-    Log, Newest, Private, ReadMax, Receipt, RecordId, Room, Sha256, Span, SpoolError, Start,
-    Stretch, Timestamp,
+    AppendError, Batch, BoxFuture, Capacity, Claim, CommitError, Entry, LaneChange, LaneState,
+    LaneStore, Log, Mark, Newest, Private, ReadMax, Receipt, RecordId, RulesEntry, RulesError,
+    Sha256, Span, SpoolError, Start, Stretch, Timestamp,
 };
 
 use tokio::time::Instant;
@@ -57,17 +57,17 @@ impl Log for MemorySpool {
         })
     }
 
-    fn tail(&self) -> u64 {
-        self.lock().last
+    fn tail(&self) -> Result<u64, SpoolError> {
+        Ok(self.lock().last)
     }
 
-    fn watch_tail(&self, seen: u64) -> BoxFuture<'_, u64> {
+    fn watch_tail(&self, seen: u64) -> BoxFuture<'_, Result<u64, SpoolError>> {
         let mut tail = self.tail.clone();
         Box::pin(async move {
             self.thawed().await;
             let moved = tail.wait_for(|tail| *tail > seen).await.map(|tail| *tail);
             match moved {
-                Ok(tail) => tail,
+                Ok(tail) => Ok(tail),
                 // The disk is gone with all its handles.
                 Err(_) => std::future::pending().await,
             }
@@ -91,23 +91,50 @@ impl Log for MemorySpool {
         self.ask(move |kept| Ok(kept.pictures.get(&sha256).cloned()))
     }
 
-    fn keep_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), SpoolError>> {
+    fn append_rules(&self, text: Bytes, expected: u64) -> BoxFuture<'_, Result<Mark, RulesError>> {
+        self.ask(move |kept| kept.append_rules(text, expected))
+    }
+
+    fn rules(&self) -> BoxFuture<'_, Result<Option<RulesEntry>, SpoolError>> {
+        self.ask(|kept| Ok(kept.rules.clone()))
+    }
+
+    fn secret(&self, name: &str) -> BoxFuture<'_, Result<[u8; 32], SpoolError>> {
         let name = name.to_owned();
-        self.ask(|kept| {
-            kept.notes.insert(name, note);
-            Ok(())
+        // Not random, so that a simulated life is the same by its seed.
+        self.ask(move |kept| {
+            let made = Sha256::of(name.as_bytes()).0;
+            Ok(*kept.secrets.entry(name).or_insert(made))
         })
     }
 
-    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, SpoolError>> {
-        let name = name.to_owned();
-        self.ask(move |kept| Ok(kept.notes.get(&name).cloned()))
+    fn capacity(&self) -> BoxFuture<'_, Result<Capacity, SpoolError>> {
+        self.ask(|kept| Ok(kept.capacity()))
     }
 
-    fn capacity(&self) -> Room {
-        let kept = self.lock();
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl Kept {
+    fn append_rules(&mut self, text: Bytes, expected: u64) -> Result<Mark, RulesError> {
+        let known = self.rules.as_ref().map_or(0, |rules| rules.mark.version);
+        if known != expected {
+            return Err(RulesError::Conflict(known));
+        }
+        let mark = Mark {
+            version: known + 1,
+            after_seq: self.last,
+        };
+        self.rules = Some(RulesEntry { mark, text });
+        Ok(mark)
+    }
+
+    fn capacity(&self) -> Capacity {
+        let kept = self;
         let quarantined = kept.quarantine.iter();
-        Room {
+        Capacity {
             bytes: kept.bytes,
             free: u64::MAX,
             quarantined: kept.quarantine.len() as u64,
@@ -124,12 +151,6 @@ impl Log for MemorySpool {
         }
     }
 
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
-
-impl Kept {
     fn read(&self, after_seq: u64, through_seq: u64, max: ReadMax) -> Stretch {
         let end = through_seq.min(self.last);
         let mut stretch = Stretch {

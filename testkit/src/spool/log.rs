@@ -6,7 +6,9 @@ use std::task::Poll;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use faceway_core::{Batch, NewEvent, Picture, Private, ReadMax, Receipt, Sha256, TraceContext};
+use faceway_core::{
+    Batch, NewEvent, Picture, Private, ReadMax, Receipt, RulesError, Sha256, TraceContext,
+};
 
 use super::{Bench, LaneEngine, MANY, Open, another_id, event, id, promises, time};
 
@@ -29,7 +31,9 @@ pub async fn all<E: LaneEngine + ?Sized>(open: &Open<E>) -> anyhow::Result<()> {
         the_tail_moves,
         spans_are_found,
         pictures_are_kept,
-        notes_are_kept,
+        rules_are_kept,
+        rules_stand_between_events,
+        secrets_stay,
         capacity_is_told,
     }
     Ok(())
@@ -257,19 +261,19 @@ pub async fn the_tail_moves<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
     let engine = Arc::clone(bench.engine()?);
-    ensure!(engine.tail() == 0);
+    ensure!(engine.tail()? == 0);
     let mut watch = engine.watch_tail(0);
     let idle = poll_fn(|context| Poll::Ready(watch.as_mut().poll(context).is_pending())).await;
     ensure!(idle, "told of a move before there was one");
     let seqs = bench.append(1..=3).await?;
-    let tail = watch.await;
-    ensure!(tail == seqs[2] && engine.tail() == tail);
+    let tail = watch.await?;
+    ensure!(tail == seqs[2] && engine.tail()? == tail);
     ensure!(
-        engine.watch_tail(seqs[1]).await == tail,
+        engine.watch_tail(seqs[1]).await? == tail,
         "it resolves at once"
     );
     bench.reopen().await?;
-    ensure!(bench.engine()?.tail() >= tail);
+    ensure!(bench.engine()?.tail()? >= tail);
     Ok(())
 }
 
@@ -344,23 +348,76 @@ pub async fn pictures_are_kept<E: LaneEngine + ?Sized>(
     Ok(())
 }
 
-/// A note is what was last kept under its name, and outlives the engine.
-pub async fn notes_are_kept<E: LaneEngine + ?Sized>(
+/// The newest version of the rules is what was appended last, by whoever knew the one before, and outlives the engine.
+pub async fn rules_are_kept<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
     let engine = bench.engine()?;
-    ensure!(engine.note("rules").await?.is_none(), "nothing is kept yet");
+    ensure!(engine.rules().await?.is_none(), "nothing is kept yet");
     let large = vec![b'x'; 3_000_000];
-    engine.keep_note("rules", large.into()).await?;
-    engine.keep_note("other", "2".into()).await?;
-    engine.keep_note("rules", "".into()).await?;
+    let first = engine.append_rules(large.into(), 0).await?;
+    let second = engine.append_rules("".into(), first.version).await?;
+    ensure!(0 < first.version && first.version < second.version);
+    for expected in [0, first.version, second.version + 1] {
+        let refused = engine.append_rules("late".into(), expected).await;
+        let newest = match refused {
+            Err(RulesError::Conflict(newest)) => newest,
+            other => anyhow::bail!("{other:?} behind {expected}"),
+        };
+        ensure!(newest == second.version);
+    }
     for _ in 0..2 {
-        let engine = bench.engine()?;
-        ensure!(engine.note("rules").await? == Some("".into()));
-        ensure!(engine.note("other").await? == Some("2".into()));
-        ensure!(engine.note("third").await?.is_none());
+        let kept = bench.engine()?.rules().await?.context("kept")?;
+        ensure!(kept.mark == second && kept.text.is_empty(), "{kept:?}");
         bench.reopen().await?;
     }
+    let third = bench.engine()?;
+    let third = third.append_rules("3".into(), second.version).await?;
+    ensure!(third.version > second.version);
+    Ok(())
+}
+
+/// A version of the rules counts for what is appended after it, and for nothing that was appended before.
+pub async fn rules_stand_between_events<E: LaneEngine + ?Sized>(
+    bench: &mut Bench<'_, E>,
+) -> anyhow::Result<()> {
+    let mut version = 0;
+    for round in 0..4 {
+        let before = bench.append([round * 10 + 1, round * 10 + 2]).await?;
+        let engine = Arc::clone(bench.engine()?);
+        // At the same time: on which side it comes is open, but it has one.
+        let meanwhile = tokio::spawn(async move {
+            let batch = Batch {
+                events: vec![event(round * 10 + 3, 1)],
+                ..Batch::default()
+            };
+            engine.append(batch).await
+        });
+        let text = Bytes::from(round.to_string());
+        let mark = bench.engine()?.append_rules(text, version).await?;
+        meanwhile.await??;
+        let after = bench.append([round * 10 + 4]).await?;
+        let last = before.last().context("two were appended")?;
+        ensure!(
+            *last <= mark.after_seq && mark.after_seq < after[0],
+            "{before:?} {mark:?} {after:?}"
+        );
+        version = mark.version;
+        bench.reopen().await?;
+    }
+    let stretch = bench.engine()?.read(0, u64::MAX, MANY).await?;
+    ensure!(stretch.entries.len() == 16, "rules are no events");
+    Ok(())
+}
+
+/// A secret is the same after every start, and another name has another one.
+pub async fn secrets_stay<E: LaneEngine + ?Sized>(bench: &mut Bench<'_, E>) -> anyhow::Result<()> {
+    let first = bench.engine()?.secret("link").await?;
+    let other = bench.engine()?.secret("other").await?;
+    ensure!(first != other && first != [0; 32]);
+    bench.reopen().await?;
+    ensure!(bench.engine()?.secret("link").await? == first);
+    ensure!(bench.engine()?.secret("other").await? == other);
     Ok(())
 }
 
@@ -369,7 +426,7 @@ pub async fn capacity_is_told<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
     bench.append([1]).await?;
-    let capacity = bench.engine()?.capacity();
+    let capacity = bench.engine()?.capacity().await?;
     ensure!(
         capacity.accepting.is_ok() && capacity.bytes > 0 && capacity.free > 0,
         "{capacity:?}"

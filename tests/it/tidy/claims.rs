@@ -120,9 +120,9 @@ fn lanes_are_changed_by_who_works_for_them() {
         "only src/topology knows which outbounds there are"
     );
     assert_eq!(
-        files("src/", |code| code.contains(".keep_note(")),
+        files("src/", |code| code.contains(".append_rules(")),
         set(&["src/topology/rules_store.rs"]),
-        "the note is the history of the rules"
+        "an entry is the history of the rules"
     );
 }
 

@@ -36,7 +36,7 @@ impl World {
             }
             Step::Unreadable(bytes) => self.push_unreadable(site, bytes).await?,
             Step::AgeEvents(hundredths) => {
-                let tail = site.current()?.log.tail();
+                let tail = site.current()?.log.tail()?;
                 self.disk.age_events(tail * hundredths / 100);
             }
             Step::AgePictures => {
@@ -252,7 +252,7 @@ impl World {
         } else {
             "yard"
         };
-        let before = life.log.capacity().bytes;
+        let before = life.log.capacity().await?.bytes;
         let unreadable = NewUnreadable {
             inbound: inbound.into(),
             received_at: Timestamp::EPOCH,
@@ -265,13 +265,16 @@ impl World {
             ..Batch::default()
         };
         let answer = life.append(batch).await;
-        let room = life.log.capacity();
+        let capacity = life.log.capacity().await?;
         let is_full = answer == Some(Err(AppendError::Full));
         ensure!(!is_full || self.is_full, "unreadable bodies fill the log");
-        ensure!(room.bytes == before, "an unreadable body takes from events");
+        ensure!(
+            capacity.bytes == before,
+            "an unreadable body takes from events"
+        );
         let most = self.plan.limits.quarantine_bytes_max;
         ensure!(
-            room.quarantine_bytes <= most,
+            capacity.quarantine_bytes <= most,
             "quarantine is over its limit"
         );
         Ok(())

@@ -1,5 +1,6 @@
 //! Outbounds that come, go and return, with their lanes, as the topology does it.
 
+use bytes::Bytes;
 use faceway_core::{Clock as _, LaneStore as _, Log as _};
 use rand::RngExt as _;
 
@@ -17,7 +18,10 @@ impl World {
     ) -> anyhow::Result<u64> {
         let (_, rules) = rules(shape)?;
         let mut active = site.rules.hold().await;
-        let after_seq = self.disk.open().tail();
+        let log = self.disk.open();
+        let known = log.rules().await?.map_or(0, |known| known.mark.version);
+        let mark = log.append_rules(Bytes::new(), known).await?;
+        let after_seq = mark.after_seq;
         let history = active
             .as_ref()
             .clone()

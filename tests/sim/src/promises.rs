@@ -280,7 +280,7 @@ impl World {
     pub(crate) async fn check_backlogs(&self, life: &Life) -> anyhow::Result<()> {
         // What was just acknowledged is on its way into the status.
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let tail = life.log.tail();
+        let tail = life.log.tail()?;
         for (receiver, name) in NAMES.into_iter().enumerate() {
             let to = &self.receivers[receiver];
             let survey = life.survey(name);

@@ -333,7 +333,7 @@ impl World {
             tokio::time::sleep(Duration::from_secs(45)).await;
             self.check(site).await?;
             let life = site.current()?;
-            let tail = life.log.tail();
+            let tail = life.log.tail()?;
             let is_through = |name| {
                 let survey = life.survey(name);
                 survey.is_some_and(|it| {

@@ -307,7 +307,7 @@ fn unreadable(conn: &Connection) -> Part {
 fn notes(conn: &Connection) -> Part {
     let mut part = Part::new("notes");
     let all = conn.query_row("SELECT count(*) FROM note", [], |row| get(row, 0));
-    let damaged = crate::note::count_damaged(conn);
+    let damaged = crate::rules::count_damaged(conn);
     match (all, damaged) {
         (Ok(all), Ok(damaged)) => {
             part.good = all.saturating_sub(damaged);

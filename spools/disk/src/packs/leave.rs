@@ -42,7 +42,7 @@ impl Packs {
         Ok((met > 0 || emptied, met >= PICTURES_AT_ONCE))
     }
 
-    /// Room is short: pictures that no event waits for go, the longest free first, whatever their age. `false` when there are
+    /// Space is short: pictures that no event waits for go, the longest free first, whatever their age. `false` when there are
     /// none.
     pub(crate) fn give_way(&mut self, conn: &Connection, swept: u64) -> rusqlite::Result<bool> {
         let met = self.let_go(conn, i64::MAX, swept, PICTURES_A_STEP)?;

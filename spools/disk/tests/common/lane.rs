@@ -96,7 +96,7 @@ impl HandLane {
             }
             self.change.replays = Some(Vec::new());
         }
-        while self.routed_through < spool.tail() {
+        while self.routed_through < spool.tail().unwrap() {
             let read = spool.read(self.routed_through, u64::MAX, STEP);
             let stretch = read.await.unwrap();
             self.routed_through = stretch.through_seq;

@@ -9,10 +9,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use faceway_core::{
-    Batch, Clock, DeviceKey, LaneChange, LaneState, NewEvent, Private, Timestamp, waiting,
+    Batch, Capacity, Clock, DeviceKey, LaneChange, LaneState, Log as _, NewEvent, Private,
+    Timestamp, waiting,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
 use faceway_testkit::clock::TestClock;
@@ -56,7 +59,7 @@ impl Clock for HandClock {
     }
 }
 
-/// Room for everything, and everything is kept for long.
+/// Space for everything, and everything is kept for long.
 pub(crate) fn settings(dir: &Path) -> DiskSettings {
     DiskSettings {
         dir: dir.to_owned(),
@@ -71,6 +74,28 @@ pub(crate) fn settings(dir: &Path) -> DiskSettings {
 
 pub(crate) async fn open(dir: &Path) -> Result<DiskSpool, OpenError> {
     DiskSpool::open(settings(dir), HandClock::new()).await
+}
+
+/// Keeps these rules in place of the newest ones.
+pub(crate) async fn keep_rules(spool: &DiskSpool, text: impl Into<Bytes>) {
+    let known = spool.rules().await.unwrap();
+    let version = known.map_or(0, |known| known.mark.version);
+    spool.append_rules(text.into(), version).await.unwrap();
+}
+
+/// The text of the newest rules.
+pub(crate) async fn kept_rules(spool: &DiskSpool) -> Option<Bytes> {
+    spool.rules().await.unwrap().map(|kept| kept.text)
+}
+
+/// Asks this engine, which knows it at once.
+pub(crate) fn capacity(spool: &DiskSpool) -> Capacity {
+    let mut asked = spool.capacity();
+    let mut context = Context::from_waker(Waker::noop());
+    match asked.as_mut().poll(&mut context) {
+        Poll::Ready(capacity) => capacity.unwrap(),
+        Poll::Pending => panic!("the capacity is not known at once"),
+    }
 }
 
 /// A disk that a test fills and breaks.

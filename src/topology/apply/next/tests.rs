@@ -29,12 +29,11 @@ fn lanes(names: &str) -> HashSet<String> {
     names.chars().map(String::from).collect()
 }
 
-/// The step to a file with these outbounds at event 100.
+/// The step to a file with these outbounds.
 fn step<'a>(rules: &'a Rules, lanes: &'a HashSet<String>) -> Step<'a> {
     Step {
         rules,
         now: at(),
-        after_seq: 100,
         needed_from: 1,
         backfilled: Vec::new(),
         lanes,
@@ -57,7 +56,7 @@ fn after(history: &RulesHistory) -> Vec<u64> {
 #[test]
 fn the_first_version_is_for_every_event_and_knows_nothing_of_other_lanes() {
     let (rules, lanes) = (rules("ab", 0), lanes("abc"));
-    let first = step(&rules, &lanes).next(None);
+    let first = step(&rules, &lanes).next(None).placed(100);
     assert_eq!(after(&first), [0]);
     assert_eq!(retired(&first), [("c", (100, false))].into());
 }
@@ -83,7 +82,7 @@ fn another_text_is_another_version_and_the_same_is_none() {
     ];
     for (outbounds, edit, names, versions, gone) in table {
         let (rules, lanes) = (rules(outbounds, edit), lanes(names));
-        let next = step(&rules, &lanes).next(Some(&before));
+        let next = step(&rules, &lanes).next(Some(&before)).placed(100);
         assert_eq!(after(&next), versions, "{outbounds} {edit}");
         let gone: BTreeMap<_, _> = gone.iter().copied().collect();
         assert_eq!(retired(&next), gone, "{outbounds} {edit}");
@@ -96,21 +95,22 @@ fn events_whose_rules_cannot_be_read_go_by_the_new_ones() {
     let mut before = Stored::from(RulesHistory::new(at(), rules("a", 0)));
     before.unread_after = Some(40);
     let (rules, lanes) = (rules("a", 1), lanes("a"));
-    assert_eq!(after(&step(&rules, &lanes).next(Some(&before))), [0, 40]);
+    let next = |before: &Stored| step(&rules, &lanes).next(Some(before)).placed(100);
+    assert_eq!(after(&next(&before)), [0, 40]);
     // Never later than now.
     before.unread_after = Some(400);
-    assert_eq!(after(&step(&rules, &lanes).next(Some(&before))), [0, 100]);
+    assert_eq!(after(&next(&before)), [0, 100]);
 }
 
 #[test]
 fn an_outbound_goes_by_the_active_rules_about_what_came_before_it() {
     let names = lanes("abc");
     let first = rules("a", 0);
-    let before = Stored::from(step(&first, &names).next(None));
+    let before = Stored::from(step(&first, &names).next(None).placed(100));
     let now = rules("abc", 1);
     let mut step = step(&now, &names);
-    (step.after_seq, step.backfilled) = (200, vec!["c"]);
-    let next = step.next(Some(&before));
+    step.backfilled = vec!["c"];
+    let next = step.next(Some(&before)).placed(200);
     // b was there before the first history: with which rules is not known. c is new and begins in the past.
     for (outbound, seq, text) in [
         ("a", 100, &first),
@@ -167,12 +167,11 @@ fn the_rules_of_an_event_never_change() {
             let step = Step {
                 rules: &now,
                 now: at(),
-                after_seq: newest,
                 needed_from,
                 backfilled: backfilled.clone(),
                 lanes: &all,
             };
-            let next = step.next(before.as_ref());
+            let next = step.next(before.as_ref()).placed(newest);
             known.retain(|(name, seq), _| *seq >= needed_from && !backfilled.contains(name));
             for ((name, seq), text) in &known {
                 let found = &next.rules_for(name, *seq).text;

@@ -4,7 +4,7 @@ use crate::AppendError;
 
 /// How much room there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct Capacity {
     /// Bytes that the spool occupies.
     pub bytes: u64,
     /// Bytes that the disk has left.

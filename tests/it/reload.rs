@@ -111,6 +111,56 @@ async fn a_hundred_reloads_under_load_lose_nothing_and_send_nothing_twice() {
     assert!(!listening.is_finished());
 }
 
+/// What a reload refuses a start does not take over either: a test that fails, a key that is unknown, an outbound that is not
+/// there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_at_a_start_leaves_the_rules_of_before_in_force() {
+    let receiver = Receiver::start().await;
+    let good = format!(
+        "{LOBBY}{}{}",
+        webhook("erp", &receiver),
+        route("all", &["erp"])
+    );
+    let failing =
+        "[[test]]\nname = \"nothing reaches the ERP\"\ngiven = { kind = \"alarm\" }\nexpect = []\n";
+    let bad = [
+        (format!("{good}{failing}"), "nothing reaches the ERP"),
+        (
+            good.replace("[[route]]", "[[rout]]"),
+            "did you mean `route`?",
+        ),
+        (
+            good.replace("to = [\"erp\"]", "to = [\"crm\"]"),
+            "there is no outbound `crm`",
+        ),
+    ];
+    for (at, (bad, why)) in bad.into_iter().enumerate() {
+        // With no rules of before the start is refused, as by `faceway check`, and leaves nothing behind.
+        let site = Site::new(&bad);
+        let refused = site.run(&["run"]).await;
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{told}");
+        assert_eq!(told.matches(why).count(), 1, "{told}");
+        assert!(!site.path().join("data").exists());
+
+        replace(&site, &good);
+        assert!(site.start().await.stop().await.success());
+        replace(&site, &bad);
+        let gateway = site.start().await;
+        assert_eq!(gateway.metric(RELOADED).await, 0.0);
+        // Told as while the gateway runs.
+        wait_for_log(&gateway, "what was in force stays").await;
+        assert!(gateway.log().contains(why), "{}", gateway.log());
+        push(&mut Device::connect(gateway.devices).await, at).await;
+        gateway.delivered_all("erp").await;
+        assert_eq!(arrived(&receiver).len(), at + 1);
+        replace(&site, &good);
+        gateway
+            .wait_for_metric(RELOADED, |successful| successful == 1.0)
+            .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_file_changes_nothing_and_is_told_with_its_place() {
     let receiver = Receiver::start().await;

@@ -31,7 +31,7 @@ impl Bench {
         self.dispatch = Dispatch::new(context, self.dispatch.rules.clone());
         let gate = Gate::new(1_000);
         self.add(Arc::clone(&gate) as _).await;
-        let tail = self.log.tail();
+        let tail = self.log.tail().unwrap();
         let is_through = |survey: LaneSurvey| survey.backlog == 0 && survey.routed_through == tail;
         self.eventually(|dispatch| {
             let survey = dispatch.lanes()[0].status().get().survey;

@@ -1,5 +1,5 @@
-//! A changed `routes.toml` while the gateway runs: as a whole or not at all, without loss, and without anybody noticing
-//! whom it does not concern.
+//! A changed `routes.toml` while the gateway runs: as a whole or not at all, without loss, and what it does
+//! not concern does not notice.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -50,11 +50,11 @@ async fn a_hundred_reloads_under_load_lose_nothing_and_send_nothing_twice() {
     let live = format!("[inbound.omni.live]\nurl = \"{}/ws\"\n", platform.url());
     let outbounds = webhook("left", &left) + &webhook("right", &right);
     let to = |name: &str| format!("{LOBBY}{live}{outbounds}{}", route("all", &[name]));
-    let bad = format!("{LOBBY}{live}{outbounds}{}", route("all", &["nobody"]));
+    let bad = format!("{LOBBY}{live}{outbounds}{}", route("all", &["crm"]));
     let site = Site::new(&to("left"));
     let gateway = site.start().await;
     let mut connection = platform.connection().await;
-    // Its pings are answered as long as somebody listens.
+    // Its pings are answered as long as a client listens.
     let listening = tokio::spawn(async move { connection.hear().await });
 
     let address = gateway.devices;
@@ -81,7 +81,7 @@ async fn a_hundred_reloads_under_load_lose_nothing_and_send_nothing_twice() {
                 told["error"]
                     .as_str()
                     .unwrap()
-                    .contains("there is no outbound `nobody`"),
+                    .contains("there is no outbound `crm`"),
                 "{told}"
             );
         }
@@ -553,7 +553,7 @@ async fn a_change_in_a_directory_that_is_bind_mounted_is_noticed() {
     assert!(gateway.stop().await.success());
 }
 
-/// What is there in place of the file for a while holds nobody up, and is told.
+/// What is there in place of the file for a while holds up nothing, and is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_file_disturbs_nobody() {
     let receiver = Receiver::start().await;

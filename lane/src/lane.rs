@@ -189,7 +189,7 @@ impl Lane {
             return self.choose_by(|lane, event| {
                 // What is behind another device's event says nothing of what is in the balance.
                 let is_free = swept.is_none_or(|device| device == event.device);
-                is_free.then(|| lane.breaker.turn_in_step(event, now))
+                is_free.then(|| lane.breaker.turn_in_step(event))
             });
         } else if is_at_rest && self.breaker.is_in_doubt() {
             self.batching.pause();
@@ -235,9 +235,9 @@ impl Lane {
     }
 
     /// The one first event with the lowest turn; of several such the lowest sequence number.
-    fn choose_by<Turn: Ord + Copy>(
+    fn choose_by(
         &mut self,
-        turn: impl Fn(&Self, &Queued) -> Option<Turn>,
+        turn: impl Fn(&Self, &Queued) -> Option<usize>,
     ) -> Vec<(u64, DeviceKey)> {
         let heads = self.queues.heads().filter_map(|(seq, device)| {
             let event = queued(&self.held, seq, device);

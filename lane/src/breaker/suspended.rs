@@ -90,12 +90,7 @@ impl Suspensions {
         self.tried.get(seq).map(|tried| tried.departures)
     }
 
-    /// How many events of this device have failed since the last success.
-    pub(super) fn tried_of(&self, device: DeviceKey) -> usize {
-        self.tried.of_device(device)
-    }
-
-    /// How often something had left when this event failed first.
+    /// And when it failed first.
     pub(super) fn first_failure_of(&self, seq: u64) -> Option<u64> {
         self.tried.get(seq).map(|tried| tried.since)
     }

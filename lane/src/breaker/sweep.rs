@@ -97,24 +97,18 @@ impl Sweeps {
 
 impl Breaker {
     /// Which event probes when a pause is over: the one with the lowest turn. Where the destination answers and refuses
-    /// whatever comes, all devices have theirs; and a sweep goes first down the one of which the fewest events were tried, so
-    /// that a device of which all is refused takes the sweeps from no other one.
-    pub(crate) fn turn_in_step(&self, event: &Queued, now: Tick) -> (usize, u64) {
+    /// whatever comes, all devices have theirs.
+    pub(crate) fn turn_in_step(&self, event: &Queued) -> usize {
         if !self.refuses() {
-            return (self.turn(event), 0);
+            return self.turn(event);
         }
         let is_suspect = event.failures > 0 || self.candidates.contains(&event.seq);
-        let is_sweeping = self.suspensions.sweeps.is_on || self.is_time_to_sweep(now);
         match self.suspensions.departures_of(event.seq) {
-            Some(departures) if is_sweeping => {
-                (3 + self.suspensions.tried_of(event.device), departures)
-            }
-            Some(departures) => (3, departures),
-            None if is_suspect => (2, 0),
-            None => {
-                let is_doubtful = self.is_in_doubt() && !self.unproven.is_proven(event);
-                (usize::from(is_doubtful), 0)
-            }
+            Some(departures) => usize::try_from(departures)
+                .unwrap_or(usize::MAX)
+                .saturating_add(3),
+            None if is_suspect => 2,
+            None => usize::from(self.is_in_doubt() && !self.unproven.is_proven(event)),
         }
     }
 
@@ -211,18 +205,14 @@ impl Breaker {
 
     /// Whether nothing got through for so long that what probes is passed by.
     fn is_sweep_due(&mut self, now: Tick) -> bool {
-        let is_due = self.is_time_to_sweep(now);
-        if is_due {
-            self.suspensions.sweeps.last = Some(now);
-        }
-        is_due
-    }
-
-    fn is_time_to_sweep(&self, now: Tick) -> bool {
         let Some(Outage { since, .. }) = &self.outage else {
             return false;
         };
         let last = self.suspensions.sweeps.last.unwrap_or(*since);
-        now.since(last) >= SWEEP_AFTER
+        let is_due = now.since(last) >= SWEEP_AFTER;
+        if is_due {
+            self.suspensions.sweeps.last = Some(now);
+        }
+        is_due
     }
 }

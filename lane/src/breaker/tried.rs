@@ -49,11 +49,6 @@ impl TriedEvents {
         self.devices.len()
     }
 
-    /// How many are of this one.
-    pub(super) fn of_device(&self, device: DeviceKey) -> usize {
-        self.devices.get(&device).copied().unwrap_or_default()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = &Tried> {
         self.order.iter().filter_map(|seq| self.events.get(seq))
     }

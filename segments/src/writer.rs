@@ -1,6 +1,6 @@
 //! Appending: one write and one sync a group.
 //!
-//! **After a failure** nobody knows what the disk holds of the group, so its segment is given up where it was durable last.
+//! **After a failure** it is not known what the disk holds of the group, so its segment is given up where it was durable last.
 //! The next group goes into a new segment, whose header says where the one before ends: so once anything else is
 //! committed, the failed group is out of the log for good, and until then a restart may find it. Its numbers are never used
 //! again.

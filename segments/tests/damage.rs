@@ -76,7 +76,7 @@ fn every_byte(disk: &FaultDisk, events: u64) {
             let (sound, gone) = read(&log);
             let missing: Vec<u64> = (1..=events).filter(|seq| !sound.contains(seq)).collect();
             assert!(missing.len() <= 1, "{name} at {at}: {missing:?}");
-            // What is lost is told, at open or by whoever reads.
+            // What is lost is told, at open or by the reader.
             let told: BTreeSet<u64> = log.recovered.damaged.iter().flatten().copied().collect();
             for seq in &missing {
                 let is_told =

@@ -16,6 +16,7 @@ use crate::mark::Mark;
 use crate::meta::Meta;
 use crate::packs::Packs;
 use crate::quarantine::Quarantine;
+use crate::schema;
 use crate::seen::Seen;
 use crate::settings::{IDS_MAX, OpenError};
 use crate::shared::Shared;
@@ -37,7 +38,13 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         dir: shared.settings.dir.display().to_string(),
         needed,
     };
-    match open_in_room(shared) {
+    let opened = match open_in_room(shared) {
+        Err(OpenError::Database { reason, .. }) if mend_schema(shared, &reason) => {
+            open_in_room(shared)
+        }
+        opened => opened,
+    };
+    match opened {
         // Whatever SQLite calls it: "disk I/O error", "unable to open database file".
         Err(OpenError::Directory { .. } | OpenError::Database { .. })
             if free(shared) < SPACE_TO_OPEN =>
@@ -46,6 +53,24 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         }
         Err(OpenError::Directory { reason, .. }) if is_full(&reason) => Err(full()),
         opened => opened,
+    }
+}
+
+/// Whether there was something to put right, so that the database may be opened now.
+fn mend_schema(shared: &Shared, reason: &str) -> bool {
+    // What fails here is told by the opening.
+    let mended = schema::mend_rows(&shared.paths.database).unwrap_or(0);
+    note_mended(shared, mended, reason);
+    mended > 0
+}
+
+fn note_mended(shared: &Shared, mended: u64, what: &str) {
+    if mended > 0 {
+        (shared.gauge.rows_mended).fetch_add(mended, Ordering::Relaxed);
+        tracing::error!(
+            what,
+            "one bit of spool.db was wrong and is put right; the disk damages files"
+        );
     }
 }
 
@@ -77,6 +102,10 @@ fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         Trouble::InUse => failed(std::io::ErrorKind::ResourceBusy.into()),
         Trouble::Io(reason) => OpenError::Database { dir: dir(), reason },
     };
+    // SQLite opens a database whose head is wrong in places, and then finds every page broken.
+    let has_log = std::fs::metadata(&paths.wal).is_ok_and(|log| log.len() > 0);
+    let mended = schema::mend_head(&paths.database, has_log).unwrap_or(0);
+    note_mended(shared, mended, "the head of the file");
     let conn = open_writer(paths, shared.settings.limits(), &shared.log_pages)
         .map_err(|error| database(error.into()))?;
     note_lost_groups(shared, &conn, &log).map_err(|error| database(error.into()))?;

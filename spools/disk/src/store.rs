@@ -278,15 +278,22 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
             known: SEGMENTS,
         }),
         _ => {
-            for tables in [
-                include_str!("added.sql"),
-                include_str!("lane_store/tables.sql"),
-            ] {
-                conn.execute_batch(tables).map_err(failed)?;
-            }
+            add_tables(conn).map_err(failed)?;
             add_columns(conn).map_err(failed)
         }
     }
+}
+
+/// Tables that came after the first ones.
+fn add_tables(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(include_str!("added.sql"))?;
+    conn.execute_batch(include_str!("lane_store/tables.sql"))
+}
+
+/// All tables of a new database, without the columns that came later.
+pub(crate) fn make_tables(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(include_str!("schema.sql"))?;
+    add_tables(conn)
 }
 
 /// Columns that came after the first ones. An earlier program does not look at them, and leaves them empty.

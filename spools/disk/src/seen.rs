@@ -81,6 +81,11 @@ impl Seen {
         }
         // A large history has more: taken in, they would only leave again.
         let events = seen.events.clone();
+        // Else the table would be made anew each time that it is full: a tenth of a start with a large history.
+        let tail = events.segments().map_or(0, faceway_segments::Reader::tail);
+        let ids = max.min(usize::try_from(tail).unwrap_or(max));
+        let ids = ids.saturating_sub(seen.table.len());
+        seen.table.reserve(ids, |slot| spread(slot.print));
         seen.evicted = events.newest_ids(max, |first, ids| seen.take(first, ids))?;
         Ok(seen)
     }

@@ -87,11 +87,12 @@ mod tests {
                 "{told}"
             );
         }
-        assert!(told("FACEWAY_SITE").ends_with("does nothing"));
+        assert!(told("FACEWAY_BADGE").ends_with("does nothing"));
         for name in [
             "FACEWAY_LOBBY",
             "FACEWAY_LOG",
             "FACEWAY_LISTEN__DEVICES",
+            "FACEWAY_SITE",
             "FACEWAY_PORT_8080_TCP",
             "PATH",
         ] {

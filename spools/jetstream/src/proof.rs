@@ -16,7 +16,9 @@ const FAST: [u64; 3] = [2, 15, 0];
 /// The API's level of [`LOWEST`].
 const LEVEL: u64 = 2;
 /// A server that starts at the same time as the gateway may not answer yet.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(25);
+/// Servers hear of each other every second.
+const AWAY: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(250);
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// What goes into a server's configuration.
@@ -48,7 +50,7 @@ struct Jsz {
     meta_cluster: Option<MetaCluster>,
 }
 
-/// The servers that form one cluster. Its leader alone names the others.
+/// The servers that form one cluster.
 #[derive(Debug, Deserialize)]
 struct MetaCluster {
     #[serde(default)]
@@ -61,6 +63,22 @@ struct MetaCluster {
 #[derive(Debug, Deserialize)]
 struct Replica {
     name: String,
+    #[serde(default)]
+    current: bool,
+    #[serde(default)]
+    offline: bool,
+    /// Nanoseconds since the leader heard of it.
+    #[serde(default)]
+    active: u64,
+}
+
+impl Replica {
+    /// Whether it acknowledges nothing at present, by the leader: the servers call it offline only after minutes, and a new
+    /// leader has never heard of it.
+    const fn is_away(&self) -> bool {
+        let is_unheard = self.active == 0 && !self.current;
+        self.offline || is_unheard || self.active > AWAY.as_nanos() as u64
+    }
 }
 
 /// What is proved of the servers, by their names.
@@ -69,6 +87,8 @@ struct Proof {
     servers: BTreeMap<String, Varz>,
     /// Every server that another one names.
     named: BTreeSet<String>,
+    /// Those of them that the leader does not hear of.
+    away: BTreeSet<String>,
     cluster_size: usize,
     has_leader: bool,
 }
@@ -145,36 +165,52 @@ async fn check(settings: &JetStreamSettings) -> Result<(), Refusal> {
         .build();
     let http = http.map_err(|error| Refusal::Said(error.to_string()))?;
     let mut proof = Proof::default();
+    let mut silent = None;
     for address in &settings.monitor {
         let address = address.trim_end_matches('/');
-        let varz: Varz = page(&http, address, "varz").await?;
-        let jsz: Jsz = page(&http, address, "jsz").await?;
-        proof.add(varz, jsz);
+        match pages(&http, address).await {
+            Ok((varz, jsz)) => proof.add(varz, jsz),
+            Err(reason) => silent = Some(reason),
+        }
     }
-    proof.check().map_err(|wrong| match wrong {
+    match (proof.check(), silent) {
+        (Ok(()), None) => Ok(()),
+        (Ok(()), Some(reason)) => {
+            tracing::warn!("a server is down, and proves nothing until it is back: {reason}");
+            Ok(())
+        }
+        // Whoever is silent may be the one that is missing.
+        (Err(_), Some(reason)) => Err(Refusal::Silent(reason)),
         // An election is on: the leader names the others when it is over.
-        Wrong::Unnamed(text) => Refusal::Silent(text),
-        Wrong::Server(text) => Refusal::Said(text),
-    })
+        (Err(Wrong::Unnamed(text)), None) => Err(Refusal::Silent(text)),
+        (Err(Wrong::Server(text)), None) => Err(Refusal::Said(text)),
+    }
+}
+
+async fn pages(http: &reqwest::Client, address: &str) -> Result<(Varz, Jsz), String> {
+    Ok((
+        page(http, address, "varz").await?,
+        page(http, address, "jsz").await?,
+    ))
 }
 
 async fn page<T: serde::de::DeserializeOwned>(
     http: &reqwest::Client,
     address: &str,
     page: &str,
-) -> Result<T, Refusal> {
+) -> Result<T, String> {
     let url = format!("{address}/{page}");
     let silent = |error: reqwest::Error| {
-        Refusal::Silent(format!(
+        format!(
             "the monitoring address {address} does not prove that its server syncs ({}): start the server, or put \
              spool.jetstream.monitor right",
             error.without_url()
-        ))
+        )
     };
     let answer = http.get(&url).send().await.map_err(silent)?;
     let body = answer.bytes().await.map_err(silent)?;
     serde_json::from_slice(&body)
-        .map_err(|error| Refusal::Silent(format!("{url} is no page of a NATS server: {error}")))
+        .map_err(|error| format!("{url} is no page of a NATS server: {error}"))
 }
 
 enum Wrong {
@@ -190,6 +226,10 @@ impl Proof {
         if let Some(meta) = jsz.meta_cluster {
             self.cluster_size = self.cluster_size.max(meta.cluster_size);
             self.has_leader |= !meta.leader.is_empty();
+            let is_leader = meta.leader == varz.server_name;
+            let away = meta.replicas.iter();
+            let away = away.filter(|replica| is_leader && replica.is_away());
+            self.away.extend(away.map(|replica| replica.name.clone()));
             let others = meta.replicas.into_iter().map(|replica| replica.name);
             let names = others.chain(std::iter::once(meta.leader));
             self.named.extend(names.filter(|name| !name.is_empty()));
@@ -201,11 +241,10 @@ impl Proof {
         for (name, varz) in &self.servers {
             self.check_server(name, varz)?;
         }
-        if let Some(name) = self
-            .named
-            .iter()
-            .find(|name| !self.servers.contains_key(*name))
-        {
+        // One that is away acknowledges nothing, and proves itself when it is back; else no gateway could start while a
+        // server is down.
+        let mut unproved = self.named.difference(&self.away);
+        if let Some(name) = unproved.find(|name| !self.servers.contains_key(*name)) {
             return Err(Wrong::Server(format!(
                 "the server {name} does not prove that it syncs what it acknowledges: add its monitoring address to \
                  spool.jetstream.monitor, and to its configuration the line {LINE}"
@@ -276,6 +315,7 @@ mod tests {
 
     use super::*;
 
+    /// What the pages of these servers prove; a name with `-` before it is one that the leader does not hear of.
     fn proof(servers: &[(&str, &str, bool)], named: &[&str], size: usize) -> Result<(), String> {
         let mut proof = Proof::default();
         for (name, version, sync) in servers {
@@ -287,8 +327,19 @@ mod tests {
             let varz = json!({
                 "server_name": name, "version": version, "jetstream": { "config": config },
             });
-            let replicas: Vec<_> = named.iter().map(|name| json!({ "name": name })).collect();
-            let jsz = json!({ "meta_cluster": { "cluster_size": size, "replicas": replicas } });
+            let replica = |name: &&str| {
+                let active = if name.starts_with('-') {
+                    9_000_000_000_u64
+                } else {
+                    900_000_000
+                };
+                json!({ "name": name.trim_start_matches('-'), "active": active })
+            };
+            let replicas: Vec<_> = named.iter().map(replica).collect();
+            let leader = if named.is_empty() { "" } else { "a" };
+            let jsz = json!({
+                "meta_cluster": { "leader": leader, "cluster_size": size, "replicas": replicas },
+            });
             proof.add(
                 serde_json::from_value(varz).expect("a page"),
                 serde_json::from_value(jsz).expect("a page"),
@@ -309,6 +360,8 @@ mod tests {
         assert_eq!(proof(&three, &["a", "b", "c"], 3), Ok(()));
         let unknown = proof(&three[..2], &["a", "b", "c"], 3).unwrap_err();
         assert!(unknown.contains("server c "), "{unknown}");
+        // One that is down holds no start up; it proves itself when it is back.
+        assert_eq!(proof(&three[..2], &["a", "b", "-c"], 3), Ok(()));
         let unnamed = proof(&three[..2], &[], 3).unwrap_err();
         assert!(unnamed.contains("has 3 servers, and 2 prove"), "{unnamed}");
         let lazy = proof(&[("a", "2.15.1", false)], &[], 1).unwrap_err();

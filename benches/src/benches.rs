@@ -13,9 +13,12 @@ mod intake;
 mod limit;
 mod load;
 mod outbound;
+mod peer;
 mod process;
 mod push;
+mod scale;
 mod server;
+mod start;
 
 use std::path::PathBuf;
 
@@ -36,6 +39,10 @@ enum Mode {
     Intake(intake::Options),
     /// Memory with a backlog
     Backlog(backlog::Options),
+    /// The time of a start with much in the spool
+    Start(start::Options),
+    /// What many routes and outbounds cost beside few
+    Scale(scale::Options),
     /// Delivery to a fast local receiver
     Delivery(delivery::Options),
     /// The webhook outbound beside reqwest alone
@@ -89,6 +96,8 @@ fn main() -> anyhow::Result<()> {
     match Command::parse().mode {
         Mode::Intake(options) => generator.block_on(intake::run(&options)),
         Mode::Backlog(options) => generator.block_on(backlog::run(&options)),
+        Mode::Start(options) => generator.block_on(start::run(&options)),
+        Mode::Scale(options) => generator.block_on(scale::run(&options)),
         Mode::Delivery(options) => generator.block_on(delivery::run(&options)),
         Mode::Webhook(options) => outbound::run(&options, Protocol::Webhook),
         Mode::Mqtt(options) => outbound::run(&options, Protocol::Mqtt),

@@ -25,6 +25,19 @@ impl Process {
         &mut self.0
     }
 
+    /// Asks it to end, and waits for that.
+    pub(crate) async fn stop(&mut self, patience: Duration) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.0.id())?;
+        let pid = rustix::process::Pid::from_raw(pid).context("a child has a number")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let begin = std::time::Instant::now();
+        while self.0.try_wait()?.is_none() {
+            anyhow::ensure!(begin.elapsed() < patience, "it does not end when asked to");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
@@ -54,6 +67,14 @@ impl Process {
         };
         // A tick is 10 ms wherever Linux runs (USER_HZ).
         Ok(Duration::from_millis((ticks(14)? + ticks(15)?) * 10))
+    }
+
+    /// Bytes that it has given to the disk so far, or will have given when the kernel has written what it keeps for it.
+    pub(crate) fn written(&self) -> anyhow::Result<u64> {
+        let io = self.read("io")?;
+        let mut lines = io.lines();
+        let bytes = lines.find_map(|line| line.strip_prefix("write_bytes:"));
+        Ok(bytes.context("no write_bytes")?.trim().parse()?)
     }
 
     /// Memory in MiB: now (`VmRSS`) and at most so far (`VmHWM`).

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:0")]

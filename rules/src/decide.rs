@@ -1,11 +1,14 @@
 //! Which routes match an event, and where it goes.
 
+use std::cell::LazyCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use faceway_core::Timestamp;
 use serde_json::Value;
 
 use crate::field::Field;
+use crate::index::Index;
 use crate::once::{Asked, OnceState};
 use crate::trie::Trie;
 use crate::when::Condition;
@@ -16,6 +19,7 @@ pub struct RouteSet {
     routes: Vec<Route>,
     outbounds: Vec<String>,
     asked: Trie,
+    index: Index,
 }
 
 /// How routes differ from others, by name.
@@ -68,15 +72,6 @@ pub struct Decision {
     pub outbounds: Vec<usize>,
 }
 
-/// Whether an event goes to one outbound.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Admission {
-    /// Whether some matching route that names the outbound admits it.
-    pub admitted: bool,
-    /// Indices of the matching routes that name the outbound, whether or not their `once` silences them.
-    pub matched: Vec<usize>,
-}
-
 impl RouteSet {
     pub(crate) fn new(routes: Vec<Route>, outbounds: Vec<String>) -> Self {
         let mut asked = Trie::default();
@@ -88,6 +83,7 @@ impl RouteSet {
             asked.add(field.segments.iter().map(String::as_str));
         }
         Self {
+            index: Index::of(&routes),
             routes,
             outbounds,
             asked,
@@ -106,11 +102,11 @@ impl RouteSet {
 
     /// How the routes differ from those of before, by name.
     pub fn changes_since(&self, before: &Self) -> RouteChanges {
-        let known = |name: &str| before.routes.iter().find(|route| route.name == name);
-        let named = |name: &str| self.routes.iter().any(|route| route.name == name);
+        let known = before.by_name();
+        let named = self.by_name();
         let mut changes = RouteChanges::default();
         for route in &self.routes {
-            match known(&route.name) {
+            match known.get(route.name.as_str()) {
                 None => changes.added.push(route.name.clone()),
                 Some(was) if !self.is_same(route, before, was) => {
                     changes.changed.push(route.name.clone());
@@ -118,9 +114,15 @@ impl RouteSet {
                 Some(_) => {}
             }
         }
-        let gone = before.routes.iter().filter(|route| !named(&route.name));
+        let gone = before.routes.iter();
+        let gone = gone.filter(|route| !named.contains_key(route.name.as_str()));
         changes.removed = gone.map(|route| route.name.clone()).collect();
         changes
+    }
+
+    fn by_name(&self) -> HashMap<&str, &Route> {
+        let routes = self.routes.iter();
+        routes.map(|route| (route.name.as_str(), route)).collect()
     }
 
     /// Whether a route says the same as one of other rules. What a condition prints is all that it is.
@@ -149,64 +151,55 @@ impl RouteSet {
 
     /// Which routes match, and which outbounds they name. No `once` is asked.
     pub fn decide(&self, event: &Value) -> Decision {
-        let mut matched = self.matching(event, |_| true);
-        if matched.is_empty() {
-            matched = self.otherwise(|_| true);
-        }
+        let matched = self.matched(event);
         let named = |outbound: &usize| {
-            matched
-                .iter()
-                .any(|route| self.routes[*route].to.contains(outbound))
+            let mut routes = matched.iter();
+            routes.any(|route| self.routes[*route].to.contains(outbound))
         };
         let outbounds = (0..self.outbounds.len()).filter(named).collect();
         Decision { matched, outbounds }
     }
 
-    /// Whether an event goes to one outbound. Every matching route with `once` takes note of the event, also when
-    /// another route admits it anyway.
+    /// Indices of the routes that match, in the order of the file. No `once` is asked.
+    pub fn matched(&self, event: &Value) -> Vec<usize> {
+        let mut routes = self.candidates(event);
+        routes.retain(|route| self.routes[*route].matches(event));
+        if routes.is_empty() {
+            routes.clone_from(&self.index.otherwise);
+        }
+        routes
+    }
+
+    /// The routes that can match, and those that certainly do not left out.
+    pub(crate) fn candidates(&self, event: &Value) -> Vec<usize> {
+        self.index.candidates(event)
+    }
+
+    /// Whether an event goes to one outbound, by the routes that [`RouteSet::matched`] gave. Every matching route with `once` takes
+    /// note of the event, also when another route admits it anyway. The event is read only where a `once` asks for it; where that
+    /// fails, the route admits it.
     pub fn admits(
         &self,
         outbound: usize,
-        event: &Value,
+        matched: &[usize],
+        event: impl FnOnce() -> Option<Value>,
         asked: &Asked,
         once: &mut OnceState,
-    ) -> Admission {
-        let names = |route: &Route| route.to.contains(&outbound);
-        let mut matched = self.matching(event, names);
-        let falls_to = |route: &Route| route.is_otherwise() && names(route);
-        if matched.is_empty()
-            && self.routes.iter().any(falls_to)
-            && !self.routes.iter().any(|route| route.matches(event))
-        {
-            matched = self.otherwise(names);
-        }
+    ) -> bool {
+        let event = LazyCell::new(event);
         let mut admitted = false;
-        for route in &matched {
-            admitted |= self.routes[*route].admits(event, asked, once);
+        for route in matched.iter().filter_map(|route| self.routes.get(*route)) {
+            if route.to.contains(&outbound) {
+                admitted |= route.admits(&event, asked, once);
+            }
         }
-        Admission { admitted, matched }
-    }
-
-    fn matching(&self, event: &Value, wanted: impl Fn(&Route) -> bool) -> Vec<usize> {
-        let routes = self.routes.iter().enumerate();
-        routes
-            .filter(|(_, route)| wanted(route) && route.matches(event))
-            .map(|(index, _)| index)
-            .collect()
-    }
-
-    fn otherwise(&self, wanted: impl Fn(&Route) -> bool) -> Vec<usize> {
-        let routes = self.routes.iter().enumerate();
-        routes
-            .filter(|(_, route)| route.is_otherwise() && wanted(route))
-            .map(|(index, _)| index)
-            .collect()
+        admitted
     }
 }
 
 impl Route {
     /// Whether its `when` holds. Of an `otherwise` nothing can be said by itself.
-    fn matches(&self, event: &Value) -> bool {
+    pub(crate) fn matches(&self, event: &Value) -> bool {
         match &self.rule {
             Rule::When(condition) => condition.holds(event),
             Rule::Otherwise => false,
@@ -217,10 +210,18 @@ impl Route {
         matches!(self.rule, Rule::Otherwise)
     }
 
-    fn admits(&self, event: &Value, asked: &Asked, once: &mut OnceState) -> bool {
-        match &self.once {
+    fn admits(
+        &self,
+        event: &LazyCell<Option<Value>, impl FnOnce() -> Option<Value>>,
+        asked: &Asked,
+        once: &mut OnceState,
+    ) -> bool {
+        let Some(rule) = &self.once else {
+            return true;
+        };
+        match &**event {
+            Some(event) => once.admits(&self.name, rule, &rule.key(event), asked),
             None => true,
-            Some(rule) => once.admits(&self.name, rule, &rule.key(event), asked),
         }
     }
 

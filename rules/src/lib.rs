@@ -15,6 +15,7 @@ pub mod diagnostic;
 mod explain;
 mod field;
 mod format;
+mod index;
 mod once;
 mod plan;
 mod privacy;
@@ -30,7 +31,7 @@ mod when;
 
 pub use faceway_core::Secret;
 
-pub use decide::{Admission, Decision, OnceRule, Route, RouteChanges, RouteSet};
+pub use decide::{Decision, OnceRule, Route, RouteChanges, RouteSet};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{Failed, RouteExplanation};
 pub use field::Field;

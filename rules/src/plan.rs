@@ -7,6 +7,7 @@ mod outbound;
 mod route;
 mod test;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use faceway_core::{OutboundKind, Reach, Setting};
@@ -188,7 +189,7 @@ fn read(
     let mut names = Names::default();
     let inbounds = inbound::all(reporter, root.get("inbound"), grammar, &mut names);
     let (outbounds, declared) = outbound::all(reporter, root.get("outbound"), grammar, files);
-    if names.0.is_empty() && declared.0.is_empty() && reporter.errors() == 0 {
+    if names.all.is_empty() && declared.all.is_empty() && reporter.errors() == 0 {
         tell_empty(document, &root, grammar);
     }
     let context = Context {
@@ -243,31 +244,36 @@ struct Context<'d> {
 
 /// Names that must be unique, with their places, in the order of the file.
 #[derive(Debug, Default)]
-struct Names(Vec<(String, Span)>);
+struct Names {
+    all: Vec<(String, Span)>,
+    /// The place of the first of each name: files with ten thousand routes are read at every reload.
+    first: HashMap<String, Span>,
+}
 
 impl Names {
     /// Adds a name; says so when there is one already.
     fn add(&mut self, reporter: &Reporter, what: &str, name: &str, span: Span) {
-        if let Some((_, first)) = self.0.iter().find(|(known, _)| known == name) {
+        if let Some(first) = self.first.get(name) {
             let message = format!("there are two {what} of the name `{name}`");
             let help = format!("the other is at {}", reporter.place(*first));
             reporter.error(span, message, help);
         }
-        self.0.push((name.into(), span));
+        self.first.entry(name.into()).or_insert(span);
+        self.all.push((name.into(), span));
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|(known, _)| known == name)
+        self.all.iter().position(|(known, _)| known == name)
     }
 
     fn texts(&self) -> Vec<String> {
-        self.0.iter().map(|(name, _)| name.clone()).collect()
+        self.all.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// Each once: those that are there twice are told as such.
     fn list(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for (name, _) in &self.0 {
+        for (name, _) in &self.all {
             if !names.contains(&name.as_str()) {
                 names.push(name);
             }

@@ -72,7 +72,13 @@ fn once_silences_its_own_route_only() {
     let mut admits = |outbound, event: &Value| {
         let view = routes.view(event.to_string().as_bytes()).unwrap();
         let asked = Asked::of(&view).unwrap();
-        routes.admits(outbound, &view, &asked, &mut once).admitted
+        routes.admits(
+            outbound,
+            &routes.matched(&view),
+            || Some(view.clone()),
+            &asked,
+            &mut once,
+        )
     };
     let (a, b) = (json!({ "id": "a" }), json!({ "id": "b" }));
     assert!(admits(erp, &event(1, 0, a.clone())));
@@ -98,13 +104,17 @@ fn an_event_that_opens_a_silence_does_so_beside_other_routes() {
     let mut once = OnceState::default();
     let vip = event(1, 0, json!({ "id": "a", "category": "vip" }));
     let plain = event(2, 1, json!({ "id": "a" }));
-    let first = routes.admits(erp, &vip, &Asked::of(&vip).unwrap(), &mut once);
-    assert_eq!((first.admitted, first.matched), (true, vec![1, 2]));
-    assert!(
-        !routes
-            .admits(erp, &plain, &Asked::of(&plain).unwrap(), &mut once)
-            .admitted
-    );
+    let mut admits = |event: &Value| {
+        let (matched, asked) = (routes.matched(event), Asked::of(event).unwrap());
+        routes.admits(erp, &matched, || Some(event.clone()), &asked, &mut once)
+    };
+    assert!(admits(&vip));
+    assert!(!admits(&plain));
+    let named = routes
+        .matched(&vip)
+        .into_iter()
+        .filter(|route| routes.routes()[*route].to.contains(&erp));
+    assert_eq!(named.collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]
@@ -124,7 +134,8 @@ once = { per = ["person.id"], within = "30s" }
     let mut once = OnceState::default();
     let mut admits = |event: &Value| {
         let asked = Asked::of(event).unwrap();
-        routes.admits(0, event, &asked, &mut once).admitted
+        let matched = routes.matched(event);
+        routes.admits(0, &matched, || Some(event.clone()), &asked, &mut once)
     };
     assert!(admits(&event(
         1,
@@ -141,7 +152,8 @@ fn strangers_without_an_id_are_one_key() {
     let mut once = OnceState::default();
     let mut admits = |event: &Value| {
         let asked = Asked::of(event).unwrap();
-        routes.admits(erp, event, &asked, &mut once).admitted
+        let matched = routes.matched(event);
+        routes.admits(erp, &matched, || Some(event.clone()), &asked, &mut once)
     };
     assert!(admits(&event(1, 0, json!({}))));
     assert!(!admits(&event(2, 1, json!({}))));

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use faceway_core::{Entry, Passed};
 use faceway_rules::{Asked, OnceState};
 
-use crate::topology::rules_history::{Rules, RulesHistory};
+use crate::topology::rules_history::{ActiveRules, Rules, RulesHistory};
 
 /// Asks the rules for one lane.
 pub(super) struct Decider {
     name: String,
+    active: ActiveRules,
     history: Arc<RulesHistory>,
     places: Places,
     /// What `once` has let pass in this lane.
@@ -31,11 +32,13 @@ pub(super) enum Routed {
 }
 
 impl Decider {
-    pub(super) fn new(name: &str, history: Arc<RulesHistory>) -> Self {
+    pub(super) async fn new(name: &str, active: ActiveRules) -> Self {
+        let history = active.current().await;
         Self {
             name: name.to_owned(),
             places: places(name, &history),
             history,
+            active,
             once: OnceState::default(),
         }
     }
@@ -45,8 +48,9 @@ impl Decider {
         self.once.recall(passed);
     }
 
-    /// Takes another history; what `once` remembers stays.
-    pub(super) fn replace(&mut self, history: Arc<RulesHistory>) {
+    /// Takes the history as it is now; what `once` remembers stays.
+    pub(super) async fn renew(&mut self) {
+        let history = self.active.current().await;
         if Arc::ptr_eq(&history, &self.history) {
             return;
         }
@@ -68,9 +72,7 @@ impl Decider {
         let Some(outbound) = place.copied().flatten() else {
             return Routed::Skipped;
         };
-        let rules = &rules.set;
-        // Revealed to the rules, which give back nothing but yes or no.
-        let Ok(event) = rules.view(entry.body.reveal()) else {
+        let Some(matched) = self.active.matched(rules, entry.seq, &entry.body) else {
             // Rendering fails as well, so the event is buried with that reason; skipped, it would be gone without a word.
             return Routed::Here;
         };
@@ -78,8 +80,9 @@ impl Decider {
             id: entry.id,
             received_at: entry.received_at,
         };
-        let admission = rules.admits(outbound, &event, &asked, &mut self.once);
-        if admission.admitted {
+        // Revealed to the rules, which give back nothing but yes or no.
+        let event = || rules.set.view(entry.body.reveal()).ok();
+        if (rules.set).admits(outbound, &matched, event, &asked, &mut self.once) {
             Routed::Here
         } else {
             Routed::Skipped

@@ -29,7 +29,6 @@ use super::metrics::LaneMetrics;
 use super::render::Renderer;
 use super::status::LaneStatus;
 use crate::throttle::Throttle;
-use crate::topology::rules_history::ActiveRules;
 
 pub use command::Command;
 pub(super) use command::Commands;
@@ -53,7 +52,6 @@ pub(super) struct Tools {
     pub(super) metrics: LaneMetrics,
     pub(super) policy: Policy,
     pub(super) decider: Decider,
-    pub(super) rules: ActiveRules,
     pub(super) commands: Commands,
     /// From 0 to 1: spreads the pauses.
     pub(super) chance: fn() -> f64,

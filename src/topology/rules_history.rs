@@ -8,12 +8,17 @@
 //!
 //! Lanes, the counters of routes and the admin listener ask this file too. It knows no other room, nor the rest of this one.
 
+mod matches;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use faceway_core::Timestamp;
+use bytes::Bytes;
+use faceway_core::{Private, Timestamp};
 use faceway_rules::RouteSet;
 use tokio::sync::{RwLock, RwLockWriteGuard};
+
+use matches::Matches;
 
 /// Versions that are kept although no lane needs them any more, to answer why an event went where it did.
 const KEPT_FOR_QUESTIONS: usize = 32;
@@ -309,23 +314,40 @@ impl Rules {
 /// The history with the active rules, for all that ask. While an apply changes it, they wait: no lane decides by an older
 /// version about an event that was kept after the mark of the new one.
 #[derive(Clone, Debug)]
-pub struct ActiveRules(Arc<RwLock<Arc<RulesHistory>>>);
+pub struct ActiveRules {
+    history: Arc<RwLock<Arc<RulesHistory>>>,
+    matches: Arc<Matches>,
+}
 
 impl ActiveRules {
     /// With this history.
     pub fn new(history: RulesHistory) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(history))))
+        Self {
+            history: Arc::new(RwLock::new(Arc::new(history))),
+            matches: Arc::default(),
+        }
     }
 
     /// The history as it is now.
     pub async fn current(&self) -> Arc<RulesHistory> {
         // A copy, not the guard: a lane that held the lock while it works would hold up every apply.
-        Arc::clone(&*self.0.read().await)
+        Arc::clone(&*self.history.read().await)
     }
 
     /// Lets everything that asks wait until the guard is dropped, whether the history was changed or not.
     pub async fn hold(&self) -> RwLockWriteGuard<'_, Arc<RulesHistory>> {
-        self.0.write().await
+        self.history.write().await
+    }
+
+    /// Indices of the routes by which some rules match an event; `None` when the event cannot be read. The newest events are
+    /// asked about once, for all lanes.
+    pub fn matched(
+        &self,
+        rules: &Arc<Rules>,
+        seq: u64,
+        body: &Private<Bytes>,
+    ) -> Option<Arc<[usize]>> {
+        self.matches.of(rules, seq, body)
     }
 }
 

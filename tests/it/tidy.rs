@@ -193,7 +193,7 @@ fn the_fence_around_personal_data_is_opened_where_it_may_be() {
             "asks the rules, which answer yes or no",
         ),
         (
-            "src/dispatch/tally.rs",
+            "src/topology/rules_history/matches.rs",
             "asks the rules, which answer with numbers of routes",
         ),
         ("src/inbound/admission.rs", "digests the token"),

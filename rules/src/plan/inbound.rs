@@ -94,7 +94,7 @@ pub(super) fn all(
             inbounds.extend(plan.map(|plan| (entry.span, plan)));
         }
     }
-    names.0.sort_by_key(|(_, span)| *span);
+    names.all.sort_by_key(|(_, span)| *span);
     inbounds.sort_by_key(|(span, _)| *span);
     inbounds.into_iter().map(|(_, inbound)| inbound).collect()
 }

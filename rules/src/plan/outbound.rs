@@ -149,7 +149,7 @@ pub(super) fn all(
             outbounds.extend(plan.map(|plan| (entry.span, plan)));
         }
     }
-    names.0.sort_by_key(|(_, span)| *span);
+    names.all.sort_by_key(|(_, span)| *span);
     outbounds.sort_by_key(|(span, _)| *span);
     let outbounds = outbounds.into_iter().map(|(_, outbound)| outbound);
     (outbounds.collect(), names)

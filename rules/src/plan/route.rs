@@ -189,7 +189,7 @@ fn warn_of_order(context: &Context<'_>, routes: &[(Route, Span)]) {
 }
 
 fn warn_of_unused(context: &Context<'_>, routes: &[(Route, Span)]) {
-    for (index, (name, span)) in context.outbounds.0.iter().enumerate() {
+    for (index, (name, span)) in context.outbounds.all.iter().enumerate() {
         if !routes.iter().any(|(route, _)| route.to.contains(&index)) {
             let message = format!("no route names outbound `{name}`, so it gets nothing");
             let help = format!("add it to the `to` of a route: to = [\"{name}\"]");

@@ -68,6 +68,12 @@ impl Literals {
         self.times.push(time);
     }
 
+    /// The texts, where nothing else is among the values.
+    pub(crate) fn only_texts(&self) -> Option<&[String]> {
+        let others = self.numbers.len() + self.bools.len() + self.times.len();
+        (others == 0 && !self.texts.is_empty()).then_some(&self.texts)
+    }
+
     pub(crate) fn contain(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => {

@@ -92,7 +92,7 @@ impl Runner {
     async fn decide(&mut self, entries: Vec<Entry>, holds: bool) -> Vec<Offer> {
         // Looked up after the entries came, and waiting for a reload that is just changing them: what was kept behind the mark
         // of a new rules version is not decided by an older one.
-        self.tools.decider.replace(self.tools.rules.current().await);
+        self.tools.decider.renew().await;
         let mut offers = Vec::new();
         for entry in entries {
             if self.tools.decider.decide(&entry) == Routed::Here {

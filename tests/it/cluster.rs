@@ -3,7 +3,7 @@
 use faceway_testkit::broker::nats::{Nats, Options};
 use faceway_testkit::receiver::{Behaviour, Receiver};
 
-use crate::harness::{Device, Site, recognition, routes_to, vendor_ids};
+use crate::harness::{Device, Site, recognition, routes_to, text, vendor_ids};
 
 /// A site whose gateway keeps events on these servers.
 fn site(nats: &Nats, receiver: &Receiver) -> Site {
@@ -58,5 +58,10 @@ async fn a_gateway_keeps_its_events_on_a_cluster() {
     assert_eq!(order, [first, second].concat(), "each, in its order");
     let listed = site.ask(&gateway, &["lanes"]).await;
     assert!(listed.contains("erp"), "{listed}");
+    // A command that looks at files of another engine says so.
+    let looked = site.run(&["spool", "check"]).await;
+    let told = text(&looked.stderr);
+    assert_eq!(looked.status.code(), Some(2), "{told}");
+    assert!(told.contains("spool.engine is \"jetstream\""), "{told}");
     gateway.stop().await;
 }

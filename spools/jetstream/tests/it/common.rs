@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use faceway_core::{Batch, Log as _, ReadMax, SystemClock};
+use faceway_core::{Batch, Log as _, ReadMax};
 use faceway_spool_jetstream::{
     Credentials, Durability, JetStreamSettings, JetStreamSpool, OpenError,
 };
 use faceway_testkit::broker::nats::Nats;
-use faceway_testkit::spool::{event, number};
+use faceway_testkit::clock::TestClock;
+use faceway_testkit::spool::{event, number, time};
 
 /// Nothing that is waited for takes this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
@@ -53,7 +54,9 @@ pub(crate) fn name() -> String {
 }
 
 pub(crate) async fn open(settings: JetStreamSettings) -> Result<JetStreamSpool, OpenError> {
-    let opened = JetStreamSpool::open(settings, Arc::new(SystemClock));
+    // Events of tests have made-up times: by the machine's clock they would be old enough to leave.
+    let clock = TestClock::at(time(0));
+    let opened = JetStreamSpool::open(settings, Arc::new(clock));
     tokio::time::timeout(PATIENCE, opened)
         .await
         .expect("it opens, or says why not")

@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use faceway_testkit::broker::nats::Nats;
-use faceway_testkit::spool::{Engine, Open, history, lanes, log};
+use faceway_testkit::broker::nats::{Nats, Options};
+use faceway_testkit::spool::{Engine, Open, all, history, lanes, log};
 use tokio::sync::Mutex;
 
 use crate::common::{name, open, remove, settings};
 
 /// Each directory is a gateway of a site of its own. The site of the directory before is removed.
-async fn factory() -> Box<Open<dyn Engine>> {
-    let nats = Nats::shared().await;
+fn factory(nats: Arc<Nats>) -> Box<Open<dyn Engine>> {
     let at: Arc<Mutex<Option<(PathBuf, String)>>> = Arc::default();
     Box::new(move |dir| {
         let (nats, at) = (Arc::clone(&nats), Arc::clone(&at));
@@ -32,15 +31,21 @@ async fn factory() -> Box<Open<dyn Engine>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_contract_of_the_log() {
-    log::all(&*factory().await).await.unwrap();
+    log::all(&*factory(Nats::shared().await)).await.unwrap();
 }
 
 #[tokio::test]
 async fn keeps_the_contract_of_lanes() {
-    lanes::all(&*factory().await).await.unwrap();
+    lanes::all(&*factory(Nats::shared().await)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_contract_of_the_history() {
-    history::all(&*factory().await).await.unwrap();
+    history::all(&*factory(Nats::shared().await)).await.unwrap();
+}
+
+#[tokio::test]
+async fn keeps_the_contracts_on_one_server() {
+    let nats = Arc::new(Nats::start(Options::single()).await);
+    all(&*factory(nats)).await.unwrap();
 }

@@ -13,6 +13,7 @@ mod contract;
 mod faults;
 mod janitor;
 mod large;
+mod login;
 mod owners;
 mod proof;
 mod seen;

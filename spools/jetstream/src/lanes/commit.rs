@@ -18,11 +18,14 @@ const BATCH_ROWS: usize = 500;
 /// Bytes of one batch.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
+/// Marks of once windows in one row, so that it stays far below the servers' limit of a message.
+const MARKS: usize = 2000;
+
 /// A lane after a change, and what has to be written for it.
 struct Next {
     state: LaneState,
     buried: BTreeSet<u64>,
-    once: Option<(u64, i64)>,
+    once: Vec<(u64, i64)>,
     rows: Vec<Outgoing>,
     /// Subjects of rows that are gone.
     gone: Vec<String>,
@@ -69,15 +72,16 @@ impl Shared {
         let mut rows = BTreeMap::new();
         for (seq, burial) in burials {
             let Some(burial) = burial else { continue };
-            let has_copy = owned.copies.contains(seq);
-            let entry = if has_copy {
-                self.copy(&owned.name, *seq).await?
-            } else {
-                self.fetch_one(*seq).await?
-            };
-            if let Some(entry) = entry.as_ref().filter(|_| !has_copy) {
-                self.put_copy(&owned.name, entry, deadline).await?;
-                owned.copies.insert(*seq);
+            let mut entry = None;
+            if owned.copies.contains(seq) {
+                entry = self.copy(&owned.name, *seq).await?;
+            }
+            if entry.is_none() {
+                entry = self.fetch_one(*seq).await?;
+                if let Some(entry) = &entry {
+                    self.put_copy(&owned.name, entry, deadline).await?;
+                    owned.copies.insert(*seq);
+                }
             }
             rows.insert(*seq, BuriedRow::new(burial, entry.as_ref()));
         }
@@ -111,13 +115,14 @@ impl Shared {
                 put(names.row(Row::Buried, lane, seq), Vec::new());
             }
         }
-        // Its number is drawn, so that the row of an earlier try is not taken for this one's.
-        let number = rand::random::<u64>() >> 1;
-        let until = change.passed.iter().map(|one| one.until.as_millis()).max();
-        let once = until.map(|until| (number, until));
-        if once.is_some() {
+        let mut once = Vec::new();
+        for passed in change.passed.chunks(MARKS) {
+            // Its number is drawn, so that the row of an earlier try is not taken for this one's.
+            let number = rand::random::<u64>() >> 1;
+            let until = passed.iter().map(|one| one.until.as_millis()).max();
+            once.extend(until.map(|until| (number, until)));
             let row = names.row(Row::Once, lane, number);
-            put(row, rows::encode_once(&change.passed));
+            put(row, rows::encode_once(passed));
         }
         let ranges: BTreeSet<u64> = change
             .waiting

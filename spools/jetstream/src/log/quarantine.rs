@@ -1,7 +1,7 @@
 //! Quarantine: what could not be read, raw.
 //!
 //! A message `q.<inbound>`: `Fw-At` when the gateway had it, `Fw-Reason`, `Fw-Size` of the body, `Fw-Headers` the headers that
-//! a second reading needs as JSON. The payload is the body; a large one stands in pieces `qc.<sha256>.<n>`, and `Fw-Body`
+//! a second reading needs as JSON; large ones stand in pieces too, and `Fw-Headers-Body` names them. The payload is the body; a large one stands in pieces `qc.<sha256>.<n>`, and `Fw-Body`
 //! names it.
 
 use std::collections::BTreeMap;
@@ -23,6 +23,9 @@ use super::pieces::{self, Whole};
 
 const REASON: &str = "Fw-Reason";
 const HEADERS: &str = "Fw-Headers";
+const LARGE_HEADERS: &str = "Fw-Headers-Body";
+/// The servers take 64 KiB of headers with a message.
+const HEADERS_MAX: usize = 16 * 1024;
 
 /// What is known of quarantine. It is compared with the stream before it is used, so that other gateways' entries count.
 #[derive(Default)]
@@ -40,6 +43,8 @@ struct Table {
 struct Listed {
     entry: Quarantined,
     body: Option<Sha256>,
+    /// Headers that stand in pieces.
+    headers: Option<Sha256>,
 }
 
 impl Shared {
@@ -134,8 +139,17 @@ impl Shared {
                 .with(ID, format!("{:032x}", rand::random::<u128>()))
                 .with(AT, unreadable.received_at.as_millis())
                 .with(SIZE, body.len())
-                .with(REASON, &unreadable.reason)
-                .with(HEADERS, unreadable.headers.reveal());
+                .with(REASON, &unreadable.reason);
+            let headers = unreadable.headers.into_revealed();
+            let message = if headers.len() > HEADERS_MAX {
+                let headers = Bytes::from(headers);
+                let sha256 = Sha256::of(&headers);
+                let split = pieces::split(&headers, |piece| names.quarantine_piece(sha256, piece));
+                pieces::publish(&self.client, split, deadline).await?;
+                message.with(LARGE_HEADERS, sha256)
+            } else {
+                message.with(HEADERS, headers)
+            };
             self.client.publish(&message, deadline).await?;
         }
         Ok(())
@@ -144,10 +158,11 @@ impl Shared {
     pub(crate) async fn quarantine_page(&self, page: Page) -> Result<Vec<Quarantined>, Failure> {
         let entries = self.quarantine_entries().await?;
         let below = entries.range(..page.before.unwrap_or(u64::MAX)).rev();
-        Ok(below
-            .take(page.max)
-            .map(|(_, it)| it.entry.clone())
-            .collect())
+        let mut listed = Vec::new();
+        for (_, it) in below.take(page.max) {
+            listed.push(self.with_headers(it.clone()).await?);
+        }
+        Ok(listed)
     }
 
     pub(crate) async fn quarantined_body(
@@ -172,10 +187,22 @@ impl Shared {
         if body.is_none() {
             tracing::error!("the body of entry {number} of quarantine is damaged");
         }
+        let entry = self.with_headers(listed).await?;
         Ok(body.map(|body| QuarantinedBody {
-            entry: listed.entry,
+            entry,
             body: Private::new(body),
         }))
+    }
+
+    /// An entry with its headers, also where they stand in pieces.
+    async fn with_headers(&self, listed: Listed) -> Result<Quarantined, Failure> {
+        let mut entry = listed.entry;
+        if let Some(sha256) = listed.headers {
+            let headers = self.quarantine_pieces(sha256).await?;
+            let headers = headers.unwrap_or_default();
+            entry.headers = Private::new(String::from_utf8_lossy(&headers).into_owned());
+        }
+        Ok(entry)
     }
 
     async fn quarantine_pieces(&self, sha256: Sha256) -> Result<Option<Bytes>, Failure> {
@@ -202,14 +229,14 @@ impl Shared {
             };
             let is_gone = self.client.delete(StreamKind::Quarantine, number).await?;
             dropped += u64::from(is_gone);
-            // Another entry may have the same body.
-            if let Some(sha256) = listed.body
-                && !entries.values().any(|other| other.body == Some(sha256))
-            {
-                let of_body = self.client.names.quarantine_pieces(sha256);
-                self.client
-                    .purge(StreamKind::Quarantine, &of_body, None)
-                    .await?;
+            for sha256 in listed.body.into_iter().chain(listed.headers) {
+                // Another entry may have the same.
+                let has = |other: &Listed| [other.body, other.headers].contains(&Some(sha256));
+                if !entries.values().any(has) {
+                    let pieces = self.client.names.quarantine_pieces(sha256);
+                    let purged = self.client.purge(StreamKind::Quarantine, &pieces, None);
+                    purged.await?;
+                }
             }
         }
         self.count_quarantine().await?;
@@ -234,6 +261,10 @@ fn listed_of(kept: &Kept) -> Option<Listed> {
         bytes: headers.number(SIZE)?,
         headers: Private::new(headers.get(HEADERS).unwrap_or_default().to_owned()),
     };
-    let body = headers.get(BODY).and_then(|text| text.parse().ok());
-    Some(Listed { entry, body })
+    let digest = |name| headers.get(name).and_then(|text| text.parse().ok());
+    Some(Listed {
+        entry,
+        body: digest(BODY),
+        headers: digest(LARGE_HEADERS),
+    })
 }

@@ -76,25 +76,28 @@ pub(crate) fn write(shared: &Shared) {
 
 fn encode(shared: &Shared) -> Vec<u8> {
     let mut writer = Writer::default();
-    let known = lock(&shared.known);
-    // Under the lock: the tail moves with the table.
-    let seen = shared.seen();
+    let (seen, blocks, ids) = {
+        // Copied under the lock, in which the tail moves with the table; written down without it, as appends wait for it.
+        let known = lock(&shared.known);
+        let blocks: Vec<(u64, Block)> = known.blocks().collect();
+        let ids: Vec<Newest> = known.ids().collect();
+        (shared.seen(), blocks, ids)
+    };
     writer.raw(BEGIN);
     writer.text(&shared.created);
     writer.number(seen);
-    writer.number(known.blocks().len() as u64);
-    for (number, block) in known.blocks() {
+    writer.number(blocks.len() as u64);
+    for (number, block) in blocks {
         writer.number(number);
         writer.signed(block.min);
         writer.signed(block.max);
         writer.number(block.events);
     }
-    writer.number(known.ids().len() as u64);
-    for newest in known.ids() {
+    writer.number(ids.len() as u64);
+    for newest in ids {
         writer.number(newest.seq);
         writer.raw(newest.id.as_bytes());
     }
-    drop(known);
     let mut bytes = writer.into_bytes();
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     bytes

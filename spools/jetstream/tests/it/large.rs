@@ -31,11 +31,13 @@ async fn large_bodies_come_back_from_log_lane_and_quarantine() {
     let spool = site.open("gw-1").await;
     let sizes = [512 * 1024, 512 * 1024 + 1, 2_000_000];
     let events = (1..).zip(sizes).map(|(n, bytes)| large(n, bytes)).collect();
+    let headers = format!("{{\"x\":\"{}\"}}", "x".repeat(100_000));
     let unreadable = NewUnreadable {
         inbound: "gate".into(),
         received_at: time(1),
         reason: "not JSON".into(),
-        headers: Private::new("{}".into()),
+        // The servers take no 64 KiB of headers beside a message.
+        headers: Private::new(headers.clone()),
         body: Private::new(noise(1_500_000, 9)),
     };
     let batch = Batch {
@@ -78,12 +80,16 @@ async fn large_bodies_come_back_from_log_lane_and_quarantine() {
     assert_eq!(places[0].lane, "a.b c");
     let listed = spool.quarantine(Page::first(9)).await.unwrap();
     assert_eq!(listed[0].bytes, 1_500_000);
+    assert_eq!(*listed[0].headers.reveal(), headers);
     let whole = spool.quarantined(listed[0].number).await.unwrap();
     assert_eq!(
         whole.expect("it is there").body.reveal()[..],
         noise(1_500_000, 9)[..]
     );
     assert_eq!(spool.drop_quarantined(None).await.unwrap(), 1);
+    let info = format!("STREAM.INFO.FW_{}_QUARANTINE", site.name);
+    let info = crate::common::api(&site.nats, &info, "").await;
+    assert_eq!(info["state"]["messages"], 0, "no piece stays");
     spool.close().await;
 }
 

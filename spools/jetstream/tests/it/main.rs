@@ -11,6 +11,7 @@ mod append;
 mod common;
 mod contract;
 mod faults;
+mod full;
 mod janitor;
 mod large;
 mod login;

@@ -1,8 +1,12 @@
 //! Known ids over restarts, with the table on the disk and without it.
 
-use faceway_core::{Log as _, Receipt};
+use std::time::Duration;
 
-use crate::common::{Site, api, append, batch, kept};
+use faceway_core::{Log as _, Receipt};
+use faceway_testkit::spool::id;
+use tokio::time::timeout;
+
+use crate::common::{PATIENCE, Site, api, append, batch, kept, open};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_are_known_when_the_table_is_lost() {
@@ -35,5 +39,50 @@ async fn ids_of_trimmed_events_are_known_from_the_table() {
     assert_eq!(api(&site.nats, &delete, "").await["success"], true);
     let spool = site.open("gw-1").await;
     assert_eq!(append(&spool, 1..=2).await, [1, 2]);
+    spool.close().await;
+}
+
+/// The servers recognise an id for a while only; the gateway's table recognises it for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_known_when_the_servers_have_forgotten_them() {
+    let site = Site::new().await;
+    let mut settings = site.settings("gw-1");
+    settings.append_timeout = Duration::from_secs(3);
+    settings.dedup_window = Duration::from_secs(6);
+    let spool = open(settings).await.unwrap();
+    append(&spool, 1..=5).await;
+    append(&spool, [99]).await;
+    // Another program sends the last of them until the servers take it anew: the earlier ones are forgotten then, too.
+    let client = async_nats::connect(site.nats.urls()).await.unwrap();
+    let forgotten = async {
+        loop {
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert("Nats-Msg-Id", id(99).to_string());
+            let request = async_nats::Request::new()
+                .headers(headers)
+                .payload("x".into());
+            let subject = format!("fw.{}.ev.0.0000000000000001", site.name);
+            let answer = client.send_request(subject, request).await.unwrap();
+            let ack: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap();
+            if ack["duplicate"] != true {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, forgotten).await.expect("they forget");
+    let receipts = async {
+        loop {
+            // With so short a window a busy machine may refuse for a moment.
+            if let Ok(receipts) = spool.append(batch(1..=5)).await {
+                return receipts;
+            }
+        }
+    };
+    let receipts = timeout(PATIENCE, receipts).await.expect("it appends");
+    assert!(
+        receipts.iter().all(|it| *it == Receipt::Duplicate),
+        "{receipts:?}"
+    );
+    assert_eq!(kept(&spool).await, [1, 2, 3, 4, 5, 99]);
     spool.close().await;
 }

@@ -3,7 +3,7 @@
 use faceway_testkit::broker::nats::{Nats, Options};
 use faceway_testkit::receiver::{Behaviour, Receiver};
 
-use crate::harness::{Device, Site, recognition, routes_to, text, vendor_ids};
+use crate::harness::{Device, PATIENCE, Site, recognition, routes_to, text, vendor_ids};
 
 /// A site whose gateway keeps events on these servers.
 fn site(nats: &Nats, receiver: &Receiver) -> Site {
@@ -64,4 +64,47 @@ async fn a_gateway_keeps_its_events_on_a_cluster() {
     assert_eq!(looked.status.code(), Some(2), "{told}");
     assert!(told.contains("spool.engine is \"jetstream\""), "{told}");
     gateway.stop().await;
+}
+
+/// While the cluster is away, the gateway says so, and devices keep their records; when it is back, they are taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_cluster_a_gateway_is_not_ready() {
+    let nats = Nats::start(Options::single()).await;
+    let receiver = Receiver::start().await;
+    let site = site(&nats, &receiver)
+        .set("FACEWAY_SPOOL__JETSTREAM__APPEND_TIMEOUT", "1s")
+        .set("FACEWAY_SPOOL__JETSTREAM__DEDUP_WINDOW", "10s");
+    let gateway = site.start().await;
+    let body = recognition("PSC1", "first");
+    let mut device = Device::connect(gateway.devices).await;
+    assert!(device.push(&body).await.unwrap().is_success());
+    assert_eq!(gateway.get("/readyz").await.0, 200);
+    nats.freeze(0);
+    let body = recognition("PSC1", "second");
+    let answer = device.push(&body).await.unwrap();
+    assert!(!answer.is_success());
+    until(async || gateway.get("/readyz").await.0 == 503).await;
+    nats.thaw(0);
+    until(async || gateway.get("/readyz").await.0 == 200).await;
+    until(async || {
+        let mut device = Device::connect(gateway.devices).await;
+        device.push(&body).await.unwrap().is_success()
+    })
+    .await;
+    gateway.delivered_all("erp").await;
+    let received = vendor_ids(&receiver.confirmed());
+    assert_eq!(received, ["first", "second"]);
+    gateway.stop().await;
+}
+
+/// Looks until it holds.
+async fn until(holds: impl AsyncFn() -> bool) {
+    let looked = async {
+        while !holds().await {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looked)
+        .await
+        .expect("it comes to hold");
 }

@@ -16,6 +16,14 @@ use faceway_testkit::spool::{event, number, time};
 /// Nothing that is waited for takes this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
+/// Between two looks at something that cannot be awaited.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Lets a moment pass before the next look.
+pub(crate) async fn moment() {
+    tokio::time::sleep(LOOK).await;
+}
+
 /// A site of its own: its streams go when it does.
 pub(crate) struct Site {
     pub(crate) nats: Arc<Nats>,

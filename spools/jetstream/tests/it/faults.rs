@@ -10,7 +10,7 @@ use faceway_spool_jetstream::JetStreamSpool;
 use faceway_testkit::broker::nats::{Nats, Options};
 use tokio::time::timeout;
 
-use crate::common::{PATIENCE, Site, api, append, batch, kept};
+use crate::common::{PATIENCE, Site, api, append, batch, kept, moment};
 
 /// The server that leads a stream.
 async fn leader(site: &Site, stream: &str) -> usize {
@@ -25,7 +25,7 @@ async fn leader(site: &Site, stream: &str) -> usize {
 async fn insist(spool: &JetStreamSpool, n: u64) {
     let appended = async {
         while spool.append(batch([n, n + 1000])).await.is_err() {
-            tokio::task::yield_now().await;
+            moment().await;
         }
     };
     timeout(PATIENCE, appended)
@@ -121,7 +121,7 @@ async fn without_a_majority_nothing_is_acknowledged() {
     };
     let committed = async {
         while spool.commit(&claim, later.clone()).await != Ok(0) {
-            tokio::task::yield_now().await;
+            moment().await;
         }
     };
     timeout(PATIENCE, committed)

@@ -9,7 +9,7 @@ use faceway_core::{
 use faceway_testkit::spool::{event, time};
 use tokio::time::timeout;
 
-use crate::common::{PATIENCE, Site, open};
+use crate::common::{PATIENCE, Site, moment, open};
 
 /// At the limit nothing is taken, a lane's state is kept all the same, and delivered history gives way by itself.
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +49,7 @@ async fn delivered_history_gives_way_at_the_limit() {
     assert_eq!(spool.commit(&claim, change).await, Ok(0));
     let taken = async {
         while spool.append(large(n)).await.is_err() {
-            tokio::task::yield_now().await;
+            moment().await;
         }
     };
     timeout(PATIENCE, taken)

@@ -9,13 +9,13 @@ use faceway_testkit::clock::TestClock;
 use faceway_testkit::spool::time;
 use tokio::time::timeout;
 
-use crate::common::{PATIENCE, Site, append, batch};
+use crate::common::{PATIENCE, Site, append, batch, moment};
 
 /// Resolves when the first of these events has left the log, and no earlier one is asked for.
 async fn leaves(spool: &JetStreamSpool, seq: u64) {
     let gone = async {
         while spool.fetch(vec![seq]).await.unwrap()[0].is_some() {
-            tokio::task::yield_now().await;
+            moment().await;
         }
     };
     timeout(PATIENCE, gone).await.expect("it leaves");

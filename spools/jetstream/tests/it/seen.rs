@@ -6,7 +6,7 @@ use faceway_core::{Log as _, Receipt};
 use faceway_testkit::spool::id;
 use tokio::time::timeout;
 
-use crate::common::{PATIENCE, Site, api, append, batch, kept, open};
+use crate::common::{PATIENCE, Site, api, append, batch, kept, moment, open};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_are_known_when_the_table_is_lost() {
@@ -67,6 +67,7 @@ async fn ids_are_known_when_the_servers_have_forgotten_them() {
             if ack["duplicate"] != true {
                 return;
             }
+            moment().await;
         }
     };
     timeout(PATIENCE, forgotten).await.expect("they forget");
@@ -76,6 +77,7 @@ async fn ids_are_known_when_the_servers_have_forgotten_them() {
             if let Ok(receipts) = spool.append(batch(1..=5)).await {
                 return receipts;
             }
+            moment().await;
         }
     };
     let receipts = timeout(PATIENCE, receipts).await.expect("it appends");

@@ -28,6 +28,8 @@ pub struct JetStreamConfig {
     pub is_relaxed: bool,
     /// Monitoring addresses.
     pub monitor: Vec<String>,
+    /// Text of a `.creds` file of the system account.
+    pub system: Option<Secret>,
     /// How long an append waits for the cluster.
     pub append_timeout: Duration,
     /// How long the servers recognise an id.
@@ -49,6 +51,20 @@ pub enum Login {
     Token(Secret),
     /// The seed of an nkey.
     Nkey(Secret),
+}
+
+impl JetStreamConfig {
+    /// The secrets that it names.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let login = match &self.login {
+            Login::None => None,
+            Login::Credentials(secret)
+            | Login::Password(_, secret)
+            | Login::Token(secret)
+            | Login::Nkey(secret) => Some(secret),
+        };
+        login.into_iter().chain(&self.system)
+    }
 }
 
 const REPLICAS: usize = 3;
@@ -92,6 +108,11 @@ pub(super) const KEYS: &[Key] = &[
         "monitor",
         Shape::Texts,
         "Monitoring address of every server, such as http://host:8222: there they prove that they sync. Needed with synced.",
+    ),
+    Key::new(
+        "system_credentials",
+        Shape::Secret,
+        "Text of a .creds file of a user of the system account: it proves the same where the monitoring addresses are closed.",
     ),
     Key::new(
         "append_timeout",
@@ -142,7 +163,9 @@ pub(super) fn read(table: Table<'_>) -> Option<JetStreamConfig> {
             "a second try must find the servers' memory of the first: 15s and 2m when left out";
         table.reporter().error(entry.node.span, message, help);
     }
-    if !is_relaxed && monitor.is_empty() {
+    let system = table.get("system_credentials").is_some();
+    let system = system.then(|| table.secret("system_credentials"));
+    if !is_relaxed && monitor.is_empty() && system.is_none() {
         let help = "name the monitoring address of every server: monitor = [\"http://host:8222\"]; or write durability = \
                     \"relaxed\": then a power cut of all servers at once may lose acknowledged events";
         let message = "nothing proves that the servers sync what they acknowledge";
@@ -160,6 +183,10 @@ pub(super) fn read(table: Table<'_>) -> Option<JetStreamConfig> {
         replicas,
         is_relaxed,
         monitor,
+        system: match system {
+            Some(system) => Some(system?),
+            None => None,
+        },
         append_timeout,
         dedup_window,
         seen_max,

@@ -13,7 +13,7 @@ mod request;
 mod streams;
 mod tail;
 
-pub(crate) use connect::Client;
+pub(crate) use connect::{Client, ask_servers};
 pub(crate) use failure::Failure;
 pub(crate) use message::{Kept, Outgoing};
 pub(crate) use publish::pause;

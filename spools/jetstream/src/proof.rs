@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use crate::client::Client;
-use crate::settings::{Durability, JetStreamSettings, OpenError};
+use crate::client::{Client, ask_servers};
+use crate::settings::{Credentials, Durability, JetStreamSettings, OpenError};
 
 /// The lowest version that keeps atomic batches and reads stretches without a consumer.
 const LOWEST: [u64; 3] = [2, 12, 1];
@@ -45,7 +45,7 @@ struct JetStreamConfig {
     sync_always: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Jsz {
     meta_cluster: Option<MetaCluster>,
 }
@@ -148,10 +148,12 @@ enum Refusal {
 }
 
 async fn check(settings: &JetStreamSettings) -> Result<(), Refusal> {
-    if settings.monitor.is_empty() {
+    let is_by_system = !matches!(settings.system, Credentials::None);
+    if settings.monitor.is_empty() && !is_by_system {
         return Err(Refusal::Said(format!(
             "nothing proves that the servers sync what they acknowledge: write the monitoring address of every server into \
-             spool.jetstream.monitor, such as \"http://nats-1:8222\". Or write durability = \"relaxed\"; then a power cut of \
+             spool.jetstream.monitor, such as \"http://nats-1:8222\", or a user of the system account into \
+             system_credentials. Or write durability = \"relaxed\"; then a power cut of \
              all servers at once may lose more than half of what was acknowledged, and whole streams. ({LINE} is what the \
              servers need)"
         )));
@@ -166,6 +168,14 @@ async fn check(settings: &JetStreamSettings) -> Result<(), Refusal> {
     let http = http.map_err(|error| Refusal::Said(error.to_string()))?;
     let mut proof = Proof::default();
     let mut silent = None;
+    if is_by_system {
+        match by_system(settings).await {
+            Ok(pages) => pages
+                .into_iter()
+                .for_each(|(varz, jsz)| proof.add(varz, jsz)),
+            Err(reason) => silent = Some(reason),
+        }
+    }
     for address in &settings.monitor {
         let address = address.trim_end_matches('/');
         match pages(&http, address).await {
@@ -185,6 +195,38 @@ async fn check(settings: &JetStreamSettings) -> Result<(), Refusal> {
         (Err(Wrong::Unnamed(text)), None) => Err(Refusal::Silent(text)),
         (Err(Wrong::Server(text)), None) => Err(Refusal::Said(text)),
     }
+}
+
+/// The pages of every server that answers a user of the system account.
+async fn by_system(settings: &JetStreamSettings) -> Result<Vec<(Varz, Jsz)>, String> {
+    let encrypted = settings.is_encrypted();
+    let tls = settings.tls.config(encrypted);
+    let tls = tls.map_err(|error| error.to_string())?;
+    let tls = encrypted.then_some(&tls);
+    let failed = |reason: String| {
+        format!(
+            "the servers do not answer the user of the system account ({reason}): put spool.jetstream.system_credentials right"
+        )
+    };
+    let ask = async |page| {
+        let pages = ask_servers(settings, tls, page).await;
+        pages.map_err(|failure| failed(failure.to_string()))
+    };
+    let (all_varz, all_jsz) = (ask("VARZ").await?, ask("JSZ").await?);
+    let mut pages = Vec::new();
+    for varz in all_varz {
+        let id = varz["server_id"].clone();
+        let jsz = all_jsz.iter().find(|jsz| jsz["server_id"] == id);
+        let parsed = serde_json::from_value(varz).and_then(|varz| {
+            let jsz = serde_json::from_value(jsz.cloned().unwrap_or_default())?;
+            Ok((varz, jsz))
+        });
+        pages.push(parsed.map_err(|error| failed(error.to_string()))?);
+    }
+    if pages.is_empty() {
+        return Err(failed("no answer".into()));
+    }
+    Ok(pages)
 }
 
 async fn pages(http: &reqwest::Client, address: &str) -> Result<(Varz, Jsz), String> {

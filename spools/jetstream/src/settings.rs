@@ -27,6 +27,8 @@ pub struct JetStreamSettings {
     pub durability: Durability,
     /// The servers' monitoring addresses.
     pub monitor: Vec<String>,
+    /// A user of the system account, where monitoring addresses are closed.
+    pub system: Credentials,
     /// How long an append waits for the cluster.
     pub append_timeout: Duration,
     /// How long the servers recognise an id.

@@ -41,6 +41,10 @@ fn settings(config: &GatewayConfig) -> anyhow::Result<JetStreamSettings> {
             Durability::Synced
         },
         monitor: cluster.monitor.clone(),
+        system: match &cluster.system {
+            Some(text) => Credentials::File(secrets::resolve(text)?),
+            None => Credentials::None,
+        },
         append_timeout: cluster.append_timeout,
         dedup_window: cluster.dedup_window,
         seen_max: cluster.seen_max,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::rustls::ClientConfig;
 use async_nats::{ConnectOptions, Event};
+use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 
 use crate::names::{Names, StreamKind};
@@ -15,6 +16,8 @@ use super::Failure;
 
 /// Between two pings of a connection: a dead one is noticed after two of them.
 const PING: Duration = Duration::from_secs(2);
+/// Every server answers within this time.
+const SILENCE: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest pause before the next try to connect.
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
@@ -52,7 +55,8 @@ impl Client {
         settings: &JetStreamSettings,
         tls: Option<&ClientConfig>,
     ) -> Result<Self, Failure> {
-        let options = options(settings, tls).map_err(Failure::unavailable)?;
+        let options = options(settings, &settings.credentials, tls);
+        let options = options.map_err(Failure::unavailable)?;
         let nats = options.connect(&settings.servers).await;
         Ok(Self {
             nats: nats.map_err(Failure::unavailable)?,
@@ -76,8 +80,35 @@ impl Client {
     }
 }
 
+/// Asks every server of the cluster, as a user of the system account: the pages that it would show at its monitoring address.
+/// Gives what has come when nothing more comes.
+pub(crate) async fn ask_servers(
+    settings: &JetStreamSettings,
+    tls: Option<&ClientConfig>,
+    page: &str,
+) -> Result<Vec<serde_json::Value>, Failure> {
+    let options = options(settings, &settings.system, tls).map_err(Failure::unavailable)?;
+    let nats = options.connect(&settings.servers).await;
+    let nats = nats.map_err(Failure::unavailable)?;
+    let inbox = nats.new_inbox();
+    let mut answers = nats
+        .subscribe(inbox.clone())
+        .await
+        .map_err(Failure::unavailable)?;
+    let asked = nats.publish_with_reply(format!("$SYS.REQ.SERVER.PING.{page}"), inbox, "".into());
+    asked.await.map_err(Failure::unavailable)?;
+    let mut pages = Vec::new();
+    while let Ok(Some(answer)) = tokio::time::timeout(SILENCE, answers.next()).await {
+        let page: serde_json::Value =
+            serde_json::from_slice(&answer.payload).map_err(Failure::unavailable)?;
+        pages.push(page["data"].clone());
+    }
+    Ok(pages)
+}
+
 fn options(
     settings: &JetStreamSettings,
+    credentials: &Credentials,
     tls: Option<&ClientConfig>,
 ) -> std::io::Result<ConnectOptions> {
     let mut options = ConnectOptions::new()
@@ -105,7 +136,7 @@ fn options(
         options = options.tls_client_config(tls.clone());
     }
     // The servers ask for these secrets, so they are revealed here.
-    Ok(match &settings.credentials {
+    Ok(match credentials {
         Credentials::None => options,
         Credentials::File(text) => options.credentials(text.reveal())?,
         Credentials::Password(user, password) => {

@@ -81,6 +81,7 @@ pub(crate) fn settings(nats: &Nats, site: &str, dir: &Path) -> JetStreamSettings
         replicas: nats.count(),
         durability: Durability::Synced,
         monitor: nats.monitors(),
+        system: Credentials::None,
         append_timeout: Duration::from_secs(15),
         dedup_window: Duration::from_secs(120),
         seen_max: 100_000,

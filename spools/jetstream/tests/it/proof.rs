@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use faceway_core::Log as _;
-use faceway_spool_jetstream::{Durability, OpenError};
-use faceway_testkit::broker::nats::{Nats, Options};
+use faceway_core::{Log as _, Private};
+use faceway_spool_jetstream::{Credentials, Durability, OpenError};
+use faceway_testkit::broker::nats::{Nats, Options, SYSTEM_USER};
 
 use crate::common::{Site, api, append, open};
 
@@ -115,4 +115,30 @@ async fn what_cannot_be_meant_is_refused() {
     settings.append_timeout = settings.dedup_window;
     let text = open(settings).await.err().expect("refused").to_string();
     assert!(text.contains("append_timeout"), "{text}");
+}
+
+/// Where the monitoring addresses are closed, a user of the system account proves the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_system_account_proves_the_servers() {
+    let site = Site::new().await;
+    let mut settings = site.settings("gw-1");
+    settings.monitor.clear();
+    let (user, password) = SYSTEM_USER;
+    let password = Private::new(password.to_owned());
+    settings.system = Credentials::Password(user.to_owned(), password);
+    open(settings).await.unwrap().close().await;
+    let options = Options {
+        sync: false,
+        ..Options::single()
+    };
+    let lazy = Site::on(Arc::new(Nats::start(options).await));
+    let mut settings = lazy.settings("gw-1");
+    settings.monitor.clear();
+    let password = Private::new(SYSTEM_USER.1.to_owned());
+    settings.system = Credentials::Password(user.to_owned(), password);
+    let text = open(settings).await.err().expect("refused").to_string();
+    assert!(
+        text.contains("nats-1") && text.contains("sync_interval"),
+        "{text}"
+    );
 }

@@ -29,7 +29,7 @@ use crate::inbound::{self, Endpoints, Receiver, ServerLimits};
 use crate::memory::BodyMemory;
 use crate::process;
 use crate::topology::rules_history::{ActiveRules, Rules, RulesHistory};
-use crate::topology::{Desired, Reloader, Topology, Watch};
+use crate::topology::{Desired, Refused, Reloader, Topology, Watch};
 use open::{Engine, Listeners};
 
 /// How long requests, and after them deliveries, may take to end once the gateway shuts down.
@@ -64,13 +64,15 @@ struct Task {
 
 impl Gateway {
     /// Builds a gateway and sets it to work. When it returns, devices can push. Where `file` says what `routes` were read
-    /// from, a change of it is taken over.
+    /// from, a change of it is taken over. Where the file is refused, the gateway starts with the rules that were in force
+    /// before, as if the file had changed while it ran: a gateway that does not start takes in nothing at all.
     ///
     /// # Errors
-    /// When something that the files name cannot be had: a secret, a certificate, the spool's directory, an address.
+    /// When something that the files name cannot be had: a secret, a certificate, the spool's directory, an address; and
+    /// [`Refused`], when the file is refused and there are no rules of before.
     pub async fn start(
         config: GatewayConfig,
-        routes: Routes,
+        routes: Result<Routes, Refused>,
         file: Option<PathBuf>,
         metrics: PrometheusHandle,
     ) -> anyhow::Result<Self> {
@@ -85,6 +87,10 @@ impl Gateway {
         let routes_file = file.clone().unwrap_or_else(|| ROUTES_FILE.into());
         let topology = Topology::new(context.clone(), rules.clone(), routes_file);
         let mut topology = topology.await?;
+        let (routes, refused) = match routes {
+            Ok(routes) => (routes, None),
+            Err(refused) => (topology.routes_of_before(&refused)?, Some(refused)),
+        };
         let opened = topology.open(Desired::new(routes.clone())?).await?;
         let listeners = match Listeners::bind(&config.listen).await {
             Ok(listeners) => listeners,
@@ -100,7 +106,7 @@ impl Gateway {
         let topology = Arc::new(Mutex::new(topology));
         let watching = file.map(|file| {
             Watch::start(
-                (&file, &routes),
+                (&file, &routes, refused),
                 config.clone(),
                 Arc::clone(&topology),
                 listeners.certificate,
@@ -166,7 +172,13 @@ impl Gateway {
         self.intake.stop.cancel();
         // A reload that has begun comes to its end: broken off while the rules are written down, it would leave others on
         // disk than those by which lanes go until they stop.
-        let mut topology = self.topology.lock().await;
+        // One that waits for a spool that does not answer is not waited for: what it was about is read again at the next start.
+        let Ok(mut topology) = tokio::time::timeout(GRACE, self.topology.lock()).await else {
+            tracing::error!(
+                "a reload waits for the spool, which does not answer: stopping without waiting for deliveries; some events are sent once more"
+            );
+            return;
+        };
         drop(self.watch);
         let inbounds = tokio::time::timeout(GRACE, topology.stop_inbounds());
         let _ = tokio::join!(self.intake.work, inbounds);
@@ -175,7 +187,14 @@ impl Gateway {
         self.admin_server.stop.cancel();
         let _ = self.admin_server.work.await;
         self.upkeep.abort();
-        self.spool.close().await;
+        if tokio::time::timeout(GRACE, self.spool.close())
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                "the spool does not answer and could not be closed; what it kept before is on disk"
+            );
+        }
         tracing::info!("stopped; what is not delivered is on disk");
     }
 }

@@ -133,7 +133,7 @@ fn routes(size: Size, url: &str, devices: usize) -> String {
     for route in size.outbounds..size.routes {
         _ = write!(
             text,
-            "\n[[route]]\nname = \"nobody {route}\"\nwhen = {{ \"device.id\" = \"D{route}\", \"match.score\" = {{ min = 0.8 }} }}\nto = [\"o0\"]\n"
+            "\n[[route]]\nname = \"none {route}\"\nwhen = {{ \"device.id\" = \"D{route}\", \"match.score\" = {{ min = 0.8 }} }}\nto = [\"o0\"]\n"
         );
     }
     for outbound in 0..size.outbounds {

@@ -31,4 +31,7 @@ pub enum Degraded {
     /// The log grows until the spool is full.
     #[error("the write-ahead log cannot be folded into the database")]
     Folding,
+    /// Their events are gone unless the files are put back. It ends when everything older has left the log.
+    #[error("segments of the log are missing, and their events with them")]
+    Missing,
 }

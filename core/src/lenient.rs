@@ -271,7 +271,7 @@ mod tests {
     }
 
     proptest! {
-        /// Nobody comes before one who may be better.
+        /// No one comes before one that may be better.
         #[test]
         fn nobody_is_named_in_place_of_a_better_one(scores in prop::collection::vec(prop::option::weighted(0.8, 0.0..=1.0_f64), 0..8)) {
             let sent: Vec<(usize, Option<f64>)> = scores.into_iter().enumerate().collect();

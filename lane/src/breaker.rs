@@ -12,8 +12,10 @@
 mod alone;
 mod outage;
 mod suspended;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod tried;
 mod unproven;
 
 use std::collections::VecDeque;

@@ -157,6 +157,7 @@ impl Lane {
             self.is_due(seq);
         }
         self.resume_if_due(now, chance);
+        self.end_step_if_over(now, chance);
         let events = self.choose(now);
         if events.is_empty() {
             return self.wait(now);
@@ -184,18 +185,36 @@ impl Lane {
             }
         } else if state == State::HalfOpen && is_at_rest {
             self.batching.pause();
-            return self.choose_by(|lane, event| Some(lane.breaker.turn(event)));
+            let swept = self.breaker.swept();
+            return self.choose_by(|lane, event| {
+                // What is behind another device's event says nothing of what is in the balance.
+                let is_free = swept.is_none_or(|device| device == event.device);
+                is_free.then(|| lane.breaker.turn_in_step(event))
+            });
         } else if is_at_rest && self.breaker.is_in_doubt() {
             self.batching.pause();
             return self
                 .choose_by(|lane, event| Some(lane.breaker.turn(event)).filter(|turn| *turn == 0));
         } else if is_at_rest && self.breaker.is_comparing() && self.company(&[]) == Company::New {
-            // Events that were tried leave only before one that was not: by themselves they tell nothing new.
             self.batching.pause();
-            return self.choose_by(|lane, event| Some(lane.breaker.turn(event)));
+            return self.choose_by(|lane, event| {
+                let is_worth_it = lane.leads_to_new(event);
+                is_worth_it.then(|| lane.breaker.turn(event))
+            });
         }
         self.batching.pause();
         Vec::new()
+    }
+
+    /// Whether this first event was not tried, or can be passed for one behind it that was not. Others tell nothing new: without
+    /// this they would leave again and again before the pause is over.
+    fn leads_to_new(&self, event: &Queued) -> bool {
+        let is_new = |(seq, device): (u64, DeviceKey)| {
+            !self.breaker.has_tried(&queued(&self.held, seq, device))
+        };
+        let behind = self.queues.events_of(event.device).take(COMPANY_MAX);
+        is_new((event.seq, event.device))
+            || self.breaker.is_tried_out(event) && behind.into_iter().any(is_new)
     }
 
     fn choose_freely(&mut self, now: Tick) -> Vec<(u64, DeviceKey)> {
@@ -278,6 +297,10 @@ impl Lane {
         if !self.flights.is_empty() || self.keep.holds_devices() || !self.breaker.has_suspended() {
             return;
         }
+        let swept = self.breaker.swept();
+        if swept.is_some_and(|device| !self.queues.is_ready(device)) && self.queues.ready() > 0 {
+            self.breaker.has_swept_a_device();
+        }
         if self.has_nothing_to_compare()
             && self.breaker.nothing_is_left(now, chance)
             && self.breaker.tried() > 1
@@ -287,6 +310,24 @@ impl Lane {
         }
         if self.breaker.must_resume() {
             self.resume();
+        }
+    }
+
+    /// Waits, when every device has had its turn in this step.
+    fn end_step_if_over(&mut self, now: Tick, chance: f64) {
+        let is_asking = self.breaker.is_in_step() && self.breaker.state(now) == State::HalfOpen;
+        if !is_asking || !self.flights.is_empty() || self.breaker.has_suspended() {
+            return;
+        }
+        let mut heads = self.queues.heads();
+        let is_over = heads.all(|(seq, device)| {
+            let event = queued(&self.held, seq, device);
+            self.breaker.has_had_its_turn(&event)
+        });
+        drop(heads);
+        if is_over {
+            self.breaker.end_step(now, chance);
+            self.announce_outage();
         }
     }
 

@@ -162,6 +162,12 @@ impl Queues {
         self.ready
     }
 
+    /// Whether an event of this device may leave.
+    pub(crate) fn is_ready(&self, key: DeviceKey) -> bool {
+        let device = self.devices.get(&key);
+        device.is_some_and(|device| device.ring.is_some())
+    }
+
     /// Puts the device into the ring in which it belongs now, at the end, or leaves it out.
     fn refresh(&mut self, key: DeviceKey) {
         let Some(device) = self.devices.get_mut(&key) else {
@@ -238,10 +244,13 @@ impl Queues {
 
     /// The events of one device up to the first that is parked, whether they may leave or not.
     pub(crate) fn events_of(&self, key: DeviceKey) -> impl Iterator<Item = (u64, DeviceKey)> {
-        let device = self.devices.get(&key).into_iter();
-        let seqs = device.flat_map(|device| device.front.iter().copied().chain(device.rest.iter()));
-        seqs.take_while(|seq| !self.parked.contains_key(seq))
-            .map(move |seq| (seq, key))
+        let device = || self.devices.get(&key).into_iter();
+        let seqs =
+            device().flat_map(|device| device.front.iter().copied().chain(device.rest.iter()));
+        let free = seqs.take_while(|seq| !self.parked.contains_key(seq));
+        let again = device().filter(|device| device.first().is_none());
+        let again = again.flat_map(|device| device.replayed.iter().copied());
+        free.chain(again).map(move |seq| (seq, key))
     }
 
     /// Takes the first event of this device out, to leave. [`Queues::depart`] is said when the message is complete.

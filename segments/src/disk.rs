@@ -47,7 +47,7 @@ pub trait Disk: Send + Sync + Debug + 'static {
     /// When the disk fails.
     fn sync_names(&self) -> io::Result<()>;
 
-    /// A number that nobody outside can guess.
+    /// A number that cannot be guessed from outside.
     fn random(&self) -> u64;
 }
 
@@ -80,7 +80,7 @@ pub trait File: Send + Sync + Debug {
     /// Makes what was written durable.
     ///
     /// # Errors
-    /// When the disk fails: then nobody knows what it holds.
+    /// When the disk fails: then it is not known what it holds.
     fn sync(&self) -> io::Result<()>;
 }
 

@@ -16,15 +16,22 @@ pub(crate) struct Header {
     /// Random: a frame that names another id is none of this segment, be it left over in a file that is used again or
     /// written by a device into the body of its record.
     pub(crate) id: u64,
-    /// No event in it has a lower sequence number.
+    /// Its first event has this sequence number; where it has none yet, the next one.
     pub(crate) first_seq: u64,
     /// Where the segment before ends. What stands there behind it never counted.
     pub(crate) previous_end: u64,
     /// The lowest segment that was still needed.
     pub(crate) oldest: u64,
+    /// The number behind its first group. Where it is 0, the first versions of this program wrote it into `first_seq`.
+    pub(crate) next_seq: u64,
 }
 
 impl Header {
+    /// The first event, where the header says it: what is missing from there on is lost.
+    pub(crate) fn begins_with(&self) -> Option<u64> {
+        (self.next_seq > self.first_seq).then_some(self.first_seq)
+    }
+
     pub(crate) fn encode(&self) -> [u8; FRAMES as usize] {
         let mut copy = [0; COPY];
         copy[..8].copy_from_slice(MAGIC);
@@ -34,6 +41,7 @@ impl Header {
             self.first_seq,
             self.previous_end,
             self.oldest,
+            self.next_seq,
         ];
         for (at, field) in (8..).step_by(8).zip(fields) {
             copy[at..at + 8].copy_from_slice(&field.to_le_bytes());
@@ -57,6 +65,7 @@ impl Header {
                 first_seq: word64(copy, 24),
                 previous_end: word64(copy, 32),
                 oldest: word64(copy, 40),
+                next_seq: word64(copy, 48),
             })
         })
     }
@@ -74,6 +83,7 @@ mod tests {
             first_seq: 4711,
             previous_end: 64 << 20,
             oldest: 1,
+            next_seq: 4714,
         };
         let bytes = header.encode();
         for at in 0..bytes.len() {

@@ -53,9 +53,21 @@ impl Index {
         }
     }
 
+    /// It begins with this event, also when that is not met.
+    pub(crate) fn begin(&mut self, offset: u64, seq: u64) {
+        self.first_seq = seq;
+        // Of no time, until an event is met.
+        self.blocks.push(Block {
+            at: (offset / ALIGN) as u32,
+            seq: 0,
+            low: i64::MAX,
+            high: i64::MIN,
+        });
+    }
+
     /// Adds the event behind all others.
     pub(crate) fn add(&mut self, offset: u64, seq: u64, at: i64) {
-        if self.events == 0 {
+        if self.first_seq == 0 {
             self.first_seq = seq;
         }
         self.last_seq = seq;

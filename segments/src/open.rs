@@ -184,7 +184,9 @@ impl Opening {
             let end = next
                 .filter(|next| next.number == header.number + 1 && next.previous_end > 0)
                 .map(|next| next.previous_end);
-            self.next_seq = self.next_seq.max(header.first_seq);
+            // Also where nothing of its first group is left.
+            let next_seq = header.first_seq.max(header.next_seq);
+            self.next_seq = self.next_seq.max(next_seq);
             match (next, end) {
                 (None, _) => self.take_newest(&candidate, header)?,
                 (Some(_), end) => self.take_full(&candidate, header, end)?,
@@ -404,6 +406,7 @@ impl Scanned {
                     scanned.pass(offset, head);
                     let event = (head.kind == KIND_EVENT).then(|| decode(walk.body()));
                     if let Some(event) = event.flatten() {
+                        scanned.begin(header);
                         scanned.index.add(offset, head.seq, event.at);
                         scanned.ids.add(head.seq, event.id);
                     }
@@ -423,6 +426,15 @@ impl Scanned {
             scanned.index.last_seq = scanned.highest;
         }
         Ok(scanned)
+    }
+
+    /// Where its first events are lost, reading tells it.
+    fn begin(&mut self, header: Header) {
+        if self.index.events == 0
+            && let Some(first_seq) = header.begins_with()
+        {
+            self.index.begin(FRAMES, first_seq);
+        }
     }
 
     fn pass(&mut self, offset: u64, head: Head) {
@@ -450,6 +462,7 @@ fn by_frames(candidate: &Candidate, seq: u64) -> io::Result<Option<Header>> {
         first_seq: head.seq,
         previous_end: 0,
         oldest: 0,
+        next_seq: 0,
     }))
 }
 

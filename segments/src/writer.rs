@@ -1,6 +1,6 @@
 //! Appending: one write and one sync a group.
 //!
-//! **After a failure** nobody knows what the disk holds of the group, so its segment is given up where it was durable last.
+//! **After a failure** it is not known what the disk holds of the group, so its segment is given up where it was durable last.
 //! The next group goes into a new segment, whose header says where the one before ends: so once anything else is
 //! committed, the failed group is out of the log for good, and until then a restart may find it. Its numbers are never used
 //! again.
@@ -214,6 +214,11 @@ impl Writer {
         active.filter(|segment| segment.events > 0)
     }
 
+    /// Whether a segment is written to: then [`Writer::close`] leaves in it where the numbers end.
+    pub const fn is_active(&self) -> bool {
+        self.active.is_some()
+    }
+
     /// Lets the next group begin a new segment, so that the one that is written to can leave. `false` when a group is begun, or
     /// there is nothing to leave.
     pub fn rotate(&mut self) -> bool {
@@ -362,10 +367,16 @@ impl Writer {
         let number = self.next_number;
         let file = self.disk.open(&log_name(number))?;
         let file_bytes = file.bytes()?;
+        let mut events = self
+            .group
+            .frames()
+            .iter()
+            .filter(|frame| frame.stamp.is_some());
         let header = Header {
             number,
             id: self.disk.random(),
-            first_seq: self.next_seq,
+            first_seq: events.next().map_or(self.next_seq, |frame| frame.head.seq),
+            next_seq: self.next_seq,
             previous_end: self.previous_end,
             oldest: self.shared.oldest().unwrap_or(number),
         };

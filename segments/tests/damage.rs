@@ -76,7 +76,7 @@ fn every_byte(disk: &FaultDisk, events: u64) {
             let (sound, gone) = read(&log);
             let missing: Vec<u64> = (1..=events).filter(|seq| !sound.contains(seq)).collect();
             assert!(missing.len() <= 1, "{name} at {at}: {missing:?}");
-            // What is lost is told, at open or by whoever reads.
+            // What is lost is told, at open or by the reader.
             let told: BTreeSet<u64> = log.recovered.damaged.iter().flatten().copied().collect();
             for seq in &missing {
                 let is_told =
@@ -123,6 +123,58 @@ fn damage_under_a_running_log_costs_one_record_as_well() {
                 "{name} at {at}"
             );
             disk.flip(&name, at, 3);
+        }
+    }
+}
+
+/// Of some records not even the head is left. That their numbers are missing tells it.
+#[test]
+fn a_record_without_a_head_is_told_by_who_reads() {
+    let disk = FaultDisk::new(1);
+    let mut log = start(&disk);
+    fill(&disk, &mut log, 48);
+    log.writer.close().unwrap();
+    let segments = log.reader.segments();
+    assert!(segments.len() > 3);
+    let mut most = 0;
+    for segment in &segments {
+        let name = format!("{:016}.seg", segment.number);
+        for at in (128..disk.bytes_of(&name).len() - 300).step_by(8) {
+            let damaged = disk.copy();
+            for at in at..at + 300 {
+                damaged.flip(&name, at, (at % 7) as u32);
+            }
+            let log = start(&damaged);
+            let (sound, gone) = read(&log);
+            let all: BTreeSet<u64> = sound.union(&gone).copied().collect();
+            // The last segment may have lost the mark that it was closed in order: then its end may have been torn.
+            let last = *all.last().unwrap();
+            assert_eq!(all, (1..=last).collect(), "{name} at {at}");
+            let is_last = Some(segment) == segments.last();
+            assert!(last == 48 || is_last, "{name} at {at}: {last}");
+            most = most.max(gone.len());
+            for seq in gone {
+                let found = log.reader.get(seq, |found| found == Found::Damaged(seq));
+                assert_eq!(found.unwrap(), Some(true), "{name} at {at}: {seq}");
+            }
+        }
+    }
+    assert!(most > 1, "{most}");
+}
+
+/// What a start goes by in place of a segment is there whatever the file system does with names that are not synced.
+#[test]
+fn files_beside_a_segment_have_durable_names() {
+    let disk = FaultDisk::new(1);
+    let mut log = start(&disk);
+    fill(&disk, &mut log, 48);
+    for seed in 0..20 {
+        let names = disk.photo(seed).names().unwrap();
+        for segment in &log.reader.segments()[..3] {
+            for ending in ["idx", "ids"] {
+                let name = format!("{:016}.{ending}", segment.number);
+                assert!(names.contains(&name), "{name}: {names:?}");
+            }
         }
     }
 }

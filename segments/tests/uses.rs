@@ -27,7 +27,7 @@ fn push(writer: &mut Writer, n: u64) -> u64 {
         at: 5,
         images: b"",
         trace: b"",
-        body: b"somebody at a door",
+        body: b"a person at a door",
     };
     writer.push(&event).unwrap()
 }

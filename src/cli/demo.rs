@@ -58,7 +58,7 @@ impl Demo {
         let (stage, guests) = Stage::build(receiver.address())?;
         let gateway = Gateway::start(
             stage.config.clone(),
-            stage.routes.clone(),
+            Ok(stage.routes.clone()),
             None,
             metrics.clone(),
         )

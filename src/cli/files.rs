@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use faceway::config::{self, ConfigError, GatewayConfig, Loaded, Setting};
-use faceway::topology::trial;
+use faceway::topology::{Refused, trial};
 use faceway_rules::{Diagnostics, Routes};
 
 use super::{Failure, Streams};
@@ -115,6 +115,25 @@ pub(crate) fn settle<T>(
     })?;
     tell_warnings(&loaded.warnings, streams);
     Ok(loaded.value)
+}
+
+/// Takes `routes.toml` for a start. What a reload would refuse is told, and given back: the gateway may know rules of before.
+pub(crate) fn settle_routes(
+    loaded: Result<Loaded<Routes>, ConfigError>,
+    streams: &mut Streams<'_>,
+) -> Result<Result<Routes, Refused>, Failure> {
+    if let Err(error @ ConfigError::Wrong(_)) = &loaded {
+        tell_wrong(error, streams);
+        return Ok(Err(Refused(error.to_string())));
+    }
+    let routes = settle(loaded, streams)?;
+    let failures: Vec<String> = routes.run_tests().iter().map(ToString::to_string).collect();
+    if failures.is_empty() {
+        return Ok(Ok(routes));
+    }
+    let failures = failures.join("\n");
+    let _ = writeln!(streams.talk, "{failures}");
+    Ok(Err(Refused(failures)))
 }
 
 fn tell_warnings(warnings: &Diagnostics, streams: &mut Streams<'_>) {

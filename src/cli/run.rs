@@ -7,11 +7,11 @@ use faceway::gateway::Gateway;
 use faceway::notify::Manager;
 use faceway::observe::{self, LogFormat};
 use faceway::process;
-use faceway::topology::Reloader;
+use faceway::topology::{Refused, Reloader};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::files::{GatewayFile, RoutesFile, Stray, settle, settle_together};
+use super::files::{GatewayFile, RoutesFile, Stray, settle, settle_routes, settle_together};
 use super::signals::Signals;
 use super::{Ended, Failure, Streams, block_on};
 
@@ -45,10 +45,15 @@ impl Run {
         self.stray.refuse("run")?;
         // Both before either is given up, so that all mistakes are told at once.
         let config = settle(self.gateway.load(), streams);
-        let routes = settle(self.routes.load(), streams);
+        let routes = settle_routes(self.routes.load(), streams);
         self.gateway.tell_unread(&self.routes, streams);
         let (config, routes) = (config?, routes?);
-        settle_together(&config, &routes, streams)?;
+        match &routes {
+            Ok(routes) => settle_together(&config, routes, streams)?,
+            // A first start: there are no rules of before, and no spool is made for nothing.
+            Err(_) if !config.spool.dir.exists() => return Err(Failure::InputTold),
+            Err(_) => {}
+        }
         observe::install_logs(self.log_format)
             .map_err(|error| Failure::input(error.to_string()))?;
         process::without_core_dumps();
@@ -58,7 +63,12 @@ impl Run {
             let manager = Arc::new(Manager::from_environment());
             let hang_ups = signal(SignalKind::hangup())?;
             let file = Some(self.routes.path().to_owned());
-            let gateway = Gateway::start(config, routes, file, metrics).await?;
+            let gateway = Gateway::start(config, routes, file, metrics).await;
+            let gateway = gateway.map_err(|error| match error.downcast::<Refused>() {
+                // What is wrong with the file has been told.
+                Ok(_) => Failure::InputTold,
+                Err(error) => error.into(),
+            })?;
             let reloads = reload(hang_ups, Arc::clone(&manager), gateway.reloader());
             let reloads = AbortOnDropHandle::new(tokio::spawn(reloads));
             tracing::info!(devices = %gateway.devices(), admin = %gateway.admin(), "running");

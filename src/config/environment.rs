@@ -32,6 +32,7 @@ pub fn strangers<'n>(
     let token = config.listen.admin_token.iter();
     let cluster = config.spool.jetstream.iter();
     let cluster = cluster.flat_map(JetStreamConfig::secrets);
+    let cluster = cluster.map(|(_, secret)| secret);
     let of_routes = routes.secrets().into_iter().map(|(_, secret)| secret);
     for secret in token.chain(cluster).chain(of_routes) {
         if let Secret::Env(name) = secret {

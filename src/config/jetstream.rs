@@ -54,16 +54,18 @@ pub enum Login {
 }
 
 impl JetStreamConfig {
-    /// The secrets that it names.
-    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+    /// The secrets that it names, with their keys.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
         let login = match &self.login {
             Login::None => None,
-            Login::Credentials(secret)
-            | Login::Password(_, secret)
-            | Login::Token(secret)
-            | Login::Nkey(secret) => Some(secret),
+            Login::Credentials(secret) => Some(("spool.jetstream.credentials", secret)),
+            Login::Password(_, secret) => Some(("spool.jetstream.password", secret)),
+            Login::Token(secret) => Some(("spool.jetstream.token", secret)),
+            Login::Nkey(secret) => Some(("spool.jetstream.nkey", secret)),
         };
-        login.into_iter().chain(&self.system)
+        let system = self.system.iter();
+        let system = system.map(|secret| ("spool.jetstream.system_credentials", secret));
+        login.into_iter().chain(system)
     }
 }
 

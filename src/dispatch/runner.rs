@@ -138,8 +138,11 @@ impl Runner {
 
     /// Works until it is stopped, then waits for what is in flight, up to the grace period.
     pub(super) async fn run(mut self) -> Exit {
-        while !self.tools.stop.is_cancelled() {
-            let is_hungry = self.route().await;
+        let stop = self.tools.stop.clone();
+        while !stop.is_cancelled() {
+            // A log that does not answer must not hold up a stop. What was read and not taken in is read again.
+            let routed = stop.run_until_cancelled(self.route()).await;
+            let is_hungry = routed.unwrap_or_default();
             let action = self.start().await;
             self.report();
             self.commits.begin_patiently(&mut self.lane);
@@ -206,7 +209,8 @@ impl Runner {
         // What came last is routed too: else a lane that no supervisor works for after the next start would show less than it
         // was given.
         self.seen = None;
-        _ = tokio::time::timeout_at(deadline, self.route()).await;
+        // Not for the whole grace period: a log that does not answer would leave no time for what is in flight.
+        _ = tokio::time::timeout(KEEP_GRACE.min(self.tools.grace), self.route()).await;
         self.lane.stop();
         self.show();
         while !self.deliveries.is_empty() && Instant::now() < deadline {

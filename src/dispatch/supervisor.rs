@@ -142,7 +142,12 @@ impl Supervisor {
     async fn run_once(&mut self) -> Exit {
         let halt = self.stop.child_token();
         self.current.outbound.open();
-        let runner = match Runner::claim(self.tools(halt.clone()).await, Start::Now).await {
+        let claimed = Runner::claim(self.tools(halt.clone()).await, Start::Now);
+        // A store that does not answer must not hold up a stop: the next start claims the lane once more.
+        let Some(claimed) = halt.run_until_cancelled(claimed).await else {
+            return Exit::Stopped;
+        };
+        let runner = match claimed {
             // Before it works: else a retired lane would be taken for finished before it has heard what it is asked.
             Ok(runner) => runner.after_waiting_commands().await,
             Err(error) => {

@@ -4,6 +4,7 @@ mod clock;
 mod commits;
 mod poison;
 mod refusals;
+mod stopping;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

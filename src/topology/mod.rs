@@ -21,8 +21,11 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+use faceway_rules::Routes;
 use tokio::sync::watch as channel;
 
+use crate::config;
 use crate::context::Context;
 use crate::dispatch::{Dispatch, LaneTask};
 use crate::inbound::{Endpoints, Intake, Sources, Terminals};
@@ -84,6 +87,34 @@ impl Topology {
             sources: Sources::new(),
             terminals: Terminals::new(),
         })
+    }
+
+    /// What was in force before the start, instead of a file that is refused.
+    ///
+    /// # Errors
+    /// The refusal, when nothing was, or when it cannot be read any more.
+    pub(crate) fn routes_of_before(&self, refused: &Refused) -> anyhow::Result<Routes> {
+        let stored = self.stored.as_ref();
+        let stored = stored.context("there are no rules of before");
+        let before = stored.and_then(|stored| {
+            let text = &stored.history.active().rules.text;
+            let name = self.file.display().to_string();
+            let loaded = config::parse_routes(text, &name);
+            loaded
+                .map_err(|errors| anyhow::anyhow!("the rules of before cannot be read:\n{errors}"))
+        });
+        match before {
+            Ok(loaded) => {
+                tracing::error!(
+                    "routes.toml is refused: the gateway starts with the rules that were in force before"
+                );
+                Ok(loaded.value)
+            }
+            Err(error) => {
+                tracing::error!("routes.toml is refused, and {error:#}");
+                Err(refused.clone().into())
+            }
+        }
     }
 
     /// Has the owner of a lane change it. Gives the number of events, or of the job.

@@ -43,6 +43,14 @@ const ASKING_MAX: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused(pub String);
 
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// A reading that was not taken over: what was in force before still is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
@@ -114,9 +122,9 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches until what it gives is dropped. `topology` is what `routes` ask for, which were read from `file`;
-    /// `certificate` is in force.
+    /// `certificate` is in force. Where the file was refused at the start, `routes` are those of before.
     pub(crate) fn start(
-        (file, routes): (&Path, &Routes),
+        (file, routes, refused): (&Path, &Routes, Option<Refused>),
         config: GatewayConfig,
         topology: Arc<Mutex<Topology>>,
         certificate: Option<Certificate>,
@@ -125,15 +133,19 @@ impl Watch {
         let (asking, asked) = mpsc::channel(ASKING_MAX);
         let beside = files::beside(routes, file);
         let (failed, failures) = tokio::sync::watch::channel(None);
+        // By its text: the file may have changed since it was read, and is read again then. One that was refused is read once
+        // more, and reported as it would be while the gateway runs.
+        let is_read = refused.is_none();
+        let seen = is_read.then(|| files::fingerprint_of(routes.text.as_bytes(), &beside));
+        let at = clock.now();
         let watch = Self {
             config,
             topology,
             clock,
             reader: Reader::at(file),
-            // By its text: the file may have changed since it was read, and is read again then.
-            seen: Some(files::fingerprint_of(routes.text.as_bytes(), &beside)),
+            seen,
             beside,
-            wrong: None,
+            wrong: refused.map(|Refused(text)| Failed { at, text }),
             certificate,
             failed,
         };

@@ -101,11 +101,11 @@ impl Platform {
     /// The next connection.
     ///
     /// # Panics
-    /// When nobody comes for a minute.
+    /// When no client comes for a minute.
     pub async fn connection(&self) -> Connection {
         let next = async { self.connections.lock().await.recv().await };
         let next = tokio::time::timeout(std::time::Duration::from_secs(60), next).await;
-        next.expect("somebody dials").expect("it is accepting")
+        next.expect("a client dials").expect("it is accepting")
     }
 
     /// Stops listening: who dials is refused. Open connections stay.

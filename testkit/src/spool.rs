@@ -21,7 +21,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use faceway_core::{
     Attempt, AttemptResult, Batch, BoxFuture, Claim, Code, DeviceKey, EventId, History, LaneState,
-    LaneStore, Log, NewEvent, Private, ReadMax, Receipt, Start, Timestamp,
+    LaneStore, Log, NewEvent, Private, ReadMax, Receipt, Start, Timestamp, TraceContext,
 };
 
 /// A log with lanes.
@@ -109,6 +109,13 @@ impl<'a, E: LaneEngine + ?Sized> Bench<'a, E> {
         Ok(self.engine()?.claim(name, Start::Oldest).await?)
     }
 
+    /// Events 1 to 3 are in the log, and the lane of erp is claimed; gives their sequence numbers and the claim.
+    async fn three_for_erp(&self) -> anyhow::Result<(Vec<u64>, Claim)> {
+        let seqs = self.append(1..=3).await?;
+        let (claim, _) = self.claim("erp").await?;
+        Ok((seqs, claim))
+    }
+
     async fn look(&self, name: &str) -> anyhow::Result<LaneState> {
         self.engine()?
             .look(name)
@@ -135,6 +142,15 @@ pub fn event(n: u64, device: u64) -> NewEvent {
         images: Vec::new(),
         trace_context: None,
         body: Private::new(body(n).into()),
+    }
+}
+
+/// The same, with the context of a trace.
+pub fn traced(n: u64, device: u64) -> NewEvent {
+    let context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nvendor=1";
+    NewEvent {
+        trace_context: TraceContext::stored(context),
+        ..event(n, device)
     }
 }
 

@@ -244,7 +244,7 @@ async fn an_outage_between_batches_waits_with_one_event_as_probe() {
     assert_eq!(sizes[..6], [50, 50, 50, 1, 1, 1], "a batch, then probes");
     assert!(
         sizes.len() < 20,
-        "after one outage nobody goes alone: {sizes:?}"
+        "after one outage no event goes alone: {sizes:?}"
     );
     let buried = gateway.metric("faceway_buried{outbound=\"erp\"}").await;
     assert_eq!(buried, 0.0, "nothing is counted");

@@ -142,7 +142,7 @@ fn arrived(body: &[u8]) -> Arrived {
 }
 
 /// Everything is there, each device's in its order by what came first, and little came twice.
-fn judge(outbound: &str, arrived: &[Arrived], began: Instant) {
+fn check(outbound: &str, arrived: &[Arrived], began: Instant) {
     let mut copies = BTreeMap::<usize, usize>::new();
     let mut last = HashMap::<&str, usize>::new();
     let mut disordered = 0;
@@ -199,7 +199,7 @@ async fn a_webhook_gets_everything_though_its_endpoint_and_the_gateway_are_kille
     load.end(gateway.as_ref().unwrap(), "far").await;
     let confirmed = receiver.confirmed();
     let all: Vec<_> = confirmed.iter().map(|one| arrived(&one.body)).collect();
-    judge("webhook", &all, began);
+    check("webhook", &all, began);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +218,7 @@ async fn mqtt_subscribers_get_everything_though_the_broker_and_the_gateway_are_k
         load.delivered(gateway.as_ref().unwrap(), "far", threshold)
             .await;
         // A broker without persistence confirms what it has in memory alone, so what it has not handed on dies with it,
-        // and so does what it confirms while nobody is subscribed; neither is the gateway's to lose. So the network goes
+        // and so does what it confirms while no client is subscribed; neither is the gateway's to lose. So the network goes
         // first, with messages and confirmations on it, and comes back when the subscriber has.
         proxy.set(Traffic::Stall);
         subscriber.catch_up().await;
@@ -235,7 +235,7 @@ async fn mqtt_subscribers_get_everything_though_the_broker_and_the_gateway_are_k
     }
     load.end(gateway.as_ref().unwrap(), "far").await;
     subscriber.catch_up().await;
-    judge("mqtt", &published(&subscriber), began);
+    check("mqtt", &published(&subscriber), began);
 }
 
 /// The events among what the subscriber got.
@@ -274,7 +274,7 @@ async fn an_amqp_queue_gets_everything_though_the_broker_and_the_gateway_are_kil
     let taken = broker.drain("faces").await.into_iter();
     let bodies = taken.map(|message| message["body"].as_str().unwrap().to_owned());
     let all: Vec<_> = bodies.map(|body| arrived(body.as_bytes())).collect();
-    judge("amqp", &all, began);
+    check("amqp", &all, began);
 }
 
 /// Each of `devices` sends `count` events, one after another, and so they are published.

@@ -87,7 +87,7 @@ async fn push(stream: &mut TlsStream<TcpStream>, uuid: &str) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-/// However the files are replaced, and whoever notices.
+/// However the files are replaced, and however that is noticed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_certificate_is_served_and_connections_go_on() {
     let authority = Authority::new();
@@ -130,7 +130,7 @@ async fn a_renewed_certificate_is_served_and_connections_go_on() {
     std::fs::write(&cert, &renewed_again.certificate).unwrap();
     wait_for(&authority, &gateway, &renewed_again, "gone for a moment").await;
 
-    // On demand, before anybody would notice.
+    // On demand, before a look would notice.
     let renewed = authority.issue("localhost");
     std::fs::write(&cert, &renewed.certificate).unwrap();
     std::fs::write(&key, &renewed.key).unwrap();
@@ -157,7 +157,7 @@ async fn a_certificate_that_cannot_be_used_is_refused_with_its_reason() {
     let (site, [cert, key]) = site(&issued);
     let gateway = site.start().await;
 
-    // Whoever asks is told at once, also what became of the other file.
+    // A request is answered at once, also what became of the other file.
     for (file, text, why) in [
         (
             &key,
@@ -191,7 +191,7 @@ async fn a_certificate_that_cannot_be_used_is_refused_with_its_reason() {
             .await;
     }
 
-    // Nobody asks: half a pair stays half a pair, and then that is reported.
+    // Without a request: half a pair stays half a pair, and then that is reported.
     let renewed = authority.issue("localhost");
     std::fs::write(&cert, &renewed.certificate).unwrap();
     gateway

@@ -172,10 +172,10 @@ async fn handshakes_that_fail_are_logged_with_what_to_do() {
         assert_eq!(lines.len(), 1, "{why}\n{}", gateway.log());
         assert!(lines[0].contains("127.0.0.1"), "{}", lines[0]);
     }
-    // Devices that trust somebody else: one of the same name, or nobody.
+    // Devices that trust another authority: one of the same name, or none.
     let before = refused(&gateway, "devices", "tls").await;
-    let nobody = tls::trusting(rustls::RootCertStore::empty());
-    for client in [tls::connector(&Authority::new()), nobody] {
+    let none = tls::trusting(rustls::RootCertStore::empty());
+    for client in [tls::connector(&Authority::new()), none] {
         let stream = TcpStream::connect(gateway.devices).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         assert!(client.connect(name, stream).await.is_err());

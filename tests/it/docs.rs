@@ -232,7 +232,7 @@ async fn documents_are_not_for_other_names_than_localhost() {
     assert_eq!(browser.answer().await.unwrap().status, 403);
 }
 
-/// Each alert points to its section; a section without its alert is of no use to anybody.
+/// Each alert points to its section; a section without its alert is of no use.
 #[test]
 fn every_alert_has_a_section_that_says_what_to_do() {
     // The rules may not be there yet.
@@ -262,7 +262,7 @@ fn every_alert_has_a_section_that_says_what_to_do() {
     }
 }
 
-/// A metric that nobody explains is of no use either.
+/// A metric that is explained nowhere is of no use either.
 #[test]
 fn every_metric_is_explained() {
     let page = std::fs::read_to_string(Path::new(ROOT).join("docs/operating.md")).unwrap();

@@ -10,7 +10,7 @@ use crate::harness::{
     Device, Gateway, PATIENCE, Site, recognition, recognition_with, routes_to, vendor_id,
 };
 
-/// Idle, the gateway takes a few dozen MiB; nobody may make it take more than this on top.
+/// Idle, the gateway takes a few dozen MiB; no client may make it take more than this on top.
 const GROWTH_BYTES_MAX: u64 = 200 << 20;
 
 async fn still_works(gateway: &Gateway) {

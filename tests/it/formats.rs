@@ -13,7 +13,7 @@ const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-
 const TRACESTATE: &str = "gate@site=t61rcWkgMzE";
 
 const TEMPLATE: &str = r#"{
-  "text": "{{ person.name | default("somebody") }} at {{ device.id | default("a door") }}",
+  "text": "{{ person.name | default("a person") }} at {{ device.id | default("a door") }}",
   "score": {{ match.score | default(none) }},
   "roles": [{% for image in images %}{{ image.role }}{% if not loop.last %},{% endif %}{% endfor %}]
 }"#;

@@ -127,7 +127,7 @@ async fn a_disk_that_is_full_loses_nothing_and_goes_on_by_itself() {
         .set("FACEWAY_SPOOL__FREE_MIN", "0B")
         .set("FACEWAY_SPOOL__BYTES_MAX", "1GiB");
     let gateway = site.start().await;
-    // Somebody else fills the disk.
+    // Another process fills the disk.
     let filler = disk.mount.join("filler");
     std::fs::write(&filler, vec![1; 30 << 20]).unwrap();
     let mut accepted = push_until_full(&gateway, "first").await;

@@ -509,7 +509,7 @@ fn dashboard_queries(wanted: impl Fn(&Value) -> bool) -> Vec<String> {
     let shown = panels.iter().filter(|panel| panel["type"] != "row").count();
     assert!(
         shown <= 20,
-        "{shown} panels: nobody reads them all at three in the morning"
+        "{shown} panels: no operator reads them all at three in the morning"
     );
     let targets = panels
         .iter()

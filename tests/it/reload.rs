@@ -1,5 +1,5 @@
-//! A changed `routes.toml` while the gateway runs: as a whole or not at all, without loss, and without anybody noticing
-//! whom it does not concern.
+//! A changed `routes.toml` while the gateway runs: as a whole or not at all, without loss, and what it does
+//! not concern does not notice.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -50,11 +50,11 @@ async fn a_hundred_reloads_under_load_lose_nothing_and_send_nothing_twice() {
     let live = format!("[inbound.omni.live]\nurl = \"{}/ws\"\n", platform.url());
     let outbounds = webhook("left", &left) + &webhook("right", &right);
     let to = |name: &str| format!("{LOBBY}{live}{outbounds}{}", route("all", &[name]));
-    let bad = format!("{LOBBY}{live}{outbounds}{}", route("all", &["nobody"]));
+    let bad = format!("{LOBBY}{live}{outbounds}{}", route("all", &["crm"]));
     let site = Site::new(&to("left"));
     let gateway = site.start().await;
     let mut connection = platform.connection().await;
-    // Its pings are answered as long as somebody listens.
+    // Its pings are answered as long as a client listens.
     let listening = tokio::spawn(async move { connection.hear().await });
 
     let address = gateway.devices;
@@ -81,7 +81,7 @@ async fn a_hundred_reloads_under_load_lose_nothing_and_send_nothing_twice() {
                 told["error"]
                     .as_str()
                     .unwrap()
-                    .contains("there is no outbound `nobody`"),
+                    .contains("there is no outbound `crm`"),
                 "{told}"
             );
         }
@@ -109,6 +109,56 @@ async fn a_hundred_reloads_under_load_lose_nothing_and_send_nothing_twice() {
     // What has not changed has not noticed.
     assert_eq!(platform.accepted(), 1);
     assert!(!listening.is_finished());
+}
+
+/// What a reload refuses a start does not take over either: a test that fails, a key that is unknown, an outbound that is not
+/// there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_at_a_start_leaves_the_rules_of_before_in_force() {
+    let receiver = Receiver::start().await;
+    let good = format!(
+        "{LOBBY}{}{}",
+        webhook("erp", &receiver),
+        route("all", &["erp"])
+    );
+    let failing =
+        "[[test]]\nname = \"nothing reaches the ERP\"\ngiven = { kind = \"alarm\" }\nexpect = []\n";
+    let bad = [
+        (format!("{good}{failing}"), "nothing reaches the ERP"),
+        (
+            good.replace("[[route]]", "[[rout]]"),
+            "did you mean `route`?",
+        ),
+        (
+            good.replace("to = [\"erp\"]", "to = [\"crm\"]"),
+            "there is no outbound `crm`",
+        ),
+    ];
+    for (at, (bad, why)) in bad.into_iter().enumerate() {
+        // With no rules of before the start is refused, as by `faceway check`, and leaves nothing behind.
+        let site = Site::new(&bad);
+        let refused = site.run(&["run"]).await;
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{told}");
+        assert_eq!(told.matches(why).count(), 1, "{told}");
+        assert!(!site.path().join("data").exists());
+
+        replace(&site, &good);
+        assert!(site.start().await.stop().await.success());
+        replace(&site, &bad);
+        let gateway = site.start().await;
+        assert_eq!(gateway.metric(RELOADED).await, 0.0);
+        // Told as while the gateway runs.
+        wait_for_log(&gateway, "what was in force stays").await;
+        assert!(gateway.log().contains(why), "{}", gateway.log());
+        push(&mut Device::connect(gateway.devices).await, at).await;
+        gateway.delivered_all("erp").await;
+        assert_eq!(arrived(&receiver).len(), at + 1);
+        replace(&site, &good);
+        gateway
+            .wait_for_metric(RELOADED, |successful| successful == 1.0)
+            .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -503,7 +553,7 @@ async fn a_change_in_a_directory_that_is_bind_mounted_is_noticed() {
     assert!(gateway.stop().await.success());
 }
 
-/// What is there in place of the file for a while holds nobody up, and is told.
+/// What is there in place of the file for a while holds up nothing, and is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_file_disturbs_nobody() {
     let receiver = Receiver::start().await;

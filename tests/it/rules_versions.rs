@@ -99,7 +99,7 @@ async fn a_retired_outbound_goes_on_after_a_restart() {
     old.refuse().await;
     push(&gateway, 0..10).await;
     assert!(gateway.stop().await.success());
-    // Taken out while nobody looks; and once more killed while it leaves.
+    // Taken out while no gateway runs; and once more killed while it leaves.
     replace(&site, &after);
     for from in [10, 20] {
         let gateway = site.start().await;
@@ -122,7 +122,7 @@ async fn a_retired_outbound_goes_on_after_a_restart() {
     assert_eq!(lanes(&gateway).await.as_array().unwrap().len(), 1);
 }
 
-/// What an outbound cannot do any more is told, and its events stay until somebody decides.
+/// What an outbound cannot do any more is told, and its events stay until the operator decides.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outbound_that_was_taken_out_with_its_secret_keeps_its_events() {
     let old = Receiver::start().await;
@@ -430,7 +430,7 @@ async fn an_outbound_that_is_renamed_under_load_gets_every_event_once() {
     reached_one_each(&kept.lock().unwrap(), &receivers);
 }
 
-/// What nobody needs any more takes up no room for what somebody does.
+/// What is needed no more takes up no place of what is needed.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_files_that_change_often_neither_keep_it_from_starting_nor_from_reloading() {
     let receiver = Receiver::start().await;

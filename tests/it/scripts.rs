@@ -196,7 +196,7 @@ fn what_is_there_is_used_as_it_is() {
         .cargo("1.96.1");
     let (output, calls) = machine.demo();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    // But for certificates, where the machine of the test has none, nothing is asked of anybody.
+    // But for certificates, where the machine of the test has none, nothing is asked.
     assert_eq!(calls, [RUN]);
 }
 

@@ -573,7 +573,7 @@ async fn a_terminal_pushes_to_where_it_was_told() {
         let body = json!({ "username": name, "password": password, "validTime": 5 }).to_string();
         ask(api, "POST", "/v1/auth/login", "", &body).await.1
     };
-    assert_eq!(login("nobody", "sesame").await["code"], 1000);
+    assert_eq!(login("stranger", "sesame").await["code"], 1000);
     assert_eq!(login("keeper", "guess").await["code"], 1001);
     let answer = login("keeper", "sesame").await;
     assert_eq!(

@@ -4,7 +4,7 @@ use faceway_testkit::receiver::Receiver;
 
 use crate::harness::{Device, Gateway, Site, recognition, routes_to, text, vendor_ids};
 
-/// A body that nobody can read, of 30 KB.
+/// A body that cannot be read, of 30 KB.
 fn junk() -> Vec<u8> {
     let mut body = br#"{"type":0,"data":"#.to_vec();
     body.resize(30_000, b'x');

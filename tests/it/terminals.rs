@@ -329,14 +329,14 @@ async fn terminals_are_told_where_to_post_to_and_only_when_they_must_be() {
 #[tokio::test]
 async fn a_wrong_password_is_told_and_not_tried_again_at_once() {
     let wrong = Terminal::start(Value::Null);
-    // Its port is taken, but nobody listens there yet.
+    // Its port is taken, but nothing listens there yet.
     let starting = bound();
     let url = format!("http://{}", starting.local_addr().unwrap());
     let site = site(&[
         wrong.written("").replace("PASSWORD", "WRONG"),
         wrong
             .written("")
-            .replace("admin", "nobody")
+            .replace("admin", "stranger")
             .replace("127.0.0.1", "localhost"),
         written(&url, ""),
     ])
@@ -372,7 +372,7 @@ async fn a_wrong_password_is_told_and_not_tried_again_at_once() {
 async fn certificates_of_their_own_are_trusted_by_file_or_fingerprint() {
     let authority = Authority::new();
     let issued: Vec<_> = (0..3).map(|_| authority.issue("127.0.0.1")).collect();
-    // It calls itself by a name that nobody calls it by.
+    // It calls itself by a name by which no client calls it.
     let own = Authority::new().issue("terminal.local");
     let (by_authority, itself) = (Terminal::start_tls(&issued[0]), Terminal::start_tls(&own));
     let by_fingerprint = Terminal::start_tls(&issued[1]);

@@ -65,7 +65,7 @@ fn object_type(fields: &mut Reader<'_>, tagged: Option<ObjectType>) -> ObjectTyp
     tagged
 }
 
-/// FindFace Security knows faces only; an event of FindFace Multi comes here only when somebody between has cut it.
+/// FindFace Security knows faces only; an event of FindFace Multi comes here only when a relay between has cut it.
 fn by_shape(fields: &Reader<'_>) -> ObjectType {
     let features = fields.members.peek("features");
     let features = features

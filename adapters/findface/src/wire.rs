@@ -230,7 +230,7 @@ fn by_tag(tag: &str) -> Topic {
     }
 }
 
-/// An element without a tag: FindFace Security before 4.2, or one that somebody between has cut.
+/// An element without a tag: FindFace Security before 4.2, or one that a relay between has cut.
 fn by_shape(fields: &Reader<'_>) -> Option<Topic> {
     let has = |names: &[&str]| names.iter().any(|name| fields.members.has(name));
     Some(if has(&["events_count"]) {

@@ -15,7 +15,7 @@ fn holds_the_contract() {
     );
 }
 
-/// Every member that is mapped, at any level, and some that nobody documents.
+/// Every member that is mapped, at any level, and some that are documented nowhere.
 const NAMES: [&str; 76] = [
     "id",
     "name",

@@ -1,7 +1,7 @@
 //! SenseNebula Pass and SensePass terminals.
 //!
 //! The vendor's document is the *Nebula Pass Series Web API Guide* (page "推送配置", push configuration): a terminal posts
-//! `{"type": 0 | 1, "data": {…}}` for every recognition and alarm, keeps up to 50,000 of them while nobody answers, and
+//! `{"type": 0 | 1, "data": {…}}` for every recognition and alarm, keeps up to 50,000 of them while no gateway answers, and
 //! takes `{"code": 200, …}` for success. Read here: recognitions of API v0.0.8 to 1.3.0 and alarms of 1.3.0.
 //!
 //! **Shape of `vendor`:** what is left of `data` stands directly under `vendor` (`vendor.mode`), what is left of

@@ -13,7 +13,7 @@ pub(crate) struct Candidates<'a> {
     entries: Vec<Entry<'a>>,
     /// What stands among them and is no object.
     odd: Vec<&'a RawValue>,
-    /// The first as sent is no object, so nobody can be said to be the best.
+    /// The first as sent is no object, so none can be said to be the best.
     nobody_is_best: bool,
 }
 
@@ -208,7 +208,7 @@ mod tests {
                 (ids, best.as_deref()),
                 (vec!["first".into(), "poorer".into()], Some("first"))
             );
-            // Behind, he may be the better one as well, but nobody said so.
+            // Behind, he may be the better one as well, but nothing says so.
             assert_eq!(
                 read(&format!("[{poorer},{first}]")).1.as_deref(),
                 Some("poorer")

@@ -94,7 +94,7 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// The camera. Its title is its stream's URL until somebody gives it another, so either may hold credentials.
+    /// The camera. Its title is its stream's URL until an operator gives it another, so either may hold credentials.
     pub(crate) fn device(&mut self) -> Device<'a> {
         let camera = &mut self.camera;
         if camera.members.is_empty() {

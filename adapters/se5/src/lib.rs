@@ -1,7 +1,7 @@
 //! Sophon SE5 and SE3 boxes: they watch many cameras, and tell who was seen.
 //!
 //! The vendor's documents are the API guides at `bm168x.gitbook.io/project`, one for each line of firmware. A box tells
-//! its events twice: at once, over a websocket of its own (port 5679) that loses what nobody reads, and later, by HTTP
+//! its events twice: at once, over a websocket of its own (port 5679) that loses what is not read, and later, by HTTP
 //! pushes of its history that it repeats until they are answered. Both are read here, in the names of v1 (V2R6 to V5R7),
 //! of v2 (V6R1 and later) and of the SE3's older pushes, together with its reports of the cameras' state. A record that
 //! comes by both ways has the same key, so it is kept once.

@@ -1,8 +1,8 @@
 //! Messages of an invented box, for the simulator, the demo and the benchmarks: as the websocket sends them, and as the
 //! history pushes the same records.
 //!
-//! Pure: the same seed and number always give the same record, so a run can be repeated. Whoever plays a box must be
-//! silent until it is configured ([`crate::connect::Configured`]), and drop what nobody reads.
+//! Pure: the same seed and number always give the same record, so a run can be repeated. A simulator of a box must be
+//! silent until it is configured ([`crate::connect::Configured`]), and drop what is not read.
 //!
 //! A v1 record has `event_id` and `video_id`, which the document's own client reads of every message although its table
 //! does not name them. What a video's id is, is not said: here it is the camera's. v2's table calls `event_id` mandatory and

@@ -77,7 +77,7 @@ fn records<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Re
     Ok(vec![Record { text, read }])
 }
 
-/// The records of a form. Its text is not the body, so nobody behind this adapter could mend it.
+/// The records of a form. Its text is not the body, so nothing behind this adapter could mend it.
 fn of_form(text: &str, around: &Around<'_>) -> Result<Vec<Read>, Reject> {
     let body = text.as_bytes();
     let strict = document(body).map_err(Reject::from);

@@ -21,7 +21,7 @@ impl Breaker {
         }
         if self.refuses() || self.suspensions.are_of_many_devices() || self.has_suspended() {
             // Without this, three devices could hide behind their first events for ever: no outage counts an attempt.
-            let passes = self.refuses() && self.is_sweep_due(failed.now);
+            let passes = self.refuses() && self.counts_in_sweep(failed.now);
             return self.all_fail(failed, passes);
         }
         let outage_ended = self.outage.take().is_some();

@@ -6,6 +6,7 @@ use faceway_core::Parked;
 
 use crate::{Settled, Tick};
 
+use super::sweep::Step;
 use super::{
     Breaker, Code, DEVICES_FAILING_MAX, Failed, PROBES_OF_ONE_EVENT_MAX, Ruling, State, released,
 };
@@ -23,6 +24,8 @@ pub(crate) struct Outage {
     pub(super) probes: u32,
     /// The event that probes, and how often it has.
     probing: Option<(u64, u32)>,
+    /// Of a destination that refuses whatever comes.
+    pub(super) step: Step,
     /// Events of unproven devices under which it began; none when it is not in doubt.
     pub(super) doubted: Vec<u64>,
     /// What was in flight when it began: it tells nothing new.
@@ -31,7 +34,13 @@ pub(crate) struct Outage {
 
 impl Outage {
     /// Of a destination that answers, and refuses whatever comes.
-    pub(super) fn refusing(since: Tick, next_probe: Tick, code: Code, probes: u32) -> Self {
+    pub(super) fn refusing(
+        since: Tick,
+        next_probe: Tick,
+        code: Code,
+        probes: u32,
+        step: Step,
+    ) -> Self {
         Self {
             since,
             next_probe,
@@ -39,6 +48,7 @@ impl Outage {
             cause: Cause::ManyAlone,
             probes,
             probing: None,
+            step,
             doubted: Vec::new(),
             stragglers: HashSet::new(),
         }
@@ -88,6 +98,7 @@ impl Breaker {
                     cause: Cause::Destination,
                     probes: 0,
                     probing: None,
+                    step: Step::default(),
                     doubted: blameable,
                     stragglers: self.unproven.in_flight(),
                 });
@@ -165,6 +176,10 @@ impl Breaker {
     /// The destination is down: the lane waits, longer after each probe that fails.
     pub(super) fn down(&mut self, failed: Failed<'_>, cause: Cause) -> Ruling {
         let seq = failed.event.seq;
+        let asks_on = cause == Cause::ManyAlone && failed.after.is_none() && !failed.is_straggler;
+        if asks_on && self.goes_on(seq, failed.now) {
+            return released(false);
+        }
         // One that is compared leaves before the next probe is due.
         let is_comparing = self.is_comparing() && !failed.is_straggler;
         let (since, probes, tried) = match &self.outage {
@@ -201,6 +216,7 @@ impl Breaker {
             cause,
             probes,
             probing,
+            step: Step::after(probes, self.unproven.departures()),
             doubted,
             stragglers,
         });

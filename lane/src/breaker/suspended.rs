@@ -7,46 +7,40 @@
 //! **resumes** all suspended events before anything else leaves, and waits as in any outage.
 //!
 //! While it waits, an event that was not tried yet is tried at once as long as few were: a single bad one must not hold up
-//! a quiet site. Later, every few minutes, a probe goes past all that was tried, to the first that was not, so that the lane
-//! is never stuck behind some bad events of its only device. Not more often: what is passed in the very moment in which the
+//! a quiet site. Later the lane asks in steps and sweeps (`breaker/sweep.rs`), so that it is never stuck behind bad events.
+//! A sweep comes every few minutes and not more often: what it passes of a device in the very moment in which the
 //! destination is mended is buried.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use faceway_core::{Code, DeviceKey, Parked};
 
 use crate::{Queued, Settled, Tick};
 
 use super::outage::Cause;
+use super::sweep::{Step, Sweeps};
+use super::tried::{Tried, TriedEvents};
 use super::{Breaker, DEVICES_FAILING_MAX, Failed, Outage, Ruling, released};
 
 /// So many different events refused one after another are no coincidence.
 const EVENTS_REFUSED_MAX: usize = 3;
-/// After so long in vain, a probe goes past what was tried before.
-const SWEEP_AFTER: Duration = Duration::from_secs(300);
-/// So many events are remembered. One that is forgotten counts as not tried.
-const TRIED_MAX: usize = 64;
+/// So many events that are known to fail alone are remembered, and so many in a row may yet be chance.
+const ALONE_MAX: usize = 64;
 
 /// What failed since the destination last took an event.
 pub(super) struct Suspensions {
-    tried: VecDeque<Tried>,
+    tried: TriedEvents,
     /// Their burial is in the balance.
     suspended: Vec<Suspended>,
     /// They failed, and then another event got through: when one of them is refused again, it is that event's fault.
     alone: VecDeque<Tried>,
     /// So many different events refused one after another are no coincidence, as far as is known of this destination.
     tolerates: usize,
-    /// So many events a sweep goes past, also where more were tried than are remembered.
-    reach: usize,
     /// Events that were buried since the last success, as they were known to fail alone.
     given_up: usize,
     /// What is suspended is resumed before anything else leaves.
     resumes: bool,
-    /// The probe goes past what was tried before.
-    sweeps: bool,
-    /// When one last did.
-    swept: Option<Tick>,
+    pub(super) sweeps: Sweeps,
 }
 
 /// What could leave beside an event that failed.
@@ -63,26 +57,15 @@ pub(crate) enum Company {
 impl Default for Suspensions {
     fn default() -> Self {
         Self {
-            tried: VecDeque::new(),
+            tried: TriedEvents::default(),
             suspended: Vec::new(),
             alone: VecDeque::new(),
             tolerates: EVENTS_REFUSED_MAX,
-            reach: 0,
             given_up: 0,
             resumes: false,
-            sweeps: false,
-            swept: None,
+            sweeps: Sweeps::default(),
         }
     }
-}
-
-struct Tried {
-    seq: u64,
-    device: DeviceKey,
-    /// A retry alone does not cure it: it was refused, or its attempts are used up.
-    is_spent: bool,
-    /// How often something had left when it failed last.
-    departures: u64,
 }
 
 /// An event of which it is not known yet whether it is to blame.
@@ -99,46 +82,40 @@ pub(crate) struct Suspended {
 impl Suspensions {
     /// Whether this event has failed since the last success.
     pub(super) fn has_tried(&self, seq: u64) -> bool {
-        self.tried.iter().any(|tried| tried.seq == seq)
+        self.tried.get(seq).is_some()
+    }
+
+    /// How often something had left when this event failed last, since the last success.
+    pub(super) fn departures_of(&self, seq: u64) -> Option<u64> {
+        self.tried.get(seq).map(|tried| tried.departures)
+    }
+
+    /// And when it failed first.
+    pub(super) fn first_failure_of(&self, seq: u64) -> Option<u64> {
+        self.tried.get(seq).map(|tried| tried.since)
     }
 
     pub(super) fn is_spent(&self, seq: u64) -> bool {
-        let mut tried = self.tried.iter();
-        tried.any(|tried| tried.seq == seq && tried.is_spent)
+        self.tried.get(seq).is_some_and(|tried| tried.is_spent)
+    }
+
+    /// The first whose burial is in the balance.
+    pub(super) fn first_suspended(&self) -> Option<&Suspended> {
+        self.suspended.first()
     }
 
     /// It failed; `true` when it is the first time since the last success.
     pub(super) fn note(&mut self, event: &Queued, is_spent: bool, departures: u64) -> bool {
-        if let Some(tried) = self.tried.iter_mut().find(|tried| tried.seq == event.seq) {
-            tried.is_spent |= is_spent;
-            tried.departures = departures;
-            return false;
-        }
-        self.tried.push_back(Tried {
-            seq: event.seq,
-            device: event.device,
-            is_spent,
-            departures,
-        });
-        if self.tried.len() > TRIED_MAX {
-            self.tried.pop_front();
-        }
-        true
+        self.tried.note(event, is_spent, departures)
     }
 
     /// Whether events of several devices have failed since the last success.
     pub(super) fn are_of_many_devices(&self) -> bool {
-        let mut devices: Vec<DeviceKey> = Vec::new();
-        for tried in &self.tried {
-            if !devices.contains(&tried.device) {
-                devices.push(tried.device);
-            }
-        }
-        devices.len() >= DEVICES_FAILING_MAX
+        self.tried.devices() >= DEVICES_FAILING_MAX
     }
 
     /// So few have failed that it may be chance.
-    fn are_few(&self) -> bool {
+    pub(super) fn are_few(&self) -> bool {
         self.tried.len() < self.tolerates
     }
 
@@ -153,36 +130,35 @@ impl Suspensions {
             .suspended
             .extract_if(.., |suspended| is_before(suspended.departures));
         let confirmed: Vec<Suspended> = confirmed.collect();
-        let tried = std::mem::take(&mut self.tried).into_iter();
-        let (compared, rest): (VecDeque<_>, _) =
-            tried.partition(|tried| is_before(tried.departures));
-        self.tried = rest;
+        let compared = self.tried.take_before(departure);
         let is_delivered = |seq: u64| events.iter().any(|event| event.seq == seq);
         // It took what it had refused: that was not the event's fault.
         // (A destination that refuses many is known by that, and is not taken for one that refuses all at every turn.)
-        let mut failed = compared.iter().chain(&self.tried).chain(&self.alone);
-        let relents = failed.any(|failed| failed.is_spent && is_delivered(failed.seq));
+        let relented = |failed: &Tried| failed.is_spent && is_delivered(failed.seq);
+        let relents =
+            compared.iter().chain(&self.alone).any(relented) || self.tried.iter().any(relented);
         if relents {
             self.tolerates = EVENTS_REFUSED_MAX;
         } else {
-            self.tolerates = self.tolerates.max(2 * confirmed.len()).min(TRIED_MAX);
+            self.tolerates = self.tolerates.max(2 * confirmed.len()).min(ALONE_MAX);
         }
         for tried in compared {
             if !self.knows(tried.seq) {
                 self.alone.push_back(tried);
             }
         }
-        self.tried.retain(|tried| !is_delivered(tried.seq));
+        events.iter().for_each(|event| self.tried.remove(event.seq));
         self.alone.retain(|alone| {
             !is_delivered(alone.seq) && confirmed.iter().all(|suspended| suspended.seq != alone.seq)
         });
-        while self.alone.len() > TRIED_MAX {
+        while self.alone.len() > ALONE_MAX {
             self.alone.pop_front();
         }
         if self.suspended.is_empty() {
             self.resumes = false;
         }
-        (self.sweeps, self.swept, self.reach, self.given_up) = (false, None, 0, 0);
+        self.sweeps = Sweeps::default();
+        self.given_up = 0;
         confirmed
     }
 
@@ -193,7 +169,7 @@ impl Suspensions {
     /// Nothing that was tried got through.
     pub(super) fn nothing_got_through(&mut self) {
         self.resumes = !self.suspended.is_empty();
-        self.sweeps = false;
+        self.sweeps.end();
     }
 }
 
@@ -265,7 +241,8 @@ impl Breaker {
             Some(outage) => (outage.since, outage.probes.saturating_add(1)),
         };
         let next_probe = now.plus(self.pause(probes, None, chance));
-        self.outage = Some(Outage::refusing(since, next_probe, code, probes));
+        let step = Step::after(probes, self.unproven.departures());
+        self.outage = Some(Outage::refusing(since, next_probe, code, probes, step));
         began
     }
 
@@ -286,9 +263,7 @@ impl Breaker {
             return released(false);
         }
         let goes_on = if refused_all {
-            self.suspensions.sweeps |= !is_new && self.is_to_sweep(company, failed.now);
-            self.suspensions.sweeps
-                && (!is_new || self.suspensions.suspended.len() < self.suspensions.reach)
+            self.sweeps_past(is_new, company, failed.now)
         } else {
             is_known || self.suspensions.are_few()
         };
@@ -307,36 +282,12 @@ impl Breaker {
         if let Some(outage) = &mut self.outage {
             // What is behind it is tried at once: it says something only beside this answer, and whether the outage is over.
             outage.next_probe = now;
+            outage.step.begin();
         }
         Ruling {
             settled: Settled::Suspend { code },
             ..released(false)
         }
-    }
-
-    /// Whether this probe goes past what was tried before.
-    fn is_to_sweep(&mut self, company: Company, now: Tick) -> bool {
-        if company == Company::Nothing {
-            return false;
-        }
-        let is_due = self.is_sweep_due(now);
-        if is_due {
-            self.suspensions.reach = self.suspensions.reach.max(self.suspensions.tried.len()) + 1;
-        }
-        is_due || self.suspensions.are_few()
-    }
-
-    /// Whether nothing got through for so long that what probes is passed by.
-    pub(super) fn is_sweep_due(&mut self, now: Tick) -> bool {
-        let Some(outage) = &self.outage else {
-            return false;
-        };
-        let last = self.suspensions.swept.unwrap_or(outage.since);
-        let is_due = now.since(last) >= SWEEP_AFTER;
-        if is_due {
-            self.suspensions.swept = Some(now);
-        }
-        is_due
     }
 
     /// This one fails as well, and nothing got through.

@@ -48,8 +48,11 @@ fn delivered() -> Verdict {
     }
 }
 
-/// When something may leave.
-fn next_probe(breaker: &Breaker, now: Tick) -> Tick {
+/// When something may leave. Every device has had its turn.
+fn next_probe(breaker: &mut Breaker, now: Tick) -> Tick {
+    if breaker.is_in_step() {
+        breaker.end_step(now, 1.0);
+    }
     match breaker.state(now) {
         State::Open(until) => until,
         State::Closed | State::HalfOpen => now,
@@ -799,7 +802,7 @@ fn a_refusal_does_not_end_an_outage_before_something_gets_through() {
         }
         assert!(breaker.must_resume());
         breaker.resume();
-        now = next_probe(&breaker, now);
+        now = next_probe(&mut breaker, now);
     }
     assert!(left <= 16, "{left} in a minute");
 }
@@ -823,7 +826,7 @@ fn a_sweep_is_not_stuck_behind_more_than_are_remembered() {
             }
         }
         breaker.resume();
-        now = next_probe(&breaker, now);
+        now = next_probe(&mut breaker, now);
     }
     panic!("the hundred-and-first is never reached");
 }
@@ -909,7 +912,7 @@ fn an_outage_that_counts_nothing_lets_three_devices_go_on_in_the_end() {
         if ruling.is_suspended() {
             return;
         }
-        now = next_probe(&breaker, now);
+        now = next_probe(&mut breaker, now);
     }
     panic!("no event is ever passed");
 }

@@ -189,6 +189,41 @@ impl FaultDisk {
         copy
     }
 
+    /// The disk as a power cut would leave it now, as a disk of its own. This one goes on.
+    pub fn photo(&self, seed: u64) -> Self {
+        let photo = Self::new(seed);
+        let state = self.lock();
+        let mut copies = BTreeMap::new();
+        let mut copy = |node: &Arc<Node>| {
+            let copied = copies.entry(Arc::as_ptr(node)).or_insert_with(|| {
+                let inode = node.lock();
+                let inode = Inode {
+                    current: inode.current.clone(),
+                    durable: inode.durable.clone(),
+                    dirty: inode.dirty.clone(),
+                };
+                Arc::new(Node {
+                    inode: Mutex::new(inode),
+                    disk: photo.clone(),
+                })
+            });
+            Arc::clone(copied)
+        };
+        let durable = state.durable.iter();
+        let durable = durable.map(|(name, node)| (name.clone(), copy(node)));
+        photo.lock().durable = durable.collect();
+        for change in &state.pending {
+            let change = match change {
+                Named::Put(name, node) => Named::Put(name.clone(), copy(node)),
+                other => other.clone(),
+            };
+            photo.lock().pending.push(change);
+        }
+        drop(state);
+        photo.cut_power();
+        photo
+    }
+
     /// Every operation passes here.
     fn may(&self) -> io::Result<()> {
         self.ops.fetch_add(1, Ordering::Relaxed);

@@ -100,19 +100,27 @@ impl Budget {
         }
     }
 
-    /// Looks how things are.
+    /// Looks how things are beside the database.
     pub(crate) fn measure(
         &mut self,
-        conn: &Connection,
         paths: &Paths,
         packs: u64,
         disk: &dyn Disk,
     ) -> Result<(), Trouble> {
-        self.measure_pages(conn)?;
-        self.wal = std::fs::metadata(&paths.wal).map_or(0, |file| file.len());
         self.packs = packs;
         self.free = disk.free(&paths.dir)?;
         Ok(())
+    }
+
+    /// Looks how long the write-ahead log is.
+    pub(crate) fn measure_log(&mut self, paths: &Paths) {
+        self.wal = std::fs::metadata(&paths.wal).map_or(0, |file| file.len());
+    }
+
+    /// Pages of the database, and those that are empty.
+    #[cfg(debug_assertions)]
+    pub(crate) const fn pages(&self) -> (u64, u64) {
+        (self.pages, self.empty)
     }
 
     /// Only what the disk has left.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the engine asks of the disk beyond files. The default answers are the real disk's.
@@ -21,6 +22,11 @@ pub trait Disk: Send + Sync + 'static {
     /// When the system cannot.
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         std::fs::File::open(dir)?.sync_all()
+    }
+
+    /// The files of segments in `dir`.
+    fn segments(&self, dir: &Path) -> Arc<dyn faceway_segments::Disk> {
+        Arc::new(faceway_segments::RealDisk::new(dir))
     }
 
     /// How long one group may take before the disk counts as one that does not answer.

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::budget::Wanted;
 use crate::inbox::{Done, Op};
+use crate::known::Known;
 use crate::meta::Meta;
 use crate::row::Row;
 use crate::shared::{Shared, lock};
@@ -29,6 +30,10 @@ pub(crate) struct Group {
     pub(crate) meta: Meta,
     /// Whether there are pictures among them.
     pub(crate) pictures: bool,
+    /// What the database said before it.
+    pub(crate) known: Known,
+    /// Whether it is time to look after age.
+    pub(crate) is_due: bool,
     /// Whether anything is written at all.
     pub(crate) dirty: bool,
     /// Whether pages were given back to the disk.

@@ -28,6 +28,8 @@ pub(crate) struct Gauge {
     /// Writes behind the intake that failed.
     failures: AtomicU64,
     folding_fails: AtomicBool,
+    /// The newest segment whose file is missing; 0 when there is none.
+    missing: AtomicU64,
     accepting: AtomicU8,
     /// What the log says of `accepting`.
     told: AtomicU8,
@@ -140,6 +142,27 @@ impl Gauge {
         }
     }
 
+    /// Files of segments are missing, up to this one.
+    pub(crate) fn set_missing(&self, newest: Option<u64>) {
+        self.missing
+            .store(newest.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// The oldest segment that is left has this number: what is missing below it would have left too.
+    pub(crate) fn oldest_is(&self, number: u64) {
+        if self.missing.load(Ordering::Relaxed) < number {
+            self.set_missing(None);
+        }
+    }
+
+    /// What the operator should look at first.
+    fn degraded(&self) -> Option<Degraded> {
+        if self.folding_fails.load(Ordering::Relaxed) {
+            return Some(Degraded::Folding);
+        }
+        (self.missing.load(Ordering::Relaxed) > 0).then_some(Degraded::Missing)
+    }
+
     pub(crate) fn room(&self, events_damaged: u64) -> Capacity {
         let damaged = events_damaged
             + self.rows_damaged.load(Ordering::Relaxed)
@@ -152,10 +175,7 @@ impl Gauge {
             damaged,
             damaged_pictures: self.pictures_damaged.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
-            degraded: self
-                .folding_fails
-                .load(Ordering::Relaxed)
-                .then_some(Degraded::Folding),
+            degraded: self.degraded(),
             accepting: match self.accepting.load(Ordering::Relaxed) {
                 _ if self.hangs() => Err(AppendError::Failing),
                 0 => Ok(()),

@@ -1,8 +1,4 @@
-//! The way to the writer: what is asked of it, in order, and a bell.
-
-use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+//! What is asked of the writer, and its answers.
 
 use bytes::Bytes;
 use faceway_core::{
@@ -11,8 +7,14 @@ use faceway_core::{
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::lane_store::{Reply, Request};
+use crate::mailbox::{Mail, Mailbox};
 use crate::packs::place::Place;
 use crate::settings::{GROUP_BYTES_MAX, GROUP_EVENTS_MAX};
+
+pub(crate) use crate::mailbox::Stop;
+
+/// The way to the writer.
+pub(crate) type Inbox = Mailbox<Op>;
 
 /// One request and where its answer goes.
 #[derive(Debug)]
@@ -69,150 +71,21 @@ pub(crate) fn unexpected(answer: Result<Done, AppendError>) -> SpoolError {
     }
 }
 
-impl Ask {
+impl Mail for Op {
+    const EVENTS_MAX: usize = GROUP_EVENTS_MAX;
+    const BYTES_MAX: usize = GROUP_BYTES_MAX;
+
     fn weight(&self) -> (usize, usize) {
-        match self {
-            Self::Append { batch, bytes, .. } => (batch.events.len(), *bytes),
+        match &self.ask {
+            Ask::Append { batch, bytes, .. } => (batch.events.len(), *bytes),
             _ => (1, 0),
         }
     }
 
-    /// Whether it waits for company: a lane commits often, and nothing waits for it but the lane.
-    const fn can_wait(&self) -> bool {
-        matches!(self, Self::Lane(Request::Commit { .. }))
+    /// A lane commits often, and nothing waits for it but the lane.
+    fn can_wait(&self) -> bool {
+        matches!(self.ask, Ask::Lane(Request::Commit { .. }))
     }
-}
-
-/// How the writer is told to end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stop {
-    #[default]
-    No,
-    /// When everything that was asked is durable.
-    Flush,
-    /// At once.
-    Now,
-}
-
-/// What the writer takes for one group.
-#[derive(Debug, Default)]
-pub(crate) struct Taken {
-    pub(crate) ops: Vec<Op>,
-    pub(crate) stop: Stop,
-}
-
-/// Commits of lanes wait so long for company when nothing else is to be written: each group costs a sync.
-const LINGER: Duration = Duration::from_millis(20);
-
-/// See the module.
-#[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    state: Mutex<State>,
-    bell: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    ops: VecDeque<Op>,
-    waits_since: Option<Instant>,
-    stop: Stop,
-    asleep: bool,
-}
-
-impl State {
-    /// Whether something is to be written at once.
-    fn is_urgent(&self) -> bool {
-        self.ops.iter().any(|op| !op.ask.can_wait())
-    }
-}
-
-impl Inbox {
-    /// Asks something; gives it back when the writer has ended.
-    pub(crate) fn push(&self, op: Op) -> Result<(), Op> {
-        let mut state = self.lock();
-        if state.stop != Stop::No {
-            return Err(op);
-        }
-        if op.ask.can_wait() && state.waits_since.is_none() {
-            state.waits_since = Some(Instant::now());
-        }
-        state.ops.push_back(op);
-        self.ring(state);
-        Ok(())
-    }
-
-    /// Ends the writer.
-    pub(crate) fn stop(&self, stop: Stop) {
-        let mut state = self.lock();
-        if state.stop != Stop::Now {
-            state.stop = stop;
-        }
-        self.ring(state);
-    }
-
-    /// Waits until there is something to do, at most `patience`, and takes one group's worth of it.
-    pub(crate) fn take(&self, patience: Duration) -> Taken {
-        let deadline = Instant::now() + patience;
-        let mut state = self.lock();
-        while !state.is_urgent() && state.stop == Stop::No {
-            let until = state
-                .waits_since
-                .map_or(deadline, |at| (at + LINGER).min(deadline));
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            state.asleep = true;
-            let woken = self.bell.wait_timeout(state, left);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
-            state.asleep = false;
-        }
-        let ops = group(&mut state.ops);
-        // A commit that found no place in this group has waited already.
-        state.waits_since = (!state.ops.is_empty()).then(Instant::now);
-        Taken {
-            ops,
-            stop: if state.ops.is_empty() || state.stop == Stop::Now {
-                state.stop
-            } else {
-                Stop::No
-            },
-        }
-    }
-
-    /// Everything that was not taken, at the end.
-    pub(crate) fn drain(&self) -> Vec<Op> {
-        let mut state = self.lock();
-        state.stop = Stop::Now;
-        state.ops.drain(..).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The system is only called when the writer sleeps.
-    fn ring(&self, state: MutexGuard<'_, State>) {
-        let asleep = state.asleep;
-        drop(state);
-        if asleep {
-            self.bell.notify_one();
-        }
-    }
-}
-
-fn group(ops: &mut VecDeque<Op>) -> Vec<Op> {
-    let (mut count, mut bytes, mut taken) = (0, 0, 0);
-    for op in ops.iter() {
-        let (events, size) = op.ask.weight();
-        if taken > 0 && (count + events > GROUP_EVENTS_MAX || bytes + size > GROUP_BYTES_MAX) {
-            break;
-        }
-        count += events;
-        bytes += size;
-        taken += 1;
-    }
-    ops.drain(..taken).collect()
 }
 
 #[cfg(test)]
@@ -222,8 +95,9 @@ mod tests {
     use faceway_core::{Claim, LaneChange};
     use tokio::sync::oneshot;
 
-    use super::{Ask, Inbox, LINGER, Op};
+    use super::{Ask, Inbox, Op};
     use crate::lane_store::Request;
+    use crate::mailbox::LINGER;
 
     fn push(inbox: &Inbox, ask: Ask) {
         let (answer, _) = oneshot::channel();

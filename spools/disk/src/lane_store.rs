@@ -35,8 +35,8 @@ use crate::store::{Trouble, get};
 use crate::writer::Writer;
 
 pub(crate) use former::{former_position, has_former_lanes, position_crc, unpack_ascending};
-pub(crate) use lane_row::note_lost_lane;
 use lane_row::{Found, LaneRow};
+pub(crate) use lane_row::{begin_all_anew, note_lost_lane};
 use needed::let_go_of_range;
 pub(crate) use proof::{held_rows_of_all, owners_of_all, waiting_of_all};
 pub(crate) use verify::verify;

@@ -39,23 +39,25 @@ impl Meta {
     }
 
     pub(crate) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
-        let sql = "UPDATE meta SET next = ?, total = ?, trimmed = ?, groups = ?, row_crc = ?";
+        // As long as it is stale, also the next start has to know that.
+        let sql = "UPDATE meta SET next = ?1, total = ?2, trimmed = ?3, groups = ?4, row_crc = ?5, swept = ?6, \
+                   swept_groups = iif(?7, NULL, ?4), age = ?8, wall = ?9";
         let [next, total, trimmed, groups] =
             [self.next, self.total, self.trimmed, self.groups].map(u64::cast_signed);
         let crc = META.crc([next, total, trimmed, groups], &[]);
-        conn.prepare_cached(sql)?
-            .execute((next, total, trimmed, groups, crc))?;
-        self.write_rest(conn)
-    }
-
-    /// What an earlier program does not know.
-    fn write_rest(self, conn: &Connection) -> rusqlite::Result<()> {
-        // As long as it is stale, also the next start has to know that.
-        let sql =
-            "UPDATE meta SET swept = ?, swept_groups = iif(?, NULL, groups), age = ?, wall = ?";
         let (age, wall) = self.clock.unzip();
-        let row = (self.swept.cast_signed(), self.is_stale, age, wall);
-        conn.prepare_cached(sql)?.execute(row)?;
+        let swept = self.swept.cast_signed();
+        conn.prepare_cached(sql)?.execute((
+            next,
+            total,
+            trimmed,
+            groups,
+            crc,
+            swept,
+            self.is_stale,
+            age,
+            wall,
+        ))?;
         Ok(())
     }
 }

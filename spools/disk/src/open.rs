@@ -16,6 +16,7 @@ use crate::mark::Mark;
 use crate::meta::Meta;
 use crate::packs::Packs;
 use crate::quarantine::Quarantine;
+use crate::schema;
 use crate::seen::Seen;
 use crate::settings::{IDS_MAX, OpenError};
 use crate::shared::Shared;
@@ -37,7 +38,13 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         dir: shared.settings.dir.display().to_string(),
         needed,
     };
-    match open_in_room(shared) {
+    let opened = match open_in_room(shared) {
+        Err(OpenError::Database { reason, .. }) if mend_schema(shared, &reason) => {
+            open_in_room(shared)
+        }
+        opened => opened,
+    };
+    match opened {
         // Whatever SQLite calls it: "disk I/O error", "unable to open database file".
         Err(OpenError::Directory { .. } | OpenError::Database { .. })
             if free(shared) < SPACE_TO_OPEN =>
@@ -46,6 +53,24 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         }
         Err(OpenError::Directory { reason, .. }) if is_full(&reason) => Err(full()),
         opened => opened,
+    }
+}
+
+/// Whether there was something to put right, so that the database may be opened now.
+fn mend_schema(shared: &Shared, reason: &str) -> bool {
+    // What fails here is told by the opening.
+    let mended = schema::mend_rows(&shared.paths.database).unwrap_or(0);
+    note_mended(shared, mended, reason);
+    mended > 0
+}
+
+fn note_mended(shared: &Shared, mended: u64, what: &str) {
+    if mended > 0 {
+        (shared.gauge.rows_mended).fetch_add(mended, Ordering::Relaxed);
+        tracing::error!(
+            what,
+            "one bit of spool.db was wrong and is put right; the disk damages files"
+        );
     }
 }
 
@@ -77,6 +102,10 @@ fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
         Trouble::InUse => failed(std::io::ErrorKind::ResourceBusy.into()),
         Trouble::Io(reason) => OpenError::Database { dir: dir(), reason },
     };
+    // SQLite opens a database whose head is wrong in places, and then finds every page broken.
+    let has_log = std::fs::metadata(&paths.wal).is_ok_and(|log| log.len() > 0);
+    let mended = schema::mend_head(&paths.database, has_log).unwrap_or(0);
+    note_mended(shared, mended, "the head of the file");
     let conn = open_writer(paths, shared.settings.limits(), &shared.log_pages)
         .map_err(|error| database(error.into()))?;
     note_lost_groups(shared, &conn, &log).map_err(|error| database(error.into()))?;
@@ -94,6 +123,7 @@ fn open_in_room(shared: &Arc<Shared>) -> Result<Writer, OpenError> {
     };
     let mut segments = Segments::open(shared).map_err(failed)?;
     segments.has_format = has_format;
+    note_missing_end(shared, &conn, &segments, reserved).map_err(|error| database(error.into()))?;
     let seen = Seen::load(&conn, shared.events.clone(), IDS_MAX);
     let seen = seen.map_err(|error| database(error.into()))?;
     let files = Files {
@@ -212,7 +242,9 @@ fn load(
     budget.set_quarantine(quarantine.bytes());
     budget.set_segment_bytes(segments.segment_bytes);
     budget.set_segments(&segments.writer);
-    budget.measure(&conn, &shared.paths, packs.bytes(), &*shared.disk)?;
+    budget.measure_pages(&conn)?;
+    budget.measure_log(&shared.paths);
+    budget.measure(&shared.paths, packs.bytes(), &*shared.disk)?;
     budget.make_reserves(&shared.paths, &shared.gauge);
     let mut writer = Writer {
         shared: Arc::clone(shared),
@@ -223,6 +255,7 @@ fn load(
         packs,
         quarantine,
         budget,
+        known: None,
         uncertain: None,
         leftovers: Leftovers::begin(),
         segments,
@@ -257,6 +290,31 @@ fn note_lost_groups(shared: &Shared, conn: &Connection, log: &Log) -> rusqlite::
             groups = lost,
             "the write-ahead log is damaged: groups behind the damage are lost (one may be a group that was cut off \
              by a power failure and never acknowledged)"
+        );
+    }
+    Ok(())
+}
+
+/// The newest segment has no other one behind it that would tell that it is missing. After an orderly end the numbers do.
+fn note_missing_end(
+    shared: &Shared,
+    conn: &Connection,
+    segments: &Segments,
+    reserved: Option<u64>,
+) -> rusqlite::Result<()> {
+    let next = Meta::read(conn)?.next;
+    let found = segments.writer.next_seq();
+    let end: Option<i64> = conn.query_row("SELECT log_end FROM meta", [], |row| row.get(0))?;
+    let end = end.map_or(0, i64::cast_unsigned);
+    // After a crash it is that of an earlier run.
+    if reserved == Some(next) && found < end {
+        shared.gauge.groups_lost.fetch_add(1, Ordering::Relaxed);
+        shared.gauge.set_missing(Some(u64::MAX));
+        tracing::error!(
+            from_seq = found,
+            through_seq = end - 1,
+            "the end of the log is missing. Where the newest file NNN.seg of the directory `log` was moved or left out of a \
+             copy, stop, put it back, and start again"
         );
     }
     Ok(())

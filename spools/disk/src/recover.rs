@@ -78,6 +78,7 @@ impl Writer {
         shared.readers.clear();
         let conn = open_writer(&shared.paths, shared.settings.limits(), &shared.log_pages)?;
         self.fold_all(&conn)?;
+        self.known = None;
         let meta = Meta::read(&conn)?;
         if let Some(mut group) = self.uncertain.take() {
             let next = self.meta.next.max(meta.next);

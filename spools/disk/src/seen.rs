@@ -42,6 +42,8 @@ pub(crate) struct Seen {
     events: Events,
     max: usize,
     newest: u64,
+    /// Whether the database may have ids: those of a directory that an earlier program has written.
+    has_rows: bool,
     /// Below this all ids beside segments have left the table.
     evicted: u64,
     /// Ids of the group that is being written, from this number on.
@@ -60,6 +62,7 @@ impl Seen {
             events,
             max,
             newest: 0,
+            has_rows: false,
             evicted: 0,
             fresh_from: 0,
             fresh: Vec::new(),
@@ -69,6 +72,7 @@ impl Seen {
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
             let (first, ids) = (get(row, 0)?, row.get_ref(1)?.as_blob()?);
+            seen.has_rows = true;
             if ids_crc(first, ids) != row.get::<_, i64>(2)? {
                 tracing::warn!(seq = first, "a row of known ids is damaged and forgotten");
                 continue;
@@ -162,6 +166,11 @@ impl Seen {
         self.put(seq, id.as_bytes());
     }
 
+    /// Whether rows of the database have to leave for so many more ids.
+    pub(crate) fn rows_leave_for(&self, ids: usize) -> bool {
+        self.has_rows && self.table.len() + ids > self.max
+    }
+
     /// Lets the oldest ids go when there are too many. `true` when rows have left.
     pub(crate) fn limit_all(&mut self, conn: &Connection) -> rusqlite::Result<bool> {
         if self.table.len() > self.max {
@@ -192,7 +201,11 @@ impl Seen {
                 break;
             }
             let row = |row: &rusqlite::Row<'_>| Ok((get(row, 0)?, row.get::<_, Vec<u8>>(1)?));
-            let of_table = oldest.query_row([], row).optional()?;
+            let of_table = match self.has_rows {
+                true => oldest.query_row([], row).optional()?,
+                false => None,
+            };
+            self.has_rows = of_table.is_some();
             let run = match &of_table {
                 Some(row) => Some(row.clone()),
                 None => self.events.ids_from(self.evicted)?,
@@ -478,6 +491,7 @@ mod tests {
         let insert = "INSERT INTO seen VALUES (?, ?, ?)";
         log.conn.execute(insert, row).unwrap();
         log.seen.take(1, &ids);
+        log.seen.has_rows = true;
         assert_eq!(log.find(id(5)), Some(5));
         log.add(11..21);
         assert_eq!((log.find(id(5)), log.find(id(15))), (None, Some(15)));

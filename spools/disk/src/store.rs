@@ -278,15 +278,22 @@ pub(crate) fn prepare_schema(conn: &Connection, settings: &DiskSettings) -> Resu
             known: SEGMENTS,
         }),
         _ => {
-            for tables in [
-                include_str!("added.sql"),
-                include_str!("lane_store/tables.sql"),
-            ] {
-                conn.execute_batch(tables).map_err(failed)?;
-            }
+            add_tables(conn).map_err(failed)?;
             add_columns(conn).map_err(failed)
         }
     }
+}
+
+/// Tables that came after the first ones.
+fn add_tables(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(include_str!("added.sql"))?;
+    conn.execute_batch(include_str!("lane_store/tables.sql"))
+}
+
+/// All tables of a new database, without the columns that came later.
+pub(crate) fn make_tables(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(include_str!("schema.sql"))?;
+    add_tables(conn)
 }
 
 /// Columns that came after the first ones. An earlier program does not look at them, and leaves them empty.
@@ -310,14 +317,14 @@ pub(crate) fn add_columns(conn: &Connection) -> rusqlite::Result<()> {
     for table in checked {
         add_column(conn, table, "row_crc", "INTEGER")?;
     }
-    Ok(())
+    add_numbers(conn)
 }
 
 fn add_column(conn: &Connection, table: &str, column: &str, kind: &str) -> rusqlite::Result<()> {
     if !conn.column_exists(None, table, column)? {
         conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
     }
-    add_numbers(conn)
+    Ok(())
 }
 
 /// Numbers that came later.
@@ -328,6 +335,8 @@ fn add_numbers(conn: &Connection) -> rusqlite::Result<()> {
         // Lanes of format 1 wait for the takeover, in a directory that has segments already.
         ("meta", "former_lanes"),
         ("meta", "swept_groups"),
+        // Where the log ends after an orderly end: the number behind its last one.
+        ("meta", "log_end"),
         // The scale of ages and the wall clock (ages.rs) at the last group.
         ("meta", "age"),
         ("meta", "wall"),

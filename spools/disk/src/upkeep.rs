@@ -15,9 +15,9 @@ use crate::store::{Trouble, get, unless_corrupt};
 use crate::writer::{TICK, Writer};
 
 impl Writer {
-    /// Looks whether the wall clock has jumped, and what an earlier program has left undone.
+    /// Looks whether the wall clock has jumped.
     pub(crate) fn look_at_clock(
-        &mut self,
+        &self,
         conn: &Connection,
         group: &mut Group,
     ) -> Result<(), Trouble> {
@@ -29,7 +29,16 @@ impl Writer {
         };
         self.shared.ages.look(clock, seq, number)?;
         group.dirty |= self.shared.ages.is_unsaved();
-        group.keeps_all = lane_store::has_former_lanes(conn)?;
+        group.keeps_all = group.known.has_former_lanes;
+        Ok(())
+    }
+
+    /// An earlier program wrote: what pictures are for is found out anew.
+    pub(crate) fn look_for_stale(
+        &self,
+        conn: &Connection,
+        group: &mut Group,
+    ) -> Result<(), Trouble> {
         if group.meta.is_stale && !group.keeps_all {
             group.meta.swept = self.need(conn, group)?;
             group.meta.is_stale = false;
@@ -44,13 +53,12 @@ impl Writer {
         if group.keeps_all {
             return Ok(());
         }
-        let (need, age) = (self.need(conn, group)?, self.age());
+        let (need, age) = (group.known.need(group.meta.next), self.age());
         // What is in flight is through in a moment: writing down now that it holds its pictures would be in vain.
-        let need = if self.is_due() || self.more {
+        let need = if group.is_due || self.more {
             need
         } else {
-            let waits = needed::waits_from(conn)?.unwrap_or(u64::MAX);
-            need.min(waits.max(group.meta.swept))
+            need.min(group.known.waits_from().max(group.meta.swept))
         };
         let swept = (self.packs).sweep((conn, &self.shared.events), group.meta.swept, need, age)?;
         group.meta.swept = swept.upto;
@@ -75,7 +83,7 @@ impl Writer {
     }
 
     /// Whether it is time to look after age again.
-    fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         let passed = self.shared.clock.monotonic();
         self.ticked
             .is_none_or(|(at, then)| at.elapsed() >= TICK || passed.saturating_sub(then) >= TICK)
@@ -87,7 +95,7 @@ impl Writer {
         conn: &Connection,
         group: &mut Group,
     ) -> Result<(), Trouble> {
-        if group.keeps_all || (!self.is_due() && !self.more) {
+        if group.keeps_all || (!group.is_due && !self.more) {
             return Ok(());
         }
         self.ticked = Some((Instant::now(), self.shared.clock.monotonic()));

@@ -16,13 +16,14 @@ use faceway_core::AppendError;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Wanted};
 use crate::events::keep::Segments;
 use crate::events::leave::Left;
 use crate::failing::Failing;
 use crate::group::Group;
 use crate::history::{EVENTS_A_STEP, trim};
 use crate::inbox::Stop;
+use crate::known::Known;
 use crate::lane_store::needed;
 use crate::leftovers::Leftovers;
 use crate::mark::Mark;
@@ -52,6 +53,8 @@ pub(crate) struct Writer {
     pub(crate) packs: Packs,
     pub(crate) quarantine: Quarantine,
     pub(crate) budget: Budget,
+    /// What the database says, as long as nothing is written there.
+    pub(crate) known: Option<Known>,
     /// A group of which only the database knows whether it arrived.
     pub(crate) uncertain: Option<Group>,
     pub(crate) leftovers: Leftovers,
@@ -113,6 +116,9 @@ impl Writer {
             Err(trouble) => self.undo(conn, group, trouble),
             Ok(()) => match self.commit(&conn, group) {
                 Ok(()) => {
+                    if group.dirty {
+                        self.known = None;
+                    }
                     self.segments.has_format |= group.raises_format;
                     self.freed_unnamed(group);
                     self.let_segments_leave(group);
@@ -132,14 +138,18 @@ impl Writer {
     fn fill(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
         let shared = Arc::clone(&self.shared);
         let (disk, paths) = (&shared.disk, &shared.paths);
-        self.budget
-            .measure(conn, paths, self.packs.bytes(), &**disk)?;
+        group.known = self.look_at_database(conn)?;
+        group.is_due = self.is_due();
+        self.budget.measure(paths, self.packs.bytes(), &**disk)?;
         self.budget.set_quarantine(self.quarantine.bytes());
         self.budget.set_segments(&self.segments.writer);
         self.budget.make_reserves(paths, &self.shared.gauge);
         self.segments.rotate_when_due();
-        conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.look_at_clock(conn, group)?;
+        if !self.is_of_events_alone(group) {
+            conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            self.look_for_stale(conn, group)?;
+        }
         self.free_unnamed(conn, group)?;
         self.sweep(conn, group)?;
         self.make_room(conn, group)?;
@@ -166,7 +176,12 @@ impl Writer {
     /// never names an event of the same group.
     fn commit(&self, conn: &Connection, group: &Group) -> Result<(), Trouble> {
         self.shared.disk.before_commit()?;
-        conn.prepare_cached("COMMIT")?.execute([])?;
+        if !conn.is_autocommit() {
+            conn.prepare_cached("COMMIT")?.execute([])?;
+        } else if group.dirty {
+            // What it wrote is durable, but not as a whole.
+            debug_assert!(false, "a group of events alone wrote to the database");
+        }
         if group.dirty {
             self.shared.disk.after_commit()?;
         }
@@ -179,13 +194,21 @@ impl Writer {
         Ok(need.map_or(group.meta.next, |need| need.min(group.meta.next)))
     }
 
+    /// Room that its appends take, and that should be left.
+    fn wanted(&self, group: &Group) -> Wanted {
+        let asked = group.ops.iter().map(|op| op.ask.wanted());
+        asked.fold(self.budget.headroom(), |a, b| a + b)
+    }
+
+    /// Whether nothing has to give way for it.
+    pub(crate) fn has_room(&self, group: &Group) -> bool {
+        let wanted = self.wanted(group);
+        self.budget.fits_after(wanted, self.packs.given()) && !self.budget.wants_vacuum()
+    }
+
     /// Delivered history gives way when what waits would not fit.
     fn make_room(&mut self, conn: &Connection, group: &mut Group) -> Result<(), Trouble> {
-        let wanted = group
-            .ops
-            .iter()
-            .map(|op| op.ask.wanted())
-            .fold(self.budget.headroom(), |a, b| a + b);
+        let wanted = self.wanted(group);
         for _ in 0..STEPS_MAX {
             // What pictures give is there after the commit.
             let enough = self.budget.fits_after(wanted, self.packs.given());
@@ -291,11 +314,14 @@ impl Writer {
             }
         }
         // When it fails, the next start reads the last segment.
-        let _ = self.segments.writer.close();
+        let has_end = self.segments.writer.is_active() && self.segments.writer.close().is_ok();
         self.segments.keeper.stop();
         let Some(conn) = self.conn.take() else {
             return;
         };
+        // The next start has to find the end of the log there. A start that is not told where looks for none.
+        let end = has_end.then_some(self.segments.writer.next_seq().cast_signed());
+        let _ = conn.execute("UPDATE meta SET log_end = ?", [end]);
         lock(&self.shared.recent).clear();
         self.shared.readers.clear();
         let folded = self.fold_all(&conn);

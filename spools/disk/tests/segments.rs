@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{HandClock, HandLane, batch, big, copy, flip_event, open, pass_groups, settings};
+use common::{
+    HandClock, HandLane, batch, big, capacity, copy, flip_event, open, pass_groups, settings,
+};
 use faceway_core::{
-    AppendError, Batch, Clock as _, History as _, Log as _, Picture, Private, ReadMax, Receipt,
-    Sha256,
+    AppendError, Batch, Clock as _, Degraded, History as _, Log as _, Picture, Private, ReadMax,
+    Receipt, Sha256,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, check, salvage};
 use faceway_testkit::spool::{body, event, id, number};
@@ -229,7 +231,7 @@ async fn a_torn_segment_leaves_a_beginning() {
     assert!(lengths.len() > 20, "{lengths:?}");
 }
 
-/// A file that was moved away is told.
+/// A file that was moved away is told, as long as the log has something older.
 #[tokio::test]
 async fn a_segment_that_is_missing_is_told() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), HandClock::new());
@@ -245,9 +247,49 @@ async fn a_segment_that_is_missing_is_told() {
     assert_eq!((part.missing, &part.numbers[..]), (1, &[2][..]));
     let spool = open_small(dir.path(), &clock).await;
     assert_eq!(spool.damage().groups, 1);
+    let room = capacity(&spool);
+    assert_eq!(room.degraded, Some(Degraded::Missing));
+    assert_eq!((room.accepting, room.damaged), (Ok(()), 1));
     let left = all(&spool).await;
     assert!(left.len() < before && left.contains(&1) && left.contains(&350));
+    let mut lane = HandLane::claim(&spool, "erp").await;
+    assert_eq!(lane.deliver(&spool).await, left);
+    assert_eq!(capacity(&spool).degraded, Some(Degraded::Missing));
+    clock.forward(KEPT * 2);
+    settle(&spool, &clock, "left", || segments(dir.path()) <= 1).await;
+    pass_groups(&spool, 2).await;
+    assert_eq!(capacity(&spool).degraded, None);
     spool.close().await;
+}
+
+/// Behind the newest segment there is no other one that shows a gap.
+#[tokio::test]
+async fn a_newest_segment_that_is_missing_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = HandClock::new();
+    let whole = dir.path().join("whole");
+    let spool = open_small(&whole, &clock).await;
+    fill(&spool, 1..=150, &clock).await;
+    spool.close().await;
+    drop(spool);
+    for lost in 1..=segments(&whole) {
+        let broken = dir.path().join(format!("without-{lost}"));
+        copy(&whole, &broken);
+        for number in 0..lost {
+            let name = format!("log/{:016}.seg", segments(&whole) - number);
+            std::fs::remove_file(broken.join(name)).unwrap();
+        }
+        let spool = open_small(&broken, &clock).await;
+        assert_eq!(spool.damage().groups, 1, "{lost}");
+        assert_eq!(capacity(&spool).degraded, Some(Degraded::Missing), "{lost}");
+        let receipts = spool.append(batch(vec![event(999, 1)])).await.unwrap();
+        assert!(matches!(receipts[..], [Receipt::Appended(seq)] if seq > 150));
+        spool.close().await;
+        drop(spool);
+        let spool = open_small(&broken, &clock).await;
+        assert_eq!(spool.damage().groups, 0, "{lost}: it is told once");
+        spool.close().await;
+    }
 }
 
 /// What can be read of damaged segments is saved, and known ids with it.

@@ -16,8 +16,13 @@ const FAILED_MAX: usize = 4096;
 impl Runner {
     pub(super) async fn deliver(&mut self, delivery: Delivery) {
         let seqs: Vec<u64> = delivery.events.iter().map(|event| event.seq).collect();
-        if let Err(error) = self.fetch(&seqs).await {
-            self.go_blind(&error);
+        let stop = self.tools.stop.clone();
+        // A log that does not answer must not hold up a stop.
+        let fetched = stop.run_until_cancelled(self.fetch(&seqs)).await;
+        if !matches!(fetched, Some(Ok(()))) {
+            if let Some(Err(error)) = fetched {
+                self.go_blind(&error);
+            }
             self.lane.unsend(delivery.number);
             return;
         }

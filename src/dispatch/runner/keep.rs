@@ -135,9 +135,10 @@ impl Runner {
         self.commits.take_in(&mut self.lane, committed);
     }
 
-    /// Waits until everything that changed is durable; `false` when the lane is fenced.
+    /// Waits until everything that changed is durable; `false` when the lane is fenced, or stops before.
     pub(super) async fn keep_all(&mut self) -> bool {
-        self.commits.finish(&mut self.lane).await;
-        !self.commits.is_fenced
+        let stop = self.tools.stop.clone();
+        let kept = stop.run_until_cancelled(self.commits.finish(&mut self.lane));
+        kept.await.is_some() && !self.commits.is_fenced
     }
 }

@@ -51,7 +51,7 @@ fn repeats_none(
     }
 }
 
-/// Whether what repeats a value would hold that word for any other value as well: somebody may be called `name`.
+/// Whether what repeats a value would hold that word for any other value as well: a person may be called `name`.
 fn is_own_word(adapter: &dyn Adapter, sent: &Sent, value: &str) -> bool {
     let Ok(mut body) = serde_json::from_slice::<Value>(&sent.body) else {
         // A form, say: what only looks like the name of a member is then taken for one.
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_word_of_the_reason_is_no_repeated_value() {
         assert!(examined(false, r#"{"name":"name","x":["missing"]}"#).is_ok());
-        // The word stands there anyway, so whether it was repeated nobody can tell.
+        // The word stands there anyway, so it cannot be told whether it was repeated.
         assert!(examined(true, r#"{"name":"name"}"#).is_ok());
     }
 }

@@ -21,7 +21,7 @@ const CONTENT_TYPES: [&str; 10] = [
     "application/x-www-form-urlencoded; charset=Shift_JIS",
     "application/json; charset=x-ours",
 ];
-/// Ways of packing, one of which nobody knows.
+/// Ways of packing, one of which no decoder knows.
 const CODINGS: [&str; 3] = ["gzip", "deflate", "br"];
 /// Bits of the first byte; the lower ones choose a content type, the highest a content coding.
 const CONTENT_TYPE: u8 = 0x0F;

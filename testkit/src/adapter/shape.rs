@@ -5,7 +5,7 @@ use proptest::sample::select;
 use proptest::string::string_regex;
 use serde_json::{Map, Value};
 
-/// Signs of a text that nobody expects, as in a class of a regular expression.
+/// Signs of a text that no vendor sends, as in a class of a regular expression.
 const SIGNS: &str = "[a\\u{0}\\u{7}林😀 \"\\\\/9j=@:?&_]{0,8}";
 
 /// Any single value: of every type, with the edges of numbers, and with the words and numbers that the vendor's adapter

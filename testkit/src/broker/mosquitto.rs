@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at something that cannot be awaited.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What a broker is to be like. The default lets everybody in and keeps nothing over a restart.
+/// What a broker is to be like. The default lets every client in and keeps nothing over a restart.
 #[derive(Default)]
 pub struct Options {
     /// Whether sessions and messages outlive an orderly stop.
@@ -32,7 +32,7 @@ pub struct Options {
     pub packet_bytes_max: Option<u32>,
     /// Whether it keeps no retained messages.
     pub no_retain: bool,
-    /// Names and passwords; when there are any, nobody else is let in.
+    /// Names and passwords; when there are any, no other client is let in.
     pub users: Vec<(String, String)>,
     /// Lines of an access control list.
     pub access: Option<String>,
@@ -49,7 +49,7 @@ pub struct Mosquitto {
     child: Option<Child>,
     /// Of the listener that the options are for.
     port: u16,
-    /// Of a plain one that lets everybody in: what a test wants to see does not depend on what it tests.
+    /// Of a plain one that lets every client in: what a test wants to see does not depend on what it tests.
     open_port: u16,
 }
 
@@ -66,7 +66,7 @@ impl Mosquitto {
             port: 0,
             open_port: 0,
         };
-        // A port that was free may be somebody else's a moment later.
+        // A port that was free may be another process's a moment later.
         for attempt in 1.. {
             (broker.port, broker.open_port) = free_ports();
             broker.configure().await;
@@ -83,7 +83,7 @@ impl Mosquitto {
         local(self.port)
     }
 
-    /// Where a plain listener lets everybody in.
+    /// Where a plain listener lets every client in.
     pub fn open_address(&self) -> SocketAddr {
         local(self.open_port)
     }
@@ -110,7 +110,7 @@ impl Mosquitto {
         }
     }
 
-    /// It answers nobody until [`Mosquitto::thaw`]; its connections stay open.
+    /// It answers no client until [`Mosquitto::thaw`]; its connections stay open.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
@@ -251,7 +251,7 @@ impl Mosquitto {
 pub struct Got {
     /// Where.
     pub topic: String,
-    /// Whether the broker had kept it for whoever subscribes.
+    /// Whether the broker had kept it for later subscribers.
     pub retained: bool,
     /// What.
     pub payload: String,

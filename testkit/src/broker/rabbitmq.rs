@@ -92,7 +92,7 @@ impl RabbitMq {
             names,
             server: Mutex::new(None),
         };
-        // Before it answers, Erlang would start another, which nobody ends.
+        // Before it answers, Erlang would start another, which no test ends.
         let deadline = Instant::now() + START_MAX;
         while TcpStream::connect(("127.0.0.1", names_port)).is_err() {
             assert!(Instant::now() < deadline, "epmd did not start");
@@ -322,7 +322,7 @@ fn write_files(path: &Path, ports: [u16; 2], mqtt_port: Option<u16>, options: &O
     fs::set_permissions(path.join(".erlang.cookie"), private).expect("a file of ours");
 }
 
-/// Ports that nobody listens on. Below those that the system hands out by itself, as they must stay free over restarts.
+/// Ports without a listener. Below those that the system hands out by itself, as they must stay free over restarts.
 fn free_ports() -> [u16; 5] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 12_000 + u16::try_from(std::process::id() % 16_000).unwrap_or_default();

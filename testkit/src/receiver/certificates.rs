@@ -28,7 +28,7 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// A new one, which nobody trusts yet.
+    /// A new one, which no client trusts yet.
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

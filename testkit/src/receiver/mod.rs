@@ -37,7 +37,7 @@ pub struct Receiver {
 enum Listening {
     /// Accepts; ends with all its connections when aborted.
     Open(JoinHandle<()>),
-    /// Keeps the port without listening, so that dialling it is refused and nobody else can take it.
+    /// Keeps the port without listening, so that dialling it is refused and no other process can take it.
     Refusing(Option<TcpSocket>),
 }
 
@@ -109,10 +109,10 @@ impl Receiver {
     pub async fn refuse(&self) {
         let mut listening = self.listening.lock().await;
         if let Listening::Open(task) = &mut *listening {
-            // Taken before its listener is closed: in between somebody else could take the port.
+            // Taken before its listener is closed: in between another process could take the port.
             let kept = bound(self.address);
             task.abort();
-            // Waited for, so that whoever dials from now on is refused.
+            // Waited for, so that a client that dials from now on is refused.
             let _ = task.await;
             *listening = Listening::Refusing(Some(kept));
         }

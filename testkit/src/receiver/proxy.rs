@@ -17,13 +17,13 @@ pub enum Traffic {
     Pass,
     /// They pass after a while.
     Delay(Duration),
-    /// Nothing moves, and nobody is told: a pulled cable.
+    /// Nothing moves, and no side is told: a pulled cable.
     Stall,
     /// Every connection is reset, new ones at once.
     Cut,
 }
 
-/// Passes bytes between whoever dials it and one target. It is gone when dropped.
+/// Passes bytes between each client and one target. It is gone when dropped.
 pub struct FaultProxy {
     address: SocketAddr,
     traffic: watch::Sender<Traffic>,

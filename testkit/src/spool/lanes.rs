@@ -7,10 +7,10 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use faceway_core::{
     Attempt, AttemptResult, Burial, Code, CommitError, DeviceKey, HeldEvent, Hold, LaneChange,
-    LaneState, NewEvent, Parked, Passed, Replay, Start, TraceContext, waiting,
+    LaneState, Parked, Passed, Replay, Start, waiting,
 };
 
-use super::{Bench, LaneEngine, Open, event, id, promises, time};
+use super::{Bench, LaneEngine, Open, event, id, promises, time, traced};
 
 /// Every promise, one after another.
 ///
@@ -180,8 +180,7 @@ pub async fn changes_are_kept<E: LaneEngine + ?Sized>(
 pub async fn a_change_committed_twice_does_no_harm<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
-    let seqs = bench.append(1..=3).await?;
-    let (claim, _) = bench.claim("erp").await?;
+    let (seqs, claim) = bench.three_for_erp().await?;
     let mut change = waits(seqs[2], &[seqs[1]]);
     change.burials = vec![(seqs[0], Some(burial(404)))];
     for _ in 0..2 {
@@ -192,12 +191,11 @@ pub async fn a_change_committed_twice_does_no_harm<E: LaneEngine + ?Sized>(
     Ok(())
 }
 
-/// Whoever held the lane before cannot change it any more.
+/// The one that held the lane before cannot change it any more.
 pub async fn the_next_claim_fences<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
-    let seqs = bench.append(1..=3).await?;
-    let (first, _) = bench.claim("erp").await?;
+    let (seqs, first) = bench.three_for_erp().await?;
     bench.engine()?.commit(&first, waits(seqs[0], &[])).await?;
     let (second, _) = bench.claim("erp").await?;
     ensure!(second.epoch > first.epoch);
@@ -216,8 +214,7 @@ pub async fn the_next_claim_fences<E: LaneEngine + ?Sized>(
 pub async fn a_deleted_lane_fences<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
-    let seqs = bench.append(1..=3).await?;
-    let (claim, _) = bench.claim("erp").await?;
+    let (seqs, claim) = bench.three_for_erp().await?;
     let mut change = waits(seqs[2], &[seqs[1]]);
     change.burials = vec![(seqs[0], Some(burial(404)))];
     bench.engine()?.commit(&claim, change.clone()).await?;
@@ -249,8 +246,7 @@ pub async fn looking_claims_nothing<E: LaneEngine + ?Sized>(
 pub async fn burials_keep_their_event<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
-    let seqs = bench.append(1..=3).await?;
-    let (claim, _) = bench.claim("erp").await?;
+    let (seqs, claim) = bench.three_for_erp().await?;
     let change = LaneChange {
         burials: vec![(seqs[0], Some(burial(404))), (seqs[1], Some(burial(410)))],
         ..waits(seqs[2], &[])
@@ -265,12 +261,8 @@ pub async fn burials_keep_their_event<E: LaneEngine + ?Sized>(
 pub async fn a_revived_event_is_there_again<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
-    let context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nvendor=1";
-    let context = TraceContext::stored(context);
-    let traced = NewEvent {
-        trace_context: context.clone(),
-        ..event(1, 1)
-    };
+    let traced = traced(1, 1);
+    let context = traced.trace_context.clone();
     let receipts = bench.append_events(vec![traced]).await?;
     let seq = receipts[0].seq().context("it is new")?;
     let (claim, _) = bench.claim("erp").await?;
@@ -300,8 +292,7 @@ pub async fn a_revived_event_is_there_again<E: LaneEngine + ?Sized>(
 pub async fn a_dropped_burial_is_gone<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
-    let seqs = bench.append(1..=3).await?;
-    let (claim, _) = bench.claim("erp").await?;
+    let (seqs, claim) = bench.three_for_erp().await?;
     let change = LaneChange {
         burials: vec![(seqs[0], Some(burial(404))), (seqs[1], Some(burial(404)))],
         ..waits(seqs[2], &[])
@@ -321,8 +312,7 @@ pub async fn a_dropped_burial_is_gone<E: LaneEngine + ?Sized>(
 pub async fn lanes_are_independent<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
-    let seqs = bench.append(1..=3).await?;
-    let (erp, _) = bench.claim("erp").await?;
+    let (seqs, erp) = bench.three_for_erp().await?;
     let (bus, _) = bench.claim("bus").await?;
     bench
         .engine()?

@@ -6,11 +6,9 @@ use std::task::Poll;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use faceway_core::{
-    Batch, NewEvent, Picture, Private, ReadMax, Receipt, RulesError, Sha256, TraceContext,
-};
+use faceway_core::{Batch, NewEvent, Picture, Private, ReadMax, Receipt, RulesError, Sha256};
 
-use super::{Bench, LaneEngine, MANY, Open, another_id, event, id, promises, time};
+use super::{Bench, LaneEngine, MANY, Open, another_id, event, id, promises, time, traced};
 
 /// Every promise, one after another.
 ///
@@ -256,7 +254,7 @@ pub async fn entries_are_fetched<E: LaneEngine + ?Sized>(
     Ok(())
 }
 
-/// The tail is the last entry, and whoever watches it hears of every move.
+/// The tail is the last entry, and each watcher hears of every move.
 pub async fn the_tail_moves<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
@@ -301,12 +299,8 @@ pub async fn spans_are_found<E: LaneEngine + ?Sized>(
 pub async fn a_trace_context_comes_back_with_its_event<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {
-    let context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nvendor=1";
-    let context = TraceContext::stored(context);
-    let traced = NewEvent {
-        trace_context: context.clone(),
-        ..event(2, 2)
-    };
+    let traced = traced(2, 2);
+    let context = traced.trace_context.clone();
     let events = vec![event(1, 1), traced, event(3, 3)];
     bench.append_events(events).await?;
     for _ in 0..2 {
@@ -352,7 +346,7 @@ pub async fn pictures_are_kept<E: LaneEngine + ?Sized>(
     Ok(())
 }
 
-/// The newest version of the rules is what was appended last, by whoever knew the one before, and outlives the engine.
+/// The newest version of the rules is what was appended last, by a writer that knew the one before, and outlives the engine.
 pub async fn rules_are_kept<E: LaneEngine + ?Sized>(
     bench: &mut Bench<'_, E>,
 ) -> anyhow::Result<()> {

@@ -126,7 +126,7 @@ async fn a_lane_that_nobody_works_for_is_seen() {
         let answer = device.push(&recognition("PSC1", uuid)).await.unwrap();
         assert!(answer.is_success());
     }
-    // Nobody routes for a lane that nobody works for.
+    // A lane without a supervisor routes nothing.
     let backlog = "faceway_lane_backlog{outbound=\"old\"}";
     gateway.wait_for_metric(backlog, |count| count == 3.0).await;
     assert!(gateway.stop().await.success());

@@ -57,7 +57,7 @@ async fn each_event_is_counted_once_while_the_first_destination_is_down() {
     push(&gateway, "PSC2", &["u-7"]).await;
     counted(&gateway, ALL_DOORS, 5.0).await;
     counted(&gateway, DOORS, 4.0).await;
-    // Whoever comes to them late does not count them again.
+    // A lane that comes to them late does not count them again.
     down.listen().await;
     gateway.delivered_all("down").await;
     let since = ["replay", "--to", "down", "--since", "1h"];

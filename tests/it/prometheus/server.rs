@@ -30,7 +30,7 @@ impl Prometheus {
         assert!(theirs.contains(&gateway.to_string()) && theirs.matches("500ms").count() == 2);
         std::fs::write(directory.path().join("prometheus.yml"), theirs).unwrap();
         std::fs::write(directory.path().join("faceway.rules.yml"), rules).unwrap();
-        // A port that was free may be somebody else's a moment later.
+        // A port that was free may be another process's a moment later.
         for _ in 0..5 {
             let (mut child, address) = spawn(&directory);
             if is_ready(&mut child, address).await {

@@ -74,7 +74,7 @@ fn instead(from: &str, to: &str) -> &'static str {
             "it knows others and is known by none: return a value, and let it ask"
         }
         ("inbound", "dispatch") | ("dispatch", "inbound") => {
-            "the two meet only at the spool: append there, and let lanes lease it"
+            "the two meet only at the spool: append there, and let lanes fetch it"
         }
         (_, "observe") => {
             "count with the macros of `metrics` in a metrics.rs of this room, and describe the name in src/observe.rs"

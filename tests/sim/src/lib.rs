@@ -12,8 +12,7 @@
 //! 2. What waits has its body and its pictures. Nothing behind the trim point is kept without a holder.
 //! 3. Receivers get the events of a device in their order, one message at a time from each gateway. No device that may leave
 //!    waits for more than two messages of another one (`served.rs`).
-//! 4. No event waits longer than twice `backoff_max` while its receiver takes what it gets; and where it refuses others, no
-//!    device's first event waits longer than the lane takes to go past them.
+//! 4. No device's first event waits longer than twice `backoff_max` while its receiver answers, whatever it refuses of others.
 //! 5. An event is refused for want of capacity only where nothing can be freed, and never for what lies in quarantine; at the
 //!    end every device gets rid of what it kept.
 //! 6. The backlog that a lane shows is the number of events that are routed to it and not acknowledged.

@@ -78,6 +78,8 @@ pub(crate) struct Push {
 
 /// Receivers of a world.
 pub(crate) const RECEIVERS: usize = 2;
+/// Fewer devices than are tried within twice the `backoff_max` of the plans.
+const REFUSED_DEVICES_MAX: u64 = 40;
 /// An hour, a day, thirty years.
 const JUMPS: [i64; 6] = [
     3_600_000,
@@ -91,6 +93,8 @@ const JUMPS: [i64; 6] = [
 /// Chance by a seed.
 pub(crate) struct Plan {
     pub(crate) rng: SmallRng,
+    /// For what was added later: the stories of the seeds stay as they are.
+    more: SmallRng,
     next: u64,
     devices: u64,
     /// Whether receivers may refuse whatever comes, which may cost the burial of a good event.
@@ -115,6 +119,7 @@ impl Plan {
         };
         Self {
             rng,
+            more: SmallRng::seed_from_u64(seed ^ 0x5eed),
             next: 1,
             devices,
             is_harsh,
@@ -199,7 +204,36 @@ impl Plan {
             ),
             _ => (self.rng.random_range(1..8), None),
         };
-        (0..count).map(|_| self.push(flood)).collect()
+        let mut pushes: Vec<Push> = (0..count).map(|_| self.push(flood)).collect();
+        if self.more.random_bool(0.06) {
+            pushes.extend(self.refused_devices());
+        }
+        pushes
+    }
+
+    /// One event of each of many devices, of which the receiver takes none, and behind them one that it takes.
+    fn refused_devices(&mut self) -> Vec<Push> {
+        let (count, nature) = if self.more.random_bool(0.7) {
+            let count = self.more.random_range(2..REFUSED_DEVICES_MAX);
+            (count, Nature::Refused)
+        } else {
+            // What fails and has tries left is counted in a sweep, one event each time: where the log is full of such events
+            // of many devices, and none gets through, that takes hours.
+            (self.more.random_range(2..6), Nature::Fails)
+        };
+        let bad = (0..count).map(|at| (2_000 + at, nature));
+        let events: Vec<(u64, Nature)> = bad.chain([(3_000, Nature::Good)]).collect();
+        let push = |(device, nature)| {
+            self.next += 1;
+            Push {
+                number: self.next - 1,
+                device,
+                is_alarm: true,
+                nature,
+                pictures: [None; 2],
+            }
+        };
+        events.into_iter().map(push).collect()
     }
 
     fn push(&mut self, flood: Option<u64>) -> Push {

@@ -6,11 +6,8 @@ use std::time::Duration;
 use faceway_core::{DeviceKey, EventId};
 use tokio::time::Instant;
 
-/// No event waits longer than that while its destination takes what it gets: twice the `backoff_max` of the plans.
+/// No first event of a device waits longer than that while its destination answers, also where it refuses others: twice the `backoff_max` of the plans.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// Where a destination that answers takes some events and refuses others, an event may wait for the lane to go past what is
-/// refused. It does so every five minutes (`SWEEP_AFTER` in `lane/src/breaker/suspended.rs`), with its next probe.
-const SWEPT_MAX: Duration = Duration::from_secs(300 + 2 * 30 + 60);
 /// A device that may leave is served behind so many messages of any other one: the ring gives each its turn, and one may have
 /// stood in front of it already.
 const TURNS_MAX: usize = 2;
@@ -122,14 +119,9 @@ impl Served {
         let (since, appended) = (self.since?, self.appended.get(&id)?);
         let left = self.left.get(&device).copied();
         let from = since.max(*appended).max(left.unwrap_or(since));
-        let taking = from.max(self.failed.unwrap_or(from));
-        let (waited, since_failure) = (from.elapsed(), taking.elapsed());
-        let is_hidden = waited > SWEPT_MAX && !self.is_replayed;
-        let is_late = is_hidden || since_failure > WAIT_MAX;
-        is_late.then(|| {
-            format!(
-                "{id} of {device:?} waits since {waited:?}, and since {since_failure:?} nothing was refused"
-            )
-        })
+        // Behind what is buried again there is a pause of its own.
+        let failed = self.failed.filter(|_| self.is_replayed);
+        let waited = from.max(failed.unwrap_or(from)).elapsed();
+        (waited > WAIT_MAX).then(|| format!("{id} of {device:?} waits since {waited:?}"))
     }
 }

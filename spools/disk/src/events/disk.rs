@@ -4,20 +4,20 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use faceway_segments::{File, RealDisk};
+use faceway_segments::File;
 
 use crate::disk::Disk;
 
 /// See the module.
 pub(crate) struct SegmentDisk {
-    files: RealDisk,
+    files: Arc<dyn faceway_segments::Disk>,
     engine: Arc<dyn Disk>,
 }
 
 impl SegmentDisk {
     pub(crate) fn new(dir: &Path, engine: Arc<dyn Disk>) -> Self {
         Self {
-            files: RealDisk::new(dir),
+            files: engine.segments(dir),
             engine,
         }
     }

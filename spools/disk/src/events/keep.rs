@@ -77,6 +77,11 @@ impl Segments {
         }
     }
 
+    /// Whether pictures are to be freed that no event names.
+    pub(crate) const fn has_unnamed(&self) -> bool {
+        self.unnamed.is_some()
+    }
+
     /// Begins a new segment when it is time. No group may be begun.
     pub(crate) fn rotate_when_due(&mut self) {
         if std::mem::take(&mut self.rotates) && self.writer.rotate() {
@@ -105,6 +110,9 @@ fn tell(shared: &Shared, opened: &Opened) {
     let recovered = &opened.recovered;
     shared.readers.note_found(&recovered.damaged);
     let missing = recovered.missing.len() as u64;
+    shared
+        .gauge
+        .set_missing(recovered.missing.iter().max().copied());
     if missing > 0 {
         shared
             .gauge

@@ -155,7 +155,12 @@ impl Writer {
             return;
         };
         match self.segments.writer.trim(behind) {
-            Ok(names) => self.segments.keeper.remove(names),
+            Ok(names) => {
+                self.segments.keeper.remove(names);
+                let oldest = self.segments.writer.reader().segments();
+                let oldest = oldest.first().map_or(u64::MAX, |segment| segment.number);
+                self.shared.gauge.oldest_is(oldest);
+            }
             Err(error) => {
                 self.shared.gauge.failed();
                 if let Some(times) = self.shared.gauge.throttle.note("segment leaves") {

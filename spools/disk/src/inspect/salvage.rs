@@ -11,7 +11,7 @@ use crate::disk::RealDisk;
 use crate::lane_store;
 use crate::mark::Mark;
 use crate::settings::DiskSettings;
-use crate::store::{Paths, Trouble, fold, get, open_writer, prepare_schema};
+use crate::store::{IS_TAKEN_OVER, Paths, Trouble, fold, get, open_writer, prepare_schema};
 use crate::verify::verify;
 
 /// Reads whatever can be read of the spool in `dir` into a new one in `to`, with lanes' positions, parked and buried events,
@@ -41,7 +41,9 @@ pub fn salvage(dir: &Path, to: &Path) -> Result<Vec<Part>, InspectError> {
     }
     copy_packs(&conn, &from, &new, &mut parts)?;
     parts.push(totals(&old, &conn, &from, &new)?);
-    put_right(&conn, &mut parts)?;
+    let was_taken_over = format!("SELECT {IS_TAKEN_OVER} FROM meta");
+    let was_taken_over = old.query_row(&was_taken_over, [], |row| row.get(0));
+    put_right(&conn, was_taken_over.unwrap_or_default(), &mut parts)?;
     let done = fold(&conn).and_then(|()| conn.close().map_err(|(_, error)| error.into()));
     done.map_err(|trouble| InspectError::Io(format!("the new database: {trouble:?}")))?;
     drop(old);
@@ -180,48 +182,58 @@ fn totals(
 }
 
 /// The same rows are put right that a start puts right; where rows of lanes are lost, all lanes begin with the oldest event.
-fn put_right(conn: &Connection, parts: &mut Vec<Part>) -> Result<(), InspectError> {
+fn put_right(
+    conn: &Connection,
+    was_taken_over: bool,
+    parts: &mut Vec<Part>,
+) -> Result<(), InspectError> {
+    let failed = |error: rusqlite::Error| sql(&error);
     let lost = |name: &str| {
         let mut parts = parts.iter();
         parts.any(|part| part.name == name && (part.damaged > 0 || part.missing > 0))
     };
-    if lost("events that wait")
+    // Where the row of totals is damaged, the rows that only lanes of today have tell.
+    let has_states = "SELECT EXISTS (SELECT 1 FROM lane_state)";
+    let has_states = conn.query_row(has_states, [], |row| row.get(0));
+    let is_taken_over = has_states.map_err(failed)? || was_taken_over;
+    let begins_anew = lost("events that wait")
         || lost("lanes")
         || lost("owners of lanes")
-        || lost("what waits in lanes")
-    {
-        let restart = "DELETE FROM held; UPDATE lane SET crc = -1; \
-                       DELETE FROM waiting; DELETE FROM held_event; UPDATE lane_state SET crc = -1;";
-        conn.execute_batch(restart).map_err(|error| sql(&error))?;
+        || lost("what waits in lanes");
+    if begins_anew {
+        lane_store::begin_all_anew(conn, is_taken_over).map_err(of_new)?;
     }
     if lost("lanes") {
-        let noted = lane_store::note_lost_lane(conn);
-        noted.map_err(|trouble| InspectError::Io(format!("the new database: {trouble:?}")))?;
+        lane_store::note_lost_lane(conn).map_err(of_new)?;
     }
-    // Else lanes that were taken over would be taken for those of before.
-    let taken_over = "UPDATE meta SET version = 2 WHERE EXISTS (SELECT 1 FROM lane_state)";
-    conn.execute_batch(taken_over)
-        .map_err(|error| sql(&error))?;
+    if is_taken_over {
+        // Else lanes that were taken over would be taken for those of before.
+        conn.execute_batch("UPDATE meta SET version = 2")
+            .map_err(failed)?;
+    }
     let mut part = Part::new("rows put right");
     let findings = match verify(conn) {
         Ok(findings) => findings,
         Err(Trouble::Full) => return Err(InspectError::Io("the disk is full".into())),
-        Err(trouble) => return Err(InspectError::Io(format!("the new database: {trouble:?}"))),
+        Err(trouble) => return Err(of_new(trouble)),
     };
     part.good = findings.mended;
     part.damaged = findings.damaged + damaged_rows_of_lanes(conn)?;
-    if part.damaged > 0 {
+    if begins_anew || part.damaged > 0 {
         part.remark("lanes that are damaged begin with the oldest event: events are delivered again, under the same id");
     }
     parts.push(part);
     Ok(())
 }
 
+fn of_new(trouble: Trouble) -> InspectError {
+    InspectError::Io(format!("the new database: {trouble:?}"))
+}
+
 /// Rows that were saved as they are and that the next owner of their lane cannot trust.
 fn damaged_rows_of_lanes(conn: &Connection) -> Result<u64, InspectError> {
     let failed = |error: rusqlite::Error| sql(&error);
-    let verified = lane_store::verify(conn)
-        .map_err(|trouble| InspectError::Io(format!("the new database: {trouble:?}")))?;
+    let verified = lane_store::verify(conn).map_err(of_new)?;
     let owners = lane_store::owners_of_all(conn).map_err(failed)?;
     let (_, ranges) = lane_store::waiting_of_all(conn).map_err(failed)?;
     let held = lane_store::held_rows_of_all(conn).map_err(failed)?;

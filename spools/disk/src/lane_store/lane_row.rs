@@ -100,6 +100,29 @@ pub(crate) fn all(conn: &Connection) -> rusqlite::Result<Vec<Found>> {
     select.query_map([], |row| Ok(found(row)))?.collect()
 }
 
+/// All lanes begin with the oldest event: what is known of them cannot be trusted. Their rows are sound, so that it is not told
+/// once more.
+pub(crate) fn begin_all_anew(conn: &Connection, is_taken_over: bool) -> Result<(), Trouble> {
+    conn.execute_batch(
+        "DELETE FROM held; DELETE FROM waiting; DELETE FROM held_event; DELETE FROM lane_state",
+    )?;
+    if !is_taken_over {
+        let sql = "UPDATE lane SET position = 0, read = 0, outstanding = x'', crc = ?";
+        conn.execute(sql, [super::position_crc(0, 0, &[])])?;
+        return Ok(());
+    }
+    let mut select = conn.prepare("SELECT id FROM lane")?;
+    let ids = select.query_map([], |row| row.get(0))?;
+    for id in ids.collect::<Result<Vec<u32>, _>>()? {
+        let lane = LaneRow {
+            id,
+            ..LaneRow::default()
+        };
+        lane.write(conn)?;
+    }
+    Ok(())
+}
+
 /// A lane is lost, and with it its name: its row holds the log, and the lane that is new next begins with the oldest event.
 pub(crate) fn note_lost_lane(conn: &Connection) -> Result<(), Trouble> {
     let lost = LaneRow {

@@ -124,17 +124,26 @@ pub(crate) fn let_go_of_range(conn: &Connection, range: u64, trimmed: u64) -> Re
     Ok(())
 }
 
-/// Nothing below it waits in a lane, by its range; `None` when nothing waits.
-pub(crate) fn waits_from(conn: &Connection) -> rusqlite::Result<Option<u64>> {
-    let sql = "SELECT min(range) FROM waiting WHERE lane = ?";
-    let mut first: Option<u64> = None;
+/// What all lanes need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OfAllLanes {
+    /// See [`need_from`].
+    pub(crate) need_from: Option<u64>,
+    /// Nothing below it waits in a lane, by its range; `None` when nothing waits.
+    pub(crate) waits_from: Option<u64>,
+}
+
+/// Both at a time: the lanes' rows are read once.
+pub(crate) fn of_all_lanes(conn: &Connection) -> rusqlite::Result<OfAllLanes> {
+    let mut all = OfAllLanes::default();
+    let mut select = conn.prepare_cached("SELECT min(range) FROM waiting WHERE lane = ?")?;
     for lane in lane_row::all(conn)? {
-        let range: Option<i64> =
-            (conn.prepare_cached(sql)?).query_row([lane.id()], |row| row.get(0))?;
+        all.need_from = all.need_from.into_iter().chain([lane.need_from()]).min();
+        let range: Option<i64> = select.query_row([lane.id()], |row| row.get(0))?;
         let range = range.map(|range| waiting_rows::bounds(range.cast_unsigned()).0);
-        first = first.into_iter().chain(range).min();
+        all.waits_from = all.waits_from.into_iter().chain(range).min();
     }
-    Ok(first)
+    Ok(all)
 }
 
 /// Lanes let go of these events: their pictures are free from now on, unless another lane needs one. Gives how many events that

@@ -89,6 +89,12 @@ impl Packs {
         }
     }
 
+    /// Whether the sweep from `swept` to `need` meets no event that names a picture, and nothing else is to be written.
+    pub(crate) fn has_nothing_to_write(&self, swept: u64, need: u64) -> bool {
+        let is_still = need <= swept || swept > self.last_named;
+        is_still && self.dirty.is_empty() && self.erased.is_empty()
+    }
+
     /// The sweep goes back to `need`.
     pub(crate) fn go_back(&mut self, swept: u64, need: u64) {
         self.again = self.again.max(swept);

@@ -59,7 +59,13 @@ pub(super) async fn spool(
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Engine>> {
     let spool = &config.spool;
-    crate::observe::spool_limits(spool.bytes_max, spool.free_min, spool.quarantine_bytes_max);
+    // The disks of a cluster are the servers' own.
+    let free_min = if spool.engine == JETSTREAM {
+        0
+    } else {
+        spool.free_min
+    };
+    crate::observe::spool_limits(spool.bytes_max, free_min, spool.quarantine_bytes_max);
     let opened = match spool.engine {
         "disk" => disk(spool, clock).await,
         JETSTREAM => jetstream::open(config, clock).await,

@@ -189,7 +189,7 @@ async fn check(settings: &JetStreamSettings) -> Result<(), Refusal> {
             tracing::warn!("a server is down, and proves nothing until it is back: {reason}");
             Ok(())
         }
-        // Whoever is silent may be the one that is missing.
+        // The silent server may be the one that is missing.
         (Err(_), Some(reason)) => Err(Refusal::Silent(reason)),
         // An election is on: the leader names the others when it is over.
         (Err(Wrong::Unnamed(text)), None) => Err(Refusal::Silent(text)),

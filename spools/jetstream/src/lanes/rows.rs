@@ -1,7 +1,7 @@
 //! Rows beside a lane's record. An empty payload says that the row is gone.
 //!
 //! * `state.waiting.<lane>.<range>`: what waits in a range of the log: 0, or the length of its bytes and one; the bytes
-//!   ([`faceway_core::waiting`]); then for each event of which more is known: step of its number, failures, 0 | 1 parked
+//!   ([`faceway_core::waiting`]); then for each event with more to know: step of its number, failures, 0 | 1 parked
 //!   alone | 2 parked as a probe | 3 suspended, and with 1 and 2 the pause in nanoseconds and when it was set, with 3 the code.
 //! * `state.once.<lane>.<number>`: marks of once windows, as one commit brought them: route, key, id, received, until.
 //! * `state.buried.<lane>.<seq>`: a buried event, as JSON.

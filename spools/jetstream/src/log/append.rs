@@ -26,7 +26,8 @@ pub(super) const SEE_MAX: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     New(u64),
-    Known,
+    /// The servers have it under this number.
+    Known(u64),
 }
 
 impl Shared {
@@ -59,7 +60,7 @@ impl Shared {
         let mut places = places.into_iter();
         let receipts = batch.events.iter().zip(is_new).map(|(event, is_new)| {
             let place = if is_new { places.next() } else { None };
-            self.receipt(event, place.unwrap_or(Place::Known))
+            place.map_or(Receipt::Duplicate, |place| self.receipt(event, place))
         });
         Ok(receipts.collect())
     }
@@ -74,7 +75,7 @@ impl Shared {
 
     fn receipt(&self, event: &NewEvent, place: Place) -> Receipt {
         match place {
-            Place::Known => Receipt::Duplicate,
+            Place::Known(_) => Receipt::Duplicate,
             Place::New(seq) if lock(&self.known).has_other_before(event.id, seq) => {
                 Receipt::Conflict(seq)
             }
@@ -83,13 +84,12 @@ impl Shared {
     }
 
     /// Waits until the tail has seen these events: then the table knows everything before them, and a reader of the tail
-    /// finds them. They are durable already, so a tail that is slow does not fail them.
+    /// finds them, also those that an earlier try or another gateway has kept. They are durable already, so a tail that is slow does not fail them.
     async fn see(&self, places: &[Place]) {
-        let new = places.iter().filter_map(|place| match place {
-            Place::New(seq) => Some(*seq),
-            Place::Known => None,
+        let seqs = places.iter().map(|place| match place {
+            Place::New(seq) | Place::Known(seq) => *seq,
         });
-        if let Some(last) = new.max() {
+        if let Some(last) = seqs.max() {
             let _ = timeout(SEE_MAX, reach(self, last)).await;
         }
     }
@@ -149,8 +149,8 @@ impl Shared {
     ) -> Result<Place, Failure> {
         loop {
             match self.client.publish_once(message).await {
-                // After a try without an answer the known one may be that try's: whoever counts counts it as new.
-                Ok(ack) if ack.duplicate && !is_uncertain => return Ok(Place::Known),
+                // After a try without an answer the known message may be that try's, so it counts as new.
+                Ok(ack) if ack.duplicate && !is_uncertain => return Ok(Place::Known(ack.seq)),
                 Ok(ack) => return Ok(Place::New(ack.seq)),
                 Err(failure) => {
                     is_uncertain |= matches!(failure, Failure::Unavailable(_));

@@ -96,7 +96,7 @@ impl Shared {
         }
     }
 
-    /// The tail has seen a mark before it is told, so that nobody reads beyond it without knowing it.
+    /// The tail has seen a mark before the caller hears of it: what is appended afterwards stands behind it here, too.
     async fn marked(&self, mark: Mark) -> Mark {
         let _ = timeout(SEE_MAX, reach(self, mark.after_seq)).await;
         mark

@@ -14,7 +14,7 @@ use faceway_testkit::clock::TestClock;
 use faceway_testkit::spool::{event, number, time};
 
 /// Nothing that is waited for takes this long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at something that cannot be awaited.
 const LOOK: Duration = Duration::from_millis(20);

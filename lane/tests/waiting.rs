@@ -218,26 +218,6 @@ fn a_good_event_comes_past_many_refused_ones_of_its_device_in_few_sweeps() {
     }
 }
 
-/// One device of which all is refused takes the sweeps from no other one.
-#[test]
-fn sweeps_go_down_one_device_after_another() {
-    for devices in [2, 8, 24] {
-        let mut site = Site::new(refused);
-        site.push(1, 500, 0);
-        for device in 2..=devices {
-            site.push(device, 2, 0);
-        }
-        site.push(1_000, 1, 1);
-        let good = site.events.len() as u64;
-        let waited = site.pass(6 * 2 * BACKOFF_MAX, |site| site.taken.contains(&good));
-        assert!(
-            waited.is_some(),
-            "beside {devices} devices, after {} attempts",
-            site.attempts
-        );
-    }
-}
-
 /// A token that is exchanged over night.
 #[test]
 fn an_outage_that_refuses_whatever_comes_buries_nothing_and_asks_little() {

@@ -61,7 +61,8 @@ async fn lowest_needed(shared: &Shared) -> Result<u64, Failure> {
     Ok(needed)
 }
 
-fn is_short(shared: &Shared) -> bool {
+/// Whether delivered history has to give way.
+pub(crate) fn is_short(shared: &Shared) -> bool {
     let used = shared.gauge.bytes.load(Ordering::Relaxed) as f64;
     used > shared.settings.bytes_max as f64 * SHORT
 }

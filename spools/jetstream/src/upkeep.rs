@@ -39,7 +39,8 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             proved_at = Instant::now();
             prove(&shared).await;
         }
-        if trimmed_at.elapsed() >= TRIM {
+        // While space is short every look trims a step: devices hear 503 for no longer than has to be.
+        if trimmed_at.elapsed() >= TRIM || janitor::is_short(&shared) {
             trimmed_at = Instant::now();
             if let Err(failure) = tidy(&shared).await {
                 shared.warn("trim", || format!("the log cannot be trimmed: {failure}"));

@@ -77,7 +77,7 @@ impl Gateway {
         metrics: PrometheusHandle,
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let spool = open::spool(&config.spool, &clock).await?;
+        let spool = open::spool(&config, &clock).await?;
         let token = config.listen.admin_token.as_ref();
         let token = token.map(secrets::resolve).transpose()?;
         let context = context(&config, &spool, &clock).await?;

@@ -65,6 +65,7 @@ fn documents() -> Vec<Document> {
         "adapters/se5/README.md",
         "segments/README.md",
         "spools/disk/README.md",
+        "spools/jetstream/README.md",
         "benches/README.md",
         "deploy/grafana/README.md",
         "deploy/prometheus/faceway.rules.yml",

@@ -77,7 +77,16 @@ impl Place {
     fn find(&self, streams: &mut Streams<'_>) -> Result<PathBuf, Failure> {
         match &self.dir {
             Some(dir) => Ok(dir.clone()),
-            None => Ok(settle(self.gateway.load(), streams)?.spool.dir),
+            None => {
+                let spool = settle(self.gateway.load(), streams)?.spool;
+                if spool.engine != "disk" {
+                    return Err(Failure::input(format!(
+                        "spool.engine is {:?}: this command looks at the files of the engine disk. Name a directory with --dir",
+                        spool.engine
+                    )));
+                }
+                Ok(spool.dir)
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use faceway_rules::{Routes, Secret, nearest};
 
 use super::GatewayConfig;
 use super::gateway::ROOT;
+use super::jetstream::JetStreamConfig;
 
 /// What is ours and no key of `gateway.toml`; the last is for the tests of this program.
 const OTHERS: [&str; 4] = [
@@ -29,7 +30,11 @@ pub fn strangers<'n>(
     let mut known: Vec<String> = OTHERS.map(str::to_owned).to_vec();
     add_keys(OURS, ROOT, &mut known);
     let token = config.listen.admin_token.iter();
-    for secret in token.chain(routes.secrets().into_iter().map(|(_, secret)| secret)) {
+    let cluster = config.spool.jetstream.iter();
+    let cluster = cluster.flat_map(JetStreamConfig::secrets);
+    let cluster = cluster.map(|(_, secret)| secret);
+    let of_routes = routes.secrets().into_iter().map(|(_, secret)| secret);
+    for secret in token.chain(cluster).chain(of_routes) {
         if let Secret::Env(name) = secret {
             known.push(name.clone());
         }
@@ -74,7 +79,9 @@ mod tests {
     fn a_variable_that_does_nothing_is_told_with_the_one_that_would() {
         let routes = "[inbound.nebula.lobby]\ntoken = { env = \"FACEWAY_LOBBY\" }\n";
         let routes = parse_routes(routes, "routes.toml").unwrap().value;
-        let (config, _) = gateway::parse("", "gateway.toml", &[]).unwrap();
+        let cluster = "[spool.jetstream]\nservers = [\"nats://a\"]\ndurability = \"relaxed\"\n\
+                       token = { env = \"FACEWAY_NATS\" }\n";
+        let (config, _) = gateway::parse(cluster, "gateway.toml", &[]).unwrap();
         let told = |name: &str| strangers(std::iter::once(name), &config, &routes).join("");
         for (name, near) in [
             ("FACEWAY_LISTEN_DEVICES", "FACEWAY_LISTEN__DEVICES"),
@@ -87,11 +94,13 @@ mod tests {
                 "{told}"
             );
         }
-        assert!(told("FACEWAY_SITE").ends_with("does nothing"));
+        assert!(told("FACEWAY_BADGE").ends_with("does nothing"));
         for name in [
             "FACEWAY_LOBBY",
             "FACEWAY_LOG",
             "FACEWAY_LISTEN__DEVICES",
+            "FACEWAY_SITE",
+            "FACEWAY_NATS",
             "FACEWAY_PORT_8080_TCP",
             "PATH",
         ] {

@@ -14,10 +14,14 @@ use faceway_rules::{Diagnostics, Secret};
 use super::merge::{Origin, Origins, merge};
 use super::quarantine;
 use super::settings::{Setting, settings};
+use super::spool;
+pub use super::spool::SpoolConfig;
 
 /// `gateway.toml` as meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayConfig {
+    /// Name of the site.
+    pub site: Option<String>,
     /// Where the gateway listens.
     pub listen: Listen,
     /// Where events are kept.
@@ -52,27 +56,6 @@ pub struct ServerTls {
     pub key: PathBuf,
 }
 
-/// `[spool]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpoolConfig {
-    /// Who keeps events: a word of the key `engine`.
-    pub engine: &'static str,
-    /// Directory.
-    pub dir: PathBuf,
-    /// Bytes that it may occupy.
-    pub bytes_max: u64,
-    /// Bytes that its disk must have left.
-    pub free_min: u64,
-    /// How long delivered events are kept.
-    pub history: Duration,
-    /// How long pictures are kept after their event is delivered everywhere.
-    pub images: Duration,
-    /// How long unreadable bodies are kept.
-    pub quarantine: Duration,
-    /// Bytes of `bytes_max` that they may take up.
-    pub quarantine_bytes_max: u64,
-}
-
 /// `[limits]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -85,8 +68,6 @@ pub struct Limits {
     /// How long its body may take.
     pub body_timeout: Duration,
 }
-
-const MIB: u64 = 1024 * 1024;
 
 const TLS: &[Key] = &[
     Key::required(
@@ -117,47 +98,6 @@ const LISTEN: &[Key] = &[
     ),
 ];
 
-const SPOOL: &[Key] = &[
-    Key::new(
-        "engine",
-        Shape::WordSoFar {
-            words: &["disk"],
-            later: &["jetstream"],
-        },
-        "disk: embedded, one directory, no server.",
-    )
-    .or("disk"),
-    Key::new("dir", Shape::Path, "Directory.").or("data"),
-    Key::new(
-        "bytes_max",
-        Shape::Bytes { min: 64 * MIB },
-        "Bytes that the spool may occupy. Delivered history gives way first; when that is gone, devices keep their \
-         records.",
-    )
-    .or("10GiB"),
-    Key::new(
-        "free_min",
-        Shape::Bytes { min: 0 },
-        "The same when the disk has less left.",
-    ).or("512MiB"),
-    Key::new(
-        "history",
-        Shape::DURATION,
-        "Delivered events are kept this long.",
-    ).or("7d"),
-    Key::new(
-        "images",
-        Shape::DURATION,
-        "Pictures are kept this long after their event is delivered everywhere.",
-    ).or("24h"),
-    Key::new(
-        "quarantine",
-        Shape::DURATION,
-        "Unreadable bodies are kept this long, raw.",
-    ).or("7d"),
-    quarantine::KEY,
-];
-
 const LIMITS: &[Key] = &[
     Key::new(
         "body_bytes_max",
@@ -186,8 +126,13 @@ const LIMITS: &[Key] = &[
 
 /// Every key of `gateway.toml`.
 pub const ROOT: &[Key] = &[
+    Key::new(
+        "site",
+        Shape::Text,
+        "Name of the site, with letters, digits, - and _: the streams of a cluster carry it.",
+    ),
     Key::new("listen", Shape::Table(LISTEN), "Where the gateway listens."),
-    Key::new("spool", Shape::Table(SPOOL), "Where events are kept."),
+    Key::new("spool", Shape::Table(spool::KEYS), "Where events are kept."),
     Key::new("limits", Shape::Table(LIMITS), "What devices may send."),
 ];
 
@@ -230,11 +175,14 @@ pub fn parse_with_settings(
     let root = Table::root(&document, ROOT);
     let listen = root.table("listen");
     let listen = listen.and_then(|table| read_listen(table, &origins));
-    let spool = root.table("spool").and_then(read_spool);
+    let site = root.get("site").and_then(|_| root.text("site"));
+    let spool = root.table("spool");
+    let spool = spool.and_then(|table| spool::read(table, site, &origins));
     let limits = root.table("limits").and_then(read_limits);
     root.finish();
     let config = listen.zip(spool).zip(limits);
     let config = config.map(|((listen, spool), limits)| GatewayConfig {
+        site: site.map(str::to_owned),
         listen,
         spool,
         limits,
@@ -355,27 +303,6 @@ fn server_tls(table: Table<'_>) -> Option<ServerTls> {
         .map(|(cert, key)| ServerTls { cert, key });
     table.finish();
     tls
-}
-
-fn read_spool(table: Table<'_>) -> Option<SpoolConfig> {
-    let engine = table.word("engine");
-    let dir = table.path("dir");
-    let (bytes_max, free_min) = (table.bytes("bytes_max"), table.bytes("free_min"));
-    let (history, images) = (table.duration("history"), table.duration("images"));
-    let quarantine = table.duration("quarantine");
-    let quarantine_bytes_max = table.bytes("quarantine_bytes_max");
-    quarantine::check(&table, quarantine_bytes_max, bytes_max);
-    table.finish();
-    Some(SpoolConfig {
-        engine: engine?,
-        dir: dir?,
-        bytes_max: bytes_max?,
-        free_min: free_min?,
-        history: history?,
-        images: images?,
-        quarantine: quarantine?,
-        quarantine_bytes_max: quarantine_bytes_max.unwrap_or(bytes_max? / quarantine::SHARE),
-    })
 }
 
 fn read_limits(table: Table<'_>) -> Option<Limits> {
@@ -662,6 +589,7 @@ dir = \"a\"
 history = \"1d\"
 ";
         let environment = [
+            set("FACEWAY_SITE", "north"),
             set("FACEWAY_SPOOL__DIR", "/data"),
             set("FACEWAY_LISTEN__TLS__CERT", "c.pem"),
             set("FACEWAY_LISTEN__TLS__KEY", "k.pem"),
@@ -673,8 +601,9 @@ history = \"1d\"
             .map(|setting| format!("{} {} {}", setting.key, setting.value, setting.from))
             .collect();
         assert_eq!(
-            told[..8],
+            told[..9],
             [
+                "site \"north\" environment variable FACEWAY_SITE",
                 "listen.devices \"0.0.0.0:8080\" default",
                 "listen.admin \"127.0.0.1:9464\" default",
                 "listen.public_url \"https://gateway.example/********\" etc/gateway.toml:2",
@@ -686,9 +615,9 @@ history = \"1d\"
             ]
         );
         let json = serde_json::to_value(&settings).unwrap();
-        assert_eq!(json[9]["key"], "spool.free_min");
+        assert_eq!(json[10]["key"], "spool.free_min");
         assert_eq!(
-            json[10],
+            json[11],
             serde_json::json!({ "key": "spool.history", "value": "1d", "from": "file", "file": "etc/gateway.toml", "line": 7, "column": 1 })
         );
         assert!(!json.to_string().contains("hunter2"), "{json}");
@@ -698,7 +627,15 @@ history = \"1d\"
             .settings;
         let absent: Vec<_> = nothing.iter().filter(|one| one.value.is_null()).collect();
         let absent: Vec<_> = absent.iter().map(|one| one.key.as_str()).collect();
-        assert_eq!(absent, ["listen.tls", "listen.admin_token"]);
+        assert_eq!(
+            absent,
+            [
+                "site",
+                "listen.tls",
+                "listen.admin_token",
+                "spool.jetstream"
+            ]
+        );
         assert!(nothing.iter().all(|one| one.from == SetBy::Default));
     }
 

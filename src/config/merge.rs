@@ -113,6 +113,9 @@ fn scalar(default: &serde_json::Value) -> Merged {
     }
 }
 
+/// The key that stands in no table, as a variable names it.
+const SITE: &str = "SITE";
+
 /// One value at its path: a default, or what an environment variable sets.
 struct Overlay {
     path: Vec<String>,
@@ -129,10 +132,11 @@ impl Overlay {
         }
     }
 
-    /// `FACEWAY_LISTEN__DEVICES` is `listen.devices`. Variables without `__` are not configuration (`FACEWAY_LOG`).
+    /// `FACEWAY_LISTEN__DEVICES` is `listen.devices`. Variables without `__` are not configuration (`FACEWAY_LOG`), but for
+    /// the one key that stands in no table.
     fn of_variable((name, text): &(String, String)) -> Option<Self> {
         let path = name.strip_prefix("FACEWAY_")?;
-        path.contains("__").then(|| Self {
+        (path.contains("__") || path == SITE).then(|| Self {
             path: path.split("__").map(str::to_ascii_lowercase).collect(),
             value: meaning(text),
             metadata: Metadata::from("environment", Source::Custom(name.clone())),

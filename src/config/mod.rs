@@ -3,11 +3,13 @@
 mod address;
 mod environment;
 pub mod gateway;
+pub mod jetstream;
 mod merge;
 mod quarantine;
 pub mod secrets;
 mod settings;
 mod small;
+mod spool;
 pub mod tls;
 mod together;
 

@@ -1,5 +1,7 @@
 //! What `gateway.toml` names, opened: the spool, links, listeners.
 
+mod jetstream;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use faceway_spool_disk::{DiskSettings, DiskSpool};
 
 use crate::config::GatewayConfig;
 use crate::config::gateway::{Listen, SpoolConfig};
+use crate::config::jetstream::JETSTREAM;
 use crate::inbound::Listener;
 use crate::link::Links;
 use crate::topology::Certificate;
@@ -52,15 +55,26 @@ impl<T: Log + LaneStore + History> Engine for T {}
 
 /// The engine that `spool.engine` names.
 pub(super) async fn spool(
-    spool: &SpoolConfig,
+    config: &GatewayConfig,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Engine>> {
-    crate::observe::spool_limits(spool.bytes_max, spool.free_min, spool.quarantine_bytes_max);
+    let spool = &config.spool;
+    // The disks of a cluster are the servers' own.
+    let free_min = if spool.engine == JETSTREAM {
+        0
+    } else {
+        spool.free_min
+    };
+    crate::observe::spool_limits(spool.bytes_max, free_min, spool.quarantine_bytes_max);
     let opened = match spool.engine {
         "disk" => disk(spool, clock).await,
+        JETSTREAM => jetstream::open(config, clock).await,
         other => bail!("spool.engine is {other}, and src/gateway/open.rs opens no such engine"),
     };
-    opened.with_context(|| format!("cannot open the spool in {}", spool.dir.display()))
+    opened.with_context(|| match spool.engine {
+        JETSTREAM => "cannot open the spool on the cluster".to_owned(),
+        _ => format!("cannot open the spool in {}", spool.dir.display()),
+    })
 }
 
 async fn disk(spool: &SpoolConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Engine>> {

@@ -3,8 +3,8 @@
 use anyhow::bail;
 use tracing_subscriber::EnvFilter;
 
-/// What is written when nothing is said.
-const USUAL: &str = "info";
+/// What is written when nothing is said. The spool on a cluster says itself what its client library would say again.
+const USUAL: &str = "info,async_nats=warn";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const HELP: &str = "write off, error, warn, info, debug or trace, or parts of Faceway with a level each, such as \
                     warn,faceway=debug";
@@ -58,7 +58,11 @@ mod tests {
     #[test]
     fn what_is_no_level_is_told_and_a_blank_is_nothing() {
         for blank in [None, Some(""), Some("  ")] {
-            assert_eq!(filter(blank).unwrap().to_string(), "info", "{blank:?}");
+            let usual = filter(blank).unwrap().to_string();
+            assert!(
+                usual.split(',').any(|part| part == "info"),
+                "{blank:?}: {usual}"
+            );
         }
         for good in [
             "debug",

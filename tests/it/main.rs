@@ -13,6 +13,7 @@ mod brokers;
 mod bursts;
 mod certificates;
 mod check;
+mod cluster;
 mod connections;
 mod deploy;
 mod descriptors;

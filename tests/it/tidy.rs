@@ -93,6 +93,8 @@ fn crates_depend_only_towards_the_core() {
             ],
             "faceway-core" => &[],
             "faceway-spool-disk" => &["faceway-core", "faceway-segments"],
+            // What is dialled shares one room for TLS.
+            "faceway-spool-jetstream" => &["faceway-core", "faceway-tls"],
             // What it asks of adapters, it asks of them as the gateway does.
             "faceway-testkit" => &["faceway-core", "faceway-decode"],
             "faceway-adapters" => &["faceway-core", "faceway-adapter-"],

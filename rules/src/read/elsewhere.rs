@@ -41,6 +41,7 @@ impl Place {
 
 /// Every key of `gateway.toml`, for the error when one stands in `routes.toml`. A test of the gateway holds it to what is read.
 pub const GATEWAY: &[(&str, &[&str])] = &[
+    ("site", &[]),
     (
         "listen",
         &["devices", "admin", "public_url", "tls", "admin_token"],
@@ -56,6 +57,7 @@ pub const GATEWAY: &[(&str, &[&str])] = &[
             "images",
             "quarantine",
             "quarantine_bytes_max",
+            "jetstream",
         ],
     ),
     (

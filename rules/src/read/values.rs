@@ -84,7 +84,7 @@ impl Table<'_> {
     }
 
     /// The files of a `tls` ([`Shape::Tls`]).
-    pub(crate) fn tls(&self, key: &'static str) -> Option<TlsFiles> {
+    pub fn tls(&self, key: &'static str) -> Option<TlsFiles> {
         let table = self.table(key)?;
         let (ca, cert, key) = (table.path("ca"), table.path("cert"), table.path("key"));
         let halves = (table.get("cert").is_some(), table.get("key").is_some());

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use faceway::config::jetstream::JetStreamConfig;
 use faceway::config::{GatewayConfig, unusable};
 use faceway_rules::{Routes, Secret};
 
@@ -49,7 +50,10 @@ fn all_secrets<'a>(
 ) -> impl Iterator<Item = (String, &'a Secret)> {
     let token = config.listen.admin_token.iter();
     let token = token.map(|secret| ("listen.admin_token".to_owned(), secret));
-    token.chain(routes.secrets())
+    let cluster = config.spool.jetstream.iter();
+    let cluster = cluster.flat_map(JetStreamConfig::secrets);
+    let cluster = cluster.map(|(key, secret)| (key.to_owned(), secret));
+    token.chain(cluster).chain(routes.secrets())
 }
 
 fn secrets(config: &GatewayConfig, routes: &Routes) -> Vec<(String, String)> {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use faceway_core::schema::{self, Field, FieldKind};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::markdown::{cell, code, in_common, section};
 
@@ -85,8 +85,15 @@ fn tests() -> String {
 
 /// The page about `gateway.toml`.
 pub(super) fn gateway(schema: &Value) -> String {
-    let mut tables = String::new();
-    for (name, table) in schema["properties"].as_object().into_iter().flatten() {
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let (sections, single): (Vec<_>, Vec<_>) =
+        properties.partition(|(_, table)| table["properties"].is_object());
+    let single: serde_json::Map<_, _> = (single.into_iter())
+        .map(|(name, key)| (name.clone(), key.clone()))
+        .collect();
+    let about = "Above every table.";
+    let mut tables = section("## The top", about, &json!({ "properties": single }));
+    for (name, table) in sections {
         let about = table["description"].as_str().unwrap_or_default();
         tables += &section(&format!("## `[{name}]`"), about, table);
     }

@@ -228,7 +228,11 @@ fn an_engine_is_known_to_what_opens_it_alone() {
     assert_eq!(
         files("src/", |code| crates.iter().any(|name| code.contains(name))),
         // `faceway spool` looks at files that only the engine itself can read.
-        set(&["src/cli/spool.rs", "src/gateway/open.rs"]),
+        set(&[
+            "src/cli/spool.rs",
+            "src/gateway/open.rs",
+            "src/gateway/open/jetstream.rs",
+        ]),
         "take an `Arc<dyn Log>`, `LaneStore` or `History`"
     );
 }

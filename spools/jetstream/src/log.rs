@@ -1,0 +1,13 @@
+//! The log: one replicated stream.
+
+mod append;
+mod contract;
+pub(crate) mod event;
+pub(crate) mod follow;
+pub(crate) mod known;
+pub(crate) mod pieces;
+pub(crate) mod quarantine;
+pub(crate) mod read;
+mod rules;
+pub(crate) mod snapshot;
+mod span;

@@ -66,8 +66,9 @@ async fn steady(options: &Options, gateway: &Gateway, address: SocketAddr) -> an
     send(load(options, gateway, count, options.rate)).await?;
     wait_received(address, count + 1).await?;
     let after = gateway.metrics().await?;
-    let quantile =
-        |part| quantile(&before, &after, part).context("faceway_delivery_seconds has no buckets");
+    let quantile = |part| {
+        quantile(&before, &after, "sink", part).context("faceway_delivery_seconds has no buckets")
+    };
     println!(
         "at {:.0} events/s, from received to confirmed: p50 {:.1} ms, p99 {:.1} ms",
         options.rate,
@@ -110,11 +111,16 @@ async fn wait_received(address: SocketAddr, count: u64) -> anyhow::Result<f64> {
 }
 
 /// A quantile of what was observed between two pages, in seconds, on a straight line within its bucket.
-pub(crate) fn quantile(before: &Metrics, after: &Metrics, part: f64) -> Option<f64> {
+pub(crate) fn quantile(
+    before: &Metrics,
+    after: &Metrics,
+    outbound: &str,
+    part: f64,
+) -> Option<f64> {
     let name = "faceway_delivery_seconds";
-    let earlier = before.buckets(name);
+    let earlier = before.buckets(name, outbound);
     let counted = |at: usize| earlier.get(at).map_or(0.0, |(_, count)| *count);
-    let buckets = after.buckets(name).into_iter().enumerate();
+    let buckets = after.buckets(name, outbound).into_iter().enumerate();
     let buckets: Vec<_> = buckets
         .map(|(at, (bound, count))| (bound, count - counted(at)))
         .collect();

@@ -190,10 +190,12 @@ impl Metrics {
             .sum()
     }
 
-    /// The cumulated buckets of a histogram: upper bound in seconds, count.
-    pub(crate) fn buckets(&self, name: &str) -> Vec<(f64, f64)> {
+    /// The cumulated buckets of a histogram of one outbound: upper bound in seconds, count.
+    pub(crate) fn buckets(&self, name: &str, outbound: &str) -> Vec<(f64, f64)> {
         let begin = format!("{name}_bucket{{");
-        let lines = self.0.lines().filter(|line| line.starts_with(&begin));
+        let of = format!("outbound=\"{outbound}\"");
+        let lines = self.0.lines();
+        let lines = lines.filter(|line| line.starts_with(&begin) && line.contains(&of));
         lines
             .filter_map(|line| {
                 let (series, count) = line.rsplit_once(' ')?;

@@ -163,7 +163,9 @@ async fn gateway_round(
     send(load(options, &gateway, count, options.rate, round)).await?;
     wait_through(&gateway, &backlog).await?;
     let after = gateway.metrics().await?;
-    let quantile = |part| quantile(&before, &after, part).context("no faceway_delivery_seconds");
+    let outbound = format!("far{round}");
+    let quantile =
+        |part| quantile(&before, &after, &outbound, part).context("no faceway_delivery_seconds");
     Ok(Round {
         per_second,
         p50: quantile(0.5)?,

@@ -162,17 +162,12 @@ impl RouteSet {
 
     /// Indices of the routes that match, in the order of the file. No `once` is asked.
     pub fn matched(&self, event: &Value) -> Vec<usize> {
-        let mut routes = self.candidates(event);
+        let mut routes = self.index.candidates(event);
         routes.retain(|route| self.routes[*route].matches(event));
         if routes.is_empty() {
             routes.clone_from(&self.index.otherwise);
         }
         routes
-    }
-
-    /// The routes that can match, and those that certainly do not left out.
-    pub(crate) fn candidates(&self, event: &Value) -> Vec<usize> {
-        self.index.candidates(event)
     }
 
     /// Whether an event goes to one outbound, by the routes that [`RouteSet::matched`] gave. Every matching route with `once` takes

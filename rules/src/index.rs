@@ -212,6 +212,6 @@ mod tests {
             .collect();
         let set = set(&whens);
         let event = json!({ "kind": "recognition", "device": { "id": "d7" } });
-        assert_eq!(set.candidates(&event), [7]);
+        assert_eq!(super::Index::of(set.routes()).candidates(&event), [7]);
     }
 }

@@ -19,9 +19,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use faceway_core::{
     Attempt, AttemptResult, Batch, BoxFuture, Claim, Code, DeviceKey, EventId, History, LaneState,
-    LaneStore, Log, NewEvent, Private, ReadMax, Receipt, Start, Timestamp, TraceContext,
+    LaneStore, Log, NewEvent, NewUnreadable, Private, ReadMax, Receipt, Start, Timestamp,
+    TraceContext,
 };
 
 /// A log with lanes.
@@ -151,6 +153,17 @@ pub fn traced(n: u64, device: u64) -> NewEvent {
     NewEvent {
         trace_context: TraceContext::stored(context),
         ..event(n, device)
+    }
+}
+
+/// A body that could not be read.
+pub fn unreadable(inbound: &str, body: impl Into<Bytes>) -> NewUnreadable {
+    NewUnreadable {
+        inbound: inbound.to_owned(),
+        received_at: time(0),
+        reason: "not JSON".into(),
+        headers: Private::new("{}".into()),
+        body: Private::new(body.into()),
     }
 }
 

@@ -20,7 +20,7 @@ use faceway_core::{
 };
 use faceway_lane::{Action, Lane, Now, Policy, Tick};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
-use faceway_testkit::spool::{event, id};
+use faceway_testkit::spool::{event, id, unreadable};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -135,11 +135,8 @@ async fn keep_all(spool: &DiskSpool, lane: &mut HandLane, clock: &HandClock, n: 
     let bytes = Bytes::from(n.to_le_bytes().repeat(100));
     let sha256 = Sha256::of(&bytes);
     let unreadable = NewUnreadable {
-        inbound: "gate".into(),
         received_at: clock.now(),
-        reason: "not JSON".into(),
-        headers: Private::new("{}".into()),
-        body: Private::new(Bytes::from_static(b"{")),
+        ..unreadable("gate", "{")
     };
     let kept = Batch {
         events: vec![NewEvent {

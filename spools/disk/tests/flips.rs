@@ -14,10 +14,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{HandClock, HandLane, batch, copy, keep_rules, pass_groups, settings};
-use faceway_core::{
-    Batch, LaneStore as _, Log as _, NewUnreadable, Picture, Private, Sha256, Start, Timestamp,
-};
+use common::{HandClock, HandLane, batch, copy, junk, keep_rules, pass_groups, settings};
+use faceway_core::{Batch, LaneStore as _, Log as _, Picture, Private, Sha256, Start};
 use faceway_spool_disk::{Damage, DiskSettings, DiskSpool, OpenError};
 use faceway_testkit::spool::{body, event, number, time};
 
@@ -71,7 +69,7 @@ async fn filled(dir: &Path, cut: &Path) {
         };
         spool.append(batch).await.unwrap();
     }
-    spool.append(unreadable()).await.unwrap();
+    spool.append(junk("lobby", vec![b'x'; 3000])).await.unwrap();
     for entry in erp.take(&spool, 2).await {
         match number(entry.id) {
             1 => erp.park(entry.seq, time(0), Duration::from_secs(500)),
@@ -83,19 +81,6 @@ async fn filled(dir: &Path, cut: &Path) {
     pass_groups(&spool, 3).await;
     copy(dir, cut);
     spool.close().await;
-}
-
-fn unreadable() -> Batch {
-    Batch {
-        unreadable: vec![NewUnreadable {
-            inbound: "lobby".into(),
-            received_at: Timestamp::EPOCH,
-            reason: "it is no JSON".into(),
-            headers: Private::new("{}".into()),
-            body: Private::new(vec![b'x'; 3000].into()),
-        }],
-        ..Batch::default()
-    }
 }
 
 /// What came of one flip.

@@ -13,12 +13,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{
-    HandClock, HandLane, Held, batch, copy, events_as_rows, flip_event, former_directory,
+    HandClock, HandLane, Held, batch, copy, events_as_rows, flip_event, former_directory, junk,
     keep_rules, kept_rules, open, pass_groups, settings,
 };
-use faceway_core::{
-    Batch, History as _, Log as _, NewUnreadable, Page, Picture, Private, Sha256, Start,
-};
+use faceway_core::{History as _, Log as _, Page, Picture, Private, Sha256, Start};
 use faceway_spool_disk::{DiskSettings, DiskSpool, InspectError, Part, check, salvage};
 use faceway_testkit::spool::{body, event, number, time};
 
@@ -56,18 +54,7 @@ async fn filled(dir: &Path) {
             lane.commit(&spool).await.unwrap();
         }
     }
-    let unreadable = NewUnreadable {
-        inbound: "gate".into(),
-        received_at: time(0),
-        reason: "not JSON".into(),
-        headers: Private::new("{}".into()),
-        body: Private::new(bytes::Bytes::from_static(b"{")),
-    };
-    let junk = Batch {
-        unreadable: vec![unreadable],
-        ..Batch::default()
-    };
-    spool.append(junk).await.unwrap();
+    spool.append(junk("gate", "{")).await.unwrap();
     keep_rules(&spool, "of today").await;
     spool.close().await;
 }
@@ -411,16 +398,8 @@ async fn a_directory_of_format_1_is_proved() {
     let whole = dir.path().join("whole");
     let events = (1..=9).map(|n| event(n, n)).collect();
     former_directory(&whole, events, |rows| {
-        let held = Held {
-            seq: 2,
-            device: 2,
-            at: time(2).as_millis(),
-            failures: 1,
-            is_routed: true,
-            parked: Some((time(9).as_millis(), 1)),
-        };
         rows.lane(1, "erp", (6, 5), &[3]);
-        rows.held(1, held);
+        rows.held(1, Held::parked(2, time(9)));
     })
     .await;
     assert_eq!(not_whole(&check(&whole).unwrap()), [""; 0]);

@@ -341,16 +341,8 @@ async fn pictures_of_what_waits_stay_over_the_takeover() {
         spool.close().await;
         drop(spool);
         former_directory(dir.path(), Vec::new(), |rows| {
-            let held = Held {
-                seq: 1,
-                device: 1,
-                at: time(1).as_millis(),
-                failures: 1,
-                is_routed: true,
-                parked: Some((time(900_000).as_millis(), 1)),
-            };
             rows.lane(1, "erp", (3, 2), &[]);
-            rows.held(1, held);
+            rows.held(1, Held::parked(1, time(900_000)));
             rows.execute(sql);
         })
         .await;

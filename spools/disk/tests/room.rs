@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{FaultDisk, HandClock, HandLane, Loop, batch, big, capacity, settings};
+use common::{FaultDisk, HandClock, HandLane, Loop, batch, big, capacity, junk, settings};
 use faceway_core::{AppendError, Batch, History as _, Log as _, Picture, Private, Receipt, Sha256};
 use faceway_spool_disk::{DiskSettings, DiskSpool, RealDisk};
 use faceway_testkit::spool::{event, number, time};
@@ -271,13 +271,7 @@ async fn history_and_quarantine_leave_by_age_and_held_events_stay() {
         .unwrap();
     let mut lane = HandLane::claim(&spool, "erp").await;
     let mut first = batch((1..=3000).map(|n| event(n % 3000 + 1, n)).collect());
-    first.unreadable = vec![faceway_core::NewUnreadable {
-        inbound: "gate".into(),
-        received_at: time(0),
-        reason: "not JSON".into(),
-        headers: Private::new("{}".into()),
-        body: Private::new(Bytes::from_static(b"{")),
-    }];
+    first.unreadable = vec![faceway_testkit::spool::unreadable("gate", "{")];
     spool.append(first).await.unwrap();
     let held = lane.take(&spool, 1).await.remove(0);
     lane.park(held.seq, time(0), Duration::from_secs(5));
@@ -431,16 +425,7 @@ impl faceway_spool_disk::Disk for Blind {
 }
 
 fn unreadable(inbound: &str, bytes: usize) -> Batch {
-    Batch {
-        unreadable: vec![faceway_core::NewUnreadable {
-            inbound: inbound.into(),
-            received_at: time(0),
-            reason: "not JSON".into(),
-            headers: Private::new("{}".into()),
-            body: Private::new(vec![b'{'; bytes].into()),
-        }],
-        ..Batch::default()
-    }
+    junk(inbound, vec![b'{'; bytes])
 }
 
 /// Puts bodies into quarantine until one is refused. Gives how many were kept.

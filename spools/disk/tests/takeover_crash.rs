@@ -18,12 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{
-    FormerRows, HandClock, HandLane, Held, copy, events_as_rows, former_directory, pass_groups,
-    settings,
+    FormerRows, HandClock, HandLane, Held, copy, events_as_rows, former_directory, junk,
+    pass_groups, settings,
 };
 use faceway_core::{
-    Batch, History as _, LaneStore as _, Log as _, NewEvent, NewUnreadable, Page, Picture, Private,
-    Sha256, Start,
+    Batch, History as _, LaneStore as _, Log as _, NewEvent, Page, Picture, Private, Sha256, Start,
 };
 use faceway_spool_disk::{DiskSettings, DiskSpool, OpenError};
 use faceway_testkit::spool::{event, number, time};
@@ -76,18 +75,7 @@ async fn fill(spool: &DiskSpool) {
     for n in 1..=20 {
         spool.append(with_picture(n)).await.unwrap();
     }
-    let unreadable = NewUnreadable {
-        inbound: "gate".into(),
-        received_at: time(0),
-        reason: "not JSON".into(),
-        headers: Private::new("{}".into()),
-        body: Private::new(bytes::Bytes::from_static(b"{")),
-    };
-    let junk = Batch {
-        unreadable: vec![unreadable],
-        ..Batch::default()
-    };
-    spool.append(junk).await.unwrap();
+    spool.append(junk("gate", "{")).await.unwrap();
 }
 
 /// Of events 1 to 12 the lane has parked 1, buried 2, and 3 and 6 in hand; all others of them are delivered.
@@ -101,17 +89,7 @@ async fn of_format_1(dir: &Path) {
     drop(spool);
     former_directory(dir, Vec::new(), |rows: &FormerRows| {
         rows.lane(1, "erp", (13, 12), &[3, 6]);
-        rows.held(
-            1,
-            Held {
-                seq: 1,
-                device: 1,
-                at: time(1).as_millis(),
-                failures: 1,
-                is_routed: true,
-                parked: Some((time(900_000).as_millis(), 1)),
-            },
-        );
+        rows.held(1, Held::parked(1, time(900_000)));
         rows.buried(1, 2, time(0).as_millis(), "422");
         rows.execute(
             "UPDATE image SET free = NULL WHERE last = 1 OR last > 12; \

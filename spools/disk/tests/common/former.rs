@@ -6,8 +6,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use faceway_core::{EventId, NewEvent, Passed};
+use faceway_core::{EventId, NewEvent, Passed, Timestamp};
 use faceway_segments::{Event, Found, RealDisk, Settings};
+use faceway_testkit::spool::time;
 use rusqlite::Connection;
 
 use super::{append, open};
@@ -96,6 +97,20 @@ pub(crate) struct Held {
     pub(crate) is_routed: bool,
     /// When it is due, and why it waits: 1 alone, 2 as a probe.
     pub(crate) parked: Option<(i64, i64)>,
+}
+
+impl Held {
+    /// An event of the device with its number that failed alone once, when it came in, and is due at that moment.
+    pub(crate) fn parked(seq: u64, due: Timestamp) -> Self {
+        Self {
+            seq,
+            device: seq,
+            at: time(seq).as_millis(),
+            failures: 1,
+            is_routed: true,
+            parked: Some((due.as_millis(), 1)),
+        }
+    }
 }
 
 fn crc(fields: &[&[u8]]) -> i64 {

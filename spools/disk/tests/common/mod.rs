@@ -160,6 +160,14 @@ pub(crate) fn batch(events: Vec<NewEvent>) -> Batch {
     }
 }
 
+/// A body that could not be read, alone.
+pub(crate) fn junk(inbound: &str, body: impl Into<Bytes>) -> Batch {
+    Batch {
+        unreadable: vec![faceway_testkit::spool::unreadable(inbound, body)],
+        ..Batch::default()
+    }
+}
+
 /// A change in which these events wait, each with its device, and no others of their ranges.
 pub(crate) fn waits(through: u64, events: &[(u64, u64)]) -> LaneChange {
     let mut ranges: BTreeMap<u64, Vec<(u64, DeviceKey)>> = BTreeMap::new();

@@ -72,11 +72,8 @@ async fn one_inbound_may_use_half_of_quarantine() {
         events: Vec::new(),
         pictures: Vec::new(),
         unreadable: vec![NewUnreadable {
-            inbound: inbound.to_owned(),
             received_at: time(1),
-            reason: "not JSON".into(),
-            headers: Private::new("{}".into()),
-            body: Private::new(vec![0; bytes].into()),
+            ..faceway_testkit::spool::unreadable(inbound, vec![0; bytes])
         }],
     };
     one.append(unreadable("gate", 300)).await.unwrap();

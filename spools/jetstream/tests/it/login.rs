@@ -85,11 +85,8 @@ async fn a_gateway_needs_no_more_than_is_written() {
                 bytes: Private::new(bytes),
             }],
             unreadable: vec![NewUnreadable {
-                inbound: "gate".into(),
                 received_at: time(n),
-                reason: "not JSON".into(),
-                headers: Private::new("{}".into()),
-                body: Private::new("x".into()),
+                ..faceway_testkit::spool::unreadable("gate", "x")
             }],
         };
         let receipts = spool.append(batch).await.unwrap();

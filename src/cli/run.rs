@@ -50,8 +50,11 @@ impl Run {
         let (config, routes) = (config?, routes?);
         match &routes {
             Ok(routes) => settle_together(&config, routes, streams)?,
-            // A first start: there are no rules of before, and no spool is made for nothing.
-            Err(_) if !config.spool.dir.exists() => return Err(Failure::InputTold),
+            // A first start: there are no rules of before, and no spool is made for nothing. Where the spool is a cluster, the
+            // directory says nothing of that: it may be lost.
+            Err(_) if config.spool.jetstream.is_none() && !config.spool.dir.exists() => {
+                return Err(Failure::InputTold);
+            }
             Err(_) => {}
         }
         observe::install_logs(self.log_format)

@@ -19,8 +19,8 @@ fn site(nats: &Nats, receiver: &Receiver) -> Site {
     site
 }
 
-/// What was answered with success is delivered once, over a kill of the gateway, the loss of its directory, and the death of a
-/// server; an unchanged resend is recognised.
+/// What was answered with success is delivered once, over a kill of the gateway, the loss of its directory, the death of a
+/// server, and a file that is refused: the rules of before are on the cluster. An unchanged resend is recognised.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_keeps_its_events_on_a_cluster() {
     let nats = Nats::start(Options::cluster()).await;
@@ -41,6 +41,9 @@ async fn a_gateway_keeps_its_events_on_a_cluster() {
     }
     gateway.kill().await;
     std::fs::remove_dir_all(site.path().join("data")).unwrap();
+    let routes = site.path().join("routes.toml");
+    let refused = std::fs::read_to_string(&routes).unwrap() + "[[rout]]\n";
+    std::fs::write(&routes, refused).unwrap();
     nats.kill(0);
     receiver.script(Behaviour::status(200));
     let gateway = site.start().await;

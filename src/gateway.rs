@@ -210,6 +210,7 @@ async fn context(
         clock: Arc::clone(clock),
         log: Arc::clone(spool) as _,
         lanes: Arc::clone(spool) as _,
+        duties: Arc::clone(spool) as _,
         links: Arc::new(open::links(config, &secret, clock)),
         limits: config.limits.clone(),
         // Twice, as a packed body is there in both shapes: else the largest of them would never find room.

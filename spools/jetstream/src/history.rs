@@ -158,6 +158,8 @@ fn lanes(
     lanes.into_values().collect()
 }
 
+impl faceway_core::Duties for JetStreamSpool {}
+
 impl History for JetStreamSpool {
     fn buried(
         &self,

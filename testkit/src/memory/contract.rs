@@ -174,6 +174,8 @@ impl Kept {
     }
 }
 
+impl faceway_core::Duties for MemorySpool {}
+
 impl LaneStore for MemorySpool {
     fn list(&self) -> BoxFuture<'_, Result<Vec<String>, SpoolError>> {
         self.ask(|kept| Ok(kept.lanes.keys().cloned().collect()))

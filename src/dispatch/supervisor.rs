@@ -100,6 +100,11 @@ impl Supervisor {
     /// outbound may return. A panic is a defect of ours; it must cost a second, not the lane.
     pub(super) async fn run(mut self) {
         while let Some(duty) = self.stand_by().await {
+            // It would be made once more by being claimed.
+            if self.was_deleted().await {
+                duty.end(Left::HandedOver).await;
+                break;
+            }
             let next = self.work(&duty).await;
             let Next::StandBy(left) = next else {
                 duty.end(Left::HandedOver).await;
@@ -142,14 +147,22 @@ impl Supervisor {
                 () = self.commands.refuse() => {}
                 _ = looks.tick() => {
                     self.status.elsewhere(self.context.clock.now());
-                    // The lane's owner deletes it when it is through.
-                    if self.current.through_seq.is_some() && self.is_gone().await {
-                        self.finished.store(true, Ordering::SeqCst);
+                    if self.was_deleted().await {
                         return None;
                     }
                 }
             }
         }
+    }
+
+    /// Whether the outbound is retired and another gateway, which was through with the lane, has deleted it. It says so then.
+    async fn was_deleted(&self) -> bool {
+        let is_shared = self.context.duties.health().is_some();
+        let was = is_shared && self.current.through_seq.is_some() && self.is_gone().await;
+        if was {
+            self.finished.store(true, Ordering::SeqCst);
+        }
+        was
     }
 
     /// Whether there is no such lane any more.

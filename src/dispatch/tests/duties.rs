@@ -109,6 +109,8 @@ async fn a_retired_lane_goes_at_every_gateway() {
         .unwrap();
     second.has_finished().await;
     assert!(second.dispatch.lanes().is_empty());
+    let lanes = faceway_core::LaneStore::list(&*first.log).await.unwrap();
+    assert!(lanes.is_empty(), "it is not made once more: {lanes:?}");
 }
 
 /// What an operator asks at one gateway is done by the one that works the lane.

@@ -13,7 +13,8 @@ use super::{Client, Failure};
 /// Subjects that the servers list in one answer.
 const SUBJECTS_PAGE: usize = 100_000;
 
-/// Servers that keep a stream hear of each other every second.
+/// How long ago a leader may have heard of a server that is there. It hears of each with every write, and else every second or
+/// two.
 const HEARD: Duration = Duration::from_millis(1500);
 
 /// How a stream stands, by its leader.
@@ -45,7 +46,7 @@ pub(crate) struct Peers {
     pub(crate) leader: Option<String>,
     /// Names of all of them, with the leader's.
     pub(crate) names: Vec<String>,
-    /// Whether the leader has just heard of each of them, and each has everything.
+    /// Whether the leader has just heard of each of them.
     pub(crate) are_all_there: bool,
 }
 
@@ -69,8 +70,11 @@ struct Replica {
 }
 
 impl Replica {
+    /// One that has just been written to has not everything for a moment, and is there all the same. A new leader has never
+    /// heard of one that is away.
     const fn is_there(&self) -> bool {
-        self.current && !self.offline && self.active < HEARD.as_nanos() as u64
+        let is_heard = self.current || self.active > 0;
+        is_heard && !self.offline && self.active < HEARD.as_nanos() as u64
     }
 }
 
@@ -270,7 +274,8 @@ mod tests {
         let all = peers(true, 1_400_000_000, "a");
         assert!(all.are_all_there);
         assert_eq!(all.names, ["b", "c", "a"]);
-        assert!(!peers(false, 100, "a").are_all_there);
+        assert!(peers(false, 100, "a").are_all_there);
+        assert!(!peers(false, 0, "a").are_all_there);
         assert!(!peers(true, 1_600_000_000, "a").are_all_there);
         assert!(!peers(true, 100, "").are_all_there);
         // One server has no others.

@@ -108,7 +108,7 @@ impl Shared {
             }
         };
         self.compare_urls(&look, urls).await;
-        self.ping_owners(&look, &standings, life, pings).await;
+        let is_suspicious = self.ping_owners(&look, &standings, life, pings).await;
         let mut steps = self.steps(life, &look, pings, &standings);
         if steps.iter().any(|(_, step)| *step == Step::Prove) {
             // A leader that keeps this has kept all that owners have published before.
@@ -126,6 +126,10 @@ impl Shared {
         stream::iter(steps)
             .for_each_concurrent(AT_ONCE, |act| act)
             .await;
+        if is_suspicious {
+            // The leader hears of every server with each write, so that the next look tells whether it sees them all.
+            let _ = publish(self, life).await;
+        }
     }
 
     /// How the duties stand, at the leader, that this gateway wants or has. Those are left out that cannot be read now.
@@ -166,14 +170,14 @@ impl Shared {
         }
     }
 
-    /// Asks the owners of wanted duties whether they are there.
+    /// Asks the owners of wanted duties whether they are there. Gives whether one has no subscription.
     async fn ping_owners(
         &self,
         look: &Look,
         standings: &BTreeMap<Duty, Standing>,
         life: &Life,
         pings: &mut Pings,
-    ) {
+    ) -> bool {
         let owners: BTreeSet<(String, String)> = {
             let slots = lock(&self.duties.slots);
             let wanted = slots.wishes.values();
@@ -193,10 +197,13 @@ impl Shared {
             (incarnation, heard)
         });
         let mut asked = stream::iter(asked).buffer_unordered(AT_ONCE);
+        let mut is_suspicious = false;
         while let Some((incarnation, heard)) = asked.next().await {
+            is_suspicious |= heard.no_responders;
             pings.hear(&incarnation, heard, Instant::now());
         }
         pings.forget(Instant::now());
+        is_suspicious
     }
 
     async fn ping_owner(&self, gateway: &str, incarnation: &str, look: &Look) -> Heard {

@@ -21,7 +21,7 @@ pub(super) struct Wish {
     /// Names the writes of this wish.
     pub(super) call: u64,
     since: Instant,
-    /// Since when nobody has it, as this gateway sees it.
+    /// Since when no gateway has it, as this gateway sees it.
     free_since: Option<Instant>,
     asked_at: Option<Instant>,
 }

@@ -50,6 +50,11 @@ impl Grant {
         self.life.time(now) != Some(self.time) || *self.ended.borrow() == Some(Ended::Lost)
     }
 
+    /// Whether the incarnation that has it lives.
+    pub(super) fn is_of_the_living(&self) -> bool {
+        self.life.is_valid(Instant::now())
+    }
+
     pub(super) fn lose_if_over(&self) {
         if self.is_lost(Instant::now()) {
             self.lose();

@@ -24,7 +24,7 @@ pub(super) struct DutyRecord {
 /// How a duty stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Nobody has it.
+    /// No gateway has it.
     Free {
         /// The number of the last record; 0 when there is none.
         number: u64,
@@ -64,6 +64,19 @@ pub(super) fn given_back(subject: String, own: u64, gateway: &str) -> Outgoing {
 }
 
 impl Standing {
+    /// Whether it says that another one has the duty whose record this incarnation wrote under `number` by `call`. An older
+    /// record says nothing: a leader of before may have given it.
+    pub(super) fn is_anothers(&self, incarnation: &str, call: u64, own: u64) -> bool {
+        match self {
+            Self::Owned { number, record } => {
+                let is_mine = record.incarnation == incarnation && record.call == call;
+                *number > own && !is_mine
+            }
+            Self::Free { number, .. } => *number > own,
+            Self::Unreadable => true,
+        }
+    }
+
     pub(super) fn of(kept: Option<&Kept>) -> Self {
         let Some(kept) = kept else {
             return Self::Free {

@@ -159,7 +159,9 @@ impl Shared {
     fn check_held(&self, life: &Life, standings: &BTreeMap<Duty, Standing>) {
         for grant in self.duties.grants() {
             let standing = standings.get(&grant.duty);
-            if standing.is_some_and(|it| is_anothers(it, &grant, &life.incarnation)) {
+            let is_anothers =
+                |it: &Standing| it.is_anothers(&life.incarnation, grant.call, grant.number);
+            if standing.is_some_and(is_anothers) {
                 tracing::warn!(
                     "the duty {} {:?} is another gateway's now",
                     grant.duty.kind(),
@@ -299,6 +301,10 @@ impl Shared {
 
     /// Gives a duty back, unless its record is another's already.
     pub(super) async fn give_back(&self, grant: &Grant) {
+        if !grant.is_of_the_living() {
+            // Others take it as they take everything of an incarnation that is over.
+            return;
+        }
         self.give_back_record(&grant.duty, grant.number).await;
     }
 
@@ -367,17 +373,5 @@ impl Shared {
                 }
             }
         }
-    }
-}
-
-/// Whether a record says that another one has the duty. An older record says nothing: a leader of before may have given it.
-fn is_anothers(standing: &Standing, grant: &Grant, incarnation: &str) -> bool {
-    match standing {
-        Standing::Owned { number, record } => {
-            let is_mine = record.incarnation == incarnation && record.call == grant.call;
-            *number > grant.number && !is_mine
-        }
-        Standing::Free { number, .. } => *number > grant.number,
-        Standing::Unreadable => true,
     }
 }

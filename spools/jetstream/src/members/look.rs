@@ -15,7 +15,7 @@ use super::record::MemberRecord;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How fresh this gateway's own record has to be, so that a look proves that another's is gone. A leader that has kept a write
 /// of this moment has every write of before; see the module of [`super`] for how long a record stands and is valid.
-const PROOF: Duration = Duration::from_secs(1);
+const PROOF: Duration = Duration::from_millis(1500);
 
 /// Who lives.
 #[derive(Clone, Debug, Default)]
@@ -99,11 +99,11 @@ mod tests {
             look.state.last_seq = last_seq;
             Look::of(look, now, acked)
         };
-        let good = look(7, 7, 0.9);
+        let good = look(7, 7, 1.4);
         assert!(good.is_proof);
         assert_eq!(good.living["abc"], "gw.1");
         // A leader of before does not have it; and what it had a while ago says nothing of now.
-        assert!(!look(6, 7, 0.9).is_proof);
-        assert!(!look(7, 7, 1.1).is_proof);
+        assert!(!look(6, 7, 1.4).is_proof);
+        assert!(!look(7, 7, 1.6).is_proof);
     }
 }

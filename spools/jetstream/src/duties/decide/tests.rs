@@ -196,3 +196,29 @@ fn the_best_placed_asks_for_a_duty_when_it_has_settled() {
     assert_eq!(late.step(79.0, &owned("a1", 1)), Step::Wait);
     assert_eq!(late.step(80.0, &owned("a1", 1)), ask());
 }
+
+#[test]
+fn a_newer_record_of_another_one_takes_a_held_duty() {
+    // This gateway wrote record 9 by call 7.
+    let at = |number: u64, incarnation: &str, call: u64| Standing::Owned {
+        number,
+        record: DutyRecord::new(incarnation, "x", 0, call),
+    };
+    for (standing, is_anothers) in [
+        (at(9, "b1", 7), false),
+        (at(12, "a1", 7), true),
+        (at(12, "b1", 8), true),
+        (free(12), true),
+        (Standing::Unreadable, true),
+        // A leader of before gives what stood there earlier, or nothing.
+        (at(5, "a1", 1), false),
+        (free(8), false),
+        (free(0), false),
+    ] {
+        assert_eq!(
+            standing.is_anothers("b1", 7, 9),
+            is_anothers,
+            "{standing:?}"
+        );
+    }
+}

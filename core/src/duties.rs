@@ -92,26 +92,27 @@ pub trait Duties: Send + Sync + 'static {
 
 /// A duty that this gateway has. Dropped without [`Held::release`] it is given back all the same, somewhat later.
 pub trait Held: Send + Sync {
-    /// Resolves when it ends, and gives how. Asked again it says the same, or [`Ended::Lost`] when that came later.
-    fn ended(&self) -> BoxFuture<'_, Ended>;
+    /// Resolves when another gateway is to have it: finish what is in flight, keep it, and [release](Held::release) it. At once
+    /// where that is so already.
+    fn wanted(&self) -> BoxFuture<'_, ()>;
+
+    /// Resolves when it is gone, or this gateway cannot know: stop at once, as another one may be at work. At once where that is
+    /// so already.
+    fn lost(&self) -> BoxFuture<'_, ()>;
 
     /// Gives the duty back when its work has ended: another gateway may take it at once.
     fn release(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
-/// How a held duty ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Another gateway is to have it: finish what is in flight, keep it, and [release](Held::release) the duty.
-    Wanted,
-    /// It is gone, or this gateway cannot know: stop at once. Another one may be at work.
-    Lost,
-}
-
-struct ForEver;
+/// A duty that never ends: the gateway has the log to itself.
+pub struct ForEver;
 
 impl Held for ForEver {
-    fn ended(&self) -> BoxFuture<'_, Ended> {
+    fn wanted(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn lost(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
 
@@ -166,6 +167,8 @@ pub struct SiteHealth {
     pub is_synced: bool,
     /// Gateways that live, as this one knows.
     pub members: usize,
+    /// Whether this gateway trims the log: it alone tells what the site takes up.
+    pub is_janitor: bool,
     /// How long the end of the log has not been known, in milliseconds.
     pub seen_lag_ms: u64,
 }

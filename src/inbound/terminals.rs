@@ -6,20 +6,22 @@
 mod pace;
 mod status;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Adapter, Clock, Subscribed, Subscription, Timestamp};
+use faceway_core::{Adapter, Clock, Duties, Duty, Subscribed, Subscription, Timestamp};
 use faceway_rules::{TerminalPlan, Trust};
 use faceway_tls::{Keys, Untrusted};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::pace::Pace;
 pub(crate) use self::status::TerminalState;
 use self::status::{Change, TerminalStatus};
 use super::converse::{Api, Lost};
+use crate::context::Context;
+use crate::duty::{Left, OnDuty};
 
 /// Terminals that are asked at a time, of those whose last dialogue came to its end or that were never asked.
 const SOUND_MAX: usize = 12;
@@ -42,6 +44,8 @@ pub(crate) struct Terminal {
 /// The tasks that keep all subscriptions, each with its terminal.
 pub(crate) struct Terminals {
     tasks: Vec<(Arc<Terminal>, AbortOnDropHandle<()>)>,
+    /// By inbound: whether its terminals are asked by this gateway.
+    shifts: HashMap<String, Shift>,
     turns: Arc<Turns>,
 }
 
@@ -50,6 +54,7 @@ impl Terminals {
     pub(crate) fn new() -> Self {
         Self {
             tasks: Vec::new(),
+            shifts: HashMap::new(),
             turns: Arc::new(Turns {
                 sound: Semaphore::new(SOUND_MAX),
                 ailing: Semaphore::new(AILING_MAX),
@@ -62,7 +67,7 @@ impl Terminals {
     pub(crate) fn keep(
         &mut self,
         terminals: impl IntoIterator<Item = Arc<Terminal>>,
-        clock: &Arc<dyn Clock>,
+        context: &Context,
     ) {
         let mut before: HashMap<_, _> = std::mem::take(&mut self.tasks)
             .into_iter()
@@ -70,20 +75,58 @@ impl Terminals {
             .collect();
         for terminal in terminals {
             let kept = before.remove(&Arc::as_ptr(&terminal));
-            let kept = kept.unwrap_or_else(|| self.begin(terminal, clock));
+            let kept = kept.unwrap_or_else(|| self.begin(terminal, context));
             self.tasks.push(kept);
         }
+        let inbounds: HashSet<&str> = self.tasks.iter().map(|(it, _)| &*it.inbound).collect();
+        self.shifts
+            .retain(|inbound, _| inbounds.contains(inbound.as_str()));
     }
 
     fn begin(
-        &self,
+        &mut self,
         terminal: Arc<Terminal>,
-        clock: &Arc<dyn Clock>,
+        context: &Context,
     ) -> (Arc<Terminal>, AbortOnDropHandle<()>) {
-        let (turns, clock) = (Arc::clone(&self.turns), Arc::clone(clock));
+        let inbound = &terminal.inbound;
+        let shift = self.shifts.entry(inbound.clone());
+        let shift = shift.or_insert_with(|| Shift::begin(inbound, &context.duties));
+        let is_here = shift.is_here.clone();
+        let (turns, clock) = (Arc::clone(&self.turns), Arc::clone(&context.clock));
         let kept = Arc::clone(&terminal);
-        let task = tokio::spawn(async move { kept.keep(&turns, &*clock).await });
+        let task = tokio::spawn(async move { kept.keep(&turns, &*clock, is_here).await });
         (terminal, AbortOnDropHandle::new(task))
+    }
+}
+
+/// Keeps the duty of an inbound's terminals: one gateway of a site asks them.
+struct Shift {
+    is_here: watch::Receiver<bool>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Shift {
+    fn begin(inbound: &str, duties: &Arc<dyn Duties>) -> Self {
+        let (told, is_here) = watch::channel(false);
+        let (duty, duties) = (Duty::Terminals(inbound.into()), Arc::clone(duties));
+        let task = tokio::spawn(async move {
+            loop {
+                let duty = OnDuty::take(&duties, duty.clone()).await;
+                told.send_replace(true);
+                let left = tokio::select! {
+                    biased;
+                    () = duty.lost() => Left::Lost,
+                    () = duty.wanted() => Left::HandedOver,
+                };
+                // A dialogue that has begun breaks off: another gateway begins it anew.
+                told.send_replace(false);
+                duty.end(left).await;
+            }
+        });
+        Self {
+            is_here,
+            _task: AbortOnDropHandle::new(task),
+        }
     }
 }
 
@@ -122,7 +165,22 @@ impl Terminal {
         self.status.get()
     }
 
-    async fn keep(&self, turns: &Turns, clock: &dyn Clock) {
+    async fn keep(&self, turns: &Turns, clock: &dyn Clock, mut is_here: watch::Receiver<bool>) {
+        loop {
+            // Where the shift is over for good, so is this task in a moment.
+            if is_here.wait_for(|is_here| *is_here).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = self.ask_again_and_again(turns, clock) => {}
+                _ = is_here.wait_for(|is_here| !is_here) => {
+                    self.status.set(TerminalState::Unchecked, None, clock.now());
+                }
+            }
+        }
+    }
+
+    async fn ask_again_and_again(&self, turns: &Turns, clock: &dyn Clock) {
         let mut pace = Pace::default();
         loop {
             let queue = if pace.is_sound() {

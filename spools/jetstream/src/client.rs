@@ -19,5 +19,5 @@ pub(crate) use connect::{Client, ask_servers};
 pub(crate) use failure::Failure;
 pub(crate) use message::{Headers, Kept, Outgoing};
 pub(crate) use publish::pause;
-pub(crate) use streams::{Peers, StreamLook};
+pub(crate) use streams::{HEARD, Peers, StreamLook};
 pub(crate) use tail::{Followed, Follower};

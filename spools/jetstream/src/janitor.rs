@@ -37,7 +37,8 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         };
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = held.ended() => {}
+            () = held.wanted() => {}
+            () = held.lost() => {}
             () = work(&shared) => {}
         }
         held.release().await;

@@ -12,6 +12,7 @@ const TUNED: [&str; 3] = ["max_age", "max_bytes", "duplicate_window"];
 /// How long the record of a gateway stands that no longer renews it. It is longer than the record is
 /// [valid](crate::members::VALID): the gateway has stopped before another one can see that it is gone.
 const MEMBER_AGE: std::time::Duration = std::time::Duration::from_secs(14);
+const _: () = assert!(MEMBER_AGE.as_secs() >= crate::members::VALID.as_secs() + 2);
 
 /// What must be as it is written here. A stream that differs is refused: it would keep less than was promised.
 const EXACT: [&str; 15] = [

@@ -15,7 +15,7 @@ const SUBJECTS_PAGE: usize = 100_000;
 
 /// How long ago a leader may have heard of a server that is there. It hears of each with every write, and else every second or
 /// two.
-const HEARD: Duration = Duration::from_millis(1500);
+pub(crate) const HEARD: Duration = Duration::from_millis(1500);
 
 /// How a stream stands, by its leader.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use faceway_core::{BoxFuture, Duty, Ended, Held};
+use faceway_core::{BoxFuture, Duty, Held};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -26,7 +26,14 @@ pub(super) struct Grant {
     life: Arc<Life>,
     /// The time of the incarnation in which it was given.
     time: u64,
-    ended: watch::Sender<Option<Ended>>,
+    fate: watch::Sender<Fate>,
+}
+
+/// What has become of a grant.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fate {
+    is_wanted: bool,
+    is_lost: bool,
 }
 
 impl Grant {
@@ -42,12 +49,12 @@ impl Grant {
             number,
             life,
             time,
-            ended: watch::Sender::new(None),
+            fate: watch::Sender::default(),
         }
     }
 
     pub(super) fn is_lost(&self, now: Instant) -> bool {
-        self.life.time(now) != Some(self.time) || *self.ended.borrow() == Some(Ended::Lost)
+        self.life.time(now) != Some(self.time) || self.fate.borrow().is_lost
     }
 
     /// Whether the incarnation that has it lives.
@@ -62,38 +69,41 @@ impl Grant {
     }
 
     pub(super) fn lose(&self) {
-        self.ended.send_if_modified(|ended| {
-            let is_new = *ended != Some(Ended::Lost);
-            *ended = Some(Ended::Lost);
+        self.fate.send_if_modified(|fate| {
+            let is_new = !fate.is_lost;
+            fate.is_lost = true;
             is_new
         });
     }
 
     /// Another gateway is to have it.
     pub(super) fn want(&self) {
-        self.ended.send_if_modified(|ended| {
-            let is_new = ended.is_none();
-            ended.get_or_insert(Ended::Wanted);
+        self.fate.send_if_modified(|fate| {
+            let is_new = !fate.is_wanted;
+            fate.is_wanted = true;
             is_new
         });
     }
 
-    async fn ended(&self) -> Ended {
-        let mut watched = self.ended.subscribe();
-        let changed = async move {
-            // The sender lives in `self`, so this ends by the value alone.
-            let ended = watched.wait_for(Option::is_some).await;
-            ended.ok().and_then(|ended| *ended).unwrap_or(Ended::Lost)
-        };
-        let mut changed = pin!(changed);
+    async fn wanted(&self) {
+        let mut fate = self.fate.subscribe();
+        // The sender lives in `self`, so this ends by the value alone.
+        let _ = fate.wait_for(|fate| fate.is_wanted).await;
+    }
+
+    async fn lost(&self) {
+        let mut fate = self.fate.subscribe();
+        let mut told = pin!(async move {
+            let _ = fate.wait_for(|fate| fate.is_lost).await;
+        });
         // A gateway that was frozen asks this first when it wakes, and nothing may have taken the duty away yet.
         std::future::poll_fn(|context| {
             if self.is_lost(Instant::now()) {
-                return Poll::Ready(Ended::Lost);
+                return Poll::Ready(());
             }
-            changed.as_mut().poll(context)
+            told.as_mut().poll(context)
         })
-        .await
+        .await;
     }
 }
 
@@ -132,8 +142,12 @@ impl HeldDuty {
 }
 
 impl Held for HeldDuty {
-    fn ended(&self) -> BoxFuture<'_, Ended> {
-        Box::pin(self.grant.ended())
+    fn wanted(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.grant.wanted())
+    }
+
+    fn lost(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.grant.lost())
     }
 
     fn release(mut self: Box<Self>) -> BoxFuture<'static, ()> {
@@ -149,5 +163,43 @@ impl Held for HeldDuty {
 impl Drop for HeldDuty {
     fn drop(&mut self) {
         self.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use faceway_core::Timestamp;
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn grant(life: Life) -> Grant {
+        Grant::new((1, Duty::Janitor), (1, 1), (Arc::new(life), 0))
+    }
+
+    #[test]
+    fn a_gateway_that_wakes_is_told_by_its_first_question() {
+        let now = Instant::now();
+        let begun = |ago: u64| {
+            let at = now.checked_sub(Duration::from_secs(ago)).expect("a moment");
+            Life::new("i".into(), Timestamp::EPOCH, at, 1, now)
+        };
+        assert_eq!(grant(begun(1)).lost().now_or_never(), None);
+        // Nothing has watched meanwhile.
+        assert_eq!(grant(begun(13)).lost().now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn what_is_wanted_is_not_lost() {
+        let now = Instant::now();
+        let grant = grant(Life::new("i".into(), Timestamp::EPOCH, now, 1, now));
+        assert_eq!(grant.wanted().now_or_never(), None);
+        grant.want();
+        assert_eq!(grant.wanted().now_or_never(), Some(()));
+        assert_eq!(grant.lost().now_or_never(), None);
+        grant.lose();
+        assert_eq!(grant.lost().now_or_never(), Some(()));
     }
 }

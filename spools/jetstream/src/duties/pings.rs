@@ -9,8 +9,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::client::HEARD;
+use crate::members::CUT_OFF;
+
 /// How long an owner has no subscription before it counts as ended.
 pub(super) const DEAD: Duration = Duration::from_secs(4);
+/// The stretch ends when a server is unheard of: what is left of it has to be as long as an owner may work.
+const _: () = assert!(DEAD.as_millis() >= (CUT_OFF.as_millis() + HEARD.as_millis()));
 /// Two answers are of one stretch when no more lies between them.
 const GAP: Duration = Duration::from_millis(1500);
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use faceway_core::{Member, Owner, Server, Site, SiteHealth, StreamUse, Timestamp};
+use faceway_core::{Duty, Member, Owner, Server, Site, SiteHealth, StreamUse, Timestamp};
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
@@ -54,6 +54,7 @@ impl Shared {
         SiteHealth {
             is_connected: self.members.life().time(Instant::now()).is_some(),
             is_synced: is_asked && !is_unproved,
+            is_janitor: self.duties.has(&Duty::Janitor),
             members: self.members.last_look().gateways().len(),
             seen_lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use faceway_core::{Batch, Duties as _, Duty, Ended, Held, Log as _, ReadMax};
+use faceway_core::{Batch, Duties as _, Duty, Held, Log as _, ReadMax};
 use faceway_spool_jetstream::{
     Credentials, Durability, JetStreamSettings, JetStreamSpool, OpenError, Timing,
 };
@@ -72,8 +72,17 @@ pub(crate) async fn open(settings: JetStreamSettings) -> Result<JetStreamSpool, 
 
 /// The same; what needs 30 s and 5 s of placement needs a moment only.
 pub(crate) async fn open_quick(settings: JetStreamSettings) -> JetStreamSpool {
+    open_with(settings, Duration::from_millis(1500)).await
+}
+
+/// The same; it waits for no gateway that is placed better.
+pub(crate) async fn open_at_once(settings: JetStreamSettings) -> JetStreamSpool {
+    open_with(settings, Duration::ZERO).await
+}
+
+async fn open_with(settings: JetStreamSettings, wait: Duration) -> JetStreamSpool {
     let timing = Timing {
-        wait: Duration::from_millis(1500),
+        wait,
         settle: Duration::from_secs(1),
     };
     let clock = Arc::new(TestClock::at(time(0)));
@@ -88,10 +97,10 @@ pub(crate) async fn take(spool: &JetStreamSpool, lane: &str) -> Box<dyn Held> {
     taken.await.expect("the duty is taken in time")
 }
 
-/// How a held duty has ended; `None` when it has not.
-pub(crate) fn ended(held: &dyn Held) -> Option<Ended> {
+/// Whether a duty that was taken is lost.
+pub(crate) fn is_lost(held: &dyn Held) -> bool {
     use futures_util::FutureExt as _;
-    held.ended().now_or_never()
+    held.lost().now_or_never().is_some()
 }
 
 pub(crate) fn settings(nats: &Nats, site: &str, dir: &Path) -> JetStreamSettings {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Duties as _, Duty, Ended, Log as _};
+use faceway_core::{AskError, Duties as _, Duty, Log as _};
 use faceway_spool_jetstream::JetStreamSpool;
 use faceway_testkit::broker::nats::{Nats, Options};
 use faceway_testkit::receiver::{FaultProxy, Traffic};
 use tokio::time::{Instant, timeout};
 
-use crate::common::{PATIENCE, Site, ended, moment, open, take};
+use crate::common::{PATIENCE, Site, is_lost, moment, open, take};
 
 /// A site on one server, a gateway that reaches it by a proxy, and one that does not need it.
 async fn behind_a_proxy() -> (Site, FaultProxy, JetStreamSpool, JetStreamSpool) {
@@ -40,8 +40,7 @@ async fn a_gateway_that_is_cut_off_loses_every_duty_and_takes_them_again() {
     let began = Instant::now();
     proxy.set(Traffic::Stall);
     for held in &held {
-        let end = timeout(PATIENCE, held.ended()).await.expect("it ends");
-        assert_eq!(end, Ended::Lost);
+        timeout(PATIENCE, held.lost()).await.expect("it ends");
     }
     let elapsed = began.elapsed();
     println!("duties lost {elapsed:?} after the cut");
@@ -52,15 +51,18 @@ async fn a_gateway_that_is_cut_off_loses_every_duty_and_takes_them_again() {
     let early = timeout(Duration::from_secs(1), &mut next).await;
     assert!(early.is_err(), "its record is still valid");
     proxy.set(Traffic::Pass);
+    until("it hears itself", || one.health().unwrap().is_connected).await;
+    // Its record stands, and it does not work: nothing waits for an answer of it.
+    let none = two.ask(&Duty::Lane("erp".into()), "?".into()).await;
+    assert!(matches!(none, Err(AskError::NoOwner)), "{none:?}");
     // The same incarnation has it again, so no other one takes it.
     let again = tokio::select! {
         again = take(&one, "erp") => again,
         _ = &mut next => panic!("the duty moves"),
     };
-    assert!(one.health().unwrap().is_connected);
     // What was lost stays lost.
-    assert_eq!(ended(&*held[0]), Some(Ended::Lost));
-    assert_eq!(ended(&*again), None);
+    assert!(is_lost(&*held[0]));
+    assert!(!is_lost(&*again));
     one.close().await;
     two.close().await;
 }
@@ -73,7 +75,7 @@ async fn duties_of_a_frozen_gateway_are_taken_when_its_record_is_gone() {
     let began = Instant::now();
     proxy.set(Traffic::Stall);
     let lost = async {
-        assert_eq!(held.ended().await, Ended::Lost);
+        held.lost().await;
         began.elapsed()
     };
     let taken = async {
@@ -96,8 +98,8 @@ async fn duties_of_a_frozen_gateway_are_taken_when_its_record_is_gone() {
     })
     .await;
     until("it hears itself", || one.health().unwrap().is_connected).await;
-    assert_eq!(ended(&*held), Some(Ended::Lost));
-    assert_eq!(ended(&*next), None);
+    assert!(is_lost(&*held));
+    assert!(!is_lost(&*next));
     let late = timeout(Duration::from_secs(2), one.take(Duty::Lane("erp".into()))).await;
     assert!(late.is_err(), "two gateways have it");
     next.release().await;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{AskError, Duties as _, Duty, Ended, Log as _};
+use faceway_core::{AskError, Duties as _, Duty, Log as _};
 use faceway_spool_jetstream::{JetStreamSpool, OpenError};
 use faceway_testkit::broker::nats::{Nats, Options};
 use tokio::time::{Instant, timeout};
 
-use crate::common::{PATIENCE, Site, api, ended, moment, open, open_quick, take};
+use crate::common::{PATIENCE, Site, api, is_lost, moment, open, open_at_once, open_quick, take};
 
 fn lane(name: &str) -> Duty {
     Duty::Lane(name.into())
@@ -45,7 +45,7 @@ async fn a_duty_has_one_owner_and_goes_on_when_it_is_given_back() {
         // Longer than a look at the record.
         let early = timeout(Duration::from_secs(2), &mut next).await;
         assert!(early.is_err(), "two gateways have it");
-        assert_eq!(ended(&*held), None);
+        assert!(!is_lost(&*held));
         let given_at = Instant::now();
         held.release().await;
         held = timeout(PATIENCE, next).await.expect("it is taken");
@@ -68,8 +68,8 @@ async fn duties_of_a_closed_gateway_are_taken_at_once() {
     let held = take(&one, "erp").await;
     let next = take(&two, "erp");
     let (next, ()) = tokio::join!(next, one.close());
-    assert_eq!(ended(&*held), Some(Ended::Lost));
-    assert_eq!(ended(&*next), None);
+    assert!(is_lost(&*held));
+    assert!(!is_lost(&*next));
     let members = two.site().await.unwrap().expect("a site").members;
     assert_eq!(members.len(), 1);
     two.close().await;
@@ -92,9 +92,9 @@ async fn duties_of_a_dead_gateway_are_taken_soon() {
     // Not before the dead one would have stopped, if it were only cut off.
     assert!(elapsed >= Duration::from_secs(4), "{elapsed:?}");
     assert!(elapsed < Duration::from_secs(8), "{elapsed:?}");
-    assert!(taken.iter().all(|one| ended(&**one).is_none()));
+    assert!(taken.iter().all(|one| !is_lost(&**one)));
     // It never gave them back.
-    assert!(held.iter().all(|one| ended(&**one) == Some(Ended::Lost)));
+    assert!(held.iter().all(|one| is_lost(&**one)));
     two.close().await;
 }
 
@@ -129,7 +129,7 @@ async fn no_duty_moves_while_the_servers_elect_a_leader() {
             _ = &mut next => panic!("a duty moves while a leader of {stream} is elected"),
             again = timeout(PATIENCE, again) => again.expect("a leader is elected"),
         }
-        assert_eq!(ended(&*held), None, "{stream}");
+        assert!(!is_lost(&*held), "{stream}");
         site.nats.run(leader);
         site.nats.wait().await;
     }
@@ -150,7 +150,7 @@ async fn a_better_placed_gateway_is_given_its_share() {
     for (held, name) in taken.into_iter().zip(&names) {
         let (one, name) = (Arc::clone(&one), name.clone());
         given.spawn(async move {
-            assert_eq!(held.ended().await, Ended::Wanted);
+            held.wanted().await;
             held.release().await;
             // Nothing comes back while the other one lives.
             one.take(lane(&name)).await;
@@ -191,8 +191,97 @@ async fn many_duties_are_taken_and_handed_over() {
     let (next, ()) = tokio::join!(next, one.close());
     println!("200 duties taken over after {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(15));
-    assert!(next.iter().all(|held| ended(&**held).is_none()));
-    assert!(held.iter().all(|held| ended(&**held) == Some(Ended::Lost)));
+    assert!(next.iter().all(|held| !is_lost(&**held)));
+    assert!(held.iter().all(|held| is_lost(&**held)));
+    two.close().await;
+}
+
+/// Gateways that do not wait for each other: the servers decide.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_gateways_that_take_at_the_same_moment_one_gets_the_duty() {
+    let site = Site::new().await;
+    let gateways = ["gw-1", "gw-2", "gw-3"].map(|name| open_at_once(site.settings(name)));
+    let gateways = futures_util::future::join_all(gateways).await;
+    let names: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let taken = std::sync::atomic::AtomicUsize::new(0);
+    let all = gateways.iter().flat_map(|spool| {
+        let taken = &taken;
+        names.iter().map(move |name| async move {
+            let held = take(spool, name).await;
+            taken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            held.lost().await;
+        })
+    });
+    // Longer than some looks at the records: one that is overwritten is lost.
+    let first = futures_util::future::select_all(all.map(Box::pin));
+    let is_quiet = timeout(Duration::from_secs(4), first).await.is_err();
+    assert!(is_quiet, "a duty was taken from its owner");
+    assert_eq!(taken.load(std::sync::atomic::Ordering::Relaxed), 20);
+    for spool in gateways {
+        spool.close().await;
+    }
+}
+
+/// "No responders" is also what servers say that do not see each other, so it is not believed while one is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_server_is_away_only_the_age_of_a_record_counts() {
+    let site = Site::on(Arc::new(Nats::start(Options::cluster()).await));
+    let one = site.open("gw-1").await;
+    let _held = take(&one, "erp").await;
+    let two = site.open("gw-2").await;
+    let info = format!("STREAM.INFO.FW_{}_MEMBERS", site.name);
+    let info = api(&site.nats, &info, "").await;
+    let leader = info["cluster"]["leader"].as_str().unwrap();
+    let names = site.nats.names();
+    let follower = names.iter().position(|name| name != leader).unwrap();
+    site.nats.kill(follower);
+    let connected = async {
+        while ![&one, &two]
+            .iter()
+            .all(|it| it.health().unwrap().is_connected)
+        {
+            moment().await;
+        }
+    };
+    timeout(PATIENCE, connected)
+        .await
+        .expect("another server answers");
+    drop(one);
+    let died_at = Instant::now();
+    let taken = take(&two, "erp").await;
+    let elapsed = died_at.elapsed();
+    println!("taken after {elapsed:?} while a server is away");
+    assert!(elapsed > Duration::from_secs(10), "{elapsed:?}");
+    taken.release().await;
+    two.close().await;
+}
+
+/// Its acknowledgement was lost after the wish was taken back: nothing here knows of the record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_nothing_knows_of_is_given_back() {
+    let site = Site::new().await;
+    let (one, two) = (site.open("gw-1").await, site.open("gw-2").await);
+    let info = format!("STREAM.INFO.FW_{}_MEMBERS", site.name);
+    let info = api(&site.nats, &info, r#"{"subjects_filter":">"}"#).await;
+    let subjects = info["state"]["subjects"].as_object().unwrap();
+    let own = subjects.keys().find(|it| it.contains(".gw-1.")).unwrap();
+    let incarnation = own.rsplit('.').next().unwrap();
+    let record =
+        format!(r#"{{"v":1,"incarnation":"{incarnation}","gateway":"gw-1","since":0,"call":1}}"#);
+    let client = async_nats::connect(site.nats.urls()).await.unwrap();
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert(
+        "Fw-Crc",
+        format!("{:08x}", crc32c::crc32c(record.as_bytes())),
+    );
+    let subject = format!("fw.{}.state.duty.lane.erp", site.name);
+    let request = async_nats::Request::new()
+        .headers(headers)
+        .payload(record.into());
+    client.send_request(subject, request).await.unwrap();
+    assert_eq!(owner(&two, "erp").await, "gw-1");
+    take(&two, "erp").await.release().await;
+    one.close().await;
     two.close().await;
 }
 
@@ -327,6 +416,8 @@ async fn a_site_is_seen_from_each_gateway() {
         };
         timeout(PATIENCE, all_seen).await.expect("both are seen");
         let health = spool.health().unwrap();
+        let janitor = owners.iter().find(|it| it.duty == Duty::Janitor).unwrap();
+        assert_eq!(health.is_janitor, janitor.is_here);
         assert!(health.is_connected && health.is_synced, "{health:?}");
     }
     held.release().await;

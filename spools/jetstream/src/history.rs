@@ -158,8 +158,6 @@ fn lanes(
     lanes.into_values().collect()
 }
 
-impl faceway_core::Duties for JetStreamSpool {}
-
 impl History for JetStreamSpool {
     fn buried(
         &self,

@@ -20,6 +20,10 @@ impl Duties for JetStreamSpool {
         Box::pin(self.shared.take(duty))
     }
 
+    fn gateway(&self) -> Option<&str> {
+        Some(&self.shared.settings.gateway)
+    }
+
     fn owners(&self) -> BoxFuture<'_, Result<Vec<Owner>, SpoolError>> {
         Box::pin(async move { Ok(self.shared.owners().await?) })
     }

@@ -1,5 +1,6 @@
 //! The shapes of the admin API, for the server and for the commands. `/api/v1/openapi.json` is made from them.
 
+mod cluster;
 mod why;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use cluster::{Cluster, Duty, Member, Server, Stream};
 pub use why::{Attempt, FailedTest, LaneWhy, RouteWhy, Why};
 
 /// One outbound's lane. `GET /api/v1/lanes` gives a list of them.

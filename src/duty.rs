@@ -22,8 +22,12 @@ pub(crate) struct OnDuty {
 }
 
 impl OnDuty {
-    /// Waits until this gateway has the duty. Dropping the future takes the wish back.
-    pub(crate) async fn take(duties: &Arc<dyn Duties>, duty: Duty) -> Self {
+    /// Waits until this gateway has the duty; for ever where it is not among the `gateways` that may have it, all when there are
+    /// none. Dropping the future takes the wish back.
+    pub(crate) async fn take(duties: &Arc<dyn Duties>, duty: Duty, gateways: &[String]) -> Self {
+        if !may(&**duties, gateways) {
+            std::future::pending().await
+        }
         let is_shared = duties.health().is_some();
         if is_shared {
             tell(&duty, false);
@@ -99,6 +103,12 @@ impl Drop for OnDuty {
             self.told(Left::Lost);
         }
     }
+}
+
+/// Whether this gateway may have a duty of these gateways.
+pub(crate) fn may(duties: &dyn Duties, gateways: &[String]) -> bool {
+    let own = duties.gateway();
+    gateways.is_empty() || own.is_none_or(|own| gateways.iter().any(|name| name == own))
 }
 
 fn tell(duty: &Duty, is_held: bool) {

@@ -62,6 +62,11 @@ pub trait Duties: Send + Sync + 'static {
         Box::pin(std::future::ready(Box::new(ForEver) as _))
     }
 
+    /// This gateway's name; `None` where it has the log to itself.
+    fn gateway(&self) -> Option<&str> {
+        None
+    }
+
     /// Who has which duty, by kind and name; only duties that a gateway has. At most a second old.
     fn owners(&self) -> BoxFuture<'_, Result<Vec<Owner>, SpoolError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))

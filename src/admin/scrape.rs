@@ -23,8 +23,15 @@ pub(super) async fn ready(State(admin): Looking) -> Response {
         let told = format!("{why}: devices are told to send again\n");
         (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
     };
+    let site = admin.context.duties.health();
+    let is_synced = site.is_none_or(|site| site.is_synced);
     match admin.context.log.capacity().await {
         Ok(capacity) => match (capacity.accepting, capacity.degraded) {
+            (Ok(()), None) if !is_synced => {
+                "ready, but without a proof that the servers sync what they acknowledge: \
+                faceway cluster tells more\n"
+                    .into_response()
+            }
             (Ok(()), None) => "ready\n".into_response(),
             (Ok(()), Some(why)) => format!("ready, but degraded: {why}\n").into_response(),
             (Err(error), _) => unready(&error),

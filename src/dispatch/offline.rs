@@ -93,7 +93,7 @@ impl Dispatch {
 
 /// Changes a lane at which no gateway works: it is this one's for a moment.
 async fn change(context: &Context, name: &str, task: &LaneTask) -> Result<u64, SpoolError> {
-    let duty = OnDuty::take(&context.duties, Duty::Lane(name.into()));
+    let duty = OnDuty::take(&context.duties, Duty::Lane(name.into()), &[]);
     let Ok(duty) = tokio::time::timeout(COMMAND_PATIENCE, duty).await else {
         return Err(SpoolError(
             "another gateway has just taken this lane, or the cluster does not answer: ask again"

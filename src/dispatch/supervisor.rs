@@ -19,7 +19,7 @@ use super::metrics::LaneMetrics;
 use super::render::Renderer;
 use super::runner::{self, Commands, Runner, Tools};
 use crate::context::Context;
-use crate::duty::{Left, OnDuty};
+use crate::duty::{self, Left, OnDuty};
 use crate::topology::rules_history::ActiveRules;
 
 /// When a lane's work ends by a defect of ours, it begins anew after this.
@@ -132,8 +132,9 @@ impl Supervisor {
     async fn stand_by(&mut self) -> Option<OnDuty> {
         let duties = Arc::clone(&self.context.duties);
         let duty = Duty::Lane(self.name.as_str().into());
-        let mut taking = std::pin::pin!(OnDuty::take(&duties, duty));
         let mut looks = tokio::time::interval(STAND_BY);
+        let mut plan = Arc::clone(&self.current.plan);
+        let mut taking = Box::pin(OnDuty::take(&duties, duty.clone(), &plan.common.gateways));
         loop {
             tokio::select! {
                 biased;
@@ -143,6 +144,10 @@ impl Supervisor {
                     changed.ok()?;
                     let orders = self.orders.borrow_and_update().clone();
                     self.follow(orders).await;
+                    // Other gateways may be meant now.
+                    drop(taking);
+                    plan = Arc::clone(&self.current.plan);
+                    taking = Box::pin(OnDuty::take(&duties, duty.clone(), &plan.common.gateways));
                 }
                 () = self.commands.refuse() => {}
                 _ = looks.tick() => {
@@ -181,7 +186,13 @@ impl Supervisor {
                     return Next::End;
                 }
                 Exit::Fenced => {}
-                Exit::Changed(orders) => self.follow(orders).await,
+                Exit::Changed(orders) => {
+                    self.follow(orders).await;
+                    let gateways = &self.current.plan.common.gateways;
+                    if !duty::may(&*self.context.duties, gateways) {
+                        return Next::StandBy(Left::HandedOver);
+                    }
+                }
                 Exit::Broken => self.restart(duty).await,
                 Exit::Finished => {
                     self.retire().await;

@@ -72,6 +72,8 @@ pub(crate) struct Source {
     memory: BodyMemory,
     status: Arc<Status>,
     duties: Arc<dyn Duties>,
+    /// Those that may dial it; all when empty.
+    gateways: Vec<String>,
     timing: Timing,
 }
 
@@ -162,7 +164,16 @@ impl Source {
             memory: context.memory.clone(),
             status: Arc::new(status),
             duties: Arc::clone(&context.duties),
+            gateways: Vec::new(),
             timing: Timing::default(),
+        }
+    }
+
+    /// One that only these gateways may dial; all when there are none.
+    pub(crate) fn of_gateways(self, gateways: &[String]) -> Self {
+        Self {
+            gateways: gateways.to_vec(),
+            ..self
         }
     }
 
@@ -181,7 +192,7 @@ impl Source {
             }
             let duty = tokio::select! {
                 biased;
-                duty = OnDuty::take(&source.duties, duty.clone()) => duty,
+                duty = OnDuty::take(&source.duties, duty.clone(), &source.gateways) => duty,
                 () = stop.cancelled() => break,
             };
             let left = source.on_duty(&duty, &stop, &all_stop).await;

@@ -33,6 +33,8 @@ const DIALOGUE_MAX: Duration = Duration::from_secs(30);
 /// A terminal, and how it stands.
 pub(crate) struct Terminal {
     inbound: String,
+    /// Those that may ask it; all when empty.
+    gateways: Vec<String>,
     url: String,
     trust: Trust,
     adapter: Arc<dyn Adapter>,
@@ -44,8 +46,8 @@ pub(crate) struct Terminal {
 /// The tasks that keep all subscriptions, each with its terminal.
 pub(crate) struct Terminals {
     tasks: Vec<(Arc<Terminal>, AbortOnDropHandle<()>)>,
-    /// By inbound: whether its terminals are asked by this gateway.
-    shifts: HashMap<String, Shift>,
+    /// By inbound, and the gateways that may: whether its terminals are asked by this one.
+    shifts: HashMap<(String, Vec<String>), Shift>,
     turns: Arc<Turns>,
 }
 
@@ -73,14 +75,15 @@ impl Terminals {
             .into_iter()
             .map(|(terminal, task)| (Arc::as_ptr(&terminal), (terminal, task)))
             .collect();
+        let terminals: Vec<_> = terminals.into_iter().collect();
+        // First: a gateway asks for a duty once at a time.
+        let shifts: HashSet<_> = terminals.iter().map(|it| it.shift()).collect();
+        self.shifts.retain(|shift, _| shifts.contains(shift));
         for terminal in terminals {
             let kept = before.remove(&Arc::as_ptr(&terminal));
             let kept = kept.unwrap_or_else(|| self.begin(terminal, context));
             self.tasks.push(kept);
         }
-        let inbounds: HashSet<&str> = self.tasks.iter().map(|(it, _)| &*it.inbound).collect();
-        self.shifts
-            .retain(|inbound, _| inbounds.contains(inbound.as_str()));
     }
 
     fn begin(
@@ -88,9 +91,10 @@ impl Terminals {
         terminal: Arc<Terminal>,
         context: &Context,
     ) -> (Arc<Terminal>, AbortOnDropHandle<()>) {
-        let inbound = &terminal.inbound;
-        let shift = self.shifts.entry(inbound.clone());
-        let shift = shift.or_insert_with(|| Shift::begin(inbound, &context.duties));
+        let shift = self.shifts.entry(terminal.shift());
+        let shift = shift.or_insert_with_key(|(inbound, gateways)| {
+            Shift::begin(inbound, gateways.clone(), &context.duties)
+        });
         let is_here = shift.is_here.clone();
         let (turns, clock) = (Arc::clone(&self.turns), Arc::clone(&context.clock));
         let kept = Arc::clone(&terminal);
@@ -106,12 +110,12 @@ struct Shift {
 }
 
 impl Shift {
-    fn begin(inbound: &str, duties: &Arc<dyn Duties>) -> Self {
+    fn begin(inbound: &str, gateways: Vec<String>, duties: &Arc<dyn Duties>) -> Self {
         let (told, is_here) = watch::channel(false);
         let (duty, duties) = (Duty::Terminals(inbound.into()), Arc::clone(duties));
         let task = tokio::spawn(async move {
             loop {
-                let duty = OnDuty::take(&duties, duty.clone()).await;
+                let duty = OnDuty::take(&duties, duty.clone(), &gateways).await;
                 told.send_replace(true);
                 let left = tokio::select! {
                     biased;
@@ -138,7 +142,7 @@ struct Turns {
 
 impl Terminal {
     pub(crate) fn new(
-        inbound: &str,
+        (inbound, gateways): (&str, &[String]),
         plan: &TerminalPlan,
         (adapter, subscription): (Arc<dyn Adapter>, Subscription),
         api: Api,
@@ -146,6 +150,7 @@ impl Terminal {
     ) -> Self {
         Self {
             inbound: inbound.to_owned(),
+            gateways: gateways.to_vec(),
             url: plan.url.clone(),
             trust: plan.trust.clone(),
             adapter,
@@ -153,6 +158,10 @@ impl Terminal {
             api,
             status: TerminalStatus::new(now),
         }
+    }
+
+    fn shift(&self) -> (String, Vec<String>) {
+        (self.inbound.clone(), self.gateways.clone())
     }
 
     /// Its own API.

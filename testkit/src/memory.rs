@@ -80,6 +80,7 @@ impl MemoryDisk {
         kept.handles += 1;
         Arc::new(MemorySpool {
             number: kept.handles,
+            name: format!("gw-{}", kept.handles),
             disk: self.clone(),
             tail,
             frozen: watch::Sender::new(false),
@@ -158,6 +159,8 @@ impl MemoryDisk {
 pub struct MemorySpool {
     /// Which of the disk's handles it is.
     number: u64,
+    /// `gw-` and the number.
+    name: String,
     disk: MemoryDisk,
     tail: watch::Receiver<u64>,
     frozen: watch::Sender<bool>,

@@ -167,6 +167,11 @@ impl Duties for MemorySpool {
         })
     }
 
+    fn gateway(&self) -> Option<&str> {
+        let is_on = self.lock().shared.is_on;
+        is_on.then_some(&*self.name)
+    }
+
     fn owners(&self) -> BoxFuture<'_, Result<Vec<Owner>, SpoolError>> {
         self.ask_disk(|number, kept| {
             let owners = kept.shared.owners.iter();

@@ -43,8 +43,6 @@ pub(super) struct Sight<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Wait,
-    /// The owner's record is gone: whether it has ended needs a look that [proves](Look::is_proof) it.
-    Prove,
     /// Write the record, on the one with this number.
     Take(u64),
     /// The record with this number is of this wish.
@@ -58,6 +56,7 @@ pub(super) enum Step {
 enum Fate {
     Lives,
     Ended,
+    /// Its member record is gone by a look that is no [proof](Look::is_proof). The next one may be.
     Unproved,
 }
 
@@ -116,7 +115,7 @@ impl Wish {
             }
             Standing::Owned { number, record } => match sight.fate(&record.incarnation) {
                 Fate::Ended => self.free(duty, *number, None, sight),
-                Fate::Unproved => Step::Prove,
+                Fate::Unproved => Step::Wait,
                 Fate::Lives => self.owned(duty, &record.incarnation, sight),
             },
             Standing::Unreadable => {

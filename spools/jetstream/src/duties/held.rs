@@ -57,11 +57,6 @@ impl Grant {
         self.life.time(now) != Some(self.time) || self.fate.borrow().is_lost
     }
 
-    /// Whether the incarnation that has it lives.
-    pub(super) fn is_of_the_living(&self) -> bool {
-        self.life.is_valid(Instant::now())
-    }
-
     pub(super) fn lose_if_over(&self) {
         if self.is_lost(Instant::now()) {
             self.lose();
@@ -133,6 +128,10 @@ impl HeldDuty {
         }
         let (shared, grant) = (Arc::clone(&self.shared), Arc::clone(&self.grant));
         lock(&shared.duties.slots).grants.remove(&grant.id);
+        if grant.is_lost(Instant::now()) {
+            // What a cut took away this gateway takes again itself; a record that it leaves is swept.
+            return None;
+        }
         grant.lose();
         let tasks = shared.tasks.clone();
         // It goes on when the caller does not wait. Without a runtime the record stays until this gateway's incarnation ends.

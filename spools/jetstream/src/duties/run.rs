@@ -1,6 +1,6 @@
 //! The loop that takes duties, watches those that this gateway has, and gives back what it does not want any more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut pings, mut swept_at) = (Pings::default(), Instant::now());
+    let mut unknown = HashSet::new();
     let mut urls = BTreeSet::new();
     loop {
         let round = async {
@@ -51,7 +52,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             shared.serve(&life, &mut pings, &mut urls).await;
             if swept_at.elapsed() >= SWEEP {
                 swept_at = Instant::now();
-                shared.sweep(&life).await;
+                shared.sweep(&life, &mut unknown).await;
             }
         };
         tokio::select! {
@@ -98,7 +99,7 @@ impl Shared {
     ) {
         let (look, standings) = tokio::join!(self.look_at_members(), self.standings());
         self.check_held(life, &standings);
-        let mut look = match look {
+        let look = match look {
             Ok(look) => look,
             Err(failure) => {
                 self.warn("members", || {
@@ -109,19 +110,7 @@ impl Shared {
         };
         self.compare_urls(&look, urls).await;
         let is_suspicious = self.ping_owners(&look, &standings, life, pings).await;
-        let mut steps = self.steps(life, &look, pings, &standings);
-        if steps.iter().any(|(_, step)| *step == Step::Prove) {
-            // A leader that keeps this has kept all that owners have published before.
-            let proved = match publish(self, life).await {
-                Ok(_) => self.look_at_members().await,
-                Err(failure) => Err(failure),
-            };
-            if let Ok(proved) = proved {
-                look = proved;
-                steps = self.steps(life, &look, pings, &standings);
-            }
-        }
-        let steps = steps.into_iter();
+        let steps = self.steps(life, &look, pings, &standings).into_iter();
         let steps = steps.map(|(wish, step)| self.act(life, wish, step));
         stream::iter(steps)
             .for_each_concurrent(AT_ONCE, |act| act)
@@ -266,7 +255,7 @@ impl Shared {
             return;
         };
         match step {
-            Step::Wait | Step::Prove => {}
+            Step::Wait => {}
             Step::Mine(number) => self.grant(life, (id, duty), (call, number)),
             Step::Ask(owner) => self.want(&owner, &duty).await,
             Step::Take(before) => {
@@ -301,10 +290,6 @@ impl Shared {
 
     /// Gives a duty back, unless its record is another's already.
     pub(super) async fn give_back(&self, grant: &Grant) {
-        if !grant.is_of_the_living() {
-            // Others take it as they take everything of an incarnation that is over.
-            return;
-        }
         self.give_back_record(&grant.duty, grant.number).await;
     }
 
@@ -327,14 +312,16 @@ impl Shared {
         }
     }
 
-    /// Gives back records of this incarnation that nothing here knows of: of wishes that were taken back while their record was
-    /// written, and of releases that failed.
-    async fn sweep(&self, life: &Life) {
+    /// Gives back records of this incarnation that nothing here knows of, when a sweep finds them for the second time: of wishes
+    /// that were taken back while their record was written, of releases that failed, and of what a cut took away and is not
+    /// wanted again.
+    async fn sweep(&self, life: &Life, unknown: &mut HashSet<u64>) {
         let all = self.client.names.all_duties();
         let records = timeout(READ, self.present(&all)).await;
         let Ok(Ok(records)) = records else {
             return;
         };
+        let before = std::mem::take(unknown);
         for kept in records {
             let (Some(duty), Standing::Owned { number, record }) = (
                 crate::names::duty_of(&kept.subject),
@@ -342,8 +329,13 @@ impl Shared {
             ) else {
                 continue;
             };
-            if record.incarnation == life.incarnation && !self.knows(record.call) {
+            if record.incarnation != life.incarnation || self.knows(record.call) {
+                continue;
+            }
+            if before.contains(&record.call) {
                 self.give_back_record(&duty, number).await;
+            } else {
+                unknown.insert(record.call);
             }
         }
     }

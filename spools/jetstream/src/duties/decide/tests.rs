@@ -147,7 +147,7 @@ fn an_owner_that_lives_keeps_its_duty() {
 fn an_absent_owner_has_ended_when_that_is_proved() {
     let mut table = Table::new("b");
     table.living = vec!["b1", "c1"];
-    assert_eq!(table.step(0.0, &owned("a1", 1)), Step::Prove);
+    assert_eq!(table.step(0.0, &owned("a1", 1)), Step::Wait);
     table.is_proof = true;
     assert_eq!(table.step(0.1, &owned("a1", 1)), Step::Take(9));
     // Another incarnation of its gateway is another owner.
@@ -170,7 +170,7 @@ fn what_this_gateway_wrote_is_its_own() {
     // Of before a cut: no other one waits for it.
     assert_eq!(table.step(0.0, &owned("b1", 6)), Step::Take(9));
     // An incarnation of before is another owner.
-    assert_eq!(table.step(0.0, &owned("b0", 7)), Step::Prove);
+    assert_eq!(table.step(0.0, &owned("b0", 7)), Step::Wait);
 }
 
 #[test]

@@ -364,6 +364,84 @@ async fn a_reload_at_one_gateway_holds_for_both_from_the_same_event_on() {
     second.stop().await;
 }
 
+/// Two operators at two gateways at the same moment: their rules come one after the other, and each event goes by one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_at_two_gateways_at_once_come_one_after_the_other() {
+    let nats = Nats::start(Options::single()).await;
+    let (left, right) = (Receiver::start().await, Receiver::start().await);
+    let routes = |to: &str, text: &str| {
+        let outbounds = webhook("left", &left) + &webhook("right", &right);
+        [LOBBY, &outbounds, &route("all", &[to]), "# ", text, "\n"].concat()
+    };
+    let [(site, first), (other, second)] = two(&nats, &routes("left", "first")).await;
+    let load = Load::start([first.devices, second.devices]);
+    load.go_on(20).await;
+    for round in 0..8 {
+        let (to, back) = if round % 2 == 0 {
+            ("right", "left")
+        } else {
+            ("left", "right")
+        };
+        replace(&site, &routes(to, &format!("here {round}")));
+        replace(&other, &routes(back, &format!("there {round}")));
+        let (here, there) = tokio::join!(reload(&first), reload(&second));
+        assert_eq!((here.0, there.0), (200, 200), "{here:?} {there:?}");
+        load.go_on(20).await;
+    }
+    let answered = load.end().await;
+    let total: usize = answered.iter().sum();
+    until(async || left.confirmed().len() + right.confirmed().len() >= total).await;
+    let of = |received: &[Received]| vendor_ids(received).into_iter().collect::<BTreeSet<_>>();
+    let (l, r) = (of(&left.confirmed()), of(&right.confirmed()));
+    assert_eq!(l.intersection(&r).count(), 0, "none to both");
+    assert_eq!(l.len() + r.len(), total, "none to neither");
+    // In the end both go by the same.
+    let rules = async |gateway: &Gateway| {
+        let (_, body) = gateway.get("/api/v1/cluster").await;
+        let cluster: Value = serde_json::from_str(&body).unwrap();
+        let members = cluster["members"].as_array().unwrap().clone();
+        members
+            .iter()
+            .map(|one| one["rules"].as_u64().unwrap())
+            .collect::<BTreeSet<_>>()
+    };
+    until(async || rules(&first).await.len() == 1).await;
+    let differ = "faceway_routes_differ";
+    until(async || first.metric(differ).await + second.metric(differ).await == 1.0).await;
+    first.stop().await;
+    second.stop().await;
+}
+
+/// Servers die one after the other, then all of them: what was answered is delivered in order, and nothing has to be started
+/// anew at the gateways.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_die_under_load_cost_nothing_that_was_answered() {
+    let nats = Nats::start(Options::cluster()).await;
+    let receiver = Receiver::start().await;
+    let [(_site, first), (_other, second)] = two(&nats, &to_erp(&receiver)).await;
+    let load = Load::start([first.devices, second.devices]);
+    load.go_on(50).await;
+    for server in 0..3 {
+        nats.kill(server);
+        load.go_on(50).await;
+        nats.run(server);
+        nats.wait().await;
+        load.go_on(50).await;
+    }
+    for server in 0..3 {
+        nats.kill(server);
+    }
+    for server in 0..3 {
+        nats.run(server);
+    }
+    nats.wait().await;
+    load.go_on(50).await;
+    let answered = load.end().await;
+    all_arrived(&receiver, &answered).await;
+    first.stop().await;
+    second.stop().await;
+}
+
 /// A source has one connection, whichever gateway keeps it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_is_dialled_by_one_gateway_at_a_time() {

@@ -60,7 +60,9 @@ pub use kept::*;
 pub use key::{Key, Shape, TLS};
 pub use lane_store::*;
 pub use log::{Entry, Log, Mark, ReadMax, RulesEntry, RulesError, Span, Stretch};
-pub use members::{DEPTH_MAX, Malformed, Members, Rest, document, element, is_cut_off, malformed};
+pub use members::{
+    DEPTH_MAX, Malformed, Members, Raw, Rest, document, element, is_cut_off, malformed,
+};
 pub use mend::{Mended, mend};
 pub use outbound::{Code, Message, Outbound, Scope, SettingsError, Verdict, is_unsendable};
 pub use outbound_kind::{OutboundKind, OutboundSettings};

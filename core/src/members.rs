@@ -3,6 +3,8 @@
 //! Adapters take the members that they know and leave the rest; the rest goes under `vendor` with every digit and blank
 //! as it was. Nothing is copied: names and values borrow from the body.
 
+mod raw;
+
 use std::borrow::Cow;
 
 use serde::de::{MapAccess, Visitor};
@@ -11,6 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::lenient::says_nothing;
+
+pub(crate) use raw::RAW;
+pub use raw::Raw;
 
 /// Why a body cannot be read at all. The text names no value of the body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +83,11 @@ fn checked(body: &[u8], depth_max: usize) -> Result<&str, Malformed> {
 }
 
 fn check_nesting(text: &[u8], depth_max: usize) -> Result<(), Malformed> {
+    // Nearly every body ends here: too few brackets to be deep, no escapes, and no name begins as a reserved one does.
+    let brackets = memchr::memchr2_iter(b'{', b'[', text).take(depth_max + 1);
+    if memchr::memchr2(b'\\', b'$', text).is_none() && brackets.count() <= depth_max {
+        return Ok(());
+    }
     let (mut at, mut depth) = (0, 0_usize);
     while let Some(byte) = text.get(at) {
         at += 1;
@@ -142,17 +152,78 @@ pub(crate) fn escaped_unit(text: &[u8], at: usize) -> Option<u16> {
 
 /// The members of a JSON object, in the order sent. Of members with the same name the last one counts.
 #[derive(Clone, Default)]
-pub struct Members<'a>(Vec<(Cow<'a, str>, Rest<'a>)>);
+pub struct Members<'a> {
+    entries: Vec<Entry<'a>>,
+    /// Whether a name may be there more than once, as a value was put beside another one.
+    repeats: bool,
+}
+
+/// A member.
+#[derive(Clone)]
+struct Entry<'a> {
+    /// Tells most names apart at one look.
+    tag: u64,
+    name: Cow<'a, str>,
+    rest: Rest<'a>,
+}
 
 /// A value that stays as sent.
 #[derive(Clone)]
 pub enum Rest<'a> {
     /// As sent.
-    Raw(&'a RawValue),
+    Raw(Raw<'a>),
+    /// An object as sent, whose members were read with the object that it stands in.
+    Whole(Raw<'a>, Box<Members<'a>>),
     /// As sent, after something was taken out of it or changed in it.
     Owned(Box<RawValue>),
     /// An object of which some members were taken.
     Object(Members<'a>),
+}
+
+impl<'a> Rest<'a> {
+    /// The value as sent, where nothing was taken out of it.
+    pub const fn sent(&self) -> Option<Raw<'a>> {
+        match self {
+            Rest::Raw(raw) | Rest::Whole(raw, _) => Some(*raw),
+            Rest::Owned(_) | Rest::Object(_) => None,
+        }
+    }
+
+    /// The members of an object as sent; `None` when it is something else.
+    pub fn into_object(self) -> Option<Members<'a>> {
+        match self {
+            Rest::Whole(_, members) => Some(*members),
+            Rest::Raw(raw) => raw.members(),
+            Rest::Owned(_) | Rest::Object(_) => None,
+        }
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn new(name: Cow<'a, str>, rest: Rest<'a>) -> Self {
+        Self {
+            tag: tag(&name),
+            name,
+            rest,
+        }
+    }
+
+    fn is(&self, tag: u64, name: &str) -> bool {
+        self.tag == tag && self.name == name
+    }
+}
+
+/// A number of a name: its length, its first letters and its last.
+fn tag(name: &str) -> u64 {
+    let bytes = name.as_bytes();
+    let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let ends = match bytes.len() {
+        8.. => word(bytes.first_chunk()) ^ word(bytes.last_chunk()).rotate_left(29),
+        _ => bytes
+            .iter()
+            .fold(0, |tag, byte| tag << 8 | u64::from(*byte)),
+    };
+    ends ^ (bytes.len() as u64).rotate_right(8)
 }
 
 impl<'a> Members<'a> {
@@ -161,78 +232,126 @@ impl<'a> Members<'a> {
     /// # Errors
     /// When `text` is not JSON, or not an object.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
-        serde_json::from_str(text).map_err(|error| malformed(&error, text, "an object"))
+        match Raw::parse(text).ok().and_then(Raw::members) {
+            Some(members) => Ok(members),
+            // What is wrong with it is said by who reads it as an object.
+            None => serde_json::from_str(text)
+                .map(|Sent(entries)| Self::of_entries(entries))
+                .map_err(|error| malformed(&error, text, "an object")),
+        }
     }
 
     /// Reads a value that was left raw, as an object; `None` when it is something else.
-    pub fn of(value: &'a RawValue) -> Option<Self> {
-        let text = value.get();
-        text.starts_with('{')
-            .then(|| serde_json::from_str(text).ok())
-            .flatten()
+    pub fn of(value: impl Into<Raw<'a>>) -> Option<Self> {
+        value.into().members()
+    }
+
+    fn of_entries(mut entries: Vec<Entry<'a>>) -> Self {
+        remove_repeated(&mut entries);
+        Self {
+            entries,
+            repeats: false,
+        }
     }
 
     /// Whether a member of this name is there.
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(key, _)| key == name)
+        self.place(name).is_some()
+    }
+
+    /// Where the last member of this name stands.
+    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        let tag = tag(name);
+        self.entries.iter().rposition(|entry| entry.is(tag, name))
     }
 
     /// The text of a member, which stays.
-    pub fn peek(&self, name: &str) -> Option<&'a RawValue> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(key, _)| key == name)
-            .and_then(|(_, value)| match value {
-                Rest::Raw(raw) => Some(*raw),
-                Rest::Owned(_) | Rest::Object(_) => None,
-            })
+    pub fn peek(&self, name: &str) -> Option<Raw<'a>> {
+        self.at(self.place(name)?)
+    }
+
+    /// The text of the member at a place.
+    pub(crate) fn at(&self, place: usize) -> Option<Raw<'a>> {
+        self.entries.get(place)?.rest.sent()
     }
 
     /// Takes a member out.
-    pub fn take(&mut self, name: &str) -> Option<&'a RawValue> {
-        let value = self.peek(name);
-        if value.is_some() {
-            self.drop(name);
-        }
-        value
+    pub fn take(&mut self, name: &str) -> Option<Raw<'a>> {
+        let place = self.place(name)?;
+        let value = self.at(place)?;
+        self.remove(place, name);
+        Some(value)
+    }
+
+    /// Takes an object out, unless it has more members than `members_max`; `None` when it is something else.
+    pub(crate) fn take_object(&mut self, name: &str, members_max: usize) -> Option<Self> {
+        let place = self.place(name)?;
+        let fits = |members: &Self| members.len() <= members_max;
+        let members = match &mut self.entries.get_mut(place)?.rest {
+            Rest::Whole(_, members) if fits(members) => std::mem::take(&mut **members),
+            Rest::Raw(raw) => raw.members().filter(fits)?,
+            _ => return None,
+        };
+        self.remove(place, name);
+        Some(members)
     }
 
     /// Removes all members of this name.
     pub fn drop(&mut self, name: &str) {
-        self.0.retain(|(key, _)| key != name);
+        if let Some(place) = self.place(name) {
+            self.remove(place, name);
+        }
+    }
+
+    /// Removes the member of this name at its place, and all others of the name.
+    pub(crate) fn remove(&mut self, place: usize, name: &str) {
+        self.entries.remove(place);
+        if self.repeats {
+            self.entries.retain(|entry| entry.name != name);
+        }
     }
 
     /// Puts a value (back) under a name.
     pub fn put(&mut self, name: impl Into<Cow<'a, str>>, value: Rest<'a>) {
-        self.0.push((name.into(), value));
+        let entry = Entry::new(name.into(), value);
+        self.repeats |= self.has(&entry.name);
+        self.entries.push(entry);
     }
 
     /// Whether nothing is left.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// How many are left.
     pub const fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
     /// Whether no member but those of these names says anything: tags alone are no record.
     pub fn say_nothing(&self, tags: &[&str]) -> bool {
         let says_nothing = |rest: &Rest<'a>| match rest {
-            Rest::Raw(raw) => says_nothing(raw),
-            Rest::Owned(raw) => says_nothing(raw),
+            Rest::Raw(raw) => says_nothing(*raw),
+            Rest::Owned(raw) => says_nothing(Raw::from(&**raw)),
+            Rest::Whole(_, members) => members.say_nothing(&[]),
             Rest::Object(members) => members.say_nothing(&[]),
         };
-        self.0
-            .iter()
-            .all(|(name, rest)| tags.contains(&name.as_ref()) || says_nothing(rest))
+        self.iter()
+            .all(|(name, rest)| tags.contains(&name) || says_nothing(rest))
     }
 
     /// Names and values that are left.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Rest<'a>)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value))
+        self.entries
+            .iter()
+            .map(|entry| (entry.name.as_ref(), &entry.rest))
+    }
+
+    /// Names and values that are left, taken out.
+    pub(crate) fn into_parts(self) -> impl Iterator<Item = (Cow<'a, str>, Rest<'a>)> {
+        self.entries
+            .into_iter()
+            .map(|entry| (entry.name, entry.rest))
     }
 }
 
@@ -286,52 +405,64 @@ fn ends_within_a_number(text: &str) -> bool {
         && (before.is_empty() || before.ends_with([':', ',', '[', ' ', '\t', '\r', '\n']))
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+/// The members of an object as serde_json gives them, one by one: how a text is read of which something is wrong.
+struct Sent<'a>(Vec<Entry<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Sent<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Collect<'a>(std::marker::PhantomData<&'a ()>);
         impl<'de: 'a, 'a> Visitor<'de> for Collect<'a> {
-            type Value = Members<'a>;
+            type Value = Sent<'a>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'a>, M::Error> {
-                let mut members = Vec::with_capacity(24);
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Sent<'a>, M::Error> {
+                let mut entries = Vec::new();
                 while let Some(Name(name)) = map.next_key()? {
-                    members.push((name, Rest::Raw(map.next_value()?)));
+                    let raw: &'a RawValue = map.next_value()?;
+                    entries.push(Entry::new(name, Rest::Raw(raw.into())));
                 }
-                remove_repeated(&mut members);
-                Ok(Members(members))
+                Ok(Sent(entries))
             }
         }
         deserializer.deserialize_map(Collect(std::marker::PhantomData))
     }
 }
 
+/// So many names are compared with each other faster than they are hashed.
+const COMPARED_MAX: usize = 64;
+
+fn is_any_repeated(entries: &[Entry<'_>]) -> bool {
+    // Names whose bit no other one has are not compared.
+    let mut bits = 0_u64;
+    for (index, entry) in entries.iter().enumerate() {
+        let bit = 1 << (entry.tag.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58);
+        let before = entries.get(..index).unwrap_or_default();
+        if bits & bit != 0 && before.iter().any(|other| other.is(entry.tag, &entry.name)) {
+            return true;
+        }
+        bits |= bit;
+    }
+    false
+}
+
 /// Keeps the last of the members with the same name, as JSON parsers do. Linear, so that a body of a million members
 /// takes no longer for each of them than a small one.
-fn remove_repeated(members: &mut Vec<(Cow<'_, str>, Rest<'_>)>) {
-    // Few names are compared with each other faster than they are hashed.
-    let names = || members.iter().map(|(name, _)| name);
-    if members.len() <= 32
-        && !names()
-            .enumerate()
-            .any(|(index, name)| names().take(index).any(|other| other == name))
-    {
+fn remove_repeated(entries: &mut Vec<Entry<'_>>) {
+    if entries.len() <= COMPARED_MAX && !is_any_repeated(entries) {
         return;
     }
-    let mut seen = std::collections::HashSet::with_capacity(members.len());
-    let mut repeated = false;
-    let mut keep = vec![true; members.len()];
-    for (index, (name, _)) in members.iter().enumerate().rev() {
-        keep[index] = seen.insert(name.as_ref());
-        repeated |= !keep[index];
+    let mut seen = std::collections::HashSet::with_capacity(entries.len());
+    let mut keep = vec![true; entries.len()];
+    for (index, entry) in entries.iter().enumerate().rev() {
+        keep[index] = seen.insert(entry.name.as_ref());
     }
     drop(seen);
-    if repeated {
+    if keep.contains(&false) {
         let mut keep = keep.into_iter();
-        members.retain(|_| keep.next().unwrap_or(true));
+        entries.retain(|_| keep.next().unwrap_or(true));
     }
 }
 
@@ -342,8 +473,8 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Serialize for Members<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
+        let mut map = serializer.serialize_map(Some(self.len()))?;
+        for (name, value) in self.iter() {
             map.serialize_entry(name, value)?;
         }
         map.end()
@@ -353,7 +484,7 @@ impl Serialize for Members<'_> {
 impl Serialize for Rest<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Rest::Raw(raw) => raw.serialize(serializer),
+            Rest::Raw(raw) | Rest::Whole(raw, _) => raw.serialize(serializer),
             Rest::Owned(raw) => raw.serialize(serializer),
             Rest::Object(members) => members.serialize(serializer),
         }

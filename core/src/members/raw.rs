@@ -130,27 +130,23 @@ impl<'a> Parts<'a> {
         }
         let mut entries = Vec::with_capacity(ENTRIES);
         while !self.eat(b'}') {
-            let name = self.name()?;
+            let start = self.at;
+            let has_escapes = self.pass_string()?;
+            let quoted = self.text.get(start..self.at)?;
             self.eat(b':');
-            entries.push(Entry::new(name, self.member()?));
+            let rest = self.member()?;
+            let name = match has_escapes {
+                true => Cow::Owned(serde_json::from_str(quoted).ok()?),
+                false => Cow::Borrowed(quoted.get(1..quoted.len() - 1)?),
+            };
+            entries.push(Entry::new(name, rest));
             self.eat(b',');
         }
         Some(entries)
     }
 
-    /// A name, borrowed where it has no escapes.
-    fn name(&mut self) -> Option<Cow<'a, str>> {
-        let start = self.at;
-        let has_escapes = self.pass_string()?;
-        if has_escapes {
-            let quoted = self.text.get(start..self.at)?;
-            return serde_json::from_str(quoted).ok().map(Cow::Owned);
-        }
-        self.text.get(start + 1..self.at - 1).map(Cow::Borrowed)
-    }
-
     fn member(&mut self) -> Option<Rest<'a>> {
-        if self.next() == b'{' && self.objects_left > 0 {
+        if self.objects_left > 0 && self.next() == b'{' {
             self.objects_left -= 1;
             let start = self.at;
             let members = Members::of_entries(self.object()?);

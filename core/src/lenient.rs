@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use crate::{Members, Picture, PictureError, Raw, Text, decode_picture, scrub_urls};
 
+use crate::word::find;
+
 pub use crate::moment::{Moment, Unit, moment};
 
 /// Longer numbers are no person's id.
@@ -147,15 +149,12 @@ fn between_quotes(raw: Raw<'_>) -> Option<&str> {
 
 /// Whether this ASCII sign is in a text. Most texts are so short that eight bytes at a time are quicker than a search.
 pub(crate) fn has(text: &str, sign: u8) -> bool {
-    const ONES: u64 = u64::MAX / 255;
     if text.len() > 64 {
         return memchr::memchr(sign, text.as_bytes()).is_some();
     }
     let (words, rest) = text.as_bytes().as_chunks::<8>();
-    let sought = ONES * u64::from(sign);
     for word in words {
-        let word = u64::from_le_bytes(*word) ^ sought;
-        if word.wrapping_sub(ONES) & !word & (ONES << 7) != 0 {
+        if find(u64::from_le_bytes(*word), sign) != 0 {
             return true;
         }
     }

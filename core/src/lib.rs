@@ -44,6 +44,7 @@ mod time;
 mod trace_context;
 mod values;
 pub mod waiting;
+mod word;
 
 pub use adapter::{
     Adapter, Answer, Arrival, Element, Outcome, Reach, Reading, Reject, Setting, SettingKind,

@@ -8,6 +8,7 @@ use std::fmt::{Error, Write};
 use serde::ser::{Impossible, Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
 
 use crate::members::RAW;
+use crate::word::{find, find_below};
 
 /// Writes one value to the end of these bytes.
 pub(crate) struct Json<'o> {
@@ -23,7 +24,7 @@ impl<'o> Json<'o> {
     }
 
     /// What is rare in an event is written by serde_json.
-    fn as_serde_json<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
+    fn write_by_serde_json<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
         serde_json::to_writer(self.out, value).map_err(|_| Error)
     }
 }
@@ -106,7 +107,7 @@ impl<'o> Serializer for Json<'o> {
     }
 
     fn serialize_i64(self, value: i64) -> Result<(), Error> {
-        self.as_serde_json(&value)
+        self.write_by_serde_json(&value)
     }
 
     fn serialize_u8(self, value: u8) -> Result<(), Error> {
@@ -122,15 +123,15 @@ impl<'o> Serializer for Json<'o> {
     }
 
     fn serialize_u64(self, value: u64) -> Result<(), Error> {
-        self.as_serde_json(&value)
+        self.write_by_serde_json(&value)
     }
 
     fn serialize_f32(self, value: f32) -> Result<(), Error> {
-        self.as_serde_json(&value)
+        self.write_by_serde_json(&value)
     }
 
     fn serialize_f64(self, value: f64) -> Result<(), Error> {
-        self.as_serde_json(&value)
+        self.write_by_serde_json(&value)
     }
 
     fn serialize_char(self, _: char) -> Result<(), Error> {
@@ -141,7 +142,7 @@ impl<'o> Serializer for Json<'o> {
         if self.is_raw {
             self.out.extend_from_slice(text.as_bytes());
         } else if needs_escapes(text.as_bytes()) {
-            return self.as_serde_json(text);
+            return self.write_by_serde_json(text);
         } else {
             self.out.reserve(text.len() + 2);
             self.out.push(b'"');
@@ -325,18 +326,10 @@ impl SerializeStruct for Parts<'_> {
 
 /// Whether a text has signs that JSON writes otherwise: quotes, backslashes, and controls.
 fn needs_escapes(text: &[u8]) -> bool {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHEST: u64 = ONES << 7;
     let (words, rest) = text.as_chunks::<8>();
     for word in words {
         let word = u64::from_le_bytes(*word);
-        let controls = word.wrapping_sub(ONES * 0x20) & !word;
-        let quotes = word ^ ONES * u64::from(b'"');
-        let backslashes = word ^ ONES * u64::from(b'\\');
-        let found = controls
-            | quotes.wrapping_sub(ONES) & !quotes
-            | backslashes.wrapping_sub(ONES) & !backslashes;
-        if found & HIGHEST != 0 {
+        if find_below(word, b' ') | find(word, b'"') | find(word, b'\\') != 0 {
             return true;
         }
     }

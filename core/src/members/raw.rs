@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{Entry, Members, Rest};
 use crate::split::behind_string;
+use crate::word::find;
 
 /// A JSON value as sent. It borrows from a text that serde_json has read, so it is well-formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +189,8 @@ impl<'a> Parts<'a> {
             let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
                 break;
             };
-            let found = quotes_and_backslashes(u64::from_le_bytes(*word));
+            let word = u64::from_le_bytes(*word);
+            let found = find(word, b'"') | find(word, b'\\');
             at += (found.trailing_zeros() / 8) as usize;
             if found != 0 {
                 return self.end_string(at);
@@ -235,15 +237,6 @@ impl<'a> Parts<'a> {
 const ENTRIES: usize = 16;
 /// So many times eight bytes of a string are looked at before a search of vectors begins.
 const WORDS: usize = 3;
-
-/// The highest bit of the first byte that is a quote or a backslash; bits above it may be wrong.
-const fn quotes_and_backslashes(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHEST: u64 = ONES << 7;
-    let quotes = word ^ ONES * b'"' as u64;
-    let backslashes = word ^ ONES * b'\\' as u64;
-    (quotes.wrapping_sub(ONES) & !quotes | backslashes.wrapping_sub(ONES) & !backslashes) & HIGHEST
-}
 
 #[cfg(test)]
 mod tests {

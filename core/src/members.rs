@@ -104,7 +104,7 @@ impl<'a> Members<'a> {
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         match Raw::parse(text).ok().and_then(Raw::members) {
             Some(members) => Ok(members),
-            // What is wrong with it is said by who reads it as an object.
+            // serde_json says what is wrong, asked for an object.
             None => serde_json::from_str(text)
                 .map(|Sent(entries)| Self::of_entries(entries))
                 .map_err(|error| malformed(&error, text, "an object")),

@@ -237,7 +237,7 @@ impl<'o> Serializer for Json<'o> {
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Parts<'o>, Error> {
-        // Whoever keeps names with a `$` to themselves says more by them than that it is an object.
+        // serde_json keeps names with a `$` to itself: such an object is a number or JSON, and none of ours.
         match name.as_bytes() {
             [b'$', ..] if name == RAW => Ok(Parts {
                 out: self.out,

@@ -38,7 +38,7 @@ impl<'a> Raw<'a> {
         if let Some(items) = Self::parse(text).ok().and_then(Self::items) {
             return Ok(items);
         }
-        // What is wrong with it is said by who reads it as a list.
+        // serde_json says what is wrong, asked for a list.
         let items: Vec<&RawValue> = serde_json::from_str(text)?;
         Ok(items.into_iter().map(Self::from).collect())
     }

@@ -1,5 +1,7 @@
 //! A gateway whose spool is a NATS cluster.
 
+mod several;
+
 use faceway_testkit::broker::nats::{Nats, Options};
 use faceway_testkit::receiver::{Behaviour, Receiver};
 
@@ -52,6 +54,7 @@ async fn a_gateway_keeps_its_events_on_a_cluster() {
         let body = recognition("PSC1", &format!("first-{number}"));
         assert!(device.push(&body).await.unwrap().is_success());
     }
+    until(async || receiver.confirmed().len() >= 40).await;
     gateway.delivered_all("erp").await;
     let received = receiver.confirmed();
     let first: Vec<String> = (0..20).map(|number| format!("first-{number}")).collect();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use faceway_testkit::broker::nats::{Nats, Options};
 use faceway_testkit::platform::Platform;
-use faceway_testkit::receiver::{Behaviour, Received, Receiver};
+use faceway_testkit::receiver::{Behaviour, FaultProxy, Received, Receiver, Traffic};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -280,6 +280,69 @@ async fn a_frozen_gateway_is_replaced_and_stays_so_when_it_awakes() {
     let answered = load.end().await;
     all_arrived(&receiver, &answered).await;
     assert_eq!(works(frozen, "erp").await.as_deref(), Some(name));
+    first.stop().await;
+    second.stop().await;
+}
+
+/// A gateway whose cable is pulled answers devices 503, does nothing of its duties, and comes back by itself; the other one has
+/// them meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_cut_off_says_so_and_comes_back() {
+    let nats = Nats::start(Options::single()).await;
+    let receiver = Receiver::start().await;
+    let server = nats.urls()[0]
+        .strip_prefix("nats://")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let cables = [
+        FaultProxy::start(server).await,
+        FaultProxy::start(server).await,
+    ];
+    let routes = to_erp(&receiver);
+    let mut gateways = Vec::new();
+    for (number, cable) in cables.iter().enumerate() {
+        let url = format!("[\"nats://{}\"]", cable.address());
+        let site = member(&nats, &format!("gw-{}", number + 1), &routes)
+            .set("FACEWAY_SPOOL__JETSTREAM__SERVERS", &url)
+            .set("FACEWAY_SPOOL__JETSTREAM__APPEND_TIMEOUT", "2s");
+        let gateway = site.start().await;
+        gateways.push((site, gateway));
+    }
+    let [(_here, first), (_there, second)] = <[_; 2]>::try_from(gateways).ok().unwrap();
+    until(async || works(&second, "erp").await.is_some()).await;
+    let is_first = works(&first, "erp").await.as_deref() == Some("gw-1");
+    let (cut, cable, alive, name) = if is_first {
+        (&first, &cables[0], &second, "gw-2")
+    } else {
+        (&second, &cables[1], &first, "gw-1")
+    };
+    let load = Load::start([first.devices, second.devices]);
+    load.go_on(50).await;
+    cable.set(Traffic::Stall);
+    let since = Instant::now();
+    until(async || works(alive, "erp").await.as_deref() == Some(name)).await;
+    assert!(since.elapsed() < TAKEN_OVER, "{:?}", since.elapsed());
+    let lost = "faceway_duty_changes_total{duty=\"lane\",reason=\"lost\"}";
+    cut.wait_for_metric(lost, |count| count >= 1.0).await;
+    let connected = "faceway_cluster_connected";
+    cut.wait_for_metric(connected, |value| value == 0.0).await;
+    let mut device = Device::connect(cut.devices).await;
+    let answer = device.push(&recognition("PSC8", "cut off")).await.unwrap();
+    assert_eq!(answer.status, 503);
+    load.go_on(50).await;
+    cable.set(Traffic::Cut);
+    cable.set(Traffic::Pass);
+    cut.wait_for_metric(connected, |value| value == 1.0).await;
+    until(async || {
+        let mut device = Device::connect(cut.devices).await;
+        let answer = device.push(&recognition("PSC9", "back")).await;
+        answer.is_ok_and(|answer| answer.is_success())
+    })
+    .await;
+    load.go_on(50).await;
+    let answered = load.end().await;
+    all_arrived(&receiver, &answered).await;
     first.stop().await;
     second.stop().await;
 }

@@ -9,8 +9,8 @@ use toml::{Table, Value};
 pub(super) const MARGIN_PERCENT: u64 = 3;
 
 const HEAD: &str = "\
-# Instructions that the gateway may execute for an event of 1 KB, by its way and by how many events come together: what
-# `benches/instructions` counts, and a count may exceed by no more than 3 %. A change that needs more says why in its commit,
+# Instructions that the gateway may execute for an event of 1 KB, by its way and by how many events come together, or for one of a
+# history that drains: what `benches/instructions` counts, and a count may exceed by no more than 3 %. A change that needs more says why in its commit,
 # and writes this file anew: FACEWAY_BLESS=1 benches/instructions
 ";
 
@@ -41,16 +41,16 @@ impl Budget {
         })
     }
 
-    pub(super) fn of(&self, way: &str, together: usize) -> Option<u64> {
+    pub(super) fn of(&self, way: &str, coming: &str) -> Option<u64> {
         let way = self.allowed.get(way)?;
-        u64::try_from(way.get(together.to_string())?.as_integer()?).ok()
+        u64::try_from(way.get(coming)?.as_integer()?).ok()
     }
 
-    pub(super) fn note(&mut self, way: &str, together: usize, count: u64) {
+    pub(super) fn note(&mut self, way: &str, coming: &str, count: u64) {
         let way = self.found.entry(way);
         if let Value::Table(way) = way.or_insert_with(|| Value::Table(Table::new())) {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
-            way.insert(together.to_string(), Value::Integer(count));
+            way.insert(coming.to_owned(), Value::Integer(count));
         }
     }
 

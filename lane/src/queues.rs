@@ -256,14 +256,14 @@ impl Queues {
     /// Up to `count` events as the devices are served, one of each in turn: first of those that may leave, with these behind
     /// them, which will be in the ring again; then what is handed out once more.
     pub(crate) fn in_turn(&self, busy: impl Iterator<Item = DeviceKey>, count: usize) -> Vec<u64> {
+        // A message may carry several events of one device, which is served once a round.
+        let mut seen = HashSet::new();
+        let busy = busy.filter(|key| seen.insert(*key) && self.events_of(*key).next().is_some());
         let live: Vec<DeviceKey> = self.live.iter().copied().chain(busy).take(count).collect();
         let replayed = self.replayed.iter().copied().take(count).collect();
         let mut seqs = Vec::with_capacity(count);
         for ring in [live, replayed] {
-            // A message may carry several events of one device, which is served once a round.
-            let mut seen = HashSet::with_capacity(ring.len());
-            let ring = ring.into_iter().filter(|key| seen.insert(*key));
-            let mut waiting: Vec<_> = ring.map(|key| self.events_of(key)).collect();
+            let mut waiting: Vec<_> = ring.into_iter().map(|key| self.events_of(key)).collect();
             while !waiting.is_empty() && seqs.len() < count {
                 waiting.retain_mut(|events| {
                     let next = events.next().filter(|_| seqs.len() < count);

@@ -274,7 +274,11 @@ impl Life {
         let last = first + self.random.below(60);
         let part = self.take(|reader, take| reader.read(first, last, take));
         let kept = self.model.kept.range(first..=last);
-        assert!(part.iter().eq(kept), "seed {}: {first} to {last}", self.seed);
+        assert!(
+            part.iter().eq(kept),
+            "seed {}: {first} to {last}",
+            self.seed
+        );
         let one_in = 1 + self.random.below(9);
         let seqs: Vec<u64> = (first..=(tail + 2).min(first + 200))
             .filter(|_| self.random.one_in(one_in))

@@ -44,18 +44,16 @@ impl Runner {
         if seqs.iter().all(|seq| self.recent.has(*seq)) {
             return Ok(());
         }
-        let soon = self.lane.upcoming(self.recent.fetch_max());
-        self.recent.keep_ahead(&soon);
         let mut missing = seqs.to_vec();
+        missing.extend(self.lane.upcoming(self.recent.fetch_max()));
+        self.recent.keep_ahead(&missing);
         missing.retain(|seq| !self.recent.has(*seq));
-        let leaving = missing.len();
-        missing.extend(soon.iter().filter(|seq| !self.recent.has(**seq)));
         let fetched = self.tools.log.fetch(missing).await?;
-        for (at, entry) in fetched.into_iter().enumerate() {
-            match entry {
-                Some(entry) if at < leaving => self.recent.insist(entry),
-                Some(entry) => self.recent.hold_ahead(entry),
-                None => {}
+        for entry in fetched.into_iter().flatten() {
+            if seqs.contains(&entry.seq) {
+                self.recent.insist(entry);
+            } else {
+                self.recent.hold_ahead(entry);
             }
         }
         Ok(())

@@ -2,7 +2,8 @@
 //! those that are fetched ahead.
 //!
 //! A lane holds 4 MiB of bodies at most besides what is in flight ([`ROUTED_BYTES_MAX`], [`AHEAD_BYTES_MAX`]), and beyond that
-//! what is left of one entry of either kind.
+//! what is left of one entry of either kind. Where entries are suddenly much larger than those before, one fetch gives more for a
+//! moment, of which the rest is let go of.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -25,7 +26,7 @@ const USUAL_BYTES: usize = 16 << 10;
 pub(super) struct Recent {
     routed: Pool,
     ahead: Pool,
-    /// Bytes of an entry, about: the last ones count more than those before.
+    /// Bytes of an entry, about: the larger ones of the last.
     usual_bytes: usize,
 }
 
@@ -62,7 +63,8 @@ impl Recent {
         self.ahead.insert(entry);
     }
 
-    /// Of what was fetched ahead only what leaves soon stays: a device that waits for its retry would take the room for hours.
+    /// Of what was fetched ahead only what leaves now or soon stays: a device that waits for its retry would take the room for
+    /// hours.
     pub(super) fn keep_ahead(&mut self, soon: &[u64]) {
         if !self.ahead.entries.is_empty() {
             self.ahead.retain(soon);
@@ -86,8 +88,14 @@ impl Recent {
         fitting.clamp(*FETCH_MAX.start(), *FETCH_MAX.end())
     }
 
+    /// Quick to expect more and slow to expect less: what is fetched has to fit.
     fn learn(&mut self, entry: &Entry) {
-        self.usual_bytes = (self.usual_bytes * 15 + entry.body.size()) / 16;
+        let (usual, bytes) = (self.usual_bytes, entry.body.size());
+        self.usual_bytes = if bytes > usual {
+            usual.midpoint(bytes)
+        } else {
+            (usual * 15 + bytes) / 16
+        };
     }
 }
 

@@ -1,5 +1,6 @@
 //! The shapes of the admin API, for the server and for the commands. `/api/v1/openapi.json` is made from them.
 
+mod cluster;
 mod why;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use cluster::{Cluster, Duty, Member, Server, Stream};
 pub use why::{Attempt, FailedTest, LaneWhy, RouteWhy, Why};
 
 /// One outbound's lane. `GET /api/v1/lanes` gives a list of them.
@@ -19,8 +21,11 @@ pub struct Lane {
     /// Its protocol; absent for a lane whose outbound is no longer configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
-    /// `idle`, `delivering`, `waiting` (the destination is down), `blocked` (only parked devices are left), `stopped`, or
-    /// `removed` (no longer configured).
+    /// The gateway that works it, where several share a site; absent while none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
+    /// `idle`, `delivering`, `waiting` (the destination is down), `blocked` (only parked devices are left), `stopped`,
+    /// `claimed elsewhere` (another gateway of the site works it), or `removed` (no longer configured).
     pub state: String,
     /// Whether its outbound is no longer in `routes.toml`, and it only delivers what it was given before.
     #[serde(default)]
@@ -115,8 +120,8 @@ pub struct Inbound {
 pub struct Terminal {
     /// Its own API.
     pub url: String,
-    /// `subscribed` (it posts here), `refused` (an operator has to put something right), `unreachable`, or `unchecked` (its
-    /// turn has not come).
+    /// `subscribed` (it posts here), `refused` (an operator has to put something right), `unreachable`, `unchecked` (its turn
+    /// has not come, or another gateway of the site asks it).
     pub state: String,
     /// Since when it is in this state.
     pub since: Timestamp,
@@ -128,8 +133,8 @@ pub struct Terminal {
 /// A source that is dialled.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Source {
-    /// `connecting`, `connected`, `blocked` (not read, as the spool cannot keep), `waiting` (for the next attempt) or
-    /// `stopped`.
+    /// `connecting`, `connected`, `blocked` (not read, as the spool cannot keep), `waiting` (for the next attempt),
+    /// `claimed elsewhere` (another gateway of the site dials it) or `stopped`.
     pub state: String,
     /// Since when it is in this state.
     pub since: Timestamp,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, LaneStore, Log};
+use faceway_core::{Clock, Duties, LaneStore, Log};
 
 use crate::config::gateway::Limits;
 use crate::link::Links;
@@ -21,6 +21,8 @@ pub struct Context {
     pub log: Arc<dyn Log>,
     /// What each outbound still has to get.
     pub lanes: Arc<dyn LaneStore>,
+    /// Which lanes, sources and terminals are this gateway's.
+    pub duties: Arc<dyn Duties>,
     /// Signs links to pictures.
     pub links: Arc<Links>,
     /// What bodies, connections and requests may take.
@@ -40,12 +42,16 @@ pub struct Context {
 #[cfg(test)]
 impl Context {
     /// With small limits and without a network.
-    pub(crate) fn for_tests<E: Log + LaneStore>(engine: &Arc<E>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn for_tests<E: Log + LaneStore + Duties>(
+        engine: &Arc<E>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let (config, _) = crate::config::gateway::parse("", "gateway.toml", &[]).unwrap();
         let hour = Duration::from_secs(3600);
         Self {
             log: Arc::clone(engine) as _,
             lanes: Arc::clone(engine) as _,
+            duties: Arc::clone(engine) as _,
             links: Arc::new(Links::new("http://x", &[0; 32], hour, Arc::clone(&clock))),
             clock,
             limits: Limits {

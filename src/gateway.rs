@@ -54,6 +54,8 @@ pub struct Gateway {
     upkeep: JoinHandle<()>,
     reloader: Option<Reloader>,
     watch: Option<AbortOnDropHandle<()>>,
+    /// Answers what other gateways of the site ask.
+    answering: AbortOnDropHandle<()>,
 }
 
 /// A server, and how to stop it.
@@ -78,8 +80,9 @@ impl Gateway {
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let spool = open::spool(&config, &clock).await?;
-        let token = config.listen.admin_token.as_ref();
-        let token = token.map(secrets::resolve).transpose()?;
+        let token = (config.listen.admin_token.as_ref())
+            .map(secrets::resolve)
+            .transpose()?;
         let context = context(&config, &spool, &clock).await?;
         // Until the topology makes those of its file active.
         let nothing = RulesHistory::new(clock.now(), Rules::default());
@@ -87,11 +90,8 @@ impl Gateway {
         let routes_file = file.clone().unwrap_or_else(|| ROUTES_FILE.into());
         let topology = Topology::new(context.clone(), rules.clone(), routes_file);
         let mut topology = topology.await?;
-        let (routes, refused) = match routes {
-            Ok(routes) => (routes, None),
-            Err(refused) => (topology.routes_of_before(&refused)?, Some(refused)),
-        };
-        let opened = topology.open(Desired::new(routes.clone())?).await?;
+        let first = topology.first(routes)?;
+        let opened = topology.open(Desired::new(first.in_force)?).await?;
         let listeners = match Listeners::bind(&config.listen).await {
             Ok(listeners) => listeners,
             Err(error) => {
@@ -103,14 +103,15 @@ impl Gateway {
         // Last, when nothing that the files name can be missing any more: from here on events leave.
         topology.apply(opened).await?;
         let (endpoints, snapshots) = (topology.endpoints(), topology.snapshots());
+        let answering = topology.answer_others();
         let topology = Arc::new(Mutex::new(topology));
         let watching = file.map(|file| {
             Watch::start(
-                (&file, &routes, refused),
+                (&file, &first.file, first.refused),
                 config.clone(),
                 Arc::clone(&topology),
                 listeners.certificate,
-                Arc::clone(&clock),
+                &context,
             )
         });
         let (reloader, watch) = watching.unzip();
@@ -136,6 +137,7 @@ impl Gateway {
             upkeep: tokio::spawn(upkeep(metrics)),
             reloader,
             watch,
+            answering,
         })
     }
 
@@ -180,6 +182,7 @@ impl Gateway {
             return;
         };
         drop(self.watch);
+        drop(self.answering);
         let inbounds = tokio::time::timeout(GRACE, topology.stop_inbounds());
         let _ = tokio::join!(self.intake.work, inbounds);
         tracing::info!("stopping: waiting for deliveries that are on their way");
@@ -210,6 +213,7 @@ async fn context(
         clock: Arc::clone(clock),
         log: Arc::clone(spool) as _,
         lanes: Arc::clone(spool) as _,
+        duties: Arc::clone(spool) as _,
         links: Arc::new(open::links(config, &secret, clock)),
         limits: config.limits.clone(),
         // Twice, as a packed body is there in both shapes: else the largest of them would never find room.

@@ -5,6 +5,7 @@ pub mod api;
 pub mod config;
 pub mod context;
 pub mod dispatch;
+mod duty;
 pub mod gateway;
 pub mod inbound;
 pub mod link;

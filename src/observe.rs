@@ -86,6 +86,10 @@ fn describe_counters() {
             "New events that no route matched, counted when they are kept.",
         ),
         (
+            "faceway_duty_changes_total",
+            "Duties that this gateway took, handed over or lost, where several share a site.",
+        ),
+        (
             "faceway_spool_failures_total",
             "Writes behind the intake that failed; events were kept all the same.",
         ),
@@ -163,8 +167,37 @@ fn describe_gauges() {
     gauges
         .into_iter()
         .chain(spool_gauges())
+        .chain(SITE_GAUGES)
         .for_each(|(name, about)| describe_gauge!(name, about));
 }
+
+/// Of a site of several gateways.
+const SITE_GAUGES: [(&str, &str); 6] = [
+    (
+        "faceway_cluster_connected",
+        "1 while the cluster answers this gateway.",
+    ),
+    (
+        "faceway_cluster_synced",
+        "1 while every server of the cluster proves that it syncs what it acknowledges.",
+    ),
+    (
+        "faceway_cluster_members",
+        "Gateways of the site that live, as this one knows.",
+    ),
+    (
+        "faceway_duty_held",
+        "1 for a duty that this gateway has, 0 for one that it would take.",
+    ),
+    (
+        "faceway_seen_lag_seconds",
+        "How long the end of the log has not been known.",
+    ),
+    (
+        "faceway_routes_differ",
+        "1 while routes.toml of this gateway is not the one that is in force at the site.",
+    ),
+];
 
 fn spool_gauges() -> Vec<(&'static str, &'static str)> {
     vec![

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! * [`Adapter`] turns an [`Arrival`] into [`Reading`]s and speaks the vendor's answers.
-//! * [`Log`] keeps events in one order, [`LaneStore`] what each outbound still has to get, [`History`] what a person looks at.
+//! * [`Log`] keeps events in one order, [`LaneStore`] what each outbound still has to get, [`History`] what a person looks at,
+//!   [`Duties`] which gateway does what.
 //! * [`Outbound`] hands one [`Message`] to a destination and says what the destination said; an [`OutboundKind`] declares
 //!   what its protocol reads of `routes.toml` and how it is opened.
 //!
@@ -18,6 +19,7 @@ mod canonical;
 mod capacity;
 mod codec;
 mod dialogue;
+mod duties;
 mod event;
 mod history;
 mod id;
@@ -53,6 +55,7 @@ pub use canonical::content_digest;
 pub use capacity::{Capacity, Degraded};
 pub use codec::{SCHEMA, encode};
 pub use dialogue::{ApiAnswer, ApiRequest, Dialogue, Said, Step};
+pub use duties::*;
 pub use event::*;
 pub use history::{BuriedPlace, History, LaneTrace, Trace};
 pub use id::{DeviceKey, EventId, Newest, RecordId, RecordKey, Stamp, is_unique_id, stamp};

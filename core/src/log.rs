@@ -67,6 +67,20 @@ pub trait Log: Send + Sync + 'static {
     /// stays as long as the log does. `None` when there is none, or it is damaged, which the engine logs.
     fn rules(&self) -> BoxFuture<'_, Result<Option<RulesEntry>, SpoolError>>;
 
+    /// [`Mark::version`] of the newest rules whose place is at or below the [tail](Log::tail); 0 when there are none. An event
+    /// that was read up to the tail is decided by rules of this version at least. Cheap. An engine that one gateway has to
+    /// itself says 0: that gateway knows what it appended.
+    fn rules_version(&self) -> u64 {
+        0
+    }
+
+    /// Resolves when [`Log::rules_version`] is higher than `seen`, and gives it; or with an error when that is no longer
+    /// watched: try again.
+    fn watch_rules(&self, seen: u64) -> BoxFuture<'_, Result<u64, SpoolError>> {
+        let _ = seen;
+        Box::pin(std::future::pending())
+    }
+
     /// 32 random bytes of this name that belong to the log: the same after every start and for every gateway that opens it,
     /// made when they are first asked for. An error when they cannot be read: they are never replaced.
     fn secret(&self, name: &str) -> BoxFuture<'_, Result<[u8; 32], SpoolError>>;

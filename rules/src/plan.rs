@@ -1,5 +1,6 @@
 //! `routes.toml` as meant.
 
+mod gateways;
 mod groups;
 mod inbound;
 mod keys;

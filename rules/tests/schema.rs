@@ -7,7 +7,7 @@ use common::{GRAMMAR, parse};
 use faceway_rules::schema;
 use serde_json::Value;
 
-const COMMON: [&str; 10] = [
+const COMMON: [&str; 11] = [
     "format",
     "template",
     "batch_max",
@@ -15,6 +15,7 @@ const COMMON: [&str; 10] = [
     "omit",
     "only",
     "concurrency_max",
+    "gateways",
     "timeout",
     "since",
     "retry",
@@ -122,7 +123,7 @@ fn every_key_is_used_somewhere() {
     let inbound =
         &schema["properties"]["inbound"]["properties"]["se5"]["additionalProperties"]["properties"];
     let tables = [all(&file["inbound"]["se5"]), all(&file["inbound"]["omni"])].concat();
-    used(tables.iter().collect(), inbound, &["allow"]);
+    used(tables.iter().collect(), inbound, &["allow", "gateways"]);
     for (protocol, tables) in file["outbound"].as_object().unwrap() {
         let outbound = &schema["properties"]["outbound"]["properties"][protocol]["additionalProperties"]
             ["properties"];

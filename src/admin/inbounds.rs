@@ -44,6 +44,7 @@ fn source(status: SourceStatus) -> api::Source {
         SourceState::Blocked => ("blocked", None),
         SourceState::Waiting(next) => ("waiting", Some(next)),
         SourceState::Stopped => ("stopped", None),
+        SourceState::Elsewhere => ("claimed elsewhere", None),
     };
     api::Source {
         state: state.into(),

@@ -1,14 +1,16 @@
 //! How the gateway stands, and its lanes.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use faceway_core::{AppendError, LaneSurvey, SpoolError, Timestamp};
+use faceway_core::{AppendError, Duty, LaneSurvey, SpoolError, Timestamp};
 
 use super::problem::{Body, Path, Problem};
 use super::{Admin, Looking, change_topology, inbounds};
 use crate::api;
-use crate::dispatch::{LaneHandle, LaneState};
+use crate::dispatch::{self, LaneHandle, LaneState};
 
 /// Terminals of one inbound in the overview, which the console asks for again and again.
 const OVERVIEW_TERMINALS_MAX: usize = 100;
@@ -88,10 +90,13 @@ pub(super) async fn probe(
     let lane = snapshot.lanes.iter().find(|lane| lane.name() == name);
     let removed = "the outbound of this lane is removed from routes.toml, and cannot deliver";
     let lane = lane.ok_or_else(|| Problem::new(StatusCode::CONFLICT, removed))?;
-    let state = lane.try_now();
-    Ok(Json(api::Probed {
-        state: state.as_str().into(),
-    }))
+    let state = match lane.try_now() {
+        LaneState::Elsewhere => dispatch::probe(&*admin.context.duties, &name)
+            .await
+            .map_err(|error| Problem::trouble(&error.into()))?,
+        state => state.as_str().to_owned(),
+    };
+    Ok(Json(api::Probed { state }))
 }
 
 /// Whether there is a lane of this name; if not, which one may be meant.
@@ -111,9 +116,13 @@ pub(super) async fn known(admin: &Admin, name: &str) -> Result<(), Problem> {
 async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {
     let mut lanes = Vec::new();
     let snapshot = admin.look();
+    let gateways = gateways(admin).await?;
     for lane in &snapshot.lanes {
         if let Some((survey, oldest)) = survey(admin, lane.name(), Some(lane)).await? {
-            lanes.push(shown(lane, &survey, oldest));
+            lanes.push(api::Lane {
+                gateway: gateways.get(lane.name()).cloned(),
+                ..shown(lane, &survey, oldest)
+            });
         }
     }
     for name in admin.context.lanes.list().await? {
@@ -126,6 +135,16 @@ async fn all(admin: &Admin) -> Result<Vec<api::Lane>, Problem> {
     Ok(lanes)
 }
 
+/// Which gateway works which lane, where several share the log.
+async fn gateways(admin: &Admin) -> Result<HashMap<String, String>, SpoolError> {
+    let owners = admin.context.duties.owners().await?;
+    let lanes = owners.into_iter().filter_map(|owner| match owner.duty {
+        Duty::Lane(lane) => Some((lane.to_string(), owner.gateway)),
+        _ => None,
+    });
+    Ok(lanes.collect())
+}
+
 /// How a lane stands, and when its oldest waiting event came in; `None` when it has ended since it was looked up.
 pub(super) async fn survey(
     admin: &Admin,
@@ -133,6 +152,8 @@ pub(super) async fn survey(
     lane: Option<&LaneHandle>,
 ) -> Result<Option<(LaneSurvey, Option<Timestamp>)>, SpoolError> {
     let shown = match lane {
+        // It never comes to know more: another gateway works it.
+        Some(lane) if lane.is_elsewhere() => None,
         Some(lane) => {
             lane.status()
                 .caught_up(admin.context.log.tail()?)
@@ -161,6 +182,7 @@ fn shown(lane: &LaneHandle, survey: &LaneSurvey, oldest: Option<Timestamp>) -> a
     let shown = lane.status().get();
     api::Lane {
         name: lane.name().to_owned(),
+        gateway: None,
         protocol: Some(lane.protocol().to_owned()),
         state: shown.state.as_str().into(),
         leaving: lane.is_retired(),
@@ -186,6 +208,7 @@ fn shown(lane: &LaneHandle, survey: &LaneSurvey, oldest: Option<Timestamp>) -> a
 fn removed(name: String, survey: &LaneSurvey, oldest: Option<Timestamp>) -> api::Lane {
     api::Lane {
         name,
+        gateway: None,
         protocol: None,
         state: REMOVED.into(),
         leaving: false,

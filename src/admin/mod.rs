@@ -2,6 +2,7 @@
 
 mod ages;
 mod auth;
+mod cluster;
 mod console;
 mod docs;
 mod events;
@@ -88,6 +89,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/lanes", get(lanes::list))
         .route("/lanes/{name}", axum::routing::delete(lanes::forget))
         .route("/lanes/{name}/probe", post(lanes::probe))
+        .route("/cluster", get(cluster::show))
         .route("/inbounds", get(inbounds::list))
         .route("/buried", get(events::buried))
         .route("/buried/{id}", get(events::buried_one))

@@ -21,7 +21,7 @@ type Operation = (
     &'static str,
 );
 
-const OPERATIONS: [Operation; 16] = [
+const OPERATIONS: [Operation; 17] = [
     (
         "get",
         "/overview",
@@ -43,6 +43,13 @@ const OPERATIONS: [Operation; 16] = [
         "Let the next probe of a lane that waits for its destination leave at once",
         Some("Probe"),
         "Probed",
+    ),
+    (
+        "get",
+        "/cluster",
+        "Gateways, servers, duties and streams of a site that several gateways share; 404 where one has its spool to itself",
+        None,
+        "Cluster",
     ),
     ("get", "/inbounds", "Every inbound", None, "Inbound[]"),
     (
@@ -131,6 +138,7 @@ fn openapi() -> Value {
         Dropped,
         Probe,
         Probed,
+        Cluster,
         Inbound,
         Reload,
         Reloaded,

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use crate::inbound::SourceState;
 use crate::topology::Snapshot;
 
 /// Names, by what is told of them.
@@ -19,18 +20,41 @@ pub(super) struct Present<'a> {
     dialled: HashSet<&'a str>,
     /// Inbounds with terminals whose subscription is kept.
     with_terminals: HashSet<&'a str>,
+    /// What a duty of this gateway may be about.
+    on_duty: HashSet<&'a str>,
+    /// Whether what the log takes up is told by another gateway.
+    leaves_spool: bool,
 }
 
+/// What one gateway of a site tells of the log.
+const OF_SPOOL: [&str; 4] = [
+    "faceway_spool_bytes",
+    "faceway_spool_free_bytes",
+    "faceway_quarantine",
+    "faceway_quarantine_bytes",
+];
+
 impl<'a> Present<'a> {
-    pub(super) fn of(snapshot: &'a Snapshot) -> Self {
-        let mut present = Self::default();
-        let at_work = snapshot.lanes.iter().map(|lane| lane.name());
+    /// `tells_spool`: whether this gateway tells what the log takes up; of several one does, so that a sum counts it once.
+    pub(super) fn of(snapshot: &'a Snapshot, tells_spool: bool) -> Self {
+        let mut present = Self {
+            leaves_spool: !tells_spool,
+            ..Self::default()
+        };
+        present
+            .on_duty
+            .extend(snapshot.lanes.iter().map(|lane| lane.name()));
+        let at_work = snapshot.lanes.iter();
+        let at_work = at_work.filter(|lane| !lane.is_elsewhere());
+        let at_work = at_work.map(|lane| lane.name());
         let removed = snapshot.removed.iter().map(String::as_str);
         present.lanes.extend(at_work.chain(removed));
         for endpoint in snapshot.endpoints.iter() {
             let name = endpoint.name();
             present.inbounds.insert(name);
-            if endpoint.source.is_some() {
+            present.on_duty.insert(name);
+            let source = endpoint.source.as_ref();
+            if source.is_some_and(|source| source.look().state != SourceState::Elsewhere) {
                 present.dialled.insert(name);
             }
             if !endpoint.terminals.is_empty() {
@@ -53,7 +77,8 @@ impl<'a> Present<'a> {
     /// Whether what a line tells of is there. Names have nothing that would be escaped in a label.
     fn has(&self, line: &str) -> bool {
         let Some((family, labels)) = line.split_once('{') else {
-            return true;
+            let family = line.split(' ').next().unwrap_or_default();
+            return !(self.leaves_spool && OF_SPOOL.contains(&family));
         };
         let (names, label) = match family {
             "faceway_lane_backlog"
@@ -64,6 +89,7 @@ impl<'a> Present<'a> {
             "faceway_inbound_last_event_timestamp_seconds" => (&self.inbounds, "inbound=\""),
             "faceway_inbound_connected" => (&self.dialled, "inbound=\""),
             "faceway_terminals" => (&self.with_terminals, "inbound=\""),
+            "faceway_duty_held" => (&self.on_duty, "name=\""),
             _ => return true,
         };
         let name = labels
@@ -91,7 +117,11 @@ faceway_inbound_connected{inbound=\"lobby\"} 0
 faceway_inbound_connected{inbound=\"hall\"} 1
 faceway_terminals{inbound=\"lobby\",state=\"refused\"} 1
 faceway_terminals{inbound=\"hall\",state=\"refused\"} 1
+faceway_duty_held{duty=\"lane\",name=\"erp\"} 1
+faceway_duty_held{duty=\"lane\",name=\"gone\"} 0
 faceway_ready 1
+faceway_spool_bytes 8192
+faceway_spool_max_bytes 9000
 ";
 
     #[test]
@@ -101,6 +131,8 @@ faceway_ready 1
             inbounds: ["lobby", "hall"].into(),
             dialled: ["hall"].into(),
             with_terminals: ["lobby"].into(),
+            on_duty: ["erp", "hall"].into(),
+            leaves_spool: true,
         };
         let left_out: Vec<&str> = TEXT
             .lines()
@@ -114,6 +146,8 @@ faceway_ready 1
                 "faceway_inbound_last_event_timestamp_seconds{inbound=\"gone\"} 0",
                 "faceway_inbound_connected{inbound=\"lobby\"} 0",
                 "faceway_terminals{inbound=\"hall\",state=\"refused\"} 1",
+                "faceway_duty_held{duty=\"lane\",name=\"gone\"} 0",
+                "faceway_spool_bytes 8192",
             ]
         );
     }

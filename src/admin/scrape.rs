@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use faceway_core::Capacity;
+use faceway_core::{Capacity, SiteHealth};
 use metrics::{counter, gauge};
 
 use super::exposition::Exposition;
@@ -23,8 +23,15 @@ pub(super) async fn ready(State(admin): Looking) -> Response {
         let told = format!("{why}: devices are told to send again\n");
         (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
     };
+    let site = admin.context.duties.health();
+    let is_synced = site.is_none_or(|site| site.is_synced);
     match admin.context.log.capacity().await {
         Ok(capacity) => match (capacity.accepting, capacity.degraded) {
+            (Ok(()), None) if !is_synced => {
+                "ready, but without a proof that the servers sync what they acknowledge: \
+                faceway cluster tells more\n"
+                    .into_response()
+            }
             (Ok(()), None) => "ready\n".into_response(),
             (Ok(()), Some(why)) => format!("ready, but degraded: {why}\n").into_response(),
             (Err(error), _) => unready(&error),
@@ -36,6 +43,10 @@ pub(super) async fn ready(State(admin): Looking) -> Response {
 /// `GET /metrics`: gauges are read at the scrape, so they are never stale, and only of what is there.
 pub(super) async fn metrics(State(admin): Looking, headers: HeaderMap) -> Response {
     let snapshot = admin.look();
+    let site = admin.context.duties.health();
+    if let Some(site) = &site {
+        self::site(site);
+    }
     match admin.context.log.capacity().await {
         Ok(known) => capacity(&known),
         // The other gauges keep what was known last.
@@ -47,7 +58,9 @@ pub(super) async fn metrics(State(admin): Looking, headers: HeaderMap) -> Respon
     }
     lanes(&admin, &snapshot).await;
     let asked = Exposition::asked(&headers);
-    let text = Present::of(&snapshot).only(&admin.metrics.render()) + &process_exposition();
+    let text = Present::of(&snapshot, site.is_none_or(|site| site.is_janitor))
+        .only(&admin.metrics.render())
+        + &process_exposition();
     (
         [
             (header::CONTENT_TYPE, asked.content_type()),
@@ -57,6 +70,16 @@ pub(super) async fn metrics(State(admin): Looking, headers: HeaderMap) -> Respon
         asked.write(&text),
     )
         .into_response()
+}
+
+/// How this gateway stands to the others of its site.
+fn site(site: &SiteHealth) {
+    let tell = |name: &'static str, value: bool| gauge!(name).set(f64::from(u8::from(value)));
+    tell("faceway_cluster_connected", site.is_connected);
+    tell("faceway_cluster_synced", site.is_synced);
+    gauge!("faceway_cluster_members").set(as_float(site.members as u64));
+    let lag = Duration::from_millis(site.seen_lag_ms);
+    gauge!("faceway_seen_lag_seconds").set(lag.as_secs_f64());
 }
 
 fn capacity(capacity: &Capacity) {
@@ -76,7 +99,9 @@ fn capacity(capacity: &Capacity) {
 
 /// Every lane in the spool: those at work, and those that only keep what no outbound delivers.
 async fn lanes(admin: &Admin, snapshot: &Snapshot) {
-    for lane in &snapshot.lanes {
+    // The others are told by the gateway that works them, so that a sum over gateways counts each lane once.
+    let here = snapshot.lanes.iter().filter(|lane| !lane.is_elsewhere());
+    for lane in here {
         // First, as it waits until the lane has routed what there is.
         survey(admin, lane.name(), Some(lane)).await;
         let state = lane.status().get().state;

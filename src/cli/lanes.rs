@@ -11,7 +11,8 @@ use super::{Ended, Streams, block_on};
 
 /// Every outbound: backlog, oldest, parked, buried, state.
 ///
-/// States: idle; delivering; waiting (the destination is down, and is tried again by and by); stopped; leaving (no longer
+/// States: idle; delivering; waiting (the destination is down, and is tried again by and by); blocked (only parked devices
+/// are left); stopped; claimed elsewhere (another gateway of the site works it); leaving (no longer
 /// in routes.toml: it delivers what it was given before, and ends); removed (the same, but it cannot deliver).
 #[derive(Args, Debug)]
 #[command(
@@ -181,6 +182,10 @@ fn state_alone(lane: &api::Lane, now: Timestamp) -> String {
                 until(probe, now)
             )
         }
+        ("claimed elsewhere", _, _) => match &lane.gateway {
+            Some(gateway) => format!("claimed elsewhere: {gateway}"),
+            None => "claimed elsewhere: by none now".to_owned(),
+        },
         (state, _, _) => state.to_owned(),
     }
 }
@@ -198,6 +203,7 @@ mod tests {
         let before = |seconds: i64| Some(now.plus_millis(-seconds * 1000));
         let idle = Lane {
             name: "screen".into(),
+            gateway: None,
             protocol: Some("stdout".into()),
             state: "idle".into(),
             leaving: false,
@@ -211,6 +217,7 @@ mod tests {
         };
         let down = Lane {
             name: "erp".into(),
+            gateway: None,
             protocol: Some("webhook".into()),
             state: "waiting".into(),
             leaving: false,

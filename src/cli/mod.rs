@@ -3,6 +3,7 @@
 mod admin;
 mod buried;
 mod check;
+mod cluster;
 mod completions;
 mod demo;
 mod explain;
@@ -62,6 +63,7 @@ enum Command {
     Explain(explain::Explain),
     Simulate(simulate::Simulate),
     Lanes(lanes::Lanes),
+    Cluster(cluster::Cluster),
     Top(top::Top),
     Buried(buried::Buried),
     Replay(replay::Replay),
@@ -86,6 +88,7 @@ pub(crate) fn obey(words: Words, streams: &mut Streams<'_>) -> Ended {
         Command::Explain(command) => command.run(streams),
         Command::Simulate(command) => command.run(streams),
         Command::Lanes(command) => command.run(streams),
+        Command::Cluster(command) => command.run(streams),
         Command::Top(command) => command.run(streams),
         Command::Buried(command) => command.run(streams),
         Command::Replay(command) => command.run(streams),

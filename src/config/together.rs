@@ -6,6 +6,7 @@ use faceway_core::{Adapter, Private, Step, Subscription};
 use faceway_rules::read::Document;
 use faceway_rules::{Diagnostics, Images, InboundPlan, OutboundPlan, Routes};
 
+use super::jetstream::JETSTREAM;
 use super::{ConfigError, GatewayConfig, address};
 
 /// Checks the two files against each other; gives what looks odd. Everything is told with its place in `routes.toml`,
@@ -18,6 +19,7 @@ pub fn together(config: &GatewayConfig, routes: &Routes) -> Result<Diagnostics, 
     check_terminals(config, routes, &document);
     warn_of_links(config, routes, &document);
     warn_of_loops(config, routes, &document);
+    warn_of_gateways(config, routes, &document);
     let (errors, warnings) = document.finish();
     if errors.is_empty() {
         Ok(warnings)
@@ -100,6 +102,26 @@ fn warn_of_loops(config: &GatewayConfig, routes: &Routes, document: &Document) {
             let reporter = document.reporter();
             reporter.warning(document.place(&key), message, help);
         }
+    }
+}
+
+/// One gateway alone does everything, whatever it is called.
+fn warn_of_gateways(config: &GatewayConfig, routes: &Routes, document: &Document) {
+    if config.spool.engine == JETSTREAM {
+        return;
+    }
+    let inbounds = routes.inbounds.iter();
+    let inbounds = inbounds.filter(|plan| !plan.gateways.is_empty());
+    let inbounds = inbounds.map(|plan| ["inbound", plan.adapter, &plan.name, "gateways"]);
+    let outbounds = routes.outbounds.iter();
+    let outbounds = outbounds.filter(|plan| !plan.common.gateways.is_empty());
+    let outbounds =
+        outbounds.map(|plan| ["outbound", plan.protocol.name(), &plan.name, "gateways"]);
+    for key in inbounds.chain(outbounds) {
+        let message = "`gateways` says nothing here: this gateway shares no site with others";
+        let help = "leave it out, or share a site: `spool.engine = \"jetstream\"` in gateway.toml";
+        let reporter = document.reporter();
+        reporter.warning(document.place(&key), message, help);
     }
 }
 
@@ -202,6 +224,20 @@ mod tests {
         ] {
             assert_eq!(to(url), "", "{url}");
         }
+    }
+
+    #[test]
+    fn gateways_are_for_a_site_of_several() {
+        let routes = "[inbound.nebula.lobby]\ngateways = [\"gw-1\"]\n[outbound.stdout.erp]\ngateways = [\"gw-1\"]\n\
+                      [[route]]\nname = \"all\"\nto = [\"erp\"]\n";
+        let (errors, warnings) = told(routes, "");
+        assert_eq!(errors, "");
+        for part in ["routes.toml:2:1", "routes.toml:4:1", "shares no site"] {
+            assert!(warnings.contains(part), "{part} is missing in:\n{warnings}");
+        }
+        let cluster = "site = \"north\"\n[spool]\nengine = \"jetstream\"\n[spool.jetstream]\n\
+                       servers = [\"nats://n:4222\"]\nmonitor = [\"http://n:8222\"]\n";
+        assert_eq!(told(routes, cluster), (String::new(), String::new()));
     }
 
     const TERMINALS: &str = "\u{FEFF}[inbound.nebula.lobby]\nterminals = [{ url = \"https://10.1.0.20\", username = \"a\", password = { env = \"P\" } }]\n";

@@ -48,8 +48,9 @@ impl Decider {
         self.once.recall(passed);
     }
 
-    /// Takes the history as it is now; what `once` remembers stays.
-    pub(super) async fn renew(&mut self) {
+    /// Takes the history as it is now, with this version of the log at least; what `once` remembers stays.
+    pub(super) async fn renew(&mut self, version: u64) {
+        self.active.until(version).await;
         let history = self.active.current().await;
         if Arc::ptr_eq(&history, &self.history) {
             return;

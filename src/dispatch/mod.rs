@@ -4,6 +4,8 @@
 
 mod decide;
 mod deliveries;
+mod destination;
+mod elsewhere;
 mod metrics;
 mod offline;
 mod render;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use faceway_core::{Outbound, Span, SpoolError, Start, Timestamp};
+use faceway_core::{Span, SpoolError, Start, Timestamp};
 use faceway_lane::Offer;
 use faceway_rules::{OutboundPlan, Since};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::topology::rules_history::ActiveRules;
+pub use destination::Destination;
+pub use elsewhere::{Elsewhere, answer, probe};
 pub use offline::{BuriedChange, kept_place};
 pub use runner::Command;
 use runner::Commands;
@@ -104,6 +108,11 @@ impl LaneHandle {
         tokio::time::timeout(COMMAND_PATIENCE, asked).await.ok()?
     }
 
+    /// Whether another gateway works it, or none does at this moment.
+    pub fn is_elsewhere(&self) -> bool {
+        self.status.get().state == LaneState::Elsewhere
+    }
+
     /// How it is.
     pub fn status(&self) -> &LaneStatus {
         &self.status
@@ -178,7 +187,7 @@ impl Dispatch {
     }
 
     /// Sets a lane to work.
-    pub fn add(&mut self, plan: OutboundPlan, outbound: Arc<dyn Outbound>) {
+    pub fn add(&mut self, plan: OutboundPlan, destination: impl Into<Destination>) {
         let status = Arc::new(LaneStatus::new(self.context.clock.now()));
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
         let handle = LaneHandle {
@@ -191,7 +200,7 @@ impl Dispatch {
         let finished = Arc::new(AtomicBool::new(false));
         let current = Orders {
             plan: Arc::new(plan),
-            outbound,
+            destination: destination.into(),
             through_seq: None,
         };
         let (orders, ordered) = watch::channel(current.clone());
@@ -222,7 +231,7 @@ impl Dispatch {
 
     /// The lane delivers to something else from now on. What is on its way may end, up to the grace period; this does not
     /// wait for it.
-    pub fn change(&mut self, plan: OutboundPlan, outbound: Arc<dyn Outbound>) {
+    pub fn change(&mut self, plan: OutboundPlan, destination: impl Into<Destination>) {
         let Some(lane) = self.lane(&plan.name) else {
             return;
         };
@@ -231,7 +240,7 @@ impl Dispatch {
         // All in one: between two orders the supervisor could end a lane that has just returned.
         lane.orders.send_replace(Orders {
             plan: Arc::new(plan),
-            outbound,
+            destination: destination.into(),
             through_seq: None,
         });
         lane.finished.store(false, Ordering::SeqCst);
@@ -254,7 +263,8 @@ impl Dispatch {
         let mut finished = Vec::new();
         for lane in std::mem::take(&mut self.lanes) {
             match lane.says_finished() {
-                Some(through_seq) if lane.is_through(through_seq) => {
+                // The lane of one that has ended was deleted by the gateway that worked it.
+                Some(through_seq) if lane.work.is_finished() || lane.is_through(through_seq) => {
                     finished.push(lane.handle);
                 }
                 // Asked again here, as a replay may have come since the supervisor said so.
@@ -276,6 +286,17 @@ impl Dispatch {
             lane.work.abort();
             // Until it has ended it could still settle in a lane that is dropped next.
             let _ = (&mut lane.work).await;
+        }
+    }
+
+    /// Ends every lane here, whatever it has still to deliver: other gateways go on with it.
+    pub async fn set_aside(&mut self) {
+        let lanes = std::mem::take(&mut self.lanes);
+        for lane in &lanes {
+            lane.work.abort();
+        }
+        for lane in lanes {
+            let _ = lane.work.await;
         }
     }
 

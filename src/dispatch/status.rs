@@ -27,11 +27,20 @@ pub enum LaneState {
     Blocked,
     /// The gateway is shutting down, or the lane begins anew.
     Stopped,
+    /// Another gateway of the site works it, or none does at this moment.
+    Elsewhere,
 }
 
 impl LaneState {
     /// All words, for metrics that have a series for each.
-    pub const WORDS: [&str; 5] = ["idle", "delivering", "waiting", "blocked", "stopped"];
+    pub const WORDS: [&str; 6] = [
+        "idle",
+        "delivering",
+        "waiting",
+        "blocked",
+        "stopped",
+        "claimed elsewhere",
+    ];
 
     /// The word in metrics and in the API.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +50,7 @@ impl LaneState {
             Self::Waiting { .. } => "waiting",
             Self::Blocked => "blocked",
             Self::Stopped => "stopped",
+            Self::Elsewhere => "claimed elsewhere",
         }
     }
 }
@@ -115,15 +125,19 @@ impl LaneStatus {
                 since: before(now, tick.since(since)),
             },
         };
-        self.set(state, view.survey, now);
+        self.set(state, Some(view.survey), now);
     }
 
     pub(super) fn stopped(&self, view: LaneView, now: Timestamp) {
-        self.set(LaneState::Stopped, view.survey, now);
+        self.set(LaneState::Stopped, Some(view.survey), now);
     }
 
-    fn set(&self, state: LaneState, survey: LaneSurvey, now: Timestamp) {
-        let survey = Some(survey);
+    /// Its numbers are in the store: this gateway knows them no longer.
+    pub(super) fn elsewhere(&self, now: Timestamp) {
+        self.set(LaneState::Elsewhere, None, now);
+    }
+
+    fn set(&self, state: LaneState, survey: Option<LaneSurvey>, now: Timestamp) {
         self.0.send_if_modified(|shown| {
             let is_another = shown.state.as_str() != state.as_str();
             if is_another {

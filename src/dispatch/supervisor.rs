@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use faceway_core::{LaneSurvey, Outbound, Start};
+use faceway_core::{Duty, LaneSurvey, Start};
 use faceway_lane::Policy;
 use faceway_rules::OutboundPlan;
 use tokio::sync::watch;
@@ -14,14 +14,18 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::LaneStatus;
 use super::decide::Decider;
+use super::destination::Destination;
 use super::metrics::LaneMetrics;
 use super::render::Renderer;
 use super::runner::{self, Commands, Runner, Tools};
 use crate::context::Context;
+use crate::duty::{self, Left, OnDuty};
 use crate::topology::rules_history::ActiveRules;
 
 /// When a lane's work ends by a defect of ours, it begins anew after this.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// While another gateway works the lane, this one looks so often whether it is still there.
+const STAND_BY: Duration = Duration::from_secs(5);
 
 /// What a lane is to do. All of it together: of several orders the supervisor may see only the last.
 #[derive(Clone)]
@@ -29,7 +33,7 @@ pub(super) struct Orders {
     /// Deliver as this says.
     pub(super) plan: Arc<OutboundPlan>,
     /// Deliver to this.
-    pub(super) outbound: Arc<dyn Outbound>,
+    pub(super) destination: Destination,
     /// Deliver what was kept up to and with this sequence number, and then end: the outbound is retired. Not up to a time:
     /// clocks are set back.
     pub(super) through_seq: Option<u64>,
@@ -72,6 +76,16 @@ enum Exit {
     Broken,
     /// Another one delivers from now on, or the lane is dropped.
     Fenced,
+    /// Another gateway has the lane's duty, or is to have it.
+    OffDuty(Left),
+}
+
+/// What comes after a time on duty.
+enum Next {
+    /// The next one.
+    StandBy(Left),
+    /// Nothing.
+    End,
 }
 
 impl Orders {
@@ -85,21 +99,121 @@ impl Supervisor {
     /// Runs until the gateway stops, or no orders can come any more. A retired lane that is through says so and waits: its
     /// outbound may return. A panic is a defect of ours; it must cost a second, not the lane.
     pub(super) async fn run(mut self) {
+        while let Some(duty) = self.stand_by().await {
+            // It would be made once more by being claimed.
+            if self.was_deleted().await {
+                duty.end(Left::HandedOver).await;
+                break;
+            }
+            let next = self.work(&duty).await;
+            let Next::StandBy(left) = next else {
+                duty.end(Left::HandedOver).await;
+                break;
+            };
+            // Closed before the duty is given back: two gateways at one broker under one name would throw each other out.
+            self.status.elsewhere(self.context.clock.now());
+            let renewed = self.current.destination.renew().await;
+            duty.end(left).await;
+            if let Err(error) = renewed {
+                tracing::error!(
+                    outbound = self.name,
+                    error = format!("{error:#}"),
+                    "the outbound cannot be opened once more: its lane stays with other gateways until routes.toml is read again"
+                );
+                if !self.until_changed().await {
+                    break;
+                }
+            }
+        }
+        self.current.destination.outbound.close().await;
+    }
+
+    /// Waits for the lane's duty. `None` when this gateway has nothing more to do with the lane.
+    async fn stand_by(&mut self) -> Option<OnDuty> {
+        let duties = Arc::clone(&self.context.duties);
+        let duty = Duty::Lane(self.name.as_str().into());
+        let mut looks = tokio::time::interval(STAND_BY);
+        let mut plan = Arc::clone(&self.current.plan);
+        let mut taking = Box::pin(OnDuty::take(&duties, duty.clone(), &plan.common.gateways));
         loop {
-            match self.run_once().await {
-                Exit::Stopped | Exit::Fenced => break,
-                Exit::Changed(orders) => self.follow(orders).await,
-                Exit::Broken => self.restart().await,
-                Exit::Finished => {
-                    self.retire().await;
-                    match self.next_orders().await {
-                        Some(orders) => self.follow(orders).await,
-                        None => break,
+            tokio::select! {
+                biased;
+                duty = &mut taking => return Some(duty),
+                () = self.stop.cancelled() => return None,
+                changed = self.orders.changed() => {
+                    changed.ok()?;
+                    let orders = self.orders.borrow_and_update().clone();
+                    self.follow(orders).await;
+                    // Other gateways may be meant now.
+                    drop(taking);
+                    plan = Arc::clone(&self.current.plan);
+                    taking = Box::pin(OnDuty::take(&duties, duty.clone(), &plan.common.gateways));
+                }
+                () = self.commands.refuse() => {}
+                _ = looks.tick() => {
+                    self.status.elsewhere(self.context.clock.now());
+                    if self.was_deleted().await {
+                        return None;
                     }
                 }
             }
         }
-        self.current.outbound.close().await;
+    }
+
+    /// Whether the outbound is retired and another gateway, which was through with the lane, has deleted it. It says so then.
+    async fn was_deleted(&self) -> bool {
+        let is_shared = self.context.duties.health().is_some();
+        let was = is_shared && self.current.through_seq.is_some() && self.is_gone().await;
+        if was {
+            self.finished.store(true, Ordering::SeqCst);
+        }
+        was
+    }
+
+    /// Whether there is no such lane any more.
+    async fn is_gone(&self) -> bool {
+        matches!(self.context.lanes.look(&self.name).await, Ok(None))
+    }
+
+    /// Works while the duty is this gateway's.
+    async fn work(&mut self, duty: &OnDuty) -> Next {
+        loop {
+            match self.run_once(duty).await {
+                Exit::Stopped => return Next::End,
+                Exit::OffDuty(left) => return Next::StandBy(left),
+                // Where gateways share the log, one may have made the lane once more at the same moment.
+                Exit::Fenced if self.context.duties.health().is_none() || self.is_gone().await => {
+                    return Next::End;
+                }
+                Exit::Fenced => {}
+                Exit::Changed(orders) => {
+                    self.follow(orders).await;
+                    let gateways = &self.current.plan.common.gateways;
+                    if !duty::may(&*self.context.duties, gateways) {
+                        return Next::StandBy(Left::HandedOver);
+                    }
+                }
+                Exit::Broken => self.restart(duty).await,
+                Exit::Finished => {
+                    self.retire().await;
+                    match self.next_orders(duty).await {
+                        Ok(orders) => self.follow(orders).await,
+                        Err(next) => return next,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for other orders; `false` when there will be none.
+    async fn until_changed(&mut self) -> bool {
+        tokio::select! {
+            () = self.stop.cancelled() => return false,
+            changed = self.orders.changed() => if changed.is_err() { return false },
+        }
+        let orders = self.orders.borrow_and_update().clone();
+        self.follow(orders).await;
+        true
     }
 
     /// Takes back what the outbound left at the far side.
@@ -107,45 +221,55 @@ impl Supervisor {
         tokio::select! {
             // A destination that does not answer must not hold up a stop.
             () = self.stop.cancelled() => {}
-            () = self.current.outbound.retire() => {}
+            () = self.current.destination.outbound.retire() => {}
         }
     }
 
     async fn follow(&mut self, orders: Orders) {
         let before = std::mem::replace(&mut self.current, orders);
         if !before.delivers_like(&self.current) {
-            before.outbound.close().await;
+            before.destination.outbound.close().await;
         }
     }
 
-    /// Says that the lane is through, and waits for other orders. `None` when there will be none.
-    async fn next_orders(&mut self) -> Option<Orders> {
+    /// Says that the lane is through, and waits for other orders.
+    async fn next_orders(&mut self, duty: &OnDuty) -> Result<Orders, Next> {
         {
             // The borrow locks the orders: were the flag set after it, an outbound that returns in between would be taken for
             // one that is through, and its lane dropped with new events in it.
             let orders = self.orders.borrow_and_update();
             if !orders.delivers_like(&self.current) {
-                return Some(orders.clone());
+                return Ok(orders.clone());
             }
             self.finished.store(true, Ordering::SeqCst);
         }
         tokio::select! {
-            () = self.stop.cancelled() => return None,
-            changed = self.orders.changed() => changed.ok()?,
+            () = self.stop.cancelled() => return Err(Next::End),
+            changed = self.orders.changed() => changed.map_err(|_| Next::End)?,
             // Events of the history are to be delivered once more, or buried ones revived.
             () = self.commands.wait() => self.finished.store(false, Ordering::SeqCst),
+            () = duty.lost() => {
+                self.finished.store(false, Ordering::SeqCst);
+                return Err(Next::StandBy(Left::Lost));
+            }
+            () = duty.wanted() => {
+                self.finished.store(false, Ordering::SeqCst);
+                return Err(Next::StandBy(Left::HandedOver));
+            }
         }
         // To deliver to something else, or to look once more whether it is through.
-        Some(self.orders.borrow_and_update().clone())
+        Ok(self.orders.borrow_and_update().clone())
     }
 
-    async fn run_once(&mut self) -> Exit {
+    async fn run_once(&mut self, duty: &OnDuty) -> Exit {
         let halt = self.stop.child_token();
-        self.current.outbound.open();
-        let claimed = Runner::claim(self.tools(halt.clone()).await, Start::Now);
-        // A store that does not answer must not hold up a stop: the next start claims the lane once more.
-        let Some(claimed) = halt.run_until_cancelled(claimed).await else {
-            return Exit::Stopped;
+        self.current.destination.outbound.open();
+        let claiming = Runner::claim(self.tools(halt.clone()).await, Start::Now);
+        let claimed = tokio::select! {
+            // A store that does not answer must not hold up a stop: the next start claims the lane once more.
+            () = halt.cancelled() => return Exit::Stopped,
+            () = duty.lost() => return Exit::OffDuty(Left::Lost),
+            claimed = claiming => claimed,
         };
         let runner = match claimed {
             // Before it works: else a retired lane would be taken for finished before it has heard what it is asked.
@@ -156,7 +280,7 @@ impl Supervisor {
             }
         };
         let mut work = AbortOnDropHandle::new(tokio::spawn(runner.run()));
-        let mut next = None;
+        let (mut next, mut is_wanted) = (None, false);
         let mut through_seq = self.orders.borrow().through_seq;
         let ended = loop {
             let mut orders = self.orders.clone();
@@ -171,12 +295,27 @@ impl Supervisor {
                         halt.cancel();
                     }
                 }
+                () = duty.lost() => {
+                    // Another gateway may deliver by now: what is in flight ends with the task.
+                    work.abort();
+                    let _ = (&mut work).await;
+                    self.keep_up(next).await;
+                    return Exit::OffDuty(Left::Lost);
+                }
                 ended = &mut work => break ended,
+                () = duty.wanted(), if !is_wanted && !halt.is_cancelled() => {
+                    is_wanted = true;
+                    halt.cancel();
+                }
                 () = self.through(through_seq), if through_seq.is_some() && !halt.is_cancelled() => halt.cancel(),
             }
         };
         if self.stop.is_cancelled() {
             return Exit::Stopped;
+        }
+        if is_wanted {
+            self.keep_up(next).await;
+            return Exit::OffDuty(Left::HandedOver);
         }
         match (ended, next) {
             (Ok(runner::Exit::Fenced), _) => Exit::Fenced,
@@ -189,6 +328,13 @@ impl Supervisor {
                 Exit::Broken
             }
             (Ok(runner::Exit::Stopped), None) => Exit::Finished,
+        }
+    }
+
+    /// Follows orders that came while the lane was leaving.
+    async fn keep_up(&mut self, orders: Option<Orders>) {
+        if let Some(orders) = orders {
+            self.follow(orders).await;
         }
     }
 
@@ -205,10 +351,11 @@ impl Supervisor {
             .await;
     }
 
-    async fn restart(&self) {
+    async fn restart(&self, duty: &OnDuty) {
         // A panic that comes back at once must not fill the disk with log lines.
         tokio::select! {
             () = self.stop.cancelled() => {}
+            () = duty.lost() => {}
             () = tokio::time::sleep(RESTART_PAUSE) => {}
         }
     }
@@ -221,7 +368,7 @@ impl Supervisor {
             name: self.name.clone(),
             log: Arc::clone(&self.context.log),
             store: Arc::clone(&self.context.lanes),
-            outbound: Arc::clone(&self.current.outbound),
+            outbound: Arc::clone(&self.current.destination.outbound),
             renderer: Arc::new(Renderer::new(plan, &self.context)),
             clock: Arc::clone(&self.context.clock),
             status: Arc::clone(&self.status),

@@ -26,6 +26,8 @@ pub struct Tally {
 /// Events with their sequence numbers, and the room that they take while they wait.
 struct Told {
     events: Vec<(u64, Private<Bytes>)>,
+    /// The version of the rules that is needed to know by which they go.
+    version: u64,
     _room: OwnedSemaphorePermit,
 }
 
@@ -48,8 +50,8 @@ impl Tally {
         }
     }
 
-    /// These events are kept, and new.
-    pub async fn kept(&self, events: Vec<(u64, Private<Bytes>)>) {
+    /// These events are kept, and new; the log has this version of the rules.
+    pub async fn kept(&self, events: Vec<(u64, Private<Bytes>)>, version: u64) {
         if events.is_empty() {
             return;
         }
@@ -60,6 +62,7 @@ impl Tally {
             // When the gateway ends the counter may be gone, and no scrape asks for it any more.
             let _ = self.told.send(Told {
                 events,
+                version,
                 _room: room,
             });
         }
@@ -77,6 +80,7 @@ pub fn announce(rules: &RouteSet) {
 async fn work(active: ActiveRules, mut heard: mpsc::UnboundedReceiver<Told>) {
     let mut counters: Option<Counters> = None;
     while let Some(told) = heard.recv().await {
+        active.until(told.version).await;
         let history = active.current().await;
         for (seq, body) in &told.events {
             let rules = &history.version(*seq).rules;

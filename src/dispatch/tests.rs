@@ -2,6 +2,7 @@
 
 mod clock;
 mod commits;
+mod duties;
 mod poison;
 mod refusals;
 mod stopping;
@@ -252,7 +253,7 @@ async fn a_lane_that_is_asked_back_and_sent_off_again_delivers_what_came_between
         .await;
     bench
         .dispatch
-        .change(bench.plan.clone(), Arc::clone(&second) as _);
+        .change(bench.plan.clone(), Arc::clone(&second) as Arc<dyn Outbound>);
     bench.retire();
     first.open.add_permits(1);
     bench.has_finished().await;

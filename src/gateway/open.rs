@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use faceway_core::{Clock, History, LaneStore, Log};
+use faceway_core::{Clock, Duties, History, LaneStore, Log};
 use faceway_spool_disk::{DiskSettings, DiskSpool};
 
 use crate::config::GatewayConfig;
@@ -48,10 +48,10 @@ impl Listeners {
     }
 }
 
-/// What a spool engine is to the gateway: the three contracts, and nothing of its own.
-pub(super) trait Engine: Log + LaneStore + History {}
+/// What a spool engine is to the gateway: the four contracts, and nothing of its own.
+pub(super) trait Engine: Log + LaneStore + History + Duties {}
 
-impl<T: Log + LaneStore + History> Engine for T {}
+impl<T: Log + LaneStore + History + Duties> Engine for T {}
 
 /// The engine that `spool.engine` names.
 pub(super) async fn spool(

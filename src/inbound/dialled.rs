@@ -3,7 +3,7 @@
 //! Such a source sends once and hears no answer, so what it sends while no client reads is lost, and Faceway can only say
 //! so: every gap is logged, counted and shown.
 //!
-//! **Invariants.** A source has one connection at a time. What was read is kept before the next connection is opened.
+//! **Invariants.** A source has one connection at a time, over all gateways of a site. What was read is kept before the next connection is opened.
 //! A message leaves this room only through [`Inbound::keep_all`], whose success is durable.
 
 mod connect;
@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faceway_core::{Duties, Duty};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Api, Inbound};
 use crate::context::Context;
+use crate::duty::{Left, OnDuty};
 use crate::memory::BodyMemory;
 use connect::Socket;
 use pause::Pause;
@@ -69,6 +71,9 @@ pub(crate) struct Source {
     api: Option<Api>,
     memory: BodyMemory,
     status: Arc<Status>,
+    duties: Arc<dyn Duties>,
+    /// Those that may dial it; all when empty.
+    gateways: Vec<String>,
     timing: Timing,
 }
 
@@ -158,7 +163,17 @@ impl Source {
             api,
             memory: context.memory.clone(),
             status: Arc::new(status),
+            duties: Arc::clone(&context.duties),
+            gateways: Vec::new(),
             timing: Timing::default(),
+        }
+    }
+
+    /// One that only these gateways may dial; all when there are none.
+    pub(crate) fn of_gateways(self, gateways: &[String]) -> Self {
+        Self {
+            gateways: gateways.to_vec(),
+            ..self
         }
     }
 
@@ -167,17 +182,52 @@ impl Source {
         Arc::clone(&self.status)
     }
 
-    /// Works until `stop`. A panic is a defect of ours; it must cost a second, not the source. `all_stop`: the gateway
-    /// stops as well.
+    /// Works until `stop`, while its duty is this gateway's. `all_stop`: the gateway stops as well.
     async fn supervise(self, stop: CancellationToken, all_stop: CancellationToken) {
         let source = Arc::new(self);
-        loop {
-            let work = Arc::clone(&source).run(stop.clone(), all_stop.clone());
-            if AbortOnDropHandle::new(tokio::spawn(work)).await.is_ok() {
-                return;
+        let duty = Duty::Source(source.inbound.name().into());
+        while !stop.is_cancelled() {
+            if source.duties.health().is_some() {
+                source.status.elsewhere();
             }
-            source
-                .status
+            let duty = tokio::select! {
+                biased;
+                duty = OnDuty::take(&source.duties, duty.clone(), &source.gateways) => duty,
+                () = stop.cancelled() => break,
+            };
+            let left = source.on_duty(&duty, &stop, &all_stop).await;
+            duty.end(left).await;
+        }
+        source.status.stopped();
+    }
+
+    /// Works until `stop`, or until another gateway is to dial the source. A panic is a defect of ours; it must cost a second,
+    /// not the source.
+    async fn on_duty(
+        self: &Arc<Self>,
+        duty: &OnDuty,
+        stop: &CancellationToken,
+        all_stop: &CancellationToken,
+    ) -> Left {
+        let (shift, mut left) = (stop.child_token(), Left::HandedOver);
+        loop {
+            let work = Arc::clone(self).run(shift.clone(), all_stop.clone());
+            let mut work = AbortOnDropHandle::new(tokio::spawn(work));
+            let ended = loop {
+                tokio::select! {
+                    biased;
+                    () = duty.lost(), if left != Left::Lost => {
+                        left = Left::Lost;
+                        shift.cancel();
+                    }
+                    () = duty.wanted(), if !shift.is_cancelled() => shift.cancel(),
+                    ended = &mut work => break ended,
+                }
+            };
+            if ended.is_ok() {
+                return left;
+            }
+            self.status
                 .failed("its work broke off by a defect of the gateway".into());
             tokio::time::sleep(RESTART_PAUSE).await;
         }
@@ -213,7 +263,6 @@ impl Source {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        self.status.stopped();
     }
 
     /// Finds out what to say, connects and says it. `known` is what was said last, for when the API does not answer now.

@@ -6,20 +6,22 @@
 mod pace;
 mod status;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Adapter, Clock, Subscribed, Subscription, Timestamp};
+use faceway_core::{Adapter, Clock, Duties, Duty, Subscribed, Subscription, Timestamp};
 use faceway_rules::{TerminalPlan, Trust};
 use faceway_tls::{Keys, Untrusted};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::pace::Pace;
 pub(crate) use self::status::TerminalState;
 use self::status::{Change, TerminalStatus};
 use super::converse::{Api, Lost};
+use crate::context::Context;
+use crate::duty::{Left, OnDuty};
 
 /// Terminals that are asked at a time, of those whose last dialogue came to its end or that were never asked.
 const SOUND_MAX: usize = 12;
@@ -31,6 +33,8 @@ const DIALOGUE_MAX: Duration = Duration::from_secs(30);
 /// A terminal, and how it stands.
 pub(crate) struct Terminal {
     inbound: String,
+    /// Those that may ask it; all when empty.
+    gateways: Vec<String>,
     url: String,
     trust: Trust,
     adapter: Arc<dyn Adapter>,
@@ -42,6 +46,8 @@ pub(crate) struct Terminal {
 /// The tasks that keep all subscriptions, each with its terminal.
 pub(crate) struct Terminals {
     tasks: Vec<(Arc<Terminal>, AbortOnDropHandle<()>)>,
+    /// By inbound, and the gateways that may: whether its terminals are asked by this one.
+    shifts: HashMap<(String, Vec<String>), Shift>,
     turns: Arc<Turns>,
 }
 
@@ -50,6 +56,7 @@ impl Terminals {
     pub(crate) fn new() -> Self {
         Self {
             tasks: Vec::new(),
+            shifts: HashMap::new(),
             turns: Arc::new(Turns {
                 sound: Semaphore::new(SOUND_MAX),
                 ailing: Semaphore::new(AILING_MAX),
@@ -62,28 +69,68 @@ impl Terminals {
     pub(crate) fn keep(
         &mut self,
         terminals: impl IntoIterator<Item = Arc<Terminal>>,
-        clock: &Arc<dyn Clock>,
+        context: &Context,
     ) {
         let mut before: HashMap<_, _> = std::mem::take(&mut self.tasks)
             .into_iter()
             .map(|(terminal, task)| (Arc::as_ptr(&terminal), (terminal, task)))
             .collect();
+        let terminals: Vec<_> = terminals.into_iter().collect();
+        // First: a gateway asks for a duty once at a time.
+        let shifts: HashSet<_> = terminals.iter().map(|it| it.shift()).collect();
+        self.shifts.retain(|shift, _| shifts.contains(shift));
         for terminal in terminals {
             let kept = before.remove(&Arc::as_ptr(&terminal));
-            let kept = kept.unwrap_or_else(|| self.begin(terminal, clock));
+            let kept = kept.unwrap_or_else(|| self.begin(terminal, context));
             self.tasks.push(kept);
         }
     }
 
     fn begin(
-        &self,
+        &mut self,
         terminal: Arc<Terminal>,
-        clock: &Arc<dyn Clock>,
+        context: &Context,
     ) -> (Arc<Terminal>, AbortOnDropHandle<()>) {
-        let (turns, clock) = (Arc::clone(&self.turns), Arc::clone(clock));
+        let shift = self.shifts.entry(terminal.shift());
+        let shift = shift.or_insert_with_key(|(inbound, gateways)| {
+            Shift::begin(inbound, gateways.clone(), &context.duties)
+        });
+        let is_here = shift.is_here.clone();
+        let (turns, clock) = (Arc::clone(&self.turns), Arc::clone(&context.clock));
         let kept = Arc::clone(&terminal);
-        let task = tokio::spawn(async move { kept.keep(&turns, &*clock).await });
+        let task = tokio::spawn(async move { kept.keep(&turns, &*clock, is_here).await });
         (terminal, AbortOnDropHandle::new(task))
+    }
+}
+
+/// Keeps the duty of an inbound's terminals: one gateway of a site asks them.
+struct Shift {
+    is_here: watch::Receiver<bool>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Shift {
+    fn begin(inbound: &str, gateways: Vec<String>, duties: &Arc<dyn Duties>) -> Self {
+        let (told, is_here) = watch::channel(false);
+        let (duty, duties) = (Duty::Terminals(inbound.into()), Arc::clone(duties));
+        let task = tokio::spawn(async move {
+            loop {
+                let duty = OnDuty::take(&duties, duty.clone(), &gateways).await;
+                told.send_replace(true);
+                let left = tokio::select! {
+                    biased;
+                    () = duty.lost() => Left::Lost,
+                    () = duty.wanted() => Left::HandedOver,
+                };
+                // A dialogue that has begun breaks off: another gateway begins it anew.
+                told.send_replace(false);
+                duty.end(left).await;
+            }
+        });
+        Self {
+            is_here,
+            _task: AbortOnDropHandle::new(task),
+        }
     }
 }
 
@@ -95,7 +142,7 @@ struct Turns {
 
 impl Terminal {
     pub(crate) fn new(
-        inbound: &str,
+        (inbound, gateways): (&str, &[String]),
         plan: &TerminalPlan,
         (adapter, subscription): (Arc<dyn Adapter>, Subscription),
         api: Api,
@@ -103,6 +150,7 @@ impl Terminal {
     ) -> Self {
         Self {
             inbound: inbound.to_owned(),
+            gateways: gateways.to_vec(),
             url: plan.url.clone(),
             trust: plan.trust.clone(),
             adapter,
@@ -110,6 +158,10 @@ impl Terminal {
             api,
             status: TerminalStatus::new(now),
         }
+    }
+
+    fn shift(&self) -> (String, Vec<String>) {
+        (self.inbound.clone(), self.gateways.clone())
     }
 
     /// Its own API.
@@ -122,7 +174,22 @@ impl Terminal {
         self.status.get()
     }
 
-    async fn keep(&self, turns: &Turns, clock: &dyn Clock) {
+    async fn keep(&self, turns: &Turns, clock: &dyn Clock, mut is_here: watch::Receiver<bool>) {
+        loop {
+            // Where the shift is over for good, so is this task in a moment.
+            if is_here.wait_for(|is_here| *is_here).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = self.ask_again_and_again(turns, clock) => {}
+                _ = is_here.wait_for(|is_here| !is_here) => {
+                    self.status.set(TerminalState::Unchecked, None, clock.now());
+                }
+            }
+        }
+    }
+
+    async fn ask_again_and_again(&self, turns: &Turns, clock: &dyn Clock) {
         let mut pace = Pace::default();
         loop {
             let queue = if pace.is_sound() {

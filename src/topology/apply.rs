@@ -33,7 +33,7 @@ impl Topology {
 
     /// Sets to work what was opened. The rules are active already, so nothing here may fail: half of it at work would be
     /// what no file says.
-    async fn switch(&mut self, mut opened: Opened, after_seq: u64) -> Changes {
+    pub(super) async fn switch(&mut self, mut opened: Opened, after_seq: u64) -> Changes {
         dispatch::announce(&opened.desired.rules.set);
         // Outbounds first: an event that a new inbound takes in finds the lanes that it is for at work.
         self.switch_outbounds(&mut opened, after_seq);
@@ -55,13 +55,13 @@ impl Topology {
         for entry in &opened.desired.outbounds {
             let plan = &entry.plan;
             // Nothing was opened for what stays as it is.
-            let Some(outbound) = opened.outbounds.remove(&plan.name) else {
+            let Some(destination) = opened.outbounds.remove(&plan.name) else {
                 continue;
             };
-            if opened.lanes.contains(&plan.name) {
-                self.dispatch.add(plan.clone(), outbound);
+            if opened.lanes.contains(&plan.name) || !self.dispatch.has(&plan.name) {
+                self.dispatch.add(plan.clone(), destination);
             } else {
-                self.dispatch.change(plan.clone(), outbound);
+                self.dispatch.change(plan.clone(), destination);
             }
         }
     }
@@ -84,7 +84,7 @@ impl Topology {
         }
         let terminals = endpoints.iter();
         let terminals = terminals.flat_map(|endpoint| endpoint.terminals.iter().cloned());
-        self.terminals.keep(terminals, &self.context.clock);
+        self.terminals.keep(terminals, &self.context);
         // As a whole: between two paths that change places no request may reach the wrong inbound.
         self.endpoints
             .send_replace(Arc::new(Endpoints::new(endpoints)));

@@ -32,7 +32,7 @@ impl Intake for Counted {
             let receipts = self.log.append(batch).await?;
             let new = |(receipt, body): (&Receipt, Private<Bytes>)| Some((receipt.seq()?, body));
             let events = receipts.iter().zip(bodies).filter_map(new).collect();
-            self.tally.kept(events).await;
+            self.tally.kept(events, self.log.rules_version()).await;
             Ok(receipts)
         })
     }

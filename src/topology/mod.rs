@@ -8,6 +8,8 @@ mod counted;
 mod desired;
 mod diff;
 mod fingerprint;
+mod first;
+mod follow;
 mod open;
 mod retired;
 pub mod rules_history;
@@ -21,13 +23,11 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use faceway_rules::Routes;
 use tokio::sync::watch as channel;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::config;
 use crate::context::Context;
-use crate::dispatch::{Dispatch, LaneTask};
+use crate::dispatch::{self, Dispatch, LaneTask};
 use crate::inbound::{Endpoints, Intake, Sources, Terminals};
 
 use counted::Counted;
@@ -55,6 +55,8 @@ pub(crate) struct Topology {
     stored: Option<Stored>,
     /// The rules in the log.
     store: RulesStore,
+    /// Why this gateway cannot become what is in force at the site.
+    lacks: Option<String>,
     endpoints: channel::Sender<Arc<Endpoints>>,
     snapshot: channel::Sender<Arc<Snapshot>>,
     dispatch: Dispatch,
@@ -72,7 +74,8 @@ impl Topology {
         rules: ActiveRules,
         file: PathBuf,
     ) -> anyhow::Result<Self> {
-        let (store, stored) = rules_store::load(&*context.log, &file).await?;
+        let is_shared = context.duties.health().is_some();
+        let (store, stored) = rules_store::load(&*context.log, is_shared, &file).await?;
         Ok(Self {
             intake: Arc::new(Counted::new(Arc::clone(&context.log), rules.clone())),
             dispatch: Dispatch::new(context.clone(), rules.clone()),
@@ -82,6 +85,7 @@ impl Topology {
             applied: None,
             stored,
             store,
+            lacks: None,
             endpoints: channel::Sender::default(),
             snapshot: channel::Sender::default(),
             sources: Sources::new(),
@@ -89,32 +93,15 @@ impl Topology {
         })
     }
 
-    /// What was in force before the start, instead of a file that is refused.
-    ///
-    /// # Errors
-    /// The refusal, when nothing was, or when it cannot be read any more.
-    pub(crate) fn routes_of_before(&self, refused: &Refused) -> anyhow::Result<Routes> {
-        let stored = self.stored.as_ref();
-        let stored = stored.context("there are no rules of before");
-        let before = stored.and_then(|stored| {
-            let text = &stored.history.active().rules.text;
-            let name = self.file.display().to_string();
-            let loaded = config::parse_routes(text, &name);
-            loaded
-                .map_err(|errors| anyhow::anyhow!("the rules of before cannot be read:\n{errors}"))
-        });
-        match before {
-            Ok(loaded) => {
-                tracing::error!(
-                    "routes.toml is refused: the gateway starts with the rules that were in force before"
-                );
-                Ok(loaded.value)
-            }
-            Err(error) => {
-                tracing::error!("routes.toml is refused, and {error:#}");
-                Err(refused.clone().into())
-            }
-        }
+    /// The text of the rules that are in force.
+    pub(crate) fn text(&self) -> Option<&str> {
+        let applied = self.applied.as_ref()?;
+        Some(&applied.rules.text)
+    }
+
+    /// Whether other gateways have this log too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.context.duties.health().is_some()
     }
 
     /// Has the owner of a lane change it. Gives the number of events, or of the job.
@@ -123,6 +110,16 @@ impl Topology {
     /// When the lane's owner does not answer, or the spool fails.
     pub(crate) async fn change_lane(&self, name: &str, task: LaneTask) -> anyhow::Result<u64> {
         Ok(self.dispatch.change_lane(name, task).await?)
+    }
+
+    /// Answers what other gateways of the site ask of the lanes here, until what it gives is dropped.
+    pub(crate) fn answer_others(&self) -> AbortOnDropHandle<()> {
+        let snapshots = self.snapshots();
+        dispatch::answer(Arc::clone(&self.context.duties), move |name| {
+            let snapshot = snapshots.borrow();
+            let lane = snapshot.lanes.iter().find(|lane| lane.name() == name);
+            lane.cloned()
+        })
     }
 
     /// Where devices push to.

@@ -13,15 +13,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use faceway_core::Outbound;
 use faceway_rules::{OutboundPlan, Since};
 
 use super::Topology;
 use super::desired::Desired;
 use super::diff::{Change, Diff};
+use crate::dispatch::Destination;
 use crate::inbound::{Endpoint, Source};
 
-pub(super) use outbounds::outbound;
+pub(super) use outbounds::destination;
 pub use trial::trial;
 
 /// Everything that a reading of the file needs, opened; nothing has changed yet.
@@ -31,7 +31,7 @@ pub(crate) struct Opened {
     /// Those that are new or another, by name, each with what is to be dialled for it.
     pub(super) inbounds: HashMap<String, (Arc<Endpoint>, Option<Source>)>,
     /// Those that are new or another, by name.
-    pub(super) outbounds: HashMap<String, Arc<dyn Outbound>>,
+    pub(super) outbounds: HashMap<String, Destination>,
     /// Of the outbounds that are new, by name.
     pub(super) lanes: HashSet<String>,
     /// Outbounds whose lanes were made for it, just now.
@@ -121,16 +121,11 @@ impl Topology {
         }
     }
 
-    fn open_outbound(&self, plan: &OutboundPlan) -> anyhow::Result<Arc<dyn Outbound>> {
+    fn open_outbound(&self, plan: &OutboundPlan) -> anyhow::Result<Destination> {
         let applied = self.applied.iter();
         let mut known = applied.flat_map(|desired| &desired.outbounds);
         let before = known.find(|known| known.plan.name == plan.name);
-        outbound(
-            plan,
-            before.map(|known| &known.plan),
-            &self.context.gateway_id,
-            &self.context.public_url,
-            &self.context.clock,
-        )
+        let before = before.map(|known| known.plan.clone());
+        outbounds::destination(plan, before, &self.context)
     }
 }

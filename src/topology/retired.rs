@@ -42,15 +42,8 @@ impl Topology {
         let Some(plan) = self.plan_of(name, &rules.text)? else {
             return Ok(());
         };
-        let context = &self.context;
-        let outbound = open::outbound(
-            &plan,
-            None,
-            &context.gateway_id,
-            &context.public_url,
-            &context.clock,
-        )?;
-        self.dispatch.add(plan, outbound);
+        let destination = open::destination(&plan, None, &self.context)?;
+        self.dispatch.add(plan, destination);
         self.dispatch.retire(name, retired.through_seq);
         tracing::info!(
             outbound = name,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use faceway_core::{Private, Timestamp};
 use faceway_rules::RouteSet;
-use tokio::sync::{RwLock, RwLockWriteGuard};
+use tokio::sync::{RwLock, RwLockWriteGuard, watch};
 
 use matches::Matches;
 
@@ -316,6 +316,8 @@ impl Rules {
 #[derive(Clone, Debug)]
 pub struct ActiveRules {
     history: Arc<RwLock<Arc<RulesHistory>>>,
+    /// The newest version of the log that the history has: [`faceway_core::Mark::version`].
+    known: watch::Sender<u64>,
     matches: Arc<Matches>,
 }
 
@@ -324,8 +326,22 @@ impl ActiveRules {
     pub fn new(history: RulesHistory) -> Self {
         Self {
             history: Arc::new(RwLock::new(Arc::new(history))),
+            known: watch::Sender::default(),
             matches: Arc::default(),
         }
+    }
+
+    /// The history has this version of the log from now on.
+    pub fn knows(&self, version: u64) {
+        self.known.send_modify(|known| *known = version.max(*known));
+    }
+
+    /// Waits until the history has this version of the log: another gateway has put it in force, and this one is about to learn
+    /// of it. An event behind its mark that was decided by the version before would go elsewhere than at other gateways.
+    pub async fn until(&self, version: u64) {
+        let mut known = self.known.subscribe();
+        // The sender is part of this.
+        let _ = known.wait_for(|known| *known >= version).await;
     }
 
     /// The history as it is now.

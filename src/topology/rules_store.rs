@@ -64,13 +64,17 @@ pub(super) enum Outcome {
     NotThere,
     /// One of the two is there, and the log does not say which.
     Unknown,
+    /// Another gateway was first, with another one.
+    Conflict,
 }
 
 /// What is known of the rules in the log.
 #[derive(Debug, Default)]
 pub(super) struct RulesStore {
     /// The version of the newest entry; 0 when there is none.
-    version: u64,
+    pub(super) version: u64,
+    /// Whether other gateways write it too.
+    is_shared: bool,
     /// The text of an entry that could not be read.
     unreadable: Option<String>,
     /// Whether the active rules are not in the log.
@@ -99,11 +103,17 @@ impl RulesStore {
             let Some(entry) = found(log).await else {
                 return Ok(Outcome::Unknown);
             };
-            // What came first is superseded, else the next try would be refused for the same reason.
-            self.version = entry.mark.version;
+            let is_moved = entry.mark.version != self.version;
             if entry.text == text {
+                self.version = entry.mark.version;
                 return Ok(Outcome::Written(entry.mark.after_seq));
             }
+            if is_moved && self.is_shared {
+                return Ok(Outcome::Conflict);
+            }
+            // An earlier try of this gateway came late. It is superseded, else the next one would be refused for the same
+            // reason.
+            self.version = entry.mark.version;
         }
         Ok(Outcome::NotThere)
     }
@@ -149,14 +159,20 @@ impl From<RulesHistory> for Stored {
 /// When the log cannot be read.
 pub(super) async fn load(
     log: &dyn Log,
+    is_shared: bool,
     file: &Path,
 ) -> anyhow::Result<(RulesStore, Option<Stored>)> {
     let entry = log.rules().await;
     let Some(entry) = entry.context("the rules that were kept cannot be read")? else {
-        return Ok((RulesStore::default(), None));
+        let store = RulesStore {
+            is_shared,
+            ..RulesStore::default()
+        };
+        return Ok((store, None));
     };
     let mut store = RulesStore {
         version: entry.mark.version,
+        is_shared,
         ..RulesStore::default()
     };
     match serde_json::from_slice::<Note>(&entry.text) {

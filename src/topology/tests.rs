@@ -110,7 +110,7 @@ impl Bench {
         Log::append(&*self.spool, batch).await.unwrap();
         let seq = self.spool.tail().unwrap();
         let now = self.rules.current().await.rules_for("a", seq).text.clone();
-        let kept = rules_store::load(&*self.spool, Path::new("routes.toml")).await;
+        let kept = rules_store::load(&*self.spool, false, Path::new("routes.toml")).await;
         let kept = kept.unwrap().1.unwrap().history;
         (now, kept.rules_for("a", seq).text.clone())
     }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use faceway_core::{Clock, Sha256, Timestamp};
+use faceway_core::{Clock, Log, Sha256, Timestamp};
 use faceway_rules::Routes;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
@@ -25,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::desired::{self, Desired};
 use super::{Changes, Topology};
 use crate::config::GatewayConfig;
+use crate::context::Context;
 pub(crate) use certificate::Certificate;
 use certificate::Report;
 use directories::Directories;
@@ -116,8 +117,13 @@ pub(crate) struct Watch {
     /// Why the file is not in force as it is.
     wrong: Option<Failed>,
     certificate: Option<Certificate>,
-    /// Both, for the overview.
+    /// Why this gateway cannot go by what another one has put in force.
+    lacking: Option<Failed>,
+    /// All of it, for the overview.
     failed: tokio::sync::watch::Sender<Option<Failed>>,
+    log: Arc<dyn Log>,
+    /// The text of the file, as it was last read.
+    text: String,
 }
 
 impl Watch {
@@ -128,8 +134,9 @@ impl Watch {
         config: GatewayConfig,
         topology: Arc<Mutex<Topology>>,
         certificate: Option<Certificate>,
-        clock: Arc<dyn Clock>,
+        context: &Context,
     ) -> (Reloader, AbortOnDropHandle<()>) {
+        let clock = Arc::clone(&context.clock);
         let (asking, asked) = mpsc::channel(ASKING_MAX);
         let beside = files::beside(routes, file);
         let (failed, failures) = tokio::sync::watch::channel(None);
@@ -147,7 +154,10 @@ impl Watch {
             beside,
             wrong: refused.map(|Refused(text)| Failed { at, text }),
             certificate,
+            lacking: None,
             failed,
+            log: Arc::clone(&context.log),
+            text: routes.text.clone(),
         };
         watch.loaded();
         watch.publish();
@@ -169,8 +179,13 @@ impl Watch {
         let mut directories = Directories::of(&watched);
         let mut poll = tokio::time::interval(POLL);
         let mut quiet = Quiet::default();
+        let mut known = self.follow().await;
         loop {
             tokio::select! {
+                newer = self.log.watch_rules(known) => match newer {
+                    Ok(_) => known = self.follow().await,
+                    Err(_) => tokio::time::sleep(POLL).await,
+                },
                 asking = asked.recv() => {
                     let Some(asking) = asking else { return };
                     let answer = self.read_all().await;
@@ -186,6 +201,7 @@ impl Watch {
                     quiet.disturbed(Instant::now());
                 } else {
                     self.tidy().await;
+                    known = self.follow().await;
                 },
             }
         }
@@ -200,6 +216,53 @@ impl Watch {
             Some(certificate) => certificate.is_new().await,
             None => false,
         }
+    }
+
+    /// Goes by what another gateway of the site has put in force; gives the version of the log that is known now.
+    async fn follow(&mut self) -> u64 {
+        let mut topology = self.topology.lock().await;
+        let followed = topology.follow().await;
+        let known = topology.rules_version();
+        let is_shared = topology.is_shared();
+        let differs = topology.text().is_some_and(|text| text != self.text);
+        drop(topology);
+        match followed {
+            Ok(None) => {}
+            Ok(Some(changes)) => {
+                self.lacking = None;
+                self.loaded();
+                tracing::info!(
+                    added = changes.added.join(", "),
+                    changed = changes.changed.join(", "),
+                    removed = changes.removed.join(", "),
+                    "this gateway goes by what another one has put in force"
+                );
+                if differs {
+                    tracing::warn!(
+                        "routes.toml of this gateway is not the one that is in force at the site: put that one there too"
+                    );
+                }
+            }
+            Err(error) => {
+                let text = format!("error: {error:#}\n");
+                if self
+                    .lacking
+                    .as_ref()
+                    .is_none_or(|before| before.text != text)
+                {
+                    tracing::error!("{error:#}");
+                    self.lacking = Some(Failed {
+                        at: self.clock.now(),
+                        text,
+                    });
+                }
+            }
+        }
+        if is_shared {
+            metrics::gauge!("faceway_routes_differ").set(f64::from(u8::from(differs)));
+        }
+        self.publish();
+        known
     }
 
     /// What is done from time to time while nothing changes.
@@ -291,13 +354,11 @@ impl Watch {
     /// Shows whether everything on disk is in force.
     fn publish(&self) {
         let certificate = self.certificate.as_ref().and_then(Certificate::failed);
-        let failed = match (self.wrong.clone(), certificate) {
-            (Some(wrong), Some(certificate)) => Some(Failed {
-                at: wrong.at.max(certificate.at),
-                text: format!("{}\n{}", wrong.text.trim_end(), certificate.text),
-            }),
-            (wrong, certificate) => wrong.or(certificate),
-        };
+        let all = [self.wrong.clone(), certificate, self.lacking.clone()];
+        let failed = all.into_iter().flatten().reduce(|one, other| Failed {
+            at: one.at.max(other.at),
+            text: format!("{}\n{}", one.text.trim_end(), other.text),
+        });
         metrics::gauge!("faceway_reload_successful").set(f64::from(u8::from(failed.is_none())));
         self.failed.send_replace(failed);
     }
@@ -308,6 +369,7 @@ impl Watch {
         (self.seen, self.beside) = (found.fingerprint, found.beside);
         let refused = |error: anyhow::Error| Refused(format!("error: {error:#}\n"));
         let routes = desired::checked(found.loaded, &self.config)?;
+        self.text.clone_from(&routes.text);
         let desired = Desired::new(routes).map_err(refused)?;
         // Held from opening to the end of the apply: what was compared must still be at work when it is changed.
         let mut topology = self.topology.lock().await;

@@ -6,6 +6,7 @@
 
 mod capacity;
 mod contract;
+mod duties;
 mod lanes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -50,6 +51,9 @@ struct Kept {
     commits: u64,
     holds_commits: watch::Sender<bool>,
     tail: Option<watch::Sender<u64>>,
+    shared: duties::Shared,
+    /// Handles that were opened.
+    handles: u64,
 }
 
 /// An event with the names of its pictures.
@@ -73,7 +77,10 @@ impl MemoryDisk {
         let last = kept.last;
         let tail = kept.tail.get_or_insert_with(|| watch::Sender::new(last));
         let tail = tail.subscribe();
+        kept.handles += 1;
         Arc::new(MemorySpool {
+            number: kept.handles,
+            name: format!("gw-{}", kept.handles),
             disk: self.clone(),
             tail,
             frozen: watch::Sender::new(false),
@@ -150,6 +157,10 @@ impl MemoryDisk {
 
 /// One gateway's handle of a [`MemoryDisk`].
 pub struct MemorySpool {
+    /// Which of the disk's handles it is.
+    number: u64,
+    /// `gw-` and the number.
+    name: String,
     disk: MemoryDisk,
     tail: watch::Receiver<u64>,
     frozen: watch::Sender<bool>,

@@ -13,7 +13,7 @@ use crate::diagnostic::{Reporter, Span};
 use crate::read::{Entry, Node, Table, Value};
 
 use super::groups::Section;
-use super::{AdapterGrammar, Grammar, Names, check_name, inbound_keys};
+use super::{AdapterGrammar, Grammar, Names, check_name, gateways, inbound_keys};
 
 pub use dial::DialPlan;
 pub use terminal::{TerminalPlan, Trust};
@@ -31,6 +31,8 @@ pub struct InboundPlan {
     pub token: Option<Secret>,
     /// Who may push; every address when empty.
     pub allow: Vec<IpNet>,
+    /// Names of the gateways of a site that may dial its source and ask its terminals; all when empty.
+    pub gateways: Vec<String>,
     /// The adapter's own keys.
     pub settings: Settings,
     /// The websocket that it reads.
@@ -116,6 +118,7 @@ fn one(
         path: seen.paths.read(&table, grammar, entry),
         token: table.secret("token"),
         allow: allow(&table),
+        gateways: gateways::read(&table),
         settings,
         dial,
         terminals: terminal::all(&table, grammar, &mut seen.terminals),

@@ -45,6 +45,11 @@ const INBOUND: &[Key] = &[
         Shape::Own(own::networks),
         "Addresses that may push; all when left out.",
     ),
+    Key::new(
+        "gateways",
+        Shape::Texts,
+        "Where gateways share a site: names of those that may dial its source and ask its terminals; all when left out. Devices push to any.",
+    ),
 ];
 
 const DIALLED: &[Key] = &[

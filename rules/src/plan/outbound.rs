@@ -54,6 +54,8 @@ pub struct Common {
     pub retry: Retry,
     /// For one delivery.
     pub timeout: Duration,
+    /// Names of the gateways of a site that may deliver; all when empty.
+    pub gateways: Vec<String>,
 }
 
 /// What becomes of pictures.

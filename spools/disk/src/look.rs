@@ -24,6 +24,9 @@ impl DiskSpool {
     }
 }
 
+/// One gateway has a directory to itself, so every duty is its.
+impl faceway_core::Duties for DiskSpool {}
+
 impl History for DiskSpool {
     fn buried(
         &self,

@@ -1,17 +1,26 @@
 //! Trimming: what every lane is through with leaves when it is old, or earlier when space is short. Undelivered events stay.
+//!
+//! One gateway of a site trims at a time: it is a duty.
 
 mod blobs;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use faceway_core::Duty;
+use tokio::time::{Instant, interval, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::client::Failure;
 use crate::lock;
 use crate::names::StreamKind;
 use crate::shared::Shared;
 
+/// How often space is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the log is trimmed.
+const TRIM: Duration = Duration::from_secs(10);
 /// Numbers that are purged at once: the stream takes nothing else meanwhile.
 const AT_ONCE: u64 = 10_000;
 /// Between two purges.
@@ -19,8 +28,41 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Above this part of `bytes_max` delivered history gives way.
 const SHORT: f64 = 0.9;
 
+/// Trims while this gateway has the duty, until the engine is closed.
+pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        let held = tokio::select! {
+            () = stop.cancelled() => return,
+            held = shared.take(Duty::Janitor) => held,
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = held.wanted() => {}
+            () = held.lost() => {}
+            () = work(&shared) => {}
+        }
+        held.release().await;
+    }
+}
+
+/// Trims for as long as it is let.
+async fn work(shared: &Shared) {
+    let mut looks = interval(LOOK);
+    let mut trimmed_at = Instant::now();
+    loop {
+        looks.tick().await;
+        // While space is short every look trims a step: devices hear 503 for no longer than has to be.
+        if trimmed_at.elapsed() >= TRIM || is_short(shared) {
+            trimmed_at = Instant::now();
+            if let Err(failure) = trim(shared).await {
+                shared.warn("trim", || format!("the log cannot be trimmed: {failure}"));
+            }
+        }
+    }
+}
+
 /// Removes what may leave.
-pub(crate) async fn trim(shared: &Shared) -> Result<(), Failure> {
+async fn trim(shared: &Shared) -> Result<(), Failure> {
     let state = shared.client.state(StreamKind::Events).await?;
     let needed = lowest_needed(shared).await?.min(state.last_seq + 1);
     let is_short = is_short(shared);
@@ -62,7 +104,7 @@ async fn lowest_needed(shared: &Shared) -> Result<u64, Failure> {
 }
 
 /// Whether delivered history has to give way.
-pub(crate) fn is_short(shared: &Shared) -> bool {
+fn is_short(shared: &Shared) -> bool {
     let used = shared.gauge.bytes.load(Ordering::Relaxed) as f64;
     used > shared.settings.bytes_max as f64 * SHORT
 }

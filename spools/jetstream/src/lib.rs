@@ -11,10 +11,12 @@
 
 mod client;
 mod codec;
+mod duties;
 mod history;
 mod janitor;
 mod lanes;
 mod log;
+mod members;
 mod names;
 mod open;
 mod proof;
@@ -30,6 +32,8 @@ use faceway_core::Clock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+#[doc(hidden)]
+pub use duties::Timing;
 pub use settings::{Credentials, Durability, JetStreamSettings, OpenError};
 
 use shared::Shared;
@@ -53,13 +57,24 @@ impl JetStreamSpool {
         settings: JetStreamSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        open::open(settings, clock).await
+        open::open(settings, clock, Timing::default()).await
+    }
+
+    /// The same, with other moments of placement: for tests that do not wait as long.
+    #[doc(hidden)]
+    pub async fn open_with(
+        settings: JetStreamSettings,
+        clock: Arc<dyn Clock>,
+        timing: Timing,
+    ) -> Result<Self, OpenError> {
+        open::open(settings, clock, timing).await
     }
 
     async fn close_all(&self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        duties::leave(&self.shared).await;
         log::snapshot::write(&self.shared);
         self.shared.client.close().await;
     }
@@ -68,6 +83,9 @@ impl JetStreamSpool {
 impl Drop for JetStreamSpool {
     fn drop(&mut self) {
         self.stop.cancel();
+        // The record of this incarnation is not renewed any more.
+        let life = self.shared.members.life();
+        self.shared.duties.lose_all(&life);
     }
 }
 

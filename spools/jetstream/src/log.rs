@@ -8,6 +8,6 @@ pub(crate) mod known;
 pub(crate) mod pieces;
 pub(crate) mod quarantine;
 pub(crate) mod read;
-mod rules;
+pub(crate) mod rules;
 pub(crate) mod snapshot;
 mod span;

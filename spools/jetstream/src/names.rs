@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use faceway_core::{DeviceKey, Sha256};
+use faceway_core::{DeviceKey, Duty, Sha256};
 
 /// The streams of a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,16 +13,18 @@ pub(crate) enum StreamKind {
     Lanes,
     Attempts,
     Quarantine,
+    Members,
 }
 
 impl StreamKind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Events,
         Self::Blobs,
         Self::State,
         Self::Lanes,
         Self::Attempts,
         Self::Quarantine,
+        Self::Members,
     ];
 
     pub(crate) const fn word(self) -> &'static str {
@@ -33,6 +35,7 @@ impl StreamKind {
             Self::Lanes => "LANES",
             Self::Attempts => "ATTEMPTS",
             Self::Quarantine => "QUARANTINE",
+            Self::Members => "MEMBERS",
         }
     }
 }
@@ -65,6 +68,7 @@ impl Names {
             StreamKind::Lanes => &["copy.>", "piece.>", "order.>"],
             StreamKind::Attempts => &["att.>"],
             StreamKind::Quarantine => &["q.>", "qc.>"],
+            StreamKind::Members => &["member.*.*"],
         };
         let subjects = subjects.iter();
         subjects
@@ -197,6 +201,39 @@ impl Names {
     pub(crate) fn quarantine_piece(&self, sha256: Sha256, piece: usize) -> String {
         self.subject(format_args!("qc.{sha256}.{piece}"))
     }
+
+    /// The record of a gateway that lives.
+    pub(crate) fn member(&self, gateway: &str, incarnation: &str) -> String {
+        self.subject(format_args!("member.{}.{incarnation}", token(gateway)))
+    }
+
+    pub(crate) fn all_members(&self) -> String {
+        self.subject(format_args!("member.*.*"))
+    }
+
+    /// Where a gateway says that it is there. It is no subject of a stream.
+    pub(crate) fn ping(&self, incarnation: &str) -> String {
+        self.subject(format_args!("ping.{incarnation}"))
+    }
+
+    /// Where a gateway is asked. It is no subject of a stream.
+    pub(crate) fn ask(&self, incarnation: &str) -> String {
+        self.subject(format_args!("ask.{incarnation}"))
+    }
+
+    /// Which gateway has a duty.
+    pub(crate) fn duty(&self, duty: &Duty) -> String {
+        let name = match duty {
+            // A token has a sign at least.
+            Duty::Janitor => "_".into(),
+            named => token(named.name()),
+        };
+        self.subject(format_args!("state.duty.{}.{name}", duty.kind()))
+    }
+
+    pub(crate) fn all_duties(&self) -> String {
+        self.subject(format_args!("state.duty.*.*"))
+    }
 }
 
 /// Rows of a lane beside its record.
@@ -253,6 +290,12 @@ pub(crate) fn name(token: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// The duty whose record has this subject.
+pub(crate) fn duty_of(subject: &str) -> Option<Duty> {
+    let name = token_of(subject, 0).and_then(name)?;
+    Duty::of(token_of(subject, 1)?, &name)
+}
+
 /// The token of a subject that stands `from_end` places before its end.
 pub(crate) fn token_of(subject: &str, from_end: usize) -> Option<&str> {
     subject.rsplit('.').nth(from_end)
@@ -281,6 +324,22 @@ mod tests {
         assert_eq!(token("a.b"), "a=2Eb");
         assert_eq!(name("=4"), None);
         assert_eq!(name("=ZZ"), None);
+    }
+
+    #[test]
+    fn every_duty_has_a_subject_and_comes_back() {
+        let names = Names::new("north");
+        for duty in [
+            Duty::Lane("Tür 3".into()),
+            Duty::Source("a.b".into()),
+            Duty::Terminals("_".into()),
+            Duty::Janitor,
+        ] {
+            let subject = names.duty(&duty);
+            assert_eq!(subject.split('.').count(), 6, "{subject}");
+            assert_eq!(duty_of(&subject), Some(duty));
+        }
+        assert_eq!(duty_of("fw.north.state.duty.door.x"), None);
     }
 
     #[test]

@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::{Client, Failure};
+use crate::duties::Timing;
 use crate::log::{follow, snapshot};
 use crate::names::StreamKind;
 use crate::settings::{JetStreamSettings, OpenError};
 use crate::shared::Shared;
-use crate::{JetStreamSpool, proof, streams, upkeep};
+use crate::{JetStreamSpool, duties, janitor, lock, members, proof, streams, upkeep};
 
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -24,6 +25,7 @@ const QUIET: Duration = Duration::from_secs(10);
 pub(crate) async fn open(
     settings: JetStreamSettings,
     clock: Arc<dyn Clock>,
+    timing: Timing,
 ) -> Result<JetStreamSpool, OpenError> {
     settings.check()?;
     std::fs::create_dir_all(&settings.dir).map_err(|reason| OpenError::Directory {
@@ -33,7 +35,7 @@ pub(crate) async fn open(
     let encrypted = settings.is_encrypted();
     let tls = settings.tls.config(encrypted)?;
     let client = connect(&settings, encrypted.then_some(&tls)).await;
-    proof::at_start(&client, &settings).await?;
+    let servers = proof::at_start(&client, &settings).await?;
     if settings.replicas == 1 {
         tracing::warn!(
             "spool.jetstream.replicas is 1: what one server keeps is lost with it; write 3 for anything that matters"
@@ -45,7 +47,9 @@ pub(crate) async fn open(
     let (known, seen) = snapshot::read(&settings, &created);
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let tracker = tasks.clone();
-    let shared = Shared::new(client, settings, clock, known, seen, created, tracker);
+    let beside = (tracker, timing);
+    let shared = Shared::new(client, settings, clock, known, seen, created, beside);
+    *lock(&shared.servers) = servers;
     let shared = Arc::new(shared);
     tasks.spawn(follow::run(Arc::clone(&shared), stop.clone()));
     let spool = JetStreamSpool {
@@ -55,9 +59,28 @@ pub(crate) async fn open(
     };
     follow::catch_up(&shared).await.map_err(cluster)?;
     upkeep::look(&shared).await.map_err(cluster)?;
+    join(&shared, &spool).await?;
     let upkeep = upkeep::run(shared, spool.stop.clone());
     spool.tasks.spawn(upkeep);
     Ok(spool)
+}
+
+/// The gateway becomes a member of the site, unless another one has its name.
+async fn join(shared: &Arc<Shared>, spool: &JetStreamSpool) -> Result<(), OpenError> {
+    members::is_alone(shared, None).await?;
+    let begun = members::try_for_a_while(shared).await;
+    let (life, ears) = begun.map_err(|failure| OpenError::Cluster(failure.to_string()))?;
+    let life = shared.members.begins(life);
+    let (tasks, stop) = (&spool.tasks, &spool.stop);
+    let live = members::run(Arc::clone(shared), Arc::clone(&life), ears, stop.clone());
+    tasks.spawn(live);
+    if let Err(refused) = members::is_alone(shared, Some(&life.incarnation)).await {
+        duties::leave(shared).await;
+        return Err(refused);
+    }
+    tasks.spawn(duties::run(Arc::clone(shared), stop.clone()));
+    tasks.spawn(janitor::run(Arc::clone(shared), stop.clone()));
+    Ok(())
 }
 
 async fn connect(settings: &JetStreamSettings, tls: Option<&ClientConfig>) -> Client {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use faceway_core::Server;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -100,7 +101,7 @@ struct Proof {
 pub(crate) async fn at_start(
     client: &Client,
     settings: &JetStreamSettings,
-) -> Result<(), OpenError> {
+) -> Result<Vec<Server>, OpenError> {
     let info = client.servers().await;
     let info = info.map_err(|failure| {
         OpenError::Cluster(format!("JetStream is off or does not answer: {failure}"))
@@ -116,28 +117,29 @@ pub(crate) async fn at_start(
         tracing::warn!(
             "spool.jetstream.durability is \"relaxed\": a power cut of all servers at once may lose acknowledged events"
         );
-        return Ok(());
+        return Ok(Vec::new());
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let checked = check(settings).await;
+        let mut proof = Proof::default();
+        let checked = check(settings, &mut proof).await;
         match checked {
             // Only silence is waited for; what a server says does not change by itself.
             Err(Refusal::Silent(_)) if Instant::now() < deadline => sleep(LOOK).await,
             Err(Refusal::Silent(text) | Refusal::Said(text)) => {
                 return Err(OpenError::Refused(text));
             }
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(proof.servers()),
         }
     }
 }
 
 /// Proves once that every server syncs.
-pub(crate) async fn again(settings: &JetStreamSettings) -> Result<(), String> {
-    match check(settings).await {
-        Ok(()) => Ok(()),
-        Err(Refusal::Silent(text) | Refusal::Said(text)) => Err(text),
-    }
+pub(crate) async fn again(settings: &JetStreamSettings) -> (Vec<Server>, Result<(), String>) {
+    let mut proof = Proof::default();
+    let checked = check(settings, &mut proof).await;
+    let checked = checked.map_err(|(Refusal::Silent(text) | Refusal::Said(text))| text);
+    (proof.servers(), checked)
 }
 
 enum Refusal {
@@ -147,7 +149,7 @@ enum Refusal {
     Said(String),
 }
 
-async fn check(settings: &JetStreamSettings) -> Result<(), Refusal> {
+async fn check(settings: &JetStreamSettings, proof: &mut Proof) -> Result<(), Refusal> {
     let is_by_system = !matches!(settings.system, Credentials::None);
     if settings.monitor.is_empty() && !is_by_system {
         return Err(Refusal::Said(format!(
@@ -166,7 +168,6 @@ async fn check(settings: &JetStreamSettings) -> Result<(), Refusal> {
         .timeout(TIMEOUT)
         .build();
     let http = http.map_err(|error| Refusal::Said(error.to_string()))?;
-    let mut proof = Proof::default();
     let mut silent = None;
     if is_by_system {
         match by_system(settings).await {
@@ -277,6 +278,21 @@ impl Proof {
             self.named.extend(names.filter(|name| !name.is_empty()));
         }
         self.servers.insert(varz.server_name.clone(), varz);
+    }
+
+    /// Every server that answered or was named, and what it proved.
+    fn servers(&self) -> Vec<Server> {
+        let names: BTreeSet<&String> = self.servers.keys().chain(&self.named).collect();
+        let server = |name: &String| {
+            let varz = self.servers.get(name);
+            let config = varz.map(|varz| varz.jetstream.config.as_ref());
+            Server {
+                name: name.clone(),
+                version: varz.map_or_else(String::new, |varz| varz.version.clone()),
+                is_synced: config.map(|config| config.is_some_and(|config| config.sync_always)),
+            }
+        };
+        names.into_iter().map(server).collect()
     }
 
     fn check(&self) -> Result<(), Wrong> {

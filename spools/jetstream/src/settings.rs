@@ -11,8 +11,10 @@ use faceway_tls::{ClientTls, TlsError};
 pub struct JetStreamSettings {
     /// Name of the site: streams and subjects carry it.
     pub site: String,
-    /// Name of this gateway, in the servers' lists of connections.
+    /// Name of this gateway. No other one of the site has it.
     pub gateway: String,
+    /// Where links to pictures lead: an address that all gateways of the site answer.
+    pub public_url: String,
     /// Directory of caches.
     pub dir: PathBuf,
     /// Servers, as `nats://host:port` or `tls://host:port`.

@@ -5,17 +5,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use faceway_core::{AppendError, Capacity, Clock, SpoolError};
+use faceway_core::{AppendError, Capacity, Clock, Server, SpoolError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::client::{Client, Failure};
+use crate::duties::{Duties, Timing};
 use crate::lanes::OwnedLanes;
 use crate::lock;
 use crate::log::known::Known;
 use crate::log::pieces::Recent;
 use crate::log::quarantine::Quarantine;
+use crate::members::Members;
 use crate::settings::JetStreamSettings;
 
 /// Between two log lines about the same trouble.
@@ -30,6 +32,12 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) known: Mutex<Known>,
     pub(crate) tail: watch::Sender<Tail>,
+    /// The newest version of the rules at or below the tail.
+    pub(crate) rules: watch::Sender<u64>,
+    pub(crate) members: Members,
+    pub(crate) duties: Duties,
+    /// Servers, as the last proof found them.
+    pub(crate) servers: Mutex<Vec<Server>>,
     pub(crate) recent: Recent,
     pub(crate) quarantine: Quarantine,
     pub(crate) lanes: OwnedLanes,
@@ -75,7 +83,7 @@ impl Shared {
         known: Known,
         seen: u64,
         created: String,
-        tasks: TaskTracker,
+        (tasks, timing): (TaskTracker, Timing),
     ) -> Self {
         Self {
             recent: Recent::new(settings.images),
@@ -85,6 +93,10 @@ impl Shared {
                 seen,
                 fresh_at: Instant::now(),
             }),
+            rules: watch::Sender::new(0),
+            members: Members::default(),
+            duties: Duties::new(timing),
+            servers: Mutex::default(),
             gauge: Gauge::default(),
             throttle: Mutex::default(),
             known: Mutex::new(known),

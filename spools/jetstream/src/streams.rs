@@ -9,6 +9,11 @@ use crate::settings::{JetStreamSettings, OpenError};
 /// Settings that follow `gateway.toml`: a stream that differs in these is changed.
 const TUNED: [&str; 3] = ["max_age", "max_bytes", "duplicate_window"];
 
+/// How long the record of a gateway stands that no longer renews it. It is longer than the record is
+/// [valid](crate::members::VALID): the gateway has stopped before another one can see that it is gone.
+const MEMBER_AGE: std::time::Duration = std::time::Duration::from_secs(14);
+const _: () = assert!(MEMBER_AGE.as_secs() >= crate::members::VALID.as_secs() + 2);
+
 /// What must be as it is written here. A stream that differs is refused: it would keep less than was promised.
 const EXACT: [&str; 15] = [
     "subjects",
@@ -37,8 +42,8 @@ const ABSENT: [&str; 5] = [
     "republish",
 ];
 
-/// Whether a stream's age follows `gateway.toml`. The others have none: what a lane needs would leave.
-const fn has_age(kind: StreamKind) -> bool {
+/// Whether a stream's age follows `gateway.toml`. The age of the others is as it is written here.
+const fn follows(kind: StreamKind) -> bool {
     matches!(kind, StreamKind::Attempts | StreamKind::Quarantine)
 }
 
@@ -66,14 +71,14 @@ async fn make_one(
         other => OpenError::Cluster(format!("the stream {name}: {other}")),
     };
     let found = client.make_stream(&wanted).await.map_err(failed)?;
-    if let Some(wrong) = first_difference(&wanted, &found) {
+    if let Some(wrong) = first_difference(&wanted, &found, follows(kind)) {
         return Err(OpenError::Refused(format!(
             "the stream {name} is not as this gateway needs it: {wrong}. Put it right with the nats command, or remove the \
              stream if nothing in it is needed"
         )));
     }
     let is_tuned = TUNED.iter().all(|key| same(&wanted[key], &found[key]));
-    if !is_tuned && has_age(kind) || !same(&wanted["duplicate_window"], &found["duplicate_window"])
+    if !is_tuned && follows(kind) || !same(&wanted["duplicate_window"], &found["duplicate_window"])
     {
         tracing::info!("the stream {name} is changed to what gateway.toml says");
         client.change_stream(&wanted).await.map_err(failed)?;
@@ -81,13 +86,14 @@ async fn make_one(
     Ok(())
 }
 
-fn first_difference(wanted: &Value, found: &Value) -> Option<String> {
+fn first_difference(wanted: &Value, found: &Value, follows: bool) -> Option<String> {
     let differs = |key: &&&str| !same(&wanted[**key], &found[**key]);
-    let tuned = TUNED
-        .iter()
-        .take(2)
-        .filter(|key| wanted[**key] == json!(0) || wanted[**key] == json!(-1));
-    if let Some(key) = EXACT.iter().chain(tuned).find(differs) {
+    // Age and size, where `gateway.toml` says nothing of them: what a lane needs would leave, and a gateway would count as gone
+    // while it works.
+    let is_fixed =
+        |key: &&&str| !follows || wanted[**key] == json!(0) || wanted[**key] == json!(-1);
+    let fixed = TUNED.iter().take(2).filter(is_fixed);
+    if let Some(key) = EXACT.iter().chain(fixed).find(differs) {
         return Some(format!(
             "{key} is {}, and has to be {}",
             found[*key], wanted[*key]
@@ -154,6 +160,11 @@ fn config(client: &Client, settings: &JetStreamSettings, kind: StreamKind) -> Va
             config["max_age"] = nanos(settings.quarantine).into();
             window = window.min(settings.quarantine);
         }
+        StreamKind::Members => {
+            config["max_msgs_per_subject"] = 1.into();
+            config["max_age"] = nanos(MEMBER_AGE).into();
+            window = window.min(MEMBER_AGE);
+        }
     }
     config["duplicate_window"] = nanos(window).into();
     config
@@ -173,7 +184,7 @@ mod tests {
     fn each_weakness_is_found() {
         let strong =
             json!({ "num_replicas": 3, "storage": "file", "discard": "new", "max_age": 0 });
-        assert_eq!(first_difference(&strong, &strong), None);
+        assert_eq!(first_difference(&strong, &strong, false), None);
         for (key, weak) in [
             ("num_replicas", json!(1)),
             ("storage", json!("memory")),
@@ -184,8 +195,16 @@ mod tests {
         ] {
             let mut found = strong.clone();
             found[key] = weak;
-            let wrong = first_difference(&strong, &found).expect(key);
+            let wrong = first_difference(&strong, &found, false).expect(key);
             assert!(wrong.starts_with(key), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_age_follows_the_settings_where_they_have_one() {
+        let (wanted, found) = (json!({ "max_age": 5 }), json!({ "max_age": 7 }));
+        assert_eq!(first_difference(&wanted, &found, true), None);
+        let wrong = first_difference(&wanted, &found, false).expect("it differs");
+        assert!(wrong.starts_with("max_age"), "{wrong}");
     }
 }

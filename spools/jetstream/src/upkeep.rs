@@ -8,7 +8,6 @@ use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Failure;
-use crate::janitor;
 use crate::lock;
 use crate::log::snapshot;
 use crate::names::StreamKind;
@@ -18,13 +17,13 @@ use crate::shared::Shared;
 
 const LOOK: Duration = Duration::from_secs(1);
 const PROVE: Duration = Duration::from_secs(60);
-const TRIM: Duration = Duration::from_secs(10);
+const FORGET: Duration = Duration::from_secs(10);
 const SNAPSHOT: Duration = Duration::from_secs(300);
 
 pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut ticks = interval(LOOK);
     let (mut proved_at, mut written_at) = (Instant::now(), Instant::now());
-    let mut trimmed_at = Instant::now();
+    let mut forgot_at = Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -39,11 +38,12 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             proved_at = Instant::now();
             prove(&shared).await;
         }
-        // While space is short every look trims a step: devices hear 503 for no longer than has to be.
-        if trimmed_at.elapsed() >= TRIM || janitor::is_short(&shared) {
-            trimmed_at = Instant::now();
-            if let Err(failure) = tidy(&shared).await {
-                shared.warn("trim", || format!("the log cannot be trimmed: {failure}"));
+        if forgot_at.elapsed() >= FORGET {
+            forgot_at = Instant::now();
+            if let Err(failure) = shared.forget_once().await {
+                shared.warn("once", || {
+                    format!("marks of once windows cannot be removed: {failure}")
+                });
             }
         }
         if written_at.elapsed() >= SNAPSHOT {
@@ -69,13 +69,9 @@ pub(crate) async fn look(shared: &Shared) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn tidy(shared: &Shared) -> Result<(), Failure> {
-    janitor::trim(shared).await?;
-    shared.forget_once().await
-}
-
 async fn prove(shared: &Shared) {
-    let proved = proof::again(&shared.settings).await;
+    let (servers, proved) = proof::again(&shared.settings).await;
+    *lock(&shared.servers) = servers;
     let is_unproved = proved.is_err();
     let was_unproved = shared
         .gauge

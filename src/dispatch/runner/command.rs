@@ -79,6 +79,11 @@ impl Commands {
         }
     }
 
+    /// Drops the next command: another gateway works the lane, and this one can do nothing with it.
+    pub(in crate::dispatch) async fn refuse(&self) {
+        drop(self.next().await);
+    }
+
     /// The command that came while the lane did not work.
     async fn take_waiting(&self) -> Option<Command> {
         let mut waiting = self.0.lock().await;

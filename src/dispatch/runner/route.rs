@@ -92,7 +92,9 @@ impl Runner {
     async fn decide(&mut self, entries: Vec<Entry>, holds: bool) -> Vec<Offer> {
         // Looked up after the entries came, and waiting for a reload that is just changing them: what was kept behind the mark
         // of a new rules version is not decided by an older one.
-        self.tools.decider.renew().await;
+        // The version is asked for after the tail up to which they were read, so it covers all of them.
+        let version = self.tools.log.rules_version();
+        self.tools.decider.renew(version).await;
         let mut offers = Vec::new();
         for entry in entries {
             if self.tools.decider.decide(&entry) == Routed::Here {

@@ -30,6 +30,7 @@ fn settings(config: &GatewayConfig) -> anyhow::Result<JetStreamSettings> {
     Ok(JetStreamSettings {
         site: config.site.clone().context("site is missing")?,
         gateway: name(cluster),
+        public_url: config.listen.public_url.clone(),
         dir: spool.dir.clone(),
         servers: cluster.servers.clone(),
         credentials: credentials(&cluster.login)?,

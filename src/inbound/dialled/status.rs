@@ -22,6 +22,8 @@ pub(crate) enum SourceState {
     Waiting(Timestamp),
     /// The gateway stops.
     Stopped,
+    /// Another gateway of the site dials it, or none does at this moment.
+    Elsewhere,
 }
 
 /// How a source stands.
@@ -143,6 +145,14 @@ impl Status {
     pub(super) fn waits(&self, pause: Duration) {
         let next = self.clock.now().plus(pause);
         self.enter(SourceState::Waiting(next), |_, _| {});
+    }
+
+    /// What it says meanwhile is no gap: another gateway reads it.
+    pub(super) fn elsewhere(&self) {
+        self.metrics.connected(false);
+        self.enter(SourceState::Elsewhere, |status, _| {
+            status.unread_since = None;
+        });
     }
 
     pub(super) fn stopped(&self) {

@@ -12,9 +12,12 @@ use anyhow::bail;
 use super::super::Topology;
 use super::super::open::Opened;
 use super::super::rules_history::RulesHistory;
-use super::super::rules_store::{Outcome, Stored};
+use super::super::rules_store::{self, Outcome, Stored};
 use super::next::Step;
 use crate::dispatch::LaneHandle;
+
+/// How often rules are put behind those of another gateway that was first.
+const CONFLICTS_MAX: usize = 5;
 
 impl Topology {
     /// Makes the rules active for what is kept from now on. Gives the newest event that they are not for.
@@ -30,41 +33,62 @@ impl Topology {
         // From here until the history is written no lane decides about an event. Without the lock a lane could decide by the
         // old version about an event that comes after the mark of the new one, and after a crash by the new one.
         let mut active = rules.hold().await;
-        let before = match &self.applied {
+        let mut before = match &self.applied {
             Some(_) => Some(Stored::from((**active).clone())),
             None => self.stored.take(),
         };
-        let step = Step {
-            rules: &opened.desired.rules,
-            now: self.context.clock.now(),
-            needed_from,
-            backfilled: opened.backfilled().collect(),
-            lanes: &lanes,
-        };
-        let mut history = step.next(before.as_ref());
-        while self.applied.is_none()
-            && let Err(error) = history.check()
-        {
-            tracing::error!(%error, "the oldest of these rules are dropped: their events go by the next version");
-            history = history.without_oldest();
+        for _ in 0..CONFLICTS_MAX {
+            let step = Step {
+                rules: &opened.desired.rules,
+                now: self.context.clock.now(),
+                needed_from,
+                backfilled: opened.backfilled().collect(),
+                lanes: &lanes,
+            };
+            let mut history = step.next(before.as_ref());
+            while self.applied.is_none()
+                && let Err(error) = history.check()
+            {
+                tracing::error!(%error, "the oldest of these rules are dropped: their events go by the next version");
+                history = history.without_oldest();
+            }
+            let known = before.take().map(|stored| stored.history);
+            let written = self.write_and_activate(&mut active, history, known.as_ref());
+            if let Some(after_seq) = written.await? {
+                return Ok(after_seq);
+            }
+            // Built on what came first: events between the two marks go by that, at every gateway.
+            before = self.load_again().await?;
         }
-        let before = before.map(|stored| stored.history);
-        self.write_and_activate(&mut active, history, before.as_ref())
-            .await
+        bail!(
+            "other gateways put rules in force at the same time, again and again: read routes.toml once more"
+        )
     }
 
-    /// Writes a history down, and then makes it the one that all ask. Gives the place from which its active version counts.
+    /// What another gateway has put in force in between.
+    async fn load_again(&mut self) -> anyhow::Result<Option<Stored>> {
+        tracing::warn!(
+            "another gateway put its rules in force a moment before: those of this one come after them"
+        );
+        let (store, stored) = rules_store::load(&*self.context.log, true, &self.file).await?;
+        self.store = store;
+        Ok(stored)
+    }
+
+    /// Writes a history down, and then makes it the one that all ask. Gives the place from which its active version counts;
+    /// `None` when another gateway was first.
     async fn write_and_activate(
         &mut self,
         active: &mut Arc<RulesHistory>,
         history: RulesHistory,
         before: Option<&RulesHistory>,
-    ) -> anyhow::Result<u64> {
+    ) -> anyhow::Result<Option<u64>> {
         history.check()?;
         if !self.store.is_behind && before == Some(&history) {
             let after_seq = history.active().after_seq;
             *active = Arc::new(history);
-            return Ok(after_seq);
+            self.rules.knows(self.store.version);
+            return Ok(Some(after_seq));
         }
         // Written before it is active: a crash between the two would let a lane decide by rules that no start knows. The log
         // gives the place: an event that was appended before the lock may already be decided by the old version, and one that
@@ -72,16 +96,20 @@ impl Topology {
         let outcome = self.store.write(&*self.context.log, &history).await?;
         // What is unknown is written again at the next occasion.
         self.store.is_behind = outcome == Outcome::Unknown;
+        if outcome == Outcome::Conflict {
+            return Ok(None);
+        }
         if let Outcome::Written(after_seq) = outcome {
             *active = Arc::new(history.placed(after_seq));
-            return Ok(after_seq);
+            self.rules.knows(self.store.version);
+            return Ok(Some(after_seq));
         }
         if self.applied.is_none() {
             tracing::error!("the rules are active without being written down; that is tried again");
             self.store.is_behind = true;
             let tail = self.context.log.tail()?;
             *active = Arc::new(history.placed(tail));
-            return Ok(tail);
+            return Ok(Some(tail));
         }
         bail!(
             "the rules cannot be written down in the spool, and so do not come into force; that is tried again"
@@ -94,6 +122,7 @@ impl Topology {
             return;
         }
         let history = self.rules.current().await;
+        // Where another gateway wrote its own meanwhile, this one goes by those.
         let outcome = self.store.write(&*self.context.log, &history).await;
         self.store.is_behind = !matches!(outcome, Ok(Outcome::Written(_)));
     }
@@ -140,8 +169,10 @@ impl Topology {
         let before = active.as_ref().clone();
         let through_seq = newest.min(first.saturating_sub(1));
         let history = before.clone().with_backfill(outbound, through_seq);
-        self.write_and_activate(&mut active, history, Some(&before))
-            .await?;
-        Ok(())
+        let written = self.write_and_activate(&mut active, history, Some(&before));
+        match written.await? {
+            Some(_) => Ok(()),
+            None => bail!("another gateway changes the rules at this moment: ask again"),
+        }
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn inbound(
         .as_ref()
         .map(|dial| source(dial, &inbound, context));
     let source = source.transpose();
+    let source = source.map(|source| source.map(|source| source.of_gateways(&plan.gateways)));
     let source =
         source.with_context(|| format!("cannot prepare to dial the inbound {}", plan.name))?;
     let endpoint = Endpoint {

@@ -9,11 +9,33 @@ use faceway_rules::{Format, OutboundPlan, Protocol};
 use http::{HeaderName, HeaderValue};
 
 use crate::config::{OfThisMachine, secrets};
+use crate::context::Context;
+use crate::dispatch::Destination;
 use crate::link;
 
-/// Opens one outbound; nothing is dialled yet. `before` is what it was until now, `gateway` tells this gateway from others
-/// at the same broker, `public_url` is how its pictures are reached.
-pub(in crate::topology) fn outbound(
+/// Opens one outbound; nothing is dialled yet. `before` is what it was until now.
+///
+/// # Errors
+/// When something that it names cannot be had: a secret, a certificate.
+pub(in crate::topology) fn destination(
+    plan: &OutboundPlan,
+    before: Option<OutboundPlan>,
+    context: &Context,
+) -> anyhow::Result<Destination> {
+    let (plan, context) = (plan.clone(), context.clone());
+    Destination::open(move || {
+        outbound(
+            &plan,
+            before.as_ref(),
+            &context.gateway_id,
+            &context.public_url,
+            &context.clock,
+        )
+    })
+}
+
+/// `gateway` tells this gateway from others at the same broker, `public_url` is how its pictures are reached.
+pub(super) fn outbound(
     plan: &OutboundPlan,
     before: Option<&OutboundPlan>,
     gateway: &str,

@@ -28,7 +28,7 @@ pub(crate) fn of(
         let subscription = subscription(terminal, &address);
         let named = || format!("the terminal {} of inbound {}", terminal.url, plan.name);
         Ok(Arc::new(Terminal::new(
-            &plan.name,
+            (&plan.name, &plan.gateways),
             terminal,
             (Arc::clone(adapter), subscription.with_context(named)?),
             api.with_context(named)?,

@@ -11,7 +11,7 @@ use faceway_rules::{InboundPlan, OutboundPlan, Routes, Secret};
 use faceway_tls::TlsError;
 
 use super::inbounds::dialled;
-use super::outbound;
+use super::outbounds::outbound;
 use crate::config::{ConfigError, GatewayConfig, is_usable, secrets};
 
 /// Tries what the two files name, as far as it is on this machine: a secret or file that is not there is no mistake, as it

@@ -99,6 +99,14 @@ impl Log for MemorySpool {
         self.ask(|kept| Ok(kept.rules.clone()))
     }
 
+    fn rules_version(&self) -> u64 {
+        self.version()
+    }
+
+    fn watch_rules(&self, seen: u64) -> BoxFuture<'_, Result<u64, SpoolError>> {
+        Box::pin(async move { Ok(self.newer(seen).await) })
+    }
+
     fn secret(&self, name: &str) -> BoxFuture<'_, Result<[u8; 32], SpoolError>> {
         let name = name.to_owned();
         // Not random, so that a simulated life is the same by its seed.
@@ -128,6 +136,7 @@ impl Kept {
             after_seq: self.last,
         };
         self.rules = Some(RulesEntry { mark, text });
+        self.shared.changed();
         Ok(mark)
     }
 

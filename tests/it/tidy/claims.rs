@@ -245,6 +245,7 @@ fn the_guide_of_engines_names_every_method() {
         ("Log", "log", "## 3. "),
         ("LaneStore", "lane_store", "## 4. "),
         ("History", "history", "## 5. "),
+        ("Duties", "duties", "## 6. "),
     ] {
         let text =
             std::fs::read_to_string(Path::new(ROOT).join(format!("core/src/{file}.rs"))).unwrap();

@@ -12,6 +12,7 @@ pub(super) const ROOMS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("config", &[]),
     ("console", &[]),
+    ("duty", &[]),
     ("link", &[]),
     ("memory", &[]),
     ("notify", &[]),
@@ -22,10 +23,19 @@ pub(super) const ROOMS: &[(&str, &[&str])] = &[
     ("topology/rules_history", &[]),
     ("observe", &["visible"]),
     ("context", &["config", "link", "memory"]),
-    ("inbound", &["context", "link", "memory", "throttle"]),
+    (
+        "inbound",
+        &["context", "duty", "link", "memory", "throttle"],
+    ),
     (
         "dispatch",
-        &["context", "link", "throttle", "topology/rules_history"],
+        &[
+            "context",
+            "duty",
+            "link",
+            "throttle",
+            "topology/rules_history",
+        ],
     ),
     (
         "topology",

@@ -217,6 +217,7 @@ fn context(log: &Arc<MemorySpool>, clock: &WallClock) -> anyhow::Result<Context>
     Ok(Context {
         log: Arc::clone(log) as _,
         lanes: Arc::clone(log) as _,
+        duties: Arc::clone(log) as _,
         links: Arc::new(Links::new("http://x", &[0; 32], hour, Arc::clone(&clock))),
         clock,
         limits,

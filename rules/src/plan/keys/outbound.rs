@@ -56,6 +56,11 @@ const COMMON: &[Key] = &[
         Shape::Word(&["now", "oldest"]),
         "A new outbound begins with new events (now, default) or with the history (oldest).",
     ),
+    Key::new(
+        "gateways",
+        Shape::Texts,
+        "Where gateways share a site: names of those that may deliver, as one network alone reaches the destination; all when left out.",
+    ),
     Key::new("retry", Shape::Table(RETRY), "Pauses and limits."),
 ];
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::plan::Grammar;
+use crate::plan::{Grammar, gateways};
 use crate::projection::ProjectionError;
 use crate::read::Table;
 use crate::{Format, Projection, ReadFile};
@@ -32,6 +32,7 @@ pub(super) fn read(
         },
         retry: retry(table),
         timeout: table.duration("timeout").unwrap_or(Duration::from_secs(10)),
+        gateways: gateways::read(table),
     }
 }
 

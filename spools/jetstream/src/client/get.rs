@@ -56,6 +56,17 @@ impl Client {
             .await
     }
 
+    /// The same, asked once: where the next look comes soon, and waiting for an election would hold up other things.
+    pub(crate) async fn last_at_leader_once(
+        &self,
+        stream: StreamKind,
+        subject: &str,
+    ) -> Result<Option<Kept>, Failure> {
+        let request = format!("STREAM.MSG.GET.{}", self.stream(stream));
+        let query = json!({ "last_by_subj": subject });
+        found(self.api_once(&request, &query).await)
+    }
+
     /// The first message from this number on whose subject fits, as the leader knows it.
     pub(crate) async fn next_at_leader(
         &self,
@@ -69,20 +80,7 @@ impl Client {
 
     async fn leader_get(&self, stream: StreamKind, query: &Value) -> Result<Option<Kept>, Failure> {
         let request = format!("STREAM.MSG.GET.{}", self.stream(stream));
-        let got: Got = match self.api(&request, query).await {
-            Ok(got) => got,
-            Err(Failure::NotFound) => return Ok(None),
-            Err(failure) => return Err(failure),
-        };
-        let decode = |text: &str| STANDARD.decode(text).map_err(Failure::unavailable);
-        let message = got.message;
-        Ok(Some(Kept {
-            seq: message.seq,
-            subject: message.subject,
-            headers: Headers::parse(&decode(&message.hdrs)?),
-            payload: decode(&message.data)?.into(),
-            at: message.time.parse().ok(),
-        }))
+        found(self.api(&request, query).await)
     }
 
     /// The message with this number from any replica; from the leader where that one has none.
@@ -181,6 +179,23 @@ impl Client {
             }
         }
     }
+}
+
+/// What a leader found.
+fn found(got: Result<Got, Failure>) -> Result<Option<Kept>, Failure> {
+    let message = match got {
+        Ok(got) => got.message,
+        Err(Failure::NotFound) => return Ok(None),
+        Err(failure) => return Err(failure),
+    };
+    let decode = |text: &str| STANDARD.decode(text).map_err(Failure::unavailable);
+    Ok(Some(Kept {
+        seq: message.seq,
+        subject: message.subject,
+        headers: Headers::parse(&decode(&message.hdrs)?),
+        payload: decode(&message.data)?.into(),
+        at: message.time.parse().ok(),
+    }))
 }
 
 /// A message that came by a direct get; `None` when there is none.

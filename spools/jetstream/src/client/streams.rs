@@ -1,6 +1,7 @@
 //! Streams: made, looked at, purged.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,6 +12,10 @@ use super::{Client, Failure};
 
 /// Subjects that the servers list in one answer.
 const SUBJECTS_PAGE: usize = 100_000;
+
+/// How long ago a leader may have heard of a server that is there. It hears of each with every write, and else every second or
+/// two.
+pub(crate) const HEARD: Duration = Duration::from_millis(1500);
 
 /// How a stream stands, by its leader.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -25,10 +30,74 @@ pub(crate) struct StreamState {
     pub(crate) last_seq: u64,
 }
 
+/// A look at a stream, by its leader.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamLook {
+    pub(crate) state: StreamState,
+    /// Subjects that are there and fit; the first [`SUBJECTS_PAGE`] of them.
+    pub(crate) subjects: Vec<String>,
+    pub(crate) peers: Peers,
+}
+
+/// The servers that keep a stream, as its leader sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Peers {
+    /// `None` while none leads.
+    pub(crate) leader: Option<String>,
+    /// Names of all of them, with the leader's.
+    pub(crate) names: Vec<String>,
+    /// Whether the leader has just heard of each of them.
+    pub(crate) are_all_there: bool,
+}
+
+#[derive(Default, Deserialize)]
+struct Cluster {
+    leader: Option<String>,
+    #[serde(default)]
+    replicas: Vec<Replica>,
+}
+
+#[derive(Deserialize)]
+struct Replica {
+    name: String,
+    #[serde(default)]
+    current: bool,
+    #[serde(default)]
+    offline: bool,
+    /// Nanoseconds since the leader heard of it.
+    #[serde(default)]
+    active: u64,
+}
+
+impl Replica {
+    /// One that has just been written to has not everything for a moment, and is there all the same. A new leader has never
+    /// heard of one that is away.
+    const fn is_there(&self) -> bool {
+        let is_heard = self.current || self.active > 0;
+        is_heard && !self.offline && self.active < HEARD.as_nanos() as u64
+    }
+}
+
+impl From<Cluster> for Peers {
+    fn from(cluster: Cluster) -> Self {
+        let leader = cluster.leader.filter(|name| !name.is_empty());
+        let are_all_there = leader.is_some() && cluster.replicas.iter().all(Replica::is_there);
+        let names = cluster.replicas.into_iter().map(|replica| replica.name);
+        Self {
+            names: names.chain(leader.clone()).collect(),
+            leader,
+            are_all_there,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Info {
     config: Value,
     state: State,
+    /// A server by itself says who leads, too.
+    #[serde(default)]
+    cluster: Cluster,
     #[serde(default)]
     created: String,
     #[serde(default)]
@@ -135,6 +204,23 @@ impl Client {
         }
     }
 
+    /// One look at a stream and what of it fits, asked once.
+    pub(crate) async fn look(
+        &self,
+        stream: StreamKind,
+        filter: &str,
+    ) -> Result<StreamLook, Failure> {
+        let request = format!("STREAM.INFO.{}", self.stream(stream));
+        let body = json!({ "subjects_filter": filter });
+        let info: Info = self.api_once(&request, &body).await?;
+        let subjects = info.state.subjects.unwrap_or_default();
+        Ok(StreamLook {
+            state: info.state.state,
+            subjects: subjects.into_keys().collect(),
+            peers: info.cluster.into(),
+        })
+    }
+
     /// Removes what has these subjects; only what is below `before`, where that is said.
     pub(crate) async fn purge(
         &self,
@@ -166,5 +252,35 @@ impl Client {
             ) => Ok(false),
             Err(failure) => Err(failure),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_leader_has_to_see_every_server_now() {
+        let peers = |current: bool, active: u64, leader: &str| {
+            let cluster = json!({
+                "leader": leader,
+                "replicas": [
+                    { "name": "b", "current": true, "active": 900_000_000 },
+                    { "name": "c", "current": current, "active": active },
+                ],
+            });
+            Peers::from(serde_json::from_value::<Cluster>(cluster).expect("a cluster"))
+        };
+        let all = peers(true, 1_400_000_000, "a");
+        assert!(all.are_all_there);
+        assert_eq!(all.names, ["b", "c", "a"]);
+        assert!(peers(false, 100, "a").are_all_there);
+        assert!(!peers(false, 0, "a").are_all_there);
+        assert!(!peers(true, 1_600_000_000, "a").are_all_there);
+        assert!(!peers(true, 100, "").are_all_there);
+        // One server has no others.
+        let alone = json!({ "leader": "a" });
+        let alone = Peers::from(serde_json::from_value::<Cluster>(alone).expect("a cluster"));
+        assert!(alone.are_all_there && alone.names == ["a"]);
     }
 }

@@ -76,6 +76,20 @@ impl Log for JetStreamSpool {
         Box::pin(async move { Ok(self.shared.rules().await?) })
     }
 
+    fn rules_version(&self) -> u64 {
+        *self.shared.rules.borrow()
+    }
+
+    fn watch_rules(&self, seen: u64) -> BoxFuture<'_, Result<u64, SpoolError>> {
+        let mut rules = self.shared.rules.subscribe();
+        Box::pin(async move {
+            let moved = rules.wait_for(|version| *version > seen).await;
+            moved
+                .map(|version| *version)
+                .map_err(|_| SpoolError("the spool is closed".into()))
+        })
+    }
+
     fn secret(&self, name: &str) -> BoxFuture<'_, Result<[u8; 32], SpoolError>> {
         let name = name.to_owned();
         Box::pin(async move { Ok(self.shared.secret(&name).await?) })

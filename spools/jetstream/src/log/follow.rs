@@ -12,7 +12,7 @@ use crate::lock;
 use crate::names::StreamKind;
 use crate::shared::Shared;
 
-use super::event;
+use super::{event, rules};
 
 /// How often the tail is compared with the log's end.
 const COMPARE: Duration = Duration::from_secs(1);
@@ -45,6 +45,10 @@ fn see(shared: &Shared, kept: &Kept) {
     let mut known = lock(&shared.known);
     if let Some((newest, at)) = event::newest(kept) {
         known.add(newest, at);
+    }
+    if kept.subject == shared.client.names.mark() {
+        // Before the tail moves: who reads the tail, and then the version, knows every mark up to that tail.
+        rules::see(shared, rules::version(kept));
     }
     shared
         .tail
@@ -119,7 +123,7 @@ pub(crate) async fn catch_up(shared: &Shared) -> Result<(), Failure> {
         }
     }
     shared.tail.send_modify(|tail| tail.fresh_at = began);
-    Ok(())
+    shared.see_newest_mark().await
 }
 
 /// Resolves when everything up to this number is known.

@@ -29,7 +29,7 @@ struct Found {
 
 impl Found {
     fn of(kept: Kept) -> Self {
-        let first = kept.headers.number(VERSION).unwrap_or(kept.seq);
+        let first = version(&kept);
         let mark = Mark {
             version: first,
             after_seq: first,
@@ -38,7 +38,30 @@ impl Found {
     }
 }
 
+/// The version that a mark is of.
+pub(crate) fn version(kept: &Kept) -> u64 {
+    kept.headers.number(VERSION).unwrap_or(kept.seq)
+}
+
+/// The tail comes to a mark of this version.
+pub(crate) fn see(shared: &Shared, version: u64) {
+    shared.rules.send_if_modified(|newest| {
+        let is_newer = version > *newest;
+        *newest = version.max(*newest);
+        is_newer
+    });
+}
+
 impl Shared {
+    /// The tail may begin behind the newest mark.
+    pub(super) async fn see_newest_mark(&self) -> Result<(), Failure> {
+        let newest = self.newest_mark().await?;
+        if let Some(newest) = newest.filter(|newest| newest.kept.seq <= self.seen()) {
+            see(self, newest.mark.version);
+        }
+        Ok(())
+    }
+
     async fn newest_mark(&self) -> Result<Option<Found>, Failure> {
         let subject = self.client.names.mark();
         let kept = self

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use faceway_core::{Batch, Log as _, ReadMax};
+use faceway_core::{Batch, Duties as _, Duty, Held, Log as _, ReadMax};
 use faceway_spool_jetstream::{
-    Credentials, Durability, JetStreamSettings, JetStreamSpool, OpenError,
+    Credentials, Durability, JetStreamSettings, JetStreamSpool, OpenError, Timing,
 };
 use faceway_testkit::broker::nats::Nats;
 use faceway_testkit::clock::TestClock;
@@ -70,10 +70,44 @@ pub(crate) async fn open(settings: JetStreamSettings) -> Result<JetStreamSpool, 
         .expect("it opens, or says why not")
 }
 
+/// The same; what needs 30 s and 5 s of placement needs a moment only.
+pub(crate) async fn open_quick(settings: JetStreamSettings) -> JetStreamSpool {
+    open_with(settings, Duration::from_millis(1500)).await
+}
+
+/// The same; it waits for no gateway that is placed better.
+pub(crate) async fn open_at_once(settings: JetStreamSettings) -> JetStreamSpool {
+    open_with(settings, Duration::ZERO).await
+}
+
+async fn open_with(settings: JetStreamSettings, wait: Duration) -> JetStreamSpool {
+    let timing = Timing {
+        wait,
+        settle: Duration::from_secs(1),
+    };
+    let clock = Arc::new(TestClock::at(time(0)));
+    let opened = JetStreamSpool::open_with(settings, clock, timing);
+    let opened = tokio::time::timeout(PATIENCE, opened).await;
+    opened.expect("it opens, or says why not").unwrap()
+}
+
+/// Takes the duty of a lane.
+pub(crate) async fn take(spool: &JetStreamSpool, lane: &str) -> Box<dyn Held> {
+    let taken = tokio::time::timeout(PATIENCE, spool.take(Duty::Lane(lane.into())));
+    taken.await.expect("the duty is taken in time")
+}
+
+/// Whether a duty that was taken is lost.
+pub(crate) fn is_lost(held: &dyn Held) -> bool {
+    use futures_util::FutureExt as _;
+    held.lost().now_or_never().is_some()
+}
+
 pub(crate) fn settings(nats: &Nats, site: &str, dir: &Path) -> JetStreamSettings {
     JetStreamSettings {
         site: site.to_owned(),
         gateway: dir.file_name().unwrap().to_string_lossy().into_owned(),
+        public_url: "http://gate.example".into(),
         dir: dir.to_owned(),
         servers: nats.urls(),
         credentials: Credentials::None,
@@ -110,6 +144,7 @@ pub(crate) async fn remove(nats: &Nats, site: &str) {
         "LANES",
         "ATTEMPTS",
         "QUARANTINE",
+        "MEMBERS",
     ] {
         api(nats, &format!("STREAM.DELETE.FW_{site}_{stream}"), "").await;
     }

@@ -56,6 +56,12 @@ async fn delivered_history_leaves_and_nothing_else() {
     assert!(receipts[0].seq().is_none());
     let rules = spool.rules().await.unwrap().expect("they are there");
     assert_eq!((rules.mark, &rules.text[..]), (mark, &b"first"[..]));
+    assert_eq!(spool.rules_version(), mark.version);
+    spool.close().await;
+    let spool = JetStreamSpool::open(settings, Arc::clone(&clock) as _)
+        .await
+        .unwrap();
+    assert_eq!(spool.rules_version(), mark.version);
     let next = spool
         .append_rules("second".into(), mark.version)
         .await

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use faceway_core::{
-    Batch, History as _, LaneChange, LaneStore as _, Log as _, NewUnreadable, Page, Picture,
-    Private, Sha256, Start,
+    Batch, Duties as _, Duty, History as _, LaneChange, LaneStore as _, Log as _, NewUnreadable,
+    Page, Picture, Private, Sha256, Start,
 };
 use faceway_spool_jetstream::Credentials;
 use faceway_testkit::broker::nats::{Nats, Options};
@@ -26,6 +26,7 @@ fn permissions(site: &str) -> String {
         "LANES",
         "ATTEMPTS",
         "QUARANTINE",
+        "MEMBERS",
     ]
     .map(stream);
     let mut publish = vec![
@@ -45,8 +46,13 @@ fn permissions(site: &str) -> String {
         publish.push(format!("$JS.API.CONSUMER.CREATE.{stream}.>"));
         publish.push(format!("$JS.API.CONSUMER.DELETE.{stream}.>"));
     }
+    let subscribe = [
+        "_INBOX.>".into(),
+        format!("fw.{site}.ping.*"),
+        format!("fw.{site}.ask.*"),
+    ];
     format!(
-        "permissions: {{ publish: {{ allow: {publish:?} }}, subscribe: {{ allow: [\"_INBOX.>\"] }} }}"
+        "permissions: {{ publish: {{ allow: {publish:?} }}, subscribe: {{ allow: {subscribe:?} }}, allow_responses: true }}"
     )
 }
 
@@ -71,7 +77,7 @@ async fn a_gateway_needs_no_more_than_is_written() {
     let by_nkey = Credentials::Nkey(Private::new(SEED.into()));
     for (n, credentials) in (0..).zip([by_password, by_nkey]) {
         let mut settings = site.settings("gw-1");
-        settings.credentials = credentials;
+        settings.credentials = credentials.clone();
         let spool = open(settings).await.unwrap();
         let bytes = bytes::Bytes::from(vec![n as u8; 700_000]);
         let sha256 = Sha256::of(&bytes);
@@ -116,6 +122,19 @@ async fn a_gateway_needs_no_more_than_is_written() {
         assert!(spool.quarantined(listed[0].number).await.unwrap().is_some());
         assert_eq!(spool.drop_quarantined(None).await.unwrap(), 1);
         assert!(spool.delete("erp").await.unwrap());
+        let duty = Duty::Lane("erp".into());
+        let held = spool.take(duty.clone()).await;
+        let mut settings = site.settings("gw-2");
+        settings.credentials = credentials;
+        let other = open(settings).await.unwrap();
+        let (answer, ()) = tokio::join!(other.ask(&duty, "ready?".into()), async {
+            let question = spool.asked().await;
+            (question.answer)("yes".into());
+        });
+        assert_eq!(&answer.unwrap()[..], b"yes");
+        assert_eq!(other.site().await.unwrap().unwrap().members.len(), 2);
+        other.close().await;
+        held.release().await;
         spool.close().await;
     }
 }

@@ -10,6 +10,8 @@
 mod append;
 mod common;
 mod contract;
+mod cut_off;
+mod duties;
 mod faults;
 mod full;
 mod janitor;
@@ -17,4 +19,5 @@ mod large;
 mod login;
 mod owners;
 mod proof;
+mod rules;
 mod seen;

@@ -71,6 +71,7 @@ pub(in crate::cli::top) fn lane(name: &str, state: &str) -> Lane {
     Lane {
         leaving: false,
         name: name.into(),
+        gateway: None,
         protocol: Some("webhook".into()),
         state: state.into(),
         since: Some(before(9)),

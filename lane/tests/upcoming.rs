@@ -1,4 +1,4 @@
-//! What a lane names as leaving soon is what leaves next: whoever fetches it ahead fetches nothing in vain.
+//! What a lane names as leaving soon is what leaves next, so that nothing is fetched ahead in vain.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 

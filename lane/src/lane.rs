@@ -366,17 +366,14 @@ impl Lane {
         self.keep.change.passed.extend(passed);
     }
 
-    /// Up to `count` events that leave soon, those that leave first in front: what is to be fetched ahead.
+    /// Up to `count` events that leave soon, about in the order in which they do: what is to be fetched ahead. A device with a
+    /// message in flight is among the others, behind those that may leave now.
     pub fn upcoming(&self, count: usize) -> Vec<u64> {
-        let heads = self.queues.heads().take(count);
-        let mut seqs: Vec<u64> = heads.map(|(seq, _)| seq).collect();
-        if seqs.len() < count {
-            let behind = self.queues.all_ready().take(2 * count);
-            let behind = behind.map(|(seq, _)| seq).filter(|seq| !seqs.contains(seq));
-            let behind: Vec<u64> = behind.take(count - seqs.len()).collect();
-            seqs.extend(behind);
-        }
-        seqs
+        let mut flights: Vec<(&u64, &Vec<Flight>)> = self.flights.iter().collect();
+        flights.sort_unstable_by_key(|(number, _)| **number);
+        let flights = flights.into_iter().flat_map(|(_, flights)| flights);
+        let busy = flights.map(|flight| flight.event.device);
+        self.queues.in_turn(busy, count)
     }
 
     /// Nothing leaves any more.

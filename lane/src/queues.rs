@@ -3,7 +3,7 @@
 //! Devices that may leave stand in a ring: one that has been served goes to its end. So a device with 50,000 waiting events
 //! delays another one by no more than what is in flight.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use faceway_core::DeviceKey;
 
@@ -251,6 +251,28 @@ impl Queues {
         let again = device().filter(|device| device.first().is_none());
         let again = again.flat_map(|device| device.replayed.iter().copied());
         free.chain(again).map(move |seq| (seq, key))
+    }
+
+    /// Up to `count` events as the devices are served, one of each in turn: first of those that may leave, with these behind
+    /// them, which will be in the ring again; then what is handed out once more.
+    pub(crate) fn in_turn(&self, busy: impl Iterator<Item = DeviceKey>, count: usize) -> Vec<u64> {
+        // A message may carry several events of one device, which is served once a round.
+        let mut seen = HashSet::new();
+        let busy = busy.filter(|key| seen.insert(*key) && self.events_of(*key).next().is_some());
+        let live: Vec<DeviceKey> = self.live.iter().copied().chain(busy).take(count).collect();
+        let replayed = self.replayed.iter().copied().take(count).collect();
+        let mut seqs = Vec::with_capacity(count);
+        for ring in [live, replayed] {
+            let mut waiting: Vec<_> = ring.into_iter().map(|key| self.events_of(key)).collect();
+            while !waiting.is_empty() && seqs.len() < count {
+                waiting.retain_mut(|events| {
+                    let next = events.next().filter(|_| seqs.len() < count);
+                    seqs.extend(next.map(|(seq, _)| seq));
+                    next.is_some()
+                });
+            }
+        }
+        seqs
     }
 
     /// Takes the first event of this device out, to leave. [`Queues::depart`] is said when the message is complete.

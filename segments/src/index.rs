@@ -98,6 +98,16 @@ impl Index {
         self.blocks.get(behind.saturating_sub(1)).map(Block::offset)
     }
 
+    /// Where the block behind that of this event begins, and its first number; `None` for an event of the last block.
+    pub(crate) fn next_block(&self, seq: u64) -> Option<(u64, u64)> {
+        let step = seq.saturating_sub(self.first_seq);
+        let behind = self
+            .blocks
+            .partition_point(|block| u64::from(block.seq) <= step);
+        let block = self.blocks.get(behind.max(1))?;
+        Some((block.offset(), self.seq(block)))
+    }
+
     /// The blocks in which a time from `since` until before `until` may be.
     pub(crate) fn stretches(&self, since: i64, until: i64) -> impl Iterator<Item = Stretch> {
         let ends = self.blocks.iter().skip(1).map(|next| self.seq(next) - 1);

@@ -21,6 +21,7 @@ mod look;
 mod open;
 mod reader;
 mod record;
+mod scan;
 mod segment;
 mod walk;
 mod writer;

@@ -5,14 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::Disk;
-use crate::header::FRAMES;
 use crate::index::{Ids, Run};
-use crate::record::{Event, KIND_EVENT, decode};
+use crate::record::Event;
+use crate::scan::{Wanted, Windows, read_segment};
 use crate::segment::{Segment, SegmentInfo, ids_name};
-use crate::walk::{Step, Walk};
-
-/// Bytes that a look for one event reads first.
-const ONE_EVENT: usize = 16 << 10;
 
 /// What reader and writer share.
 #[derive(Debug, Default)]
@@ -23,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) tail: AtomicU64,
     /// Files of ids, also those of segments that have left.
     ids: RwLock<Vec<IdsFile>>,
+    windows: Windows,
 }
 
 /// What is known of a file of ids.
@@ -160,16 +157,32 @@ impl Reader {
         &self,
         from_seq: u64,
         through_seq: u64,
+        take: impl FnMut(Found<'_>) -> bool,
+    ) -> io::Result<()> {
+        self.read_wanted(Wanted::Through(from_seq, through_seq), take)
+    }
+
+    /// The same of these numbers, which ascend. What stands close together is read in one go.
+    ///
+    /// # Errors
+    /// When the disk fails: then what was given before is true all the same.
+    pub fn pick(&self, seqs: &[u64], take: impl FnMut(Found<'_>) -> bool) -> io::Result<()> {
+        self.read_wanted(Wanted::These(seqs), take)
+    }
+
+    fn read_wanted(
+        &self,
+        wanted: Wanted<'_>,
         mut take: impl FnMut(Found<'_>) -> bool,
     ) -> io::Result<()> {
-        let through_seq = through_seq.min(self.tail());
-        let mut from_seq = from_seq;
-        while from_seq <= through_seq {
+        let wanted = wanted.up_to(self.tail());
+        let mut next = wanted.from(0);
+        while let Some(from_seq) = next {
             let Some(segment) = self.segment_of(from_seq) else {
                 break;
             };
-            match read_segment(&segment, from_seq, through_seq, WINDOW, &mut take)? {
-                Some(last) => from_seq = last + 1,
+            match read_segment(&segment, wanted, &self.shared.windows, &mut take)? {
+                Some(last_seq) => next = wanted.from(last_seq.max(from_seq) + 1),
                 None => break,
             }
         }
@@ -181,12 +194,8 @@ impl Reader {
     /// # Errors
     /// When the disk fails.
     pub fn get<T>(&self, seq: u64, take: impl FnOnce(Found<'_>) -> T) -> io::Result<Option<T>> {
-        let segment = self.segment_of(seq).filter(|_| seq <= self.tail());
-        let Some(segment) = segment else {
-            return Ok(None);
-        };
         let (mut take, mut taken) = (Some(take), None);
-        read_segment(&segment, seq, seq, ONE_EVENT, &mut |found| {
+        self.pick(&[seq], |found| {
             taken = take.take().map(|take| take(found));
             false
         })?;
@@ -335,58 +344,4 @@ impl Reader {
         });
         segments.get(at).cloned()
     }
-}
-
-/// Bytes at once when many are read.
-const WINDOW: usize = 256 << 10;
-
-/// Gives the number up to which all was read, or `None` when `take` had enough.
-///
-/// Events of a segment have numbers without gaps: one that is not met is one of which no head is left.
-fn read_segment(
-    segment: &Segment,
-    from_seq: u64,
-    through_seq: u64,
-    window: usize,
-    take: &mut impl FnMut(Found<'_>) -> bool,
-) -> io::Result<Option<u64>> {
-    let (place, end, first, last) = {
-        let inner = segment.read();
-        let index = &inner.index;
-        if index.events == 0 {
-            return Ok(Some(index.last_seq.max(from_seq)));
-        }
-        let place = index.place(from_seq).unwrap_or(FRAMES);
-        (place, inner.end, index.first_seq, index.last_seq)
-    };
-    let through_seq = through_seq.min(last);
-    let mut next = from_seq.max(first);
-    let mut walk = Walk::new(&*segment.file, segment.id, place, end).reading(window);
-    while let Some(step) = walk.step()? {
-        let (head, is_sound) = match step {
-            Step::Frame { head, .. } => (head, true),
-            Step::Damaged { head, .. } => (head, false),
-            Step::Gap(_) => continue,
-        };
-        if head.kind != KIND_EVENT || head.seq < next {
-            continue;
-        }
-        let missing = next..head.seq.min(through_seq + 1);
-        if !missing.into_iter().all(|seq| take(Found::Damaged(seq))) {
-            return Ok(None);
-        }
-        if head.seq > through_seq {
-            return Ok(Some(through_seq));
-        }
-        let event = is_sound.then(|| decode(walk.body())).flatten();
-        let found = event.map_or(Found::Damaged(head.seq), |event| {
-            Found::Event(head.seq, event)
-        });
-        if !take(found) {
-            return Ok(None);
-        }
-        next = head.seq + 1;
-    }
-    let is_done = (next..=through_seq).all(|seq| take(Found::Damaged(seq)));
-    Ok(is_done.then_some(through_seq.max(from_seq)))
 }

@@ -1,11 +1,14 @@
 //! What the engine above asks for beside appending and reading.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use faceway_segments::{Event, Opened, RealDisk, Settings, Writer, look, open};
+use common::FaultDisk;
+use faceway_segments::{Event, Found, Opened, RealDisk, Settings, Writer, look, open};
 
 const SETTINGS: Settings = Settings {
     segment_bytes: 64 << 10,
@@ -141,4 +144,52 @@ fn looking_changes_nothing() {
     each.unwrap();
     assert_eq!(ids, 2010);
     assert!(files(dir.path()) == before);
+}
+
+/// What a reading takes from the disk is what is wanted, and the rest of the blocks of 64 KiB in which that begins and ends:
+/// whatever is beyond is read once more when its turn comes.
+#[test]
+fn little_more_is_read_than_what_is_wanted() {
+    const BODY: usize = 1200;
+    const FRAME: u64 = 1272;
+    const BLOCK: u64 = (64 << 10) + FRAME;
+    let disk = FaultDisk::new(1);
+    let mut log = open(Arc::new(disk.clone()), Settings::default()).unwrap();
+    for n in 1..=10_000 {
+        let event = Event {
+            id: id(n),
+            device: 1,
+            at: 5,
+            images: b"",
+            trace: b"",
+            body: &[b'e'; BODY],
+        };
+        log.writer.push(&event).unwrap();
+    }
+    log.writer.commit().unwrap();
+    let check = |seqs: &[u64], bytes_max: u64| {
+        let before = disk.read_bytes();
+        let mut found = 0;
+        let picked = log.reader.pick(seqs, |one| {
+            found += usize::from(matches!(one, Found::Event(..)));
+            true
+        });
+        picked.unwrap();
+        assert_eq!(found, seqs.len());
+        let read = disk.read_bytes() - before;
+        let (count, first) = (seqs.len(), seqs[0]);
+        assert!(read <= bytes_max, "{count} from {first} on: {read}");
+    };
+    for first in (1..9000).step_by(531) {
+        let run: Vec<u64> = (first..first + 700).collect();
+        check(&run, 700 * FRAME + 2 * BLOCK);
+        let of_several_devices: Vec<u64> = (first..first + 700).step_by(13).collect();
+        check(&of_several_devices, 700 * FRAME + 2 * BLOCK);
+        let far_from_each_other: Vec<u64> = (first..first + 1000).step_by(300).collect();
+        check(&far_from_each_other, 4 * BLOCK);
+        check(&[first], BLOCK);
+        let before = disk.read_bytes();
+        log.reader.read(first, first + 255, |_| true).unwrap();
+        assert!(disk.read_bytes() - before <= 256 * FRAME + 2 * BLOCK);
+    }
 }

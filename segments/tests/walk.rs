@@ -9,10 +9,11 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
 use common::{FaultDisk, Random};
-use faceway_segments::{Disk, Event, Found, Opened, Seal, Settings, open};
+use faceway_segments::{Disk, Event, Found, Opened, Reader, Seal, Settings, open};
 
 const SETTINGS: Settings = Settings {
     segment_bytes: 16 << 10,
@@ -235,8 +236,15 @@ impl Life {
     }
 
     fn read(&self) -> BTreeMap<u64, (u64, usize)> {
+        self.take(|reader, take| reader.read(0, u64::MAX, take))
+    }
+
+    fn take(
+        &self,
+        read: impl FnOnce(&Reader, &mut dyn FnMut(Found<'_>) -> bool) -> io::Result<()>,
+    ) -> BTreeMap<u64, (u64, usize)> {
         let mut found = BTreeMap::new();
-        let read = self.log.reader.read(0, u64::MAX, |one| {
+        let read = read(&self.log.reader, &mut |one| {
             let (seq, event) = match one {
                 Found::Event(seq, event) => (seq, event),
                 Found::Damaged(seq) => {
@@ -259,6 +267,27 @@ impl Life {
         found
     }
 
+    /// A part of the log, and some of it.
+    fn check_parts(&mut self) {
+        let tail = self.log.reader.tail();
+        let first = self.random.below(tail + 3);
+        let last = first + self.random.below(60);
+        let part = self.take(|reader, take| reader.read(first, last, take));
+        let kept = self.model.kept.range(first..=last);
+        assert!(
+            part.iter().eq(kept),
+            "seed {}: {first} to {last}",
+            self.seed
+        );
+        let one_in = 1 + self.random.below(9);
+        let seqs: Vec<u64> = (first..=(tail + 2).min(first + 200))
+            .filter(|_| self.random.one_in(one_in))
+            .collect();
+        let some = self.take(|reader, take| reader.pick(&seqs, take));
+        let kept = (seqs.iter()).filter_map(|seq| self.model.kept.get_key_value(seq));
+        assert!(some.iter().eq(kept), "seed {}: {seqs:?}", self.seed);
+    }
+
     fn check(&mut self) {
         let disk = self.disk.clone();
         disk.quietly(|| self.check_reading());
@@ -266,6 +295,7 @@ impl Life {
 
     fn check_reading(&mut self) {
         assert_eq!(self.read(), self.model.kept, "seed {}", self.seed);
+        self.check_parts();
         for _ in 0..2 {
             let seq = self.random.below(self.log.reader.tail() + 3);
             let id = self.log.reader.get(seq, first_byte).unwrap().flatten();

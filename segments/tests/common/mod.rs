@@ -73,6 +73,7 @@ struct State {
 pub struct FaultDisk {
     state: Arc<Mutex<State>>,
     ops: Arc<AtomicU64>,
+    read: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -94,6 +95,7 @@ impl FaultDisk {
                 is_quiet: false,
             })),
             ops: Arc::default(),
+            read: Arc::default(),
         }
     }
 
@@ -104,6 +106,11 @@ impl FaultDisk {
     /// Operations so far.
     pub fn ops(&self) -> u64 {
         self.ops.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were read so far.
+    pub fn read_bytes(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// After so many operations, so many fail.
@@ -381,6 +388,7 @@ impl File for Node {
         let from = (at as usize).min(inode.current.len());
         let bytes = into.len().min(inode.current.len() - from);
         into[..bytes].copy_from_slice(&inode.current[from..from + bytes]);
+        self.disk.read.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(bytes)
     }
 

@@ -13,6 +13,7 @@ mod keeper;
 pub(crate) mod leave;
 pub(crate) mod table;
 
+use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
@@ -107,6 +108,25 @@ impl Events {
             taken.is_continue()
         });
         read.map_err(failed)
+    }
+
+    /// Those of these events that are sound in the segments.
+    pub(crate) fn rows(&self, seqs: &[u64]) -> rusqlite::Result<HashMap<u64, Row>> {
+        let mut rows = HashMap::with_capacity(seqs.len());
+        let Some(reader) = self.segments() else {
+            return Ok(rows);
+        };
+        let mut seqs = seqs.to_vec();
+        seqs.sort_unstable();
+        seqs.dedup();
+        let read = reader.pick(&seqs, |found| {
+            if let Found::Event(seq, event) = found {
+                rows.insert(seq, row_of(seq, &event));
+            }
+            true
+        });
+        read.map_err(failed)?;
+        Ok(rows)
     }
 
     /// The first event at or after `seq`, and when it was received.

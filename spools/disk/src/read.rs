@@ -124,12 +124,18 @@ impl Readers {
     }
 
     /// Events from `from` to `last`, as many as are read ahead.
-    pub(crate) fn chunk(&self, conn: &Connection, from: u64, last: u64) -> rusqlite::Result<Chunk> {
+    pub(crate) fn chunk(
+        &self,
+        conn: &Connection,
+        (from, last): (u64, u64),
+    ) -> rusqlite::Result<Chunk> {
         loop {
             let first = self.events.first_segment();
             if from < first {
                 return self.chunk_of_table(conn, from, last.min(first - 1));
             }
+            // What is not wanted is not read from the disk either.
+            let last = last.min(from + READ_AHEAD_ROWS as u64 - 1);
             let (mut ahead, mut damaged) = (Ahead::new(from, last), Vec::new());
             self.events.from((from, last), |seq, row| match row {
                 Ok(row) => ahead.take(Ok(row)),

@@ -44,7 +44,7 @@ impl Recent {
     }
 
     /// Events from `from` to `last`; `None` when some of them are only in the database.
-    pub(crate) fn chunk(&self, from: u64, last: u64) -> Option<Chunk> {
+    pub(crate) fn chunk(&self, (from, last): (u64, u64)) -> Option<Chunk> {
         if self.rows.front()?.seq > from {
             return None;
         }
@@ -89,13 +89,13 @@ mod tests {
     #[test]
     fn gives_a_chunk_only_when_it_has_all_of_it() {
         let mut recent = Recent::default();
-        assert!(recent.chunk(1, 9).is_none());
+        assert!(recent.chunk((1, 9)).is_none());
         recent.extend((5..1000).map(|seq| row(seq * 2, 10)).collect());
-        assert!(recent.chunk(9, 50).is_none());
-        let chunk = recent.chunk(11, 15).unwrap();
+        assert!(recent.chunk((9, 50)).is_none());
+        let chunk = recent.chunk((11, 15)).unwrap();
         let seqs: Vec<u64> = chunk.rows.iter().map(|row| row.seq).collect();
         assert_eq!((seqs, chunk.next), (vec![12, 14], 16));
-        let chunk = recent.chunk(10, 5000).unwrap();
+        let chunk = recent.chunk((10, 5000)).unwrap();
         assert_eq!(chunk.rows.len(), READ_AHEAD_ROWS);
         assert_eq!(chunk.next, 10 + 2 * READ_AHEAD_ROWS as u64);
     }

@@ -8,8 +8,6 @@ use faceway_lane::{Acknowledged, Delivery};
 use super::super::deliveries::Ended;
 use super::Runner;
 
-/// So many entries are fetched at a time.
-const FETCH_MAX: usize = 64;
 /// Ids of failed events that are remembered for the log.
 const FAILED_MAX: usize = 4096;
 
@@ -47,14 +45,15 @@ impl Runner {
             return Ok(());
         }
         let mut missing = seqs.to_vec();
-        missing.extend(self.lane.upcoming(FETCH_MAX));
+        missing.extend(self.lane.upcoming(self.recent.fetch_max()));
+        self.recent.keep_ahead(&missing);
         missing.retain(|seq| !self.recent.has(*seq));
         let fetched = self.tools.log.fetch(missing).await?;
         for entry in fetched.into_iter().flatten() {
             if seqs.contains(&entry.seq) {
                 self.recent.insist(entry);
             } else {
-                self.recent.hold(entry);
+                self.recent.hold_ahead(entry);
             }
         }
         Ok(())

@@ -15,8 +15,6 @@ use crate::store::is_corrupt;
 
 /// Rows that are looked at for one that is not found: more than there are on a page.
 const NEIGHBOURS: u64 = 256;
-/// Numbers so far apart are read in one go: what stands between them is read in vain.
-const NEAR: u64 = 4;
 
 impl Row {
     fn entry(self) -> Entry {
@@ -43,9 +41,7 @@ impl Reading {
     /// Takes in what was read. `true` when there is nothing more to read.
     fn take(&mut self, chunk: Chunk) -> bool {
         for row in chunk.rows {
-            let entries = &self.stretch.entries;
-            let is_full = entries.len() >= self.max.entries || self.bytes >= self.max.bytes;
-            if is_full && !entries.is_empty() {
+            if self.is_full() {
                 self.stretch.through_seq = row.seq - 1;
                 return true;
             }
@@ -53,11 +49,21 @@ impl Reading {
             self.stretch.entries.push(row.entry());
         }
         self.stretch.through_seq = chunk.next.saturating_sub(1).min(self.end);
-        self.stretch.through_seq >= self.end
+        // Else another chunk would be read only to see that there is no room for it.
+        self.stretch.through_seq >= self.end || self.is_full()
     }
 
-    fn next(&self) -> u64 {
-        self.stretch.through_seq + 1
+    fn is_full(&self) -> bool {
+        let entries = self.stretch.entries.len();
+        entries > 0 && (entries >= self.max.entries || self.bytes >= self.max.bytes)
+    }
+
+    /// What is to be read next: from the first number through the second. One that is missing among them costs a second look.
+    fn next(&self) -> (u64, u64) {
+        let from = self.stretch.through_seq + 1;
+        let left = self.max.entries.saturating_sub(self.stretch.entries.len());
+        let last = from.saturating_add(left.max(1) as u64 - 1);
+        (from, last.min(self.end))
     }
 }
 
@@ -82,14 +88,14 @@ impl Shared {
         if after_seq >= end {
             return Ok(reading.stretch);
         }
-        while let Some(chunk) = lock(&self.recent).chunk(reading.next(), end) {
+        while let Some(chunk) = lock(&self.recent).chunk(reading.next()) {
             if reading.take(chunk) {
                 return Ok(reading.stretch);
             }
         }
         let read = move |shared: &Self| {
             shared.readers.with(|conn| {
-                while !reading.take(shared.readers.chunk(conn, reading.next(), end)?) {}
+                while !reading.take(shared.readers.chunk(conn, reading.next())?) {}
                 Ok(reading.stretch)
             })
         };
@@ -105,7 +111,7 @@ impl Shared {
         if !missing.is_empty() {
             let read = move |shared: &Self| {
                 let read = |conn: &Connection| {
-                    let mut found = shared.neighbours(&missing)?;
+                    let mut found = shared.events.rows(&missing)?;
                     for seq in missing {
                         if !found.contains_key(&seq)
                             && let Some(row) = shared.entry(conn, seq)?
@@ -121,28 +127,6 @@ impl Shared {
         }
         let entry = |seq: &u64| found.get(seq).cloned().map(Row::entry);
         Ok(seqs.iter().map(entry).collect())
-    }
-
-    /// Events of segments that stand beside each other, read in one go.
-    fn neighbours(&self, seqs: &[u64]) -> rusqlite::Result<HashMap<u64, Row>> {
-        let mut seqs = seqs.to_vec();
-        seqs.sort_unstable();
-        let mut found = HashMap::new();
-        for run in seqs.chunk_by(|one, next| next - one <= NEAR) {
-            let (first, last) = (run[0], run[run.len() - 1]);
-            if first == last {
-                continue;
-            }
-            self.events.from((first, last), |seq, row| {
-                if let Ok(row) = row
-                    && run.binary_search(&seq).is_ok()
-                {
-                    found.insert(seq, row);
-                }
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(found)
     }
 
     /// A lane may ask for an event that it revives before its change is durable: then the copy is the event.

@@ -615,7 +615,8 @@ async fn promtool_accepts_the_files_and_their_tests() {
 #[test]
 fn every_alert_says_what_to_do_and_is_tested_both_ways() {
     let rules = read("prometheus/faceway.rules.yml");
-    let tests = read("prometheus/faceway.rules.test.yml") + &read("prometheus/faceway.cluster.test.yml");
+    let tests =
+        read("prometheus/faceway.rules.test.yml") + &read("prometheus/faceway.cluster.test.yml");
     let alerts: Vec<&str> = rules.split("- alert: ").skip(1).collect();
     assert!(alerts.len() >= 15);
     for alert in alerts {

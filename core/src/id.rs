@@ -300,15 +300,15 @@ fn later(now: i64, then: i64) -> i64 {
 
 /// Whether a vendor's id is one that is given once for ever: a UUID, with or without dashes, and not the blank one.
 pub fn is_unique_id(text: &str) -> bool {
-    let mut digits = text.trim().bytes().filter(|sign| *sign != b'-').peekable();
-    let first = digits.peek().copied();
-    let (mut count, mut all_alike) = (0, true);
-    for digit in digits {
-        if !digit.is_ascii_hexdigit() {
-            return false;
+    let (mut count, mut first, mut all_alike) = (0, 0, true);
+    for sign in text.trim().as_bytes() {
+        match sign {
+            b'-' => continue,
+            b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' if count == 0 => first = *sign,
+            b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => all_alike &= *sign == first,
+            _ => return false,
         }
         count += 1;
-        all_alike &= Some(digit) == first;
     }
     count == 32 && !all_alike
 }

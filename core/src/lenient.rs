@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use crate::{Members, Picture, PictureError, Raw, Text, decode_picture, scrub_urls};
 
-use crate::{Members, Picture, PictureError, Text, decode_picture, scrub_urls};
+use crate::word::find;
 
 pub use crate::moment::{Moment, Unit, moment};
 
@@ -15,31 +15,38 @@ pub use crate::moment::{Moment, Unit, moment};
 const DIGITS_MAX: usize = 40;
 
 /// A member that is told. A `null` says nothing, so it is taken out.
-pub fn told<'a>(members: &mut Members<'a>, name: &str) -> Option<&'a RawValue> {
-    let raw = members.peek(name)?;
-    if raw.get() == "null" {
-        members.drop(name);
+pub fn told<'a>(members: &mut Members<'a>, name: &str) -> Option<Raw<'a>> {
+    told_at(members, name).map(|(_, raw)| raw)
+}
+
+/// The same with its place.
+pub(crate) fn told_at<'a>(members: &mut Members<'a>, name: &str) -> Option<(usize, Raw<'a>)> {
+    let place = members.place(name)?;
+    let raw = members.at(place)?;
+    if matches!(raw.get().as_bytes(), b"null") {
+        members.remove(place, name);
         return None;
     }
-    Some(raw)
+    Some((place, raw))
 }
 
 /// Whether a text says anything: a blank one is how vendors say "nothing".
 pub fn is_told(text: &Text<'_>) -> bool {
-    !text.trim().is_empty()
+    // Nearly every text begins with a sign that is no blank.
+    matches!(text.as_bytes().first(), Some(b'!'..=b'~')) || !text.trim().is_empty()
 }
 
 /// A text, borrowed where it has no escapes.
-pub fn text(raw: &RawValue) -> Option<Text<'_>> {
+pub fn text(raw: Raw<'_>) -> Option<Text<'_>> {
     let inner = between_quotes(raw)?;
-    if inner.contains('\\') {
+    if has(inner, b'\\') {
         return serde_json::from_str(raw.get()).ok().map(Cow::Owned);
     }
     Some(Cow::Borrowed(inner))
 }
 
 /// A text, or a whole number as sent, so that 64 bits never pass through a float.
-pub fn identifier(raw: &RawValue) -> Option<Text<'_>> {
+pub fn identifier(raw: Raw<'_>) -> Option<Text<'_>> {
     text(raw).or_else(|| {
         let text = raw.get();
         let digits = text.strip_prefix('-').unwrap_or(text);
@@ -50,7 +57,7 @@ pub fn identifier(raw: &RawValue) -> Option<Text<'_>> {
 }
 
 /// A number that is not beyond all floats. The standard library gives the nearest one, whatever serde_json was built with.
-pub fn number(raw: &RawValue) -> Option<f64> {
+pub fn number(raw: Raw<'_>) -> Option<f64> {
     let text = raw.get();
     let is_number = text.starts_with(|sign: char| sign == '-' || sign.is_ascii_digit());
     let number: f64 = is_number.then(|| text.parse().ok())??;
@@ -82,13 +89,14 @@ pub fn best_first<T>(candidates: &mut [T], score: impl Fn(&T) -> Option<f64>) ->
 }
 
 /// Whether a value says nothing: `null`, a blank text, or a list or an object of such.
-pub fn says_nothing(raw: &RawValue) -> bool {
+pub fn says_nothing(raw: Raw<'_>) -> bool {
     let json = raw.get();
     match json.as_bytes().first() {
         Some(b'"') => text(raw).is_some_and(|text| !is_told(&text)),
         Some(b'{') => Members::of(raw).is_some_and(|members| members.say_nothing(&[])),
-        Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(json)
-            .is_ok_and(|items| items.into_iter().all(says_nothing)),
+        Some(b'[') => raw
+            .items()
+            .is_some_and(|items| items.into_iter().all(says_nothing)),
         _ => json == "null",
     }
 }
@@ -96,6 +104,7 @@ pub fn says_nothing(raw: &RawValue) -> bool {
 /// The same text without the credentials of the URLs in it; still borrowed where there are none.
 pub fn without_credentials(text: Text<'_>) -> Text<'_> {
     match text {
+        text if !has(&text, b'/') => text,
         Cow::Borrowed(text) => scrub_urls(text),
         Cow::Owned(text) => Cow::Owned(scrub_urls(&text).into_owned()),
     }
@@ -105,7 +114,7 @@ pub fn without_credentials(text: Text<'_>) -> Text<'_> {
 ///
 /// # Errors
 /// When it is something else, or no picture.
-pub fn picture(raw: &RawValue) -> Result<Option<Picture>, PictureError> {
+pub fn picture(raw: Raw<'_>) -> Result<Option<Picture>, PictureError> {
     let inner = between_quotes(raw).ok_or(PictureError::NotBase64)?;
     match decode_picture(inner) {
         // Base64 has no backslash, so a text that decodes needs no unescaping and no copy. Writers that escape `/` are rare.
@@ -117,7 +126,7 @@ pub fn picture(raw: &RawValue) -> Result<Option<Picture>, PictureError> {
 }
 
 /// A link to a picture, which some send in place of the picture: without credentials, and without blanks around it.
-pub fn link(raw: &RawValue) -> Option<Text<'_>> {
+pub fn link(raw: Raw<'_>) -> Option<Text<'_>> {
     let link = match text(raw)? {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
@@ -131,24 +140,39 @@ pub fn link(raw: &RawValue) -> Option<Text<'_>> {
 }
 
 /// The text between the quotes of a JSON string, still escaped.
-fn between_quotes(raw: &RawValue) -> Option<&str> {
-    raw.get().strip_prefix('"')?.strip_suffix('"')
+fn between_quotes(raw: Raw<'_>) -> Option<&str> {
+    match raw.get().as_bytes() {
+        [b'"', .., b'"'] => raw.get().get(1..raw.get().len() - 1),
+        _ => None,
+    }
+}
+
+/// Whether this ASCII sign is in a text. Most texts are so short that eight bytes at a time are quicker than a search.
+pub(crate) fn has(text: &str, sign: u8) -> bool {
+    if text.len() > 64 {
+        return memchr::memchr(sign, text.as_bytes()).is_some();
+    }
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    for word in words {
+        if find(u64::from_le_bytes(*word), sign) != 0 {
+            return true;
+        }
+    }
+    rest.contains(&sign)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-
     use proptest::prelude::*;
 
     use super::{
         best_first, identifier, is_told, link, number, on_scale, picture, says_nothing, text, told,
         without_credentials,
     };
-    use crate::Members;
+    use crate::{Members, Raw};
 
-    fn raw(json: &str) -> &RawValue {
-        serde_json::from_str(json).unwrap()
+    fn raw(json: &str) -> Raw<'_> {
+        Raw::parse(json).unwrap()
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod time;
 mod trace_context;
 mod values;
 pub mod waiting;
+mod word;
 
 pub use adapter::{
     Adapter, Answer, Arrival, Element, Outcome, Reach, Reading, Reject, Setting, SettingKind,
@@ -63,7 +64,9 @@ pub use kept::*;
 pub use key::{Key, Shape, TLS};
 pub use lane_store::*;
 pub use log::{Entry, Log, Mark, ReadMax, RulesEntry, RulesError, Span, Stretch};
-pub use members::{DEPTH_MAX, Malformed, Members, Rest, document, element, is_cut_off, malformed};
+pub use members::{
+    DEPTH_MAX, Malformed, Members, Raw, Rest, document, element, is_cut_off, malformed,
+};
 pub use mend::{Mended, mend};
 pub use outbound::{Code, Message, Outbound, Scope, SettingsError, Verdict, is_unsendable};
 pub use outbound_kind::{OutboundKind, OutboundSettings};

@@ -1,9 +1,7 @@
 //! A moment that a device writes as a number: of which unit it is, its size tells.
 
-use serde_json::value::RawValue;
-
-use crate::Timestamp;
-use crate::lenient::text;
+use crate::lenient::{has, text};
+use crate::{Raw, Timestamp};
 
 /// The unit of a number since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +32,7 @@ const OTHER_TYPE: Moment = Moment::Wrong("not of the documented type");
 
 /// Reads a moment whose documented unit is `documented`. A number whose size says otherwise is read by its size, and a text
 /// is read as the number or as the time with its zone that it holds: both with a warning. Seconds may have a fraction.
-pub fn moment(raw: &RawValue, documented: Unit) -> Moment {
+pub fn moment(raw: Raw<'_>, documented: Unit) -> Moment {
     let unescaped = text(raw);
     let written = unescaped.as_deref().map_or(raw.get(), str::trim);
     if written.is_empty() {
@@ -109,28 +107,31 @@ const GUESSED_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
 
 /// The whole part and the thousandths of a number that is written without an exponent.
 fn decimal(written: &str) -> Option<(i64, i64)> {
-    let (whole, fraction) = written.split_once('.').unwrap_or((written, ""));
+    let (whole, fraction) = match has(written, b'.') {
+        true => written.split_once('.').unwrap_or((written, "")),
+        false => (written, ""),
+    };
     let digits = whole.strip_prefix('-').unwrap_or(whole);
     let are_digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
     if digits.is_empty() || !are_digits(digits) || !are_digits(fraction) {
         return None;
     }
-    let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
+    let digits = fraction.bytes().chain(*b"000").take(3);
+    let thousandths = digits.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
     // More digits than a number has are of no time.
-    Some((whole.parse().unwrap_or(i64::MAX), thousandths.parse().ok()?))
+    Some((whole.parse().unwrap_or(i64::MAX), thousandths))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-
     use super::{Moment, Unit, moment};
+    use crate::Raw;
 
     fn read(
         json: &str,
         documented: Unit,
     ) -> Result<(String, Option<String>), Option<&'static str>> {
-        let raw: &RawValue = serde_json::from_str(json).unwrap();
+        let raw = Raw::parse(json).unwrap();
         match moment(raw, documented) {
             Moment::Nothing => Err(None),
             Moment::At(time, warning) => Ok((time.to_string(), warning)),

@@ -15,10 +15,8 @@ mod words;
 
 use std::fmt::Display;
 
-use serde_json::value::RawValue;
-
 use crate::lenient::{self, is_told, on_scale, without_credentials};
-use crate::{Members, Text};
+use crate::{Members, Raw, Text};
 
 pub use parts::{items, members};
 pub use times::Zone;
@@ -64,16 +62,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A member that says something, which stays; a `null` is taken out.
-    pub fn told(&mut self, name: &str) -> Option<&'a RawValue> {
+    pub fn told(&mut self, name: &str) -> Option<Raw<'a>> {
         lenient::told(&mut self.members, name)
     }
 
     /// Reads a member, which stays.
-    pub fn read<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&'a RawValue) -> Option<T>,
-    ) -> Option<T> {
+    pub fn read<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Option<T>) -> Option<T> {
         let raw = self.told(name)?;
         let value = read(raw);
         if value.is_none() {
@@ -83,14 +77,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a member and takes it out. One that `read` cannot read stays.
-    pub fn take<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&'a RawValue) -> Option<T>,
-    ) -> Option<T> {
-        let value = self.read(name, read)?;
-        self.members.drop(name);
-        Some(value)
+    pub fn take<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Option<T>) -> Option<T> {
+        let (place, raw) = lenient::told_at(&mut self.members, name)?;
+        let value = read(raw);
+        match value {
+            Some(_) => self.members.remove(place, name),
+            None => self.warn(name, WRONG_TYPE),
+        }
+        value
     }
 
     /// A text that is not blank.
@@ -161,7 +155,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A member that says something, which stays; a `null` and a blank text are taken out.
-    fn told_not_blank(&mut self, name: &str) -> Option<&'a RawValue> {
+    fn told_not_blank(&mut self, name: &str) -> Option<Raw<'a>> {
         let raw = self.told(name)?;
         let blank = lenient::text(raw).is_some_and(|text| !is_told(&text));
         if blank {

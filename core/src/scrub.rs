@@ -9,7 +9,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::{Members, Rest, Text};
+use crate::lenient::has;
+use crate::{Members, Raw, Rest, Text};
 
 pub use url::scrub_urls;
 
@@ -47,9 +48,9 @@ impl Scrub {
             return members;
         }
         let mut scrubbed = Members::default();
-        for (name, rest) in members.iter() {
-            if let Some(rest) = self.rest(name, rest, warnings) {
-                scrubbed.put(scrub_urls(name).into_owned(), rest);
+        for (name, rest) in members.into_parts() {
+            if let Some(rest) = self.rest(&name, rest, warnings) {
+                scrubbed.put(scrub_urls(&name).into_owned(), rest);
             }
         }
         scrubbed
@@ -62,33 +63,34 @@ impl Scrub {
                 let text = raw.get();
                 !text.starts_with(['{', '[']) && !is_picture(text) && !may_hold_url(text)
             }
-            Rest::Owned(_) | Rest::Object(_) => false,
+            Rest::Whole(..) | Rest::Owned(_) | Rest::Object(_) => false,
         };
         plain && !self.is_dropped(name) && !self.pictures.contains(&name) && !may_hold_url(name)
     }
 
     fn is_dropped(&self, name: &str) -> bool {
-        let name = plain(name);
-        is_secret(&name) || (self.drops)(&name)
+        with_plain(name, |name| is_secret(name) || (self.drops)(name))
     }
 
     fn rest<'a>(
         &self,
         name: &str,
-        rest: &Rest<'a>,
+        rest: Rest<'a>,
         warnings: &mut Vec<Text<'a>>,
     ) -> Option<Rest<'a>> {
         if self.is_dropped(name) {
             return None;
         }
-        let raw: &RawValue = match rest {
+        if self.is_plain(name, &rest) {
+            return Some(rest);
+        }
+        let raw = match &rest {
+            Rest::Raw(raw) | Rest::Whole(raw, _) => *raw,
+            Rest::Owned(raw) => Raw::from(&**raw),
             Rest::Object(members) => {
                 let members = self.members(members.clone(), warnings);
                 return Some(Rest::Object(members));
             }
-            Rest::Raw(raw) if self.is_plain(name, rest) => return Some(Rest::Raw(raw)),
-            Rest::Raw(raw) => raw,
-            Rest::Owned(raw) => raw,
         };
         let mut writer = Writer::new(*self);
         let kept = writer.member(name, raw, 1);
@@ -120,19 +122,19 @@ impl Writer {
     }
 
     /// Writes the value of a member that is no secret; gives whether there is anything to keep.
-    fn member(&mut self, name: &str, raw: &RawValue, depth: usize) -> bool {
+    fn member(&mut self, name: &str, raw: Raw<'_>, depth: usize) -> bool {
         if self.scrub.pictures.contains(&name) {
             return self.leave_out(PICTURE_LEFT_OUT);
         }
         self.value(raw, depth)
     }
 
-    fn value(&mut self, raw: &RawValue, depth: usize) -> bool {
+    fn value(&mut self, raw: Raw<'_>, depth: usize) -> bool {
         let text = raw.get();
         match text.as_bytes().first() {
             Some(b'{' | b'[') if depth > DEPTH_MAX => return self.leave_out(DEPTH_LEFT_OUT),
             Some(b'{') => return self.object(raw, depth),
-            Some(b'[') => return self.list(text, depth),
+            Some(b'[') => return self.list(raw, depth),
             _ if is_picture(text) => return self.leave_out(PICTURE_LEFT_OUT),
             _ if may_hold_url(text) => self.text.push_str(&without_credentials(text)),
             _ => self.text.push_str(text),
@@ -140,13 +142,13 @@ impl Writer {
         true
     }
 
-    fn object(&mut self, raw: &RawValue, depth: usize) -> bool {
+    fn object(&mut self, raw: Raw<'_>, depth: usize) -> bool {
         let Some(members) = Members::of(raw) else {
             return false;
         };
         self.text.push('{');
         for (name, rest) in members.iter() {
-            if let Rest::Raw(raw) = rest
+            if let Some(raw) = rest.sent()
                 && !self.scrub.is_dropped(name)
             {
                 let before = self.comma();
@@ -162,8 +164,8 @@ impl Writer {
         true
     }
 
-    fn list(&mut self, text: &str, depth: usize) -> bool {
-        let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) else {
+    fn list(&mut self, raw: Raw<'_>, depth: usize) -> bool {
+        let Some(items) = raw.items() else {
             return false;
         };
         self.text.push('[');
@@ -192,6 +194,23 @@ impl Writer {
     }
 }
 
+/// Gives a name in lower case and without separators. Every name of every message is asked: those of documents are short and
+/// ASCII, and then nothing is allocated.
+fn with_plain<T>(name: &str, ask: impl FnOnce(&str) -> T) -> T {
+    let mut short = [0; 48];
+    if name.len() > short.len() || !name.is_ascii() {
+        return ask(&plain(name));
+    }
+    let mut length = 0;
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            short[length] = byte.to_ascii_lowercase();
+            length += 1;
+        }
+    }
+    ask(std::str::from_utf8(&short[..length]).unwrap_or_default())
+}
+
 /// A name in lower case and without separators.
 fn plain(name: &str) -> String {
     let letters = name.chars().filter(|letter| letter.is_alphanumeric());
@@ -200,7 +219,7 @@ fn plain(name: &str) -> String {
 
 /// Whether members of this name hold a secret or a face template: `pin`, `Admin-Password`, `access_token`.
 pub fn is_secret_name(name: &str) -> bool {
-    is_secret(&plain(name))
+    with_plain(name, is_secret)
 }
 
 fn is_secret(name: &str) -> bool {
@@ -230,7 +249,7 @@ fn is_picture(json: &str) -> bool {
 
 /// Whether a text, or the text of a JSON value, may hold a URL. Slashes may be escaped.
 fn may_hold_url(text: &str) -> bool {
-    memchr::memchr(b'\\', text.as_bytes()).is_some() || url::may_hold_url(text)
+    has(text, b'\\') || has(text, b'/') && url::may_hold_url(text)
 }
 
 fn without_credentials(json: &str) -> Cow<'_, str> {

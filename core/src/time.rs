@@ -85,6 +85,51 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// As RFC 3339 writes it. Every event has two of them, so they are written without a calendar's other needs: the days by
+    /// eras of 400 years, each of which begins in March and ends with its leap day.
+    fn written(self) -> [u8; 24] {
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let (days, ms) = (self.0.div_euclid(DAY_MS), self.0.rem_euclid(DAY_MS));
+        let days = days + DAYS_TO_1970;
+        let (era, day) = (days.div_euclid(ERA_DAYS), days.rem_euclid(ERA_DAYS));
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let of_month = day - (153 * month + 2) / 5 + 1;
+        let (month, turn) = if month < 10 {
+            (month + 3, 0)
+        } else {
+            (month - 9, 1)
+        };
+        let mut put = |at: usize, digits: usize, mut number: i64| {
+            for place in (at..at + digits).rev() {
+                text[place] = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        };
+        put(0, 4, era * 400 + year + turn);
+        put(5, 2, month);
+        put(8, 2, of_month);
+        put(11, 2, ms / 3_600_000);
+        put(14, 2, ms / 60_000 % 60);
+        put(17, 2, ms / 1000 % 60);
+        put(20, 3, ms % 1000);
+        text
+    }
+}
+
+const DAY_MS: i64 = 86_400_000;
+/// Days of 400 years.
+const ERA_DAYS: i64 = 146_097;
+/// Days from 0000-03-01 to 1970-01-01.
+const DAYS_TO_1970: i64 = 719_468;
+
+/// Digits and signs are ASCII.
+fn text_of(written: &[u8; 24]) -> &str {
+    std::str::from_utf8(written).unwrap_or_default()
+}
+
 impl std::str::FromStr for Timestamp {
     type Err = TimestampError;
 
@@ -97,14 +142,13 @@ impl std::str::FromStr for Timestamp {
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let time = jiff::Timestamp::from_millisecond(self.0).map_err(|_| std::fmt::Error)?;
-        write!(f, "{time:.3}")
+        f.write_str(text_of(&self.written()))
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(text_of(&self.written()))
     }
 }
 
@@ -161,7 +205,27 @@ impl Clock for SystemClock {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Timestamp;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn times_are_written_as_a_calendar_writes_them(
+            ms in Timestamp::MIN_MS..=Timestamp::MAX_MS,
+            day in -719_528..2_932_896_i64,
+        ) {
+            for ms in [ms, day * super::DAY_MS, day * super::DAY_MS - 1] {
+                let Ok(time) = Timestamp::from_millis(ms) else {
+                    continue;
+                };
+                let calendar = jiff::Timestamp::from_millisecond(ms).unwrap();
+                prop_assert_eq!(time.to_string(), format!("{calendar:.3}"));
+            }
+        }
+    }
 
     #[test]
     fn every_wall_clock_is_banned() {

@@ -75,10 +75,6 @@ pub struct Decision {
 impl RouteSet {
     pub(crate) fn new(routes: Vec<Route>, outbounds: Vec<String>) -> Self {
         let mut asked = Trie::default();
-        // They are asked of every event beside the rules.
-        for name in ["id", "received_at"] {
-            asked.add([name]);
-        }
         for field in routes.iter().flat_map(Route::fields) {
             asked.add(field.segments.iter().map(String::as_str));
         }
@@ -140,8 +136,8 @@ impl RouteSet {
         self.outbounds.iter().position(|known| known == name)
     }
 
-    /// Parses of an event's JSON only what the rules ask for (and `id` and `received_at`), and nothing behind the last of
-    /// it. Decisions and explanations come out the same.
+    /// Parses of an event's JSON only what the rules ask for, and nothing behind the last of it: nothing at all where no rule
+    /// asks for anything. Decisions and explanations come out the same.
     ///
     /// # Errors
     /// When it is not JSON up to there.
@@ -248,7 +244,7 @@ impl OnceRule {
 
 /// What `once` needs to know of an event, from the event itself.
 impl Asked {
-    /// From a view or an event as JSON; `None` when it has no `id` or no `received_at`.
+    /// From an event as JSON; `None` when it has no `id` or no `received_at`.
     pub fn of(event: &Value) -> Option<Self> {
         let id = event.get("id")?.as_str()?.parse().ok()?;
         let received_at: Timestamp = event.get("received_at")?.as_str()?.parse().ok()?;

@@ -71,7 +71,7 @@ fn once_silences_its_own_route_only() {
     let mut once = OnceState::default();
     let mut admits = |outbound, event: &Value| {
         let view = routes.view(event.to_string().as_bytes()).unwrap();
-        let asked = Asked::of(&view).unwrap();
+        let asked = Asked::of(event).unwrap();
         routes.admits(
             outbound,
             &routes.matched(&view),
@@ -170,7 +170,7 @@ fn a_view_holds_what_rules_ask_and_no_more() {
     let view = routes.view(body).unwrap();
     assert_eq!(
         view,
-        json!({ "id": "x", "kind": "alarm", "person": { "id": "7", "category": "vip" } })
+        json!({ "kind": "alarm", "person": { "id": "7", "category": "vip" } })
     );
     assert!(routes.view(b"{\"id\":").is_err());
     assert!(routes.view(b"{} {}").is_err());

@@ -1,5 +1,7 @@
 //! A topology over a disk that fails.
 
+mod site;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

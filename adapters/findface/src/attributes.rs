@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use faceway_core::lenient::{is_told, number, on_scale, text};
 use faceway_core::reader::members;
 use faceway_core::{
-    AgeGroup, Attribute, AttributeValue, Attributes, Gender, Glasses, Liveness, Mask, Private,
+    AgeGroup, Attribute, AttributeValue, Attributes, Gender, Glasses, Liveness, Mask, Private, Raw,
     Reader, Text, is_secret_name,
 };
-use serde_json::value::RawValue;
 
 /// The event's own words: a vendor's feature of such a name is another thing, and stays.
 const OWN: [&str; 14] = [
@@ -62,7 +61,7 @@ fn feature<'a>(features: &mut Reader<'a>, name: String, seen: &mut Seen<'a>) {
     let Some(mut feature) = members(raw).filter(|members| members.has("name")) else {
         return warn(features, &name, "not of the documented type");
     };
-    let value = feature.peek("name").filter(|raw| !says_nothing(raw));
+    let value = feature.peek("name").filter(|raw| !says_nothing(*raw));
     let confidence = feature.peek("confidence").filter(|raw| raw.get() != "null");
     let sure = confidence.and_then(score);
     if let Some(value) = value {
@@ -94,17 +93,17 @@ fn warn(features: &mut Reader<'_>, name: &str, what: &str) {
     features.warn(if named { name } else { "*" }, what);
 }
 
-fn says_nothing(raw: &RawValue) -> bool {
+fn says_nothing(raw: Raw<'_>) -> bool {
     raw.get() == "null" || text(raw).is_some_and(|text| !is_told(&text) || text == "unknown")
 }
 
-fn score(raw: &RawValue) -> Option<f64> {
+fn score(raw: Raw<'_>) -> Option<f64> {
     number(raw).and_then(|number| on_scale(number, 1.0))
 }
 
 impl<'a> Seen<'a> {
     /// Puts a feature where it belongs; gives whether there is such a place for it.
-    fn put(&mut self, name: &str, raw: &'a RawValue, confidence: Option<f64>) -> bool {
+    fn put(&mut self, name: &str, raw: Raw<'a>, confidence: Option<f64>) -> bool {
         let slots = &mut self.attributes;
         let value = Value { raw, confidence };
         match name {
@@ -129,7 +128,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    fn put_other(&mut self, name: &str, raw: &'a RawValue, confidence: Option<f64>) -> bool {
+    fn put_other(&mut self, name: &str, raw: Raw<'a>, confidence: Option<f64>) -> bool {
         let value = short_text(raw)
             .map(AttributeValue::Text)
             .or_else(|| number(raw).map(AttributeValue::Number))
@@ -145,7 +144,7 @@ impl<'a> Seen<'a> {
 }
 
 struct Value<'a> {
-    raw: &'a RawValue,
+    raw: Raw<'a>,
     confidence: Option<f64>,
 }
 
@@ -153,7 +152,7 @@ impl<'a> Value<'a> {
     fn put<T>(
         self,
         slot: &mut Option<Private<Attribute<T>>>,
-        read: impl FnOnce(&'a RawValue) -> Option<T>,
+        read: impl FnOnce(Raw<'a>) -> Option<T>,
     ) -> bool {
         *slot = read(self.raw).map(|value| {
             Private::new(Attribute {
@@ -170,11 +169,11 @@ fn is_short(text: &str) -> bool {
     !text.trim().is_empty() && text.len() <= 200 && !text.contains("//")
 }
 
-fn short_text(raw: &RawValue) -> Option<Text<'_>> {
+fn short_text(raw: Raw<'_>) -> Option<Text<'_>> {
     text(raw).filter(|text| is_short(text))
 }
 
-fn word<T>(raw: &RawValue, table: fn(&str) -> Option<T>) -> Option<T> {
+fn word<T>(raw: Raw<'_>, table: fn(&str) -> Option<T>) -> Option<T> {
     table(&text(raw)?)
 }
 

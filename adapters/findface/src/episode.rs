@@ -2,8 +2,7 @@
 
 use faceway_core::lenient::text;
 use faceway_core::reader::{Zone, items, members};
-use faceway_core::{Episode, EpisodeState, Facts, Members, Rest, Timestamp};
-use serde_json::value::RawValue;
+use faceway_core::{Episode, EpisodeState, Facts, Members, Raw, Rest, Timestamp};
 
 use crate::wire::{Record, Topic};
 use crate::{camera, person};
@@ -75,14 +74,14 @@ fn newest_event(episode: &Members<'_>) -> Option<Timestamp> {
         .max()
 }
 
-fn created(event: &RawValue) -> Option<Timestamp> {
+fn created(event: Raw<'_>) -> Option<Timestamp> {
     if let Some(events) = items(event) {
         return events.into_iter().filter_map(created_of_one).max();
     }
     created_of_one(event)
 }
 
-fn created_of_one(event: &RawValue) -> Option<Timestamp> {
+fn created_of_one(event: Raw<'_>) -> Option<Timestamp> {
     let event = members(event)?;
     text(event.peek("created_date")?)?.trim().parse().ok()
 }

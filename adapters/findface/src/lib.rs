@@ -22,10 +22,9 @@ mod wire;
 
 use faceway_core::simulator::Simulator;
 use faceway_core::{
-    Adapter, Answer, Arrival, Element, Facts, Kind, Outcome, Reach, Reading, Reject, Settings,
+    Adapter, Answer, Arrival, Element, Facts, Kind, Outcome, Raw, Reach, Reading, Reject, Settings,
     Unreadable, document,
 };
-use serde_json::value::RawValue;
 
 use crate::wire::Record;
 
@@ -75,7 +74,7 @@ impl Adapter for Findface {
 
 const TEXT: Option<&str> = Some("text/plain; charset=utf-8");
 
-fn element(raw: &RawValue) -> Element<'_> {
+fn element(raw: Raw<'_>) -> Element<'_> {
     let mut record = Record::parse(raw).map_err(|reason| Unreadable {
         reason,
         raw: raw.get().as_bytes(),

@@ -5,10 +5,9 @@ use std::borrow::Cow;
 use faceway_core::lenient::identifier;
 use faceway_core::reader::{MEMBERS_MAX, members};
 use faceway_core::{
-    EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, Reader, RecordKey, Reject,
-    Rest, Scrub, Text, content_digest, malformed,
+    EpisodeObject, Facts, Kind, Malformed, Members, ObjectType, Private, Raw, Reader, RecordKey,
+    Reject, Rest, Scrub, Text, content_digest, malformed,
 };
-use serde_json::value::RawValue;
 
 /// More elements than this are no batch: each would have 160 bytes in the largest body, and the least event has 500.
 const ELEMENTS_MAX: usize = 100_000;
@@ -23,10 +22,9 @@ const SCRUB: Scrub = Scrub {
 const LIST: &str = "a list of objects";
 
 /// Takes a body apart. A single object, which no product is documented to send, counts as a batch of one.
-pub(crate) fn elements(text: &str) -> Result<Vec<&RawValue>, Reject> {
+pub(crate) fn elements(text: &str) -> Result<Vec<Raw<'_>>, Reject> {
     if text.trim_ascii_start().starts_with('[') {
-        let elements: Result<Vec<&RawValue>, _> = serde_json::from_str(text);
-        return match elements {
+        return match Raw::parse_list(text) {
             Ok(elements) if elements.len() <= ELEMENTS_MAX => Ok(elements),
             Ok(_) => {
                 let reason = format!("more than {ELEMENTS_MAX} elements in one batch");
@@ -40,7 +38,7 @@ pub(crate) fn elements(text: &str) -> Result<Vec<&RawValue>, Reject> {
         Malformed::Shape(_) => Malformed::Shape(LIST),
         malformed => malformed,
     })?;
-    let element = serde_json::from_str(text).map_err(|error| malformed(&error, text, LIST))?;
+    let element = Raw::parse(text).map_err(|error| malformed(&error, text, LIST))?;
     Ok(vec![element])
 }
 
@@ -77,7 +75,7 @@ pub(crate) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Reads an element, or says why not.
-    pub(crate) fn parse(raw: &'a RawValue) -> Result<Self, Cow<'static, str>> {
+    pub(crate) fn parse(raw: Raw<'a>) -> Result<Self, Cow<'static, str>> {
         let members = Members::of(raw).ok_or("the element is not an object")?;
         if members.len() > MEMBERS_MAX {
             return Err(format!("more than {MEMBERS_MAX} members in one object").into());
@@ -127,7 +125,7 @@ impl<'a> Record<'a> {
     /// The platform's ids are numbers: they begin anew after a reinstallation, and come again with every update of the same
     /// object. So all that an element says tells it apart, but for an event that has just been created: its verbose form
     /// and its plain one are the same record.
-    pub(crate) fn key(&self, raw: &RawValue, id: Option<&str>) -> RecordKey {
+    pub(crate) fn key(&self, raw: Raw<'_>, id: Option<&str>) -> RecordKey {
         let told = |name| {
             self.fields
                 .members

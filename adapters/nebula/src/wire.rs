@@ -2,15 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
 
 use faceway_core::reader::MEMBERS_MAX;
 use faceway_core::{
-    Facts, ImageRole, Kind, Members, Picture, Private, Reader, Reject, Rest, Scrub, Text,
+    Facts, ImageRole, Kind, Members, Picture, Private, Raw, Reader, Reject, Rest, Scrub, Text,
 };
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 /// Where pictures stand. `rgb_image` belongs to recognitions and `alarm_photo` to alarms, but either is a picture
 /// wherever it stands and must not stay under `vendor`.
@@ -43,8 +39,7 @@ pub(crate) struct Push<'a> {
 impl<'a> Push<'a> {
     /// Reads a body in one pass over its text.
     pub(crate) fn parse(text: &'a str) -> Result<Self, Reject> {
-        let envelope: Envelope<'a> =
-            serde_json::from_str(text).map_err(|_| why_not_an_envelope(text))?;
+        let envelope = Envelope::parse(text)?;
         let tag = envelope.tag.filter(|raw| raw.get() != "null");
         let (tag, data) = match (tag, envelope.data) {
             (Some(tag), Some(data)) => (tag, data),
@@ -132,7 +127,7 @@ impl<'a> Push<'a> {
 }
 
 /// A number as sent. Anything else is no tag of this vendor's, but as a word it can still be told and routed.
-fn vendor_type(tag: &RawValue) -> Result<Text<'_>, Reject> {
+fn vendor_type(tag: Raw<'_>) -> Result<Text<'_>, Reject> {
     let text = tag.get();
     match text.as_bytes().first() {
         Some(b'-' | b'0'..=b'9') if text.len() <= 20 => Ok(Cow::Borrowed(text)),
@@ -140,63 +135,50 @@ fn vendor_type(tag: &RawValue) -> Result<Text<'_>, Reject> {
     }
 }
 
-/// Asked only of a body that is no envelope: is it no JSON, no object, or is its `data` no object?
-fn why_not_an_envelope(text: &str) -> Reject {
-    match Members::parse(text) {
-        Err(malformed) => malformed.into(),
-        Ok(_) => Reject::Unreadable("`data` is not an object".into()),
-    }
-}
-
 /// The top level. `data` is taken apart on the way, so that a picture of 100 KB is passed over once.
 struct Envelope<'a> {
-    tag: Option<&'a RawValue>,
+    tag: Option<Raw<'a>>,
     data: Option<Members<'a>>,
     others: Members<'a>,
 }
 
-/// Serde borrows a `Cow` only when told so.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect<'a>(std::marker::PhantomData<&'a ()>);
-        impl<'de: 'a, 'a> Visitor<'de> for Collect<'a> {
-            type Value = Envelope<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Envelope<'a>, M::Error> {
-                let (mut tag, mut data, mut others) = (None, None, Vec::new());
-                while let Some(Name(name)) = map.next_key()? {
-                    match name.as_ref() {
-                        "type" => tag = Some(map.next_value()?),
-                        "data" => data = Some(map.next_value()?),
-                        _ => others.push((name, map.next_value()?)),
-                    }
-                }
-                Ok(Envelope {
-                    tag,
-                    data,
-                    others: last_of_each(others),
-                })
+impl<'a> Envelope<'a> {
+    fn parse(text: &'a str) -> Result<Self, Reject> {
+        let entries = Raw::parse(text).ok().and_then(Raw::entries);
+        let Some(entries) = entries else {
+            // Says what is wrong with it.
+            return Err(match Members::parse(text) {
+                Err(malformed) => malformed.into(),
+                Ok(_) => no_object(),
+            });
+        };
+        let (mut tag, mut data, mut others) = (None, None, Vec::new());
+        for (name, rest) in entries {
+            match name.as_ref() {
+                "type" => tag = rest.sent(),
+                "data" => data = Some(rest.into_object().ok_or_else(no_object)?),
+                _ => others.push((name, rest)),
             }
         }
-        deserializer.deserialize_map(Collect(std::marker::PhantomData))
+        Ok(Self {
+            tag,
+            data,
+            others: last_of_each(others),
+        })
     }
 }
 
+fn no_object() -> Reject {
+    Reject::Unreadable("`data` is not an object".into())
+}
+
 /// Of members with the same name the last one counts.
-fn last_of_each<'a>(sent: Vec<(Cow<'a, str>, &'a RawValue)>) -> Members<'a> {
+fn last_of_each<'a>(sent: Vec<(Cow<'a, str>, Rest<'a>)>) -> Members<'a> {
     let mut members = Members::default();
     let mut seen = HashSet::new();
-    for (name, raw) in sent.into_iter().rev() {
+    for (name, rest) in sent.into_iter().rev() {
         if seen.insert(name.clone()) {
-            members.put(name, Rest::Raw(raw));
+            members.put(name, rest);
         }
     }
     members

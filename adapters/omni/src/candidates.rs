@@ -1,8 +1,7 @@
 //! Who it may have been. The order in which the platform sends candidates is not documented.
 
 use faceway_core::lenient::best_first;
-use faceway_core::{Candidate, Group, Members, Person, Private, Reader, Rest, Text};
-use serde_json::value::RawValue;
+use faceway_core::{Candidate, Group, Members, Person, Private, Raw, Reader, Rest, Text};
 
 /// More than this is no list of candidates or of groups; the list then stays as sent.
 const ITEMS_MAX: usize = 1000;
@@ -12,7 +11,7 @@ const ITEMS_MAX: usize = 1000;
 pub(crate) struct Candidates<'a> {
     entries: Vec<Entry<'a>>,
     /// What stands among them and is no object.
-    odd: Vec<&'a RawValue>,
+    odd: Vec<Raw<'a>>,
     /// The first as sent is no object, so none can be said to be the best.
     nobody_is_best: bool,
 }
@@ -38,7 +37,7 @@ impl<'a> Candidates<'a> {
         let mut candidates = Self::default();
         let first_is_odd = items
             .first()
-            .is_some_and(|item| Members::of(item).is_none());
+            .is_some_and(|item| Members::of(*item).is_none());
         for item in items {
             match Members::of(item) {
                 Some(members) => candidates.entries.push(Entry::read(members)),
@@ -156,9 +155,8 @@ fn groups<'a>(candidate: &mut Reader<'a>) -> Vec<Group<'a>> {
     groups
 }
 
-fn items(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    let items: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
-    (items.len() <= ITEMS_MAX).then_some(items)
+fn items(raw: Raw<'_>) -> Option<Vec<Raw<'_>>> {
+    raw.items().filter(|items| items.len() <= ITEMS_MAX)
 }
 
 #[cfg(test)]

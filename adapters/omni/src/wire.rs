@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use faceway_core::reader::Zone;
 use faceway_core::{
-    Device, DeviceType, Facts, Image, ImageRole, Malformed, Members, Private, Reader, Reject, Rest,
-    Scrub, Text,
+    Device, DeviceType, Facts, Image, ImageRole, Malformed, Members, Private, Raw, Reader, Reject,
+    Rest, Scrub, Text,
 };
-use serde_json::value::RawValue;
 
 /// What must not stay under `vendor`. No page shows a member with a picture or a face template; these are names that
 /// 3DiVi's other products have for templates.
@@ -212,8 +211,8 @@ fn vendor_type<'a>(top: &mut Reader<'a>, preset: Option<&str>) -> Result<Text<'a
     }
 }
 
-fn holds_objects(raw: &RawValue) -> bool {
-    serde_json::from_str(raw.get()).is_ok_and(|items: Vec<&RawValue>| {
+fn holds_objects(raw: Raw<'_>) -> bool {
+    raw.items().is_some_and(|items| {
         !items.is_empty() && items.iter().all(|item| item.get().starts_with('{'))
     })
 }

@@ -5,8 +5,7 @@
 use std::collections::BTreeSet;
 
 use faceway_core::lenient::picture;
-use faceway_core::{Category, Facts, Members, RecordKey, content_digest, is_unique_id};
-use serde_json::value::RawValue;
+use faceway_core::{Category, Facts, Members, Raw, RecordKey, content_digest, is_unique_id};
 
 use crate::message::Message;
 
@@ -91,7 +90,7 @@ impl Sent {
 /// said: by a report of the same cameras, or by one that one of them is in.
 pub(crate) fn report_key(members: &Members<'_>, facts: &Facts<'_>, text: &str) -> RecordKey {
     let device = &facts.device;
-    let licence = members.peek("mq_license_key").map_or("", RawValue::get);
+    let licence = members.peek("mq_license_key").map_or("", Raw::get);
     let reporter = device.id.as_deref().or(device.address.as_deref());
     let reporter = reporter.unwrap_or(licence);
     let content = content_digest(text).to_string();
@@ -130,9 +129,9 @@ const fn category(category: Option<Category>) -> &'static str {
 }
 
 /// What names each camera of a list.
-fn cameras(list: &RawValue) -> Vec<String> {
-    let items: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
-    let name = |item: &RawValue| {
+fn cameras(list: Raw<'_>) -> Vec<String> {
+    let items = list.items().unwrap_or_default();
+    let name = |item: Raw<'_>| {
         let members = Members::of(item)?;
         let names = [
             "media_device_id",
@@ -149,7 +148,7 @@ fn cameras(list: &RawValue) -> Vec<String> {
 }
 
 /// `94.8` and `94.80` are the same score.
-fn score(raw: Option<&RawValue>) -> String {
+fn score(raw: Option<Raw<'_>>) -> String {
     let number = raw.and_then(|raw| raw.get().parse::<f64>().ok());
     number.map_or_else(String::new, |score| score.to_string())
 }

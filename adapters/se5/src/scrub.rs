@@ -44,7 +44,7 @@ pub(crate) fn scrub(
     let mut scrubbed = Members::default();
     for (name, rest) in members.iter() {
         let text = match rest {
-            Rest::Raw(raw) => raw.get(),
+            Rest::Raw(raw) | Rest::Whole(raw, _) => raw.get(),
             Rest::Owned(raw) => raw.get(),
             // Scrubbed and put back by itself.
             Rest::Object(_) => continue,

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use faceway_core::reader::MEMBERS_MAX;
 use faceway_core::{
-    Arrival, Element, Members, Reading, Reject, Settings, Unreadable, document, element,
+    Arrival, Element, Members, Raw, Reading, Reject, Settings, Unreadable, document, element,
     is_cut_off, mend, split,
 };
-use serde_json::value::RawValue;
 
 use crate::form;
 use crate::message::read_message;
@@ -112,7 +111,7 @@ fn read_text(part: &[u8], around: &Around<'_>) -> Read {
 
 /// Whether the history comes as objects or as lists is not documented, so either is read.
 fn list<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Reject> {
-    let items: Vec<&'t RawValue> = serde_json::from_str(text).map_err(|error| {
+    let items = Raw::parse_list(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let reason = format!("not JSON at line {line} column {column}, in a list").into();
         match is_cut_off(&error, text) {
@@ -124,7 +123,7 @@ fn list<'t>(text: &'t str, around: &Around<'_>) -> Result<Vec<Record<'t>>, Rejec
         let reason = format!("more than {ELEMENTS_MAX} records in one list");
         return Err(Reject::Unreadable(reason.into()));
     }
-    let read = |item: &'t RawValue| Record {
+    let read = |item: Raw<'t>| Record {
         text: item.get(),
         read: match Members::of(item) {
             Some(members) => read_one(members, item.get(), around),

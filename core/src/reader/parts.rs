@@ -1,10 +1,8 @@
 //! What a message is made of: objects, lists of groups, pictures.
 
-use serde_json::value::RawValue;
-
 use super::{MEMBERS_MAX, Reader};
 use crate::lenient::{self, is_told, without_credentials};
-use crate::{Group, Image, ImageRole, Members, Picture, Rest};
+use crate::{Group, Image, ImageRole, Members, Picture, Raw, Rest};
 
 impl<'a> Reader<'a> {
     /// A picture, decoded, or a link in its place. Its text goes, whatever it is: no picture stays under `vendor`.
@@ -28,8 +26,11 @@ impl<'a> Reader<'a> {
 
     /// An object, taken out; what is left of it is given back. One that is not an object, or has too many members, stays.
     pub fn object(&mut self, name: &str, at: &'static str) -> Option<Self> {
-        let members = self.take(name, members);
-        members.map(|members| Self::new(members, at))
+        if let Some(members) = self.members.take_object(name, MEMBERS_MAX) {
+            return Some(Self::new(members, at));
+        }
+        // What is told and no such object stays, with a warning.
+        self.read(name, |_| None)
     }
 
     /// Puts what is left of an object back under its name, and takes over its warnings.
@@ -86,12 +87,11 @@ impl<'a> Reader<'a> {
 }
 
 /// The items of a list that is not too long.
-pub fn items(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    let items: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
-    (items.len() <= MEMBERS_MAX).then_some(items)
+pub fn items(raw: Raw<'_>) -> Option<Vec<Raw<'_>>> {
+    raw.items().filter(|items| items.len() <= MEMBERS_MAX)
 }
 
 /// The members of an object that has not too many.
-pub fn members(raw: &RawValue) -> Option<Members<'_>> {
+pub fn members(raw: Raw<'_>) -> Option<Members<'_>> {
     Members::of(raw).filter(|members| members.len() <= MEMBERS_MAX)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use faceway_core::{Log, Members, Rest, Sha256};
+use faceway_core::{Log, Members, Raw, Rest, Sha256};
 use faceway_rules::{Field, Images, OutboundPlan, Projection};
 use serde_json::value::RawValue;
 
@@ -158,7 +158,7 @@ fn raw(value: &impl serde::Serialize) -> Result<Box<RawValue>, RenderError> {
     serde_json::value::to_raw_value(value).map_err(|_| RenderError::Event)
 }
 
-fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+fn text(value: Raw<'_>) -> Option<Cow<'_, str>> {
     serde_json::from_str(value.get()).ok()
 }
 

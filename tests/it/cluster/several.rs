@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use faceway_testkit::broker::nats::{Nats, Options};
 use faceway_testkit::platform::Platform;
-use faceway_testkit::receiver::{Behaviour, Received, Receiver};
+use faceway_testkit::receiver::{Behaviour, FaultProxy, Received, Receiver, Traffic};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -284,6 +284,69 @@ async fn a_frozen_gateway_is_replaced_and_stays_so_when_it_awakes() {
     second.stop().await;
 }
 
+/// A gateway whose cable is pulled answers devices 503, does nothing of its duties, and comes back by itself; the other one has
+/// them meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_cut_off_says_so_and_comes_back() {
+    let nats = Nats::start(Options::single()).await;
+    let receiver = Receiver::start().await;
+    let server = nats.urls()[0]
+        .strip_prefix("nats://")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let cables = [
+        FaultProxy::start(server).await,
+        FaultProxy::start(server).await,
+    ];
+    let routes = to_erp(&receiver);
+    let mut gateways = Vec::new();
+    for (number, cable) in cables.iter().enumerate() {
+        let url = format!("[\"nats://{}\"]", cable.address());
+        let site = member(&nats, &format!("gw-{}", number + 1), &routes)
+            .set("FACEWAY_SPOOL__JETSTREAM__SERVERS", &url)
+            .set("FACEWAY_SPOOL__JETSTREAM__APPEND_TIMEOUT", "2s");
+        let gateway = site.start().await;
+        gateways.push((site, gateway));
+    }
+    let [(_here, first), (_there, second)] = <[_; 2]>::try_from(gateways).ok().unwrap();
+    until(async || works(&second, "erp").await.is_some()).await;
+    let is_first = works(&first, "erp").await.as_deref() == Some("gw-1");
+    let (cut, cable, alive, name) = if is_first {
+        (&first, &cables[0], &second, "gw-2")
+    } else {
+        (&second, &cables[1], &first, "gw-1")
+    };
+    let load = Load::start([first.devices, second.devices]);
+    load.go_on(50).await;
+    cable.set(Traffic::Stall);
+    let since = Instant::now();
+    until(async || works(alive, "erp").await.as_deref() == Some(name)).await;
+    assert!(since.elapsed() < TAKEN_OVER, "{:?}", since.elapsed());
+    let lost = "faceway_duty_changes_total{duty=\"lane\",reason=\"lost\"}";
+    cut.wait_for_metric(lost, |count| count >= 1.0).await;
+    let connected = "faceway_cluster_connected";
+    cut.wait_for_metric(connected, |value| value == 0.0).await;
+    let mut device = Device::connect(cut.devices).await;
+    let answer = device.push(&recognition("PSC8", "cut off")).await.unwrap();
+    assert_eq!(answer.status, 503);
+    load.go_on(50).await;
+    cable.set(Traffic::Cut);
+    cable.set(Traffic::Pass);
+    cut.wait_for_metric(connected, |value| value == 1.0).await;
+    until(async || {
+        let mut device = Device::connect(cut.devices).await;
+        let answer = device.push(&recognition("PSC9", "back")).await;
+        answer.is_ok_and(|answer| answer.is_success())
+    })
+    .await;
+    load.go_on(50).await;
+    let answered = load.end().await;
+    all_arrived(&receiver, &answered).await;
+    first.stop().await;
+    second.stop().await;
+}
+
 /// An orderly stop hands everything over at once, and nothing is delivered twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_gateway_hands_over_and_repeats_nothing() {
@@ -360,6 +423,84 @@ async fn a_reload_at_one_gateway_holds_for_both_from_the_same_event_on() {
             .is_success()
     );
     right.wait_for(before + 1).await;
+    first.stop().await;
+    second.stop().await;
+}
+
+/// Two operators at two gateways at the same moment: their rules come one after the other, and each event goes by one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_at_two_gateways_at_once_come_one_after_the_other() {
+    let nats = Nats::start(Options::single()).await;
+    let (left, right) = (Receiver::start().await, Receiver::start().await);
+    let routes = |to: &str, text: &str| {
+        let outbounds = webhook("left", &left) + &webhook("right", &right);
+        [LOBBY, &outbounds, &route("all", &[to]), "# ", text, "\n"].concat()
+    };
+    let [(site, first), (other, second)] = two(&nats, &routes("left", "first")).await;
+    let load = Load::start([first.devices, second.devices]);
+    load.go_on(20).await;
+    for round in 0..8 {
+        let (to, back) = if round % 2 == 0 {
+            ("right", "left")
+        } else {
+            ("left", "right")
+        };
+        replace(&site, &routes(to, &format!("here {round}")));
+        replace(&other, &routes(back, &format!("there {round}")));
+        let (here, there) = tokio::join!(reload(&first), reload(&second));
+        assert_eq!((here.0, there.0), (200, 200), "{here:?} {there:?}");
+        load.go_on(20).await;
+    }
+    let answered = load.end().await;
+    let total: usize = answered.iter().sum();
+    until(async || left.confirmed().len() + right.confirmed().len() >= total).await;
+    let of = |received: &[Received]| vendor_ids(received).into_iter().collect::<BTreeSet<_>>();
+    let (l, r) = (of(&left.confirmed()), of(&right.confirmed()));
+    assert_eq!(l.intersection(&r).count(), 0, "none to both");
+    assert_eq!(l.len() + r.len(), total, "none to neither");
+    // In the end both go by the same.
+    let rules = async |gateway: &Gateway| {
+        let (_, body) = gateway.get("/api/v1/cluster").await;
+        let cluster: Value = serde_json::from_str(&body).unwrap();
+        let members = cluster["members"].as_array().unwrap().clone();
+        members
+            .iter()
+            .map(|one| one["rules"].as_u64().unwrap())
+            .collect::<BTreeSet<_>>()
+    };
+    until(async || rules(&first).await.len() == 1).await;
+    let differ = "faceway_routes_differ";
+    until(async || first.metric(differ).await + second.metric(differ).await == 1.0).await;
+    first.stop().await;
+    second.stop().await;
+}
+
+/// Servers die one after the other, then all of them: what was answered is delivered in order, and nothing has to be started
+/// anew at the gateways.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_die_under_load_cost_nothing_that_was_answered() {
+    let nats = Nats::start(Options::cluster()).await;
+    let receiver = Receiver::start().await;
+    let [(_site, first), (_other, second)] = two(&nats, &to_erp(&receiver)).await;
+    let load = Load::start([first.devices, second.devices]);
+    load.go_on(50).await;
+    for server in 0..3 {
+        nats.kill(server);
+        load.go_on(50).await;
+        nats.run(server);
+        nats.wait().await;
+        load.go_on(50).await;
+    }
+    for server in 0..3 {
+        nats.kill(server);
+    }
+    for server in 0..3 {
+        nats.run(server);
+    }
+    nats.wait().await;
+    load.go_on(50).await;
+    let answered = load.end().await;
+    all_arrived(&receiver, &answered).await;
     first.stop().await;
     second.stop().await;
 }

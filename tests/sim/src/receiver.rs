@@ -53,6 +53,10 @@ struct Inner {
     expected: BTreeMap<EventId, Expected>,
     /// In the order in which they were taken first.
     taken: Vec<(DeviceKey, EventId)>,
+    /// By which gateway an event was refused first.
+    refused: BTreeMap<EventId, u64>,
+    /// Events that were taken from a later gateway than the one that was refused.
+    outlived: BTreeSet<EventId>,
     known: BTreeSet<EventId>,
     /// What was delivered by each claim of its lane.
     now: BTreeSet<(u64, EventId)>,
@@ -75,6 +79,8 @@ impl Receiver {
             mood: Mood::Well,
             expected: BTreeMap::new(),
             taken: Vec::new(),
+            refused: BTreeMap::new(),
+            outlived: BTreeSet::new(),
             known: BTreeSet::new(),
             now: BTreeSet::new(),
             in_flight: BTreeMap::new(),
@@ -126,6 +132,12 @@ impl Receiver {
     /// What it has taken, each once, in that order.
     pub(crate) fn taken(&self) -> Vec<(DeviceKey, EventId)> {
         self.lock().taken.clone()
+    }
+
+    /// Whether an event was refused, and taken when another gateway sent it: later ones of its device may have passed it while the
+    /// first one lived, and it may have died before that was kept.
+    pub(crate) fn outlived(&self, id: EventId) -> bool {
+        self.lock().outlived.contains(&id)
     }
 
     pub(crate) fn has(&self, id: EventId) -> bool {
@@ -313,10 +325,18 @@ impl Outlet {
         );
         inner.said.push(said);
         let verdict = verdict?;
+        if matches!(verdict, Verdict::Refused { .. }) {
+            let first = inner.refused.entry(message.id).or_insert(self.gateway);
+            *first = self.gateway.min(*first);
+        }
         let is_taken = matches!(verdict, Verdict::Delivered { .. });
         inner.served.ended(message.device, message.id, is_taken);
         if is_taken {
             inner.now.insert((self.log.epoch(self.lane), message.id));
+            let refused = inner.refused.get(&message.id);
+            if refused.is_some_and(|before| *before < self.gateway) {
+                inner.outlived.insert(message.id);
+            }
             if inner.known.insert(message.id) {
                 inner.taken.push((message.device, message.id));
             }

@@ -31,3 +31,12 @@ fn a_gateway_that_is_fenced_while_it_stops_gives_up_at_once() {
         }
     }
 }
+
+/// A gateway is killed while an event of a device is suspended and later ones have passed it: nothing is known of that at the next
+/// start, and the event comes behind them (docs/promises.md).
+#[test]
+fn an_event_that_was_refused_when_its_gateway_died_is_not_buried() {
+    if let Err(error) = faceway_sim::play(200_099) {
+        unreachable!("{error:#}");
+    }
+}

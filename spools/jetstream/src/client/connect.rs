@@ -18,7 +18,11 @@ use super::Failure;
 const PING: Duration = Duration::from_secs(2);
 /// Every server answers within this time.
 const SILENCE: Duration = Duration::from_secs(1);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that is frozen takes connections, and says nothing: the next one is tried while this gateway's record as a member is
+/// valid.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the end of a connection may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest pause before the next try to connect.
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
 /// Atomic batches on their way at once. The servers allow a stream 50, over all gateways.
@@ -76,7 +80,7 @@ impl Client {
     /// Sends what is queued, and lets go of the connection.
     pub(crate) async fn close(&self) {
         // It fails when the connection is gone, and then there is nothing to send.
-        let _ = tokio::time::timeout(CONNECT_TIMEOUT, self.nats.drain()).await;
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.nats.drain()).await;
     }
 }
 

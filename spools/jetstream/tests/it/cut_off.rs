@@ -9,7 +9,7 @@ use faceway_testkit::broker::nats::{Nats, Options};
 use faceway_testkit::receiver::{FaultProxy, Traffic};
 use tokio::time::{Instant, timeout};
 
-use crate::common::{PATIENCE, Site, is_lost, moment, open, take};
+use crate::common::{PATIENCE, Site, api, is_lost, moment, open, take};
 
 /// A site on one server, a gateway that reaches it by a proxy, and one that does not need it.
 async fn behind_a_proxy() -> (Site, FaultProxy, JetStreamSpool, JetStreamSpool) {
@@ -112,6 +112,45 @@ async fn duties_of_a_frozen_gateway_are_taken_when_its_record_is_gone() {
     assert!(late.is_err(), "two gateways have it");
     next.release().await;
     take(&one, "erp").await.release().await;
+    one.close().await;
+    two.close().await;
+}
+
+/// The library finds another server, and the record of the gateway is still valid: it takes its duty again itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_at_a_frozen_server_goes_on_at_another() {
+    let site = Site::on(Arc::new(Nats::start(Options::cluster()).await));
+    let two = site.open("gw-2").await;
+    let info = format!("STREAM.INFO.FW_{}_MEMBERS", site.name);
+    let info = api(&site.nats, &info, "").await;
+    let leader = info["cluster"]["leader"].as_str().unwrap();
+    let names = site.nats.names();
+    let follower = names.iter().position(|name| name != leader).unwrap();
+    two.close().await;
+    let at = |servers: Vec<String>, gateway: &str| {
+        let mut settings = site.settings(gateway);
+        settings.servers = servers;
+        open(settings)
+    };
+    let mut others = site.nats.urls();
+    let its = others.remove(follower);
+    let (one, two) = tokio::join!(at(vec![its], "gw-1"), at(others, "gw-2"));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    let held = take(&one, "erp").await;
+    let next = two.take(Duty::Lane("erp".into()));
+    tokio::pin!(next);
+    let began = Instant::now();
+    site.nats.freeze(follower);
+    timeout(PATIENCE, held.lost()).await.expect("it is cut off");
+    assert!(began.elapsed() < Duration::from_secs(3));
+    held.release().await;
+    let again = tokio::select! {
+        again = take(&one, "erp") => again,
+        _ = &mut next => panic!("the duty moves after {:?}", began.elapsed()),
+    };
+    println!("taken again {:?} after its server froze", began.elapsed());
+    assert!(!is_lost(&*again));
+    site.nats.thaw(follower);
     one.close().await;
     two.close().await;
 }

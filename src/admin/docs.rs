@@ -43,6 +43,7 @@ fn documents() -> Vec<Document> {
     documents![
         "README.md",
         "docs/operating.md",
+        "docs/cluster.md",
         "docs/promises.md",
         "docs/inbounds.md",
         "docs/cookbook.md",

@@ -1,6 +1,6 @@
 //! A gateway whose spool is a NATS cluster.
 
-mod several;
+pub(crate) mod several;
 
 use faceway_testkit::broker::nats::{Nats, Options};
 use faceway_testkit::receiver::{Behaviour, Receiver};

@@ -1,5 +1,7 @@
 //! What is shipped beside the binary fits it. Whether it runs, `deploy/check-stack` and `deploy/check-deb` try.
 
+mod cluster;
+
 use std::path::{Path, PathBuf};
 
 use crate::harness::Site;
@@ -14,8 +16,13 @@ fn text_of(path: &str) -> String {
 
 #[tokio::test]
 async fn shipped_configurations_pass_the_check() {
-    let site = Site::new("");
-    for dir in ["deploy/config", "deploy/debian"] {
+    let site = Site::new("").unset("FACEWAY_SPOOL__FREE_MIN");
+    for dir in [
+        "deploy/config",
+        "deploy/debian",
+        "deploy/cluster",
+        "deploy/kubernetes/config",
+    ] {
         let file = |name: &str| shipped(dir).join(name).display().to_string();
         let (routes, gateway) = (file("routes.toml"), file("gateway.toml"));
         let output = site
@@ -48,6 +55,14 @@ fn the_image_s_context_has_what_is_built_in() {
     assert!(files.len() > 10, "the test looks at the wrong place");
     for file in files {
         assert!(shipped(file).exists(), "{file}");
+        let room = file.split('/').next().unwrap();
+        let kept = ignored.lines().filter_map(|line| line.strip_prefix('!'));
+        let mut kept = kept.filter(|kept| file == *kept || file.starts_with(&format!("{kept}/")));
+        let partly = ignored.lines().any(|line| line == format!("{room}/*"));
+        assert!(
+            !partly || kept.next().is_some(),
+            "write `!{file}` into .dockerignore"
+        );
         for line in ignored.lines().filter(|line| !line.starts_with('#')) {
             let ending = line.strip_prefix('*');
             let whole = file == line || file.starts_with(&format!("{line}/"));

@@ -4,6 +4,7 @@
 mod gone;
 mod routed;
 mod server;
+mod shared;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use self::server::Prometheus;
-use self::words::{ITS_OWN, METRICS, metric_names};
+use self::words::{ITS_OWN, METRICS, OF_A_SITE, metric_names};
 use crate::harness::{Device, Gateway, Site, recognition, routes_to, text};
 
 /// The labels that there may be besides `__name__`, `job`, `instance` and `le`. None of them holds a person or a device.
@@ -147,6 +148,7 @@ async fn prometheus_knows_every_metric_and_answers_every_query() {
         .iter()
         .map(|(name, _)| *name)
         .chain(ITS_OWN)
+        .chain(OF_A_SITE)
         .collect();
     rules_ask_for_what_is_there(&prometheus, &exposed).await;
     the_dashboard_has_data(&prometheus, &exposed).await;
@@ -484,7 +486,9 @@ fn the_dashboard_asks_the_chosen_source_of_the_chosen_job() {
     let of_variables = variables
         .iter()
         .filter_map(|one| one["definition"].as_str());
-    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let closed = panels.iter().filter_map(|row| row["panels"].as_array());
+    let panels = panels.iter().chain(closed.flatten());
     let targets = panels
         .filter_map(|panel| panel["targets"].as_array())
         .flatten();
@@ -589,6 +593,7 @@ async fn promtool_accepts_the_files_and_their_tests() {
         ["check", "config", "prometheus.yml"],
         ["check", "rules", "faceway.rules.yml"],
         ["test", "rules", "faceway.rules.test.yml"],
+        ["test", "rules", "faceway.cluster.test.yml"],
     ] {
         let mut command = Command::new("promtool");
         command
@@ -610,7 +615,8 @@ async fn promtool_accepts_the_files_and_their_tests() {
 #[test]
 fn every_alert_says_what_to_do_and_is_tested_both_ways() {
     let rules = read("prometheus/faceway.rules.yml");
-    let tests = read("prometheus/faceway.rules.test.yml");
+    let tests =
+        read("prometheus/faceway.rules.test.yml") + &read("prometheus/faceway.cluster.test.yml");
     let alerts: Vec<&str> = rules.split("- alert: ").skip(1).collect();
     assert!(alerts.len() >= 15);
     for alert in alerts {
@@ -621,6 +627,8 @@ fn every_alert_says_what_to_do_and_is_tested_both_ways() {
         // One that is down cannot serve it, so that alert goes to another.
         let from = match name {
             "FacewayDown" => "localhost:9464{{ end }}{{ end }}",
+            // Nor can the owner that there is none of.
+            "FacewayDutyWithoutOwner" => "localhost:9464{{ end }}",
             _ => "http://{{ $labels.instance }}",
         };
         let url = format!("{from}/docs/operating#alert-{}", name.to_lowercase());
@@ -629,7 +637,9 @@ fn every_alert_says_what_to_do_and_is_tested_both_ways() {
             "{name} needs {url}"
         );
         assert!(
-            !alert.contains("by (") || alert.contains("by (job, instance"),
+            !alert.contains("by (")
+                || alert.contains("by (job, instance")
+                || alert.contains("by (job, duty, name)"),
             "{name} loses its instance"
         );
         let asked = tests

@@ -315,7 +315,10 @@ fn end(child: &mut Child) {
 }
 
 /// Where nats-server is.
-fn program() -> PathBuf {
+///
+/// # Panics
+/// When it is not installed.
+pub fn program() -> PathBuf {
     if let Some(named) = std::env::var_os("FACEWAY_NATS_SERVER") {
         return named.into();
     }

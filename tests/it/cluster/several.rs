@@ -24,7 +24,7 @@ use crate::harness::{
 const TAKEN_OVER: Duration = Duration::from_secs(20);
 
 /// A gateway of this name at these servers.
-fn member(nats: &Nats, name: &str, routes: &str) -> Site {
+pub(crate) fn member(nats: &Nats, name: &str, routes: &str) -> Site {
     let site = Site::new(routes).unset("FACEWAY_SPOOL__FREE_MIN");
     let gateway = format!(
         "site = \"north\"\n\n[spool]\nengine = \"jetstream\"\n\n[spool.jetstream]\nservers = {:?}\nmonitor = {:?}\n\

@@ -46,6 +46,16 @@ pub(super) const METRICS: [(&str, &str); 41] = [
     ("process_threads", "gauge"),
     ("process_virtual_memory_bytes", "gauge"),
 ];
+/// Those of a gateway that shares its site with others, beside these.
+pub(super) const OF_A_SITE: [&str; 7] = [
+    "faceway_cluster_connected",
+    "faceway_cluster_members",
+    "faceway_cluster_synced",
+    "faceway_duty_changes_total",
+    "faceway_duty_held",
+    "faceway_routes_differ",
+    "faceway_seen_lag_seconds",
+];
 /// Prometheus' own, for each gateway that it scrapes.
 pub(super) const ITS_OWN: [&str; 1] = ["up"];
 

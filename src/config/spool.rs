@@ -39,7 +39,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new(
         "engine",
         Shape::Word(&["disk", JETSTREAM]),
-        "disk: embedded, one directory, no server. jetstream: replicated streams of a NATS cluster, for one gateway.",
+        "disk: embedded, one directory, no server. jetstream: replicated streams of a NATS cluster, which several gateways share.",
     )
     .or("disk"),
     Key::new("dir", Shape::Path, "Directory.").or("data"),

@@ -147,7 +147,7 @@ impl AttemptResult {
 
 /// The `once` of a route has let an event pass in a lane, and silences others of its key for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Passed {
+pub struct OnceMark {
     /// Name of the route.
     pub route: String,
     /// Digest of the values that tell one from another: it tells of no person.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Attempt, BoxFuture, Code, Parked, Passed, SpoolError, Start, Timestamp};
+use crate::{Attempt, BoxFuture, Code, OnceMark, Parked, SpoolError, Start, Timestamp};
 
 /// Keeps lanes. Every call can fail, as a network may lie between.
 pub trait LaneStore: Send + Sync + 'static {
@@ -70,7 +70,7 @@ pub struct LaneState {
     /// Jobs that hand out a stretch of the log once more.
     pub replays: Vec<Replay>,
     /// What `once` has let pass, the earliest `until` first.
-    pub passed: Vec<Passed>,
+    pub passed: Vec<OnceMark>,
     /// Buried events.
     pub buried: u64,
 }
@@ -94,7 +94,7 @@ pub struct LaneChange {
     /// The whole list, when it changed.
     pub replays: Option<Vec<Replay>>,
     /// What `once` has let pass since.
-    pub passed: Vec<Passed>,
+    pub passed: Vec<OnceMark>,
     /// Attempts, for an event's trace.
     pub attempts: Vec<(u64, Attempt)>,
 }
@@ -209,7 +209,7 @@ impl LaneState {
             .unwrap_or(std::mem::take(&mut self.undecided));
         self.replays = change.replays.unwrap_or(std::mem::take(&mut self.replays));
         for passed in change.passed {
-            let is_same = |known: &Passed| {
+            let is_same = |known: &OnceMark| {
                 (&known.route, known.key, known.id) == (&passed.route, passed.key, passed.id)
             };
             self.passed.retain(|known| !is_same(known));

@@ -9,7 +9,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use faceway_core::{DeviceKey, HeldEvent, Passed, Replay, Timestamp};
+use faceway_core::{DeviceKey, HeldEvent, OnceMark, Replay, Timestamp};
 
 use crate::batch::{Batching, Share};
 use crate::breaker::{Breaker, Company, State};
@@ -111,7 +111,7 @@ impl Lane {
     }
 
     /// Takes in what the rules let pass of the entries up to `through`, ascending, and what `once` let pass.
-    pub fn offer(&mut self, through: u64, offers: &[Offer], passed: Vec<Passed>) {
+    pub fn offer(&mut self, through: u64, offers: &[Offer], passed: Vec<OnceMark>) {
         for Offer { seq, device } in offers {
             // What is behind it was routed before: routing it again would double it.
             if *seq > self.routed_through {
@@ -128,7 +128,7 @@ impl Lane {
     }
 
     /// Takes in what the rules let pass of the first `count` undecided events, ascending.
-    pub fn offer_undecided(&mut self, count: usize, offers: &[Offer], passed: Vec<Passed>) {
+    pub fn offer_undecided(&mut self, count: usize, offers: &[Offer], passed: Vec<OnceMark>) {
         self.undecided.drain(..count.min(self.undecided.len()));
         self.keep.change.undecided = Some(self.undecided.clone());
         self.keep.touch();
@@ -362,7 +362,7 @@ impl Lane {
     }
 
     /// Takes in what `once` let pass of what was not offered by [`Lane::offer`].
-    pub fn remember(&mut self, passed: Vec<Passed>) {
+    pub fn remember(&mut self, passed: Vec<OnceMark>) {
         self.keep.change.passed.extend(passed);
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use faceway_core::{EventId, Passed, Sha256, Timestamp};
+use faceway_core::{EventId, OnceMark, Sha256, Timestamp};
 
 use crate::decide::OnceRule;
 
@@ -27,7 +27,7 @@ pub struct Asked {
 pub struct OnceState {
     routes: HashMap<String, Openers>,
     /// What has passed since it was last asked for that.
-    news: Vec<Passed>,
+    news: Vec<OnceMark>,
 }
 
 impl OnceState {
@@ -38,7 +38,7 @@ impl OnceState {
         let key = digest(key);
         let admitted = self.openers(route).admits(rule, key, asked, KEYS_MAX);
         if admitted == Admitted::Now {
-            self.news.push(Passed {
+            self.news.push(OnceMark {
                 route: route.into(),
                 key,
                 id: asked.id,
@@ -50,12 +50,12 @@ impl OnceState {
     }
 
     /// What has passed since the last call, to be kept.
-    pub fn take_news(&mut self) -> Vec<Passed> {
+    pub fn take_news(&mut self) -> Vec<OnceMark> {
         std::mem::take(&mut self.news)
     }
 
     /// Remembers what was kept.
-    pub fn recall(&mut self, kept: impl IntoIterator<Item = Passed>) {
+    pub fn recall(&mut self, kept: impl IntoIterator<Item = OnceMark>) {
         for passed in kept {
             let openers = self.openers(&passed.route);
             let (id, received_at) = (passed.id, passed.received_at);

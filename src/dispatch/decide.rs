@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use faceway_core::{Entry, Passed};
+use faceway_core::{Entry, OnceMark};
 use faceway_rules::{Asked, OnceState};
 
 use crate::topology::rules_history::{ActiveRules, Rules, RulesHistory};
@@ -44,7 +44,7 @@ impl Decider {
     }
 
     /// Takes in what `once` let pass before the start: without it the first of each passes once more.
-    pub(super) fn restore(&mut self, passed: Vec<Passed>) {
+    pub(super) fn restore(&mut self, passed: Vec<OnceMark>) {
         self.once.recall(passed);
     }
 
@@ -62,7 +62,7 @@ impl Decider {
     }
 
     /// What `once` has let pass since the last call, to be kept.
-    pub(super) fn passed(&mut self) -> Vec<Passed> {
+    pub(super) fn passed(&mut self) -> Vec<OnceMark> {
         self.once.take_news()
     }
 

@@ -50,7 +50,7 @@ pub(crate) struct Budget {
     refused: Wanted,
 }
 
-/// What somebody wants to add.
+/// What a batch wants to add.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wanted {
     /// In segments.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::group::Group;
 use crate::store::{Trouble, private_file};
 
-/// While nobody sends anything, it is tried this often.
+/// While no batch comes, it is tried this often.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// See the module.

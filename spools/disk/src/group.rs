@@ -82,7 +82,7 @@ impl Group {
         // Two's complement: adding a negative number's bits takes away.
         (shared.gauge.quarantined).fetch_add(quarantined, Ordering::Relaxed);
         for (answer, done) in std::mem::take(&mut self.answers) {
-            // Whoever asked may have gone away.
+            // The caller may have gone away.
             let _ = answer.send(match done {
                 Done::Refused(error) => Err(error),
                 done => Ok(done),

@@ -138,7 +138,7 @@ impl DiskSpool {
         std::thread::Builder::new()
             .name("spool".into())
             .spawn(move || {
-                // Also when it ends by a panic nobody may wait for ever.
+                // Also when it ends by a panic no caller may wait for ever.
                 let _at_end = AtEnd(Arc::clone(&of_thread), at_end);
                 match open::open(&of_thread) {
                     Ok(writer) => {

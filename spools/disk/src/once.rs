@@ -1,7 +1,7 @@
 //! What the `once` of routes has let pass, lane by lane: written with the lane, forgotten when nothing waits there that it
 //! could silence.
 
-use faceway_core::{EventId, Passed};
+use faceway_core::{EventId, OnceMark};
 use rusqlite::Connection;
 
 use crate::covered::ONCE;
@@ -13,7 +13,7 @@ use crate::store::Trouble;
 const ROWS_AT_ONCE: usize = 4096;
 
 /// Writes a mark, in place of the one before of its key.
-pub(crate) fn write(conn: &Connection, lane: u32, one: &Passed) -> Result<(), Trouble> {
+pub(crate) fn write(conn: &Connection, lane: u32, one: &OnceMark) -> Result<(), Trouble> {
     let before = "DELETE FROM once WHERE lane = ? AND route = ? AND key = ?";
     conn.prepare_cached(before)?
         .execute((lane, &one.route, &one.key[..]))?;
@@ -33,7 +33,7 @@ pub(crate) fn write(conn: &Connection, lane: u32, one: &Passed) -> Result<(), Tr
 }
 
 /// What `once` has let pass, the earliest `until` first; of each key what passed last.
-pub(crate) fn read(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Passed>> {
+pub(crate) fn read(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<OnceMark>> {
     let sql = "SELECT until, route, key, id, at FROM once WHERE lane = ? ORDER BY until";
     let mut select = conn.prepare_cached(sql)?;
     let rows = select.query_map([lane], |row| Ok(passed(row)))?;
@@ -41,9 +41,9 @@ pub(crate) fn read(conn: &Connection, lane: u32) -> rusqlite::Result<Vec<Passed>
 }
 
 /// `None` when a field is not what was written there: it silences nothing, and keeps no lane from its owner.
-fn passed(row: &rusqlite::Row<'_>) -> Option<Passed> {
+fn passed(row: &rusqlite::Row<'_>) -> Option<OnceMark> {
     let bytes = |column| row.get_ref(column).ok()?.as_bytes().ok();
-    Some(Passed {
+    Some(OnceMark {
         until: moment(row.get(0).ok()?),
         route: String::from_utf8(bytes(1)?.to_vec()).ok()?,
         key: bytes(2)?.try_into().ok()?,

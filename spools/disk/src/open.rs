@@ -269,7 +269,7 @@ fn load(
     Ok(writer)
 }
 
-/// SQLite drops what lies behind a bad byte of its write-ahead log and says nothing. Whoever reads the log can.
+/// SQLite drops what lies behind a bad byte of its write-ahead log and says nothing. A reading of the log can.
 fn note_lost_groups(shared: &Shared, conn: &Connection, log: &Log) -> rusqlite::Result<()> {
     if log.mended > 0 {
         shared

@@ -26,7 +26,7 @@ pub(crate) struct Chunk {
     pub(crate) next: u64,
 }
 
-/// Connections that are kept open when nobody reads.
+/// Connections that are kept open while no reading is under way.
 const IDLE_MAX: usize = 8;
 
 /// A few read-only connections.

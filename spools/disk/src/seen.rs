@@ -4,7 +4,7 @@
 //! In memory an id is 32 bits of fingerprint and 32 bits of sequence number, 18 MB at the bound. The fingerprint is one of
 //! the record ([`EventId::record`]), so all ids of a record are found together. One that is found is compared with the id
 //! on disk, so an event is never taken for another one. Of each record the newest [`OF_RECORD_MAX`] ids are known: a
-//! camera that goes on and off for a year would make the table slow for everybody.
+//! camera that goes on and off for a year would make the table slow for all devices.
 
 use faceway_core::{EventId, Newest, RecordId};
 use hashbrown::HashTable;

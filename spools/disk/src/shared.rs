@@ -117,7 +117,7 @@ impl Shared {
         tokio::select! {
             biased;
             answer = receiver => answer.unwrap_or(Err(AppendError::Failing)),
-            // What was asked may still be done; whoever asks again finds it done.
+            // What was asked may still be done; the next call finds it done.
             () = self.gauge.until_it_hangs() => Err(AppendError::Failing),
         }
     }

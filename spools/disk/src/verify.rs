@@ -91,7 +91,7 @@ impl Findings {
 }
 
 /// A lane whose number or name cannot be trusted may be asked for under another name: then it would be new, and its
-/// backlog would be nobody's.
+/// backlog would be no lane's.
 fn verify_lanes(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<()> {
     let lanes = LANE.look_at_all(conn)?;
     // After the takeover a position says nothing any more.
@@ -217,7 +217,7 @@ fn verify_held(
         findings.damaged = findings.damaged.max(1);
         tracing::error!(
             rows = lost,
-            "rows of events that wait are damaged, so nobody can say which events they were; every lane begins with the \
+            "rows of events that wait are damaged, so it is not known which events they were; every lane begins with the \
              oldest event: events are delivered again, under the same id"
         );
         // A position with a wrong checksum begins with the oldest event.
@@ -327,7 +327,7 @@ fn verify_buried(
         let Some(row) = row else {
             tracing::error!(
                 number = buried.key,
-                "a buried event is damaged: nobody can say of which lane it was, and it is not shown"
+                "a buried event is damaged: it is not known of which lane it was, and it is not shown"
             );
             continue;
         };

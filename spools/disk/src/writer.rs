@@ -3,7 +3,7 @@
 //! It takes everything that waits, writes it in one transaction, syncs, and answers all; then it takes what has come
 //! in the meantime. So the number of syncs follows the disk and not the number of devices.
 //!
-//! **After a failed sync** nobody knows what the disk holds. The group is answered as failing, the connection is
+//! **After a failed sync** it is not known what the disk holds. The group is answered as failing, the connection is
 //! closed, and the next one folds the write-ahead log into the database before anything else is written: what it then
 //! finds is durable. `meta.groups` tells whether the group arrived all the same, and memory follows.
 
@@ -264,7 +264,7 @@ impl Writer {
         self.packs.commit();
         self.quarantine.commit();
         self.packs.swept(self.meta.swept);
-        // Before anybody is answered, so that a source whose batch was kept does not read that none is.
+        // Before any caller is answered, so that a source whose batch was kept does not read that none is.
         self.report();
         group.publish(&self.shared);
     }
@@ -276,7 +276,7 @@ impl Writer {
         gauge.free.store(self.budget.free(), Ordering::Relaxed);
         let quarantine = self.quarantine.bytes();
         gauge.quarantine_bytes.store(quarantine, Ordering::Relaxed);
-        // While history gives way, nobody is refused yet.
+        // While history gives way, no batch is refused yet.
         if self.failing.is_over() && self.budget.fits(self.budget.probe()) {
             self.budget.forget_refused();
             gauge.set_accepting(Ok(()));
@@ -341,7 +341,7 @@ fn vacuum(conn: &Connection) -> rusqlite::Result<()> {
     let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
     let mut vacuum = conn.prepare_cached(&sql)?;
     let mut rows = vacuum.query([])?;
-    // Each row is one page: whoever takes only the first gives only one back.
+    // Each row is one page: a deletion of only the first gives only one back.
     while rows.next()?.is_some() {}
     Ok(())
 }

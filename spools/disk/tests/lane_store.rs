@@ -20,7 +20,7 @@ use common::{
 };
 use faceway_core::{
     Attempt, AttemptResult, Batch, Burial, Claim, Code, CommitError, HeldEvent, History as _,
-    LaneChange, LaneStore as _, Log, Passed, Picture, Private, ReadMax, Replay, Sha256, Start,
+    LaneChange, LaneStore as _, Log, OnceMark, Picture, Private, ReadMax, Replay, Sha256, Start,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool};
 use faceway_testkit::spool::{body, event, id, time};
@@ -240,7 +240,7 @@ async fn a_later_mark_of_a_once_window_takes_the_place_of_the_one_before() {
     let dir = tempfile::tempdir().unwrap();
     let spool = open(dir.path()).await.unwrap();
     let erp = claim(&spool, "erp").await;
-    let passed = |n, key, until| Passed {
+    let passed = |n, key, until| OnceMark {
         route: "r".into(),
         key: [key; 16],
         id: id(n),

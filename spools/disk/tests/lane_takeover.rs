@@ -18,7 +18,7 @@ use common::{
     pass_groups, settings, waiting_seqs,
 };
 use faceway_core::{
-    Batch, HeldEvent, History as _, Hold, LaneState, LaneStore as _, Log as _, Parked, Passed,
+    Batch, HeldEvent, History as _, Hold, LaneState, LaneStore as _, Log as _, OnceMark, Parked,
     Picture, Private, ReadMax, Sha256, Start,
 };
 use faceway_spool_disk::{Disk, DiskSettings, DiskSpool, OpenError};
@@ -87,8 +87,8 @@ async fn the_rows_are_those_that_the_last_release_wrote() {
     .await;
 }
 
-fn passed() -> Passed {
-    Passed {
+fn passed() -> OnceMark {
+    OnceMark {
         route: "r".into(),
         key: [7; 16],
         id: id(2),

@@ -6,12 +6,12 @@ mod common;
 use std::time::Duration;
 
 use common::{HandClock, HandLane, append, settings};
-use faceway_core::{LaneStore as _, Log as _, Passed, Start};
+use faceway_core::{LaneStore as _, Log as _, OnceMark, Start};
 use faceway_spool_disk::DiskSpool;
 use faceway_testkit::spool::{event, id, time};
 
-fn passed(n: u64, until: u64) -> Passed {
-    Passed {
+fn passed(n: u64, until: u64) -> OnceMark {
+    OnceMark {
         route: "first".into(),
         key: [n as u8; 16],
         id: id(n),

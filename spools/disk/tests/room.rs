@@ -240,7 +240,7 @@ async fn pictures_leave_by_age_unless_an_event_needs_them() {
     spool.append(second).await.unwrap();
     assert_eq!(lane.deliver(&spool).await, [2]);
     let gone = async |sha256| spool.picture(sha256).await.unwrap().is_none();
-    // The time of a picture begins when nobody needs it any more, so the clock goes on a few times.
+    // The time of a picture begins when no lane needs it any more, so the clock goes on a few times.
     let n = until(&spool, &mut lane, 100, async || {
         clock.forward(Duration::from_secs(30));
         gone(delivered).await
@@ -355,7 +355,7 @@ async fn too_little_left_on_the_disk_is_full() {
     );
     assert_eq!(capacity(&spool).accepting, Err(AppendError::Full));
     disk.free.store(1 << 40, Ordering::SeqCst);
-    // Nobody asks; it is looked after once a second.
+    // No caller asks; the writer looks after it once a second.
     let accepting = async {
         while capacity(&spool).accepting.is_err() {
             tokio::task::yield_now().await;
@@ -442,7 +442,7 @@ async fn fill_quarantine(spool: &DiskSpool, inbound: &str) -> u64 {
     unreachable!()
 }
 
-/// Bodies that nobody can read come in until no more are taken: honest events find what they would find without them.
+/// Bodies that no adapter can read come in until no more are taken: honest events find what they would find without them.
 #[tokio::test]
 async fn unreadable_bodies_never_take_the_room_of_events() {
     let without = tempfile::tempdir().unwrap();

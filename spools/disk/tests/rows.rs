@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::{
     HandClock, HandLane, batch, capacity, copy, events_as_rows, open, pass_groups, settings,
 };
-use faceway_core::{History as _, LaneStore as _, Log as _, Page, Passed, ReadMax, Start};
+use faceway_core::{History as _, LaneStore as _, Log as _, OnceMark, Page, ReadMax, Start};
 use faceway_spool_disk::{DiskSettings, DiskSpool, OpenError};
 use faceway_testkit::spool::{event, id, number, time};
 
@@ -37,7 +37,7 @@ async fn filled(dir: &Path) -> PathBuf {
             _ => {}
         }
     }
-    lane.let_pass(Passed {
+    lane.let_pass(OnceMark {
         route: "front".into(),
         key: [7; 16],
         id: id(8),
@@ -293,7 +293,7 @@ async fn no_bit_of_a_row_on_disk_loses_an_event_silently() {
             }
         };
         if spool.claim("erp", Start::Now).await.is_err() {
-            // The page is broken for whoever writes.
+            // The page is broken for the writer.
             assert!(capacity(&spool).accepting.is_err(), "{table} byte {at}");
             told += 1;
             continue;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use faceway_core::{
     Attempt, AttemptResult, Burial, Code, CommitError, DeviceKey, HeldEvent, Hold, LaneChange,
-    LaneState, Parked, Passed, Replay, Start, waiting,
+    LaneState, OnceMark, Parked, Replay, Start, waiting,
 };
 
 use super::{Bench, LaneEngine, Open, event, id, promises, time, traced};
@@ -114,7 +114,7 @@ pub async fn changes_are_kept<E: LaneEngine + ?Sized>(
         since: time(1),
         until: time(9),
     };
-    let passed = Passed {
+    let passed = OnceMark {
         route: "r".into(),
         key: [7; 16],
         id: id(2),

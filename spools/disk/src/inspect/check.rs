@@ -26,7 +26,7 @@ pub fn check(dir: &Path) -> Result<Vec<Part>, InspectError> {
     let _lock = take(&paths)?;
     let made = [&paths.wal, &paths.shm].map(|path| (path, path.exists()));
     let parts = look(&paths);
-    // What SQLite makes to read goes with the reading; nobody else is here as long as the lock is held.
+    // What SQLite makes to read goes with the reading; no other process is here as long as the lock is held.
     for (path, _) in made.iter().filter(|(_, was_there)| !was_there) {
         let _ = std::fs::remove_file(path);
     }

@@ -1,4 +1,4 @@
-//! Every row of every lane, for whoever proves or saves a spool.
+//! Every row of every lane, for the commands that prove or save a spool.
 
 use std::collections::BTreeSet;
 

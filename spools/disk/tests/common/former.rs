@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use faceway_core::{EventId, NewEvent, Passed, Timestamp};
+use faceway_core::{EventId, NewEvent, OnceMark, Timestamp};
 use faceway_segments::{Event, Found, RealDisk, Settings};
 use faceway_testkit::spool::time;
 use rusqlite::Connection;
@@ -194,7 +194,7 @@ impl FormerRows {
         assert_eq!(self.0.execute(sql, row).unwrap(), 1);
     }
 
-    pub(crate) fn once(&self, lane: i64, passed: &Passed) {
+    pub(crate) fn once(&self, lane: i64, passed: &OnceMark) {
         let (until, at) = (passed.until.as_millis(), passed.received_at.as_millis());
         let (route, key, id) = (&passed.route, &passed.key[..], bytes(&passed.id));
         let crc = row_crc("once", &[lane, until, at], &[route.as_bytes(), key, id]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use faceway_core::{
     AppendError, Attempt, Burial, Claim, Code, CommitError, DeviceKey, Entry, HeldEvent, Hold,
-    LaneChange, LaneStore as _, Log as _, NewEvent, Parked, Passed, ReadMax, Receipt, Replay,
+    LaneChange, LaneStore as _, Log as _, NewEvent, OnceMark, Parked, ReadMax, Receipt, Replay,
     Start, Timestamp, waiting,
 };
 use faceway_spool_disk::DiskSpool;
@@ -253,7 +253,7 @@ impl HandLane {
         span.events
     }
 
-    pub(crate) fn let_pass(&mut self, passed: Passed) {
+    pub(crate) fn let_pass(&mut self, passed: OnceMark) {
         self.change.passed.push(passed);
     }
 

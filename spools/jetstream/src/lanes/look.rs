@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use faceway_core::{LaneState, Passed, waiting};
+use faceway_core::{LaneState, OnceMark, waiting};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::client::{Failure, Kept};
@@ -164,8 +164,8 @@ impl Shared {
 }
 
 /// Of each key what passed last, the earliest end first.
-fn order(passed: &mut Vec<Passed>) {
-    let mut last: BTreeMap<(String, [u8; 16]), Passed> = BTreeMap::new();
+fn order(passed: &mut Vec<OnceMark>) {
+    let mut last: BTreeMap<(String, [u8; 16]), OnceMark> = BTreeMap::new();
     for one in passed.drain(..) {
         let key = (one.route.clone(), one.key);
         let is_later = last.get(&key).is_none_or(|known| known.until <= one.until);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faceway_core::{
-    Burial, Code, DeviceKey, Entry, EventId, HeldEvent, Hold, LaneState, Parked, Passed, Timestamp,
-    waiting,
+    Burial, Code, DeviceKey, Entry, EventId, HeldEvent, Hold, LaneState, OnceMark, Parked,
+    Timestamp, waiting,
 };
 use serde::{Deserialize, Serialize};
 
@@ -110,7 +110,7 @@ fn read_held(reader: &mut Reader<'_>) -> Option<HeldEvent> {
 }
 
 /// The row of marks that one commit brings.
-pub(super) fn encode_once(passed: &[Passed]) -> Vec<u8> {
+pub(super) fn encode_once(passed: &[OnceMark]) -> Vec<u8> {
     let mut writer = Writer::default();
     for one in passed {
         writer.text(&one.route);
@@ -122,10 +122,10 @@ pub(super) fn encode_once(passed: &[Passed]) -> Vec<u8> {
     writer.into_bytes()
 }
 
-pub(super) fn decode_once(bytes: &[u8]) -> Option<Vec<Passed>> {
+pub(super) fn decode_once(bytes: &[u8]) -> Option<Vec<OnceMark>> {
     let (mut reader, mut passed) = (Reader::new(bytes), Vec::new());
     while !reader.is_at_end() {
-        passed.push(Passed {
+        passed.push(OnceMark {
             route: reader.text()?.to_owned(),
             key: reader.array()?,
             id: EventId::from_bytes(reader.array()?),
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn marks_come_back() {
-        let passed = Passed {
+        let passed = OnceMark {
             route: "r".into(),
             key: [7; 16],
             id: EventId::from_bytes([9; 16]),

@@ -18,7 +18,7 @@ async fn every_gateway_knows_the_newest_mark_below_its_tail() {
         .expect("it is told")
         .unwrap();
     assert_eq!(seen, first.version);
-    // Whoever has read an event behind a mark knows the mark.
+    // A gateway that has read an event behind a mark knows the mark.
     for n in 1..=20 {
         let before = two.rules_version();
         let mark = one.append_rules("next".into(), before).await.unwrap();

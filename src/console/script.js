@@ -85,12 +85,14 @@ function summary(id, all, needs, word) {
 /** A number that somebody should see, when there is one. */
 const alarm = (many, kind) => make("td", many ? mark(count(many), kind) : "0", { className: "number" });
 
-const STATES = { idle: "good", delivering: "good", waiting: "bad", blocked: "soft", stopped: "soft", removed: "wait" };
+const STATES = { idle: "good", delivering: "good", waiting: "bad", blocked: "soft", stopped: "soft", removed: "wait",
+  "claimed elsewhere": "soft" };
 function lane(lane) {
   const needy = LANE_NEEDS.some(need => need[2](lane));
   const kind = STATES[lane.state] || "soft";
   // Green is for those where all is well, not for one that has nothing more to do as it gave events up.
   const state = [mark(lane.state, kind === "good" && needy ? "soft" : kind)];
+  if (lane.state === "claimed elsewhere") state.push(lane.gateway ? ": " + lane.gateway : ": by none now");
   if (lane.state === "waiting" && lane.since) state.push(" for " + age(lane.since));
   if (lane.next_probe) state.push(", tries " + until(lane.next_probe));
   if (lane.leaving) state.push(" ", mark("leaving", "wait"));
@@ -128,7 +130,8 @@ function told(inbound) {
   const list = make("ul", troubled.map(parts => make("li", parts)));
   return troubled.length ? [make("tr", make("td", list, { colSpan: 8, className: "told" }), { className: "under" })] : [];
 }
-const SOURCES = { connected: "good", connecting: "wait", waiting: "bad", blocked: "bad", stopped: "soft" };
+const SOURCES = { connected: "good", connecting: "wait", waiting: "bad", blocked: "bad", stopped: "soft",
+  "claimed elsewhere": "soft" };
 function inbound(inbound) {
   const source = inbound.source;
   return make("tr", [

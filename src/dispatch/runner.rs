@@ -38,7 +38,7 @@ use recent::Recent;
 /// When the spool cannot be read or written, the lane tries again after this.
 const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 /// What is not kept when the lane stops is committed in this time, whatever the grace period was.
-const KEEP_GRACE: Duration = Duration::from_secs(2);
+pub(super) const KEEP_GRACE: Duration = Duration::from_secs(2);
 
 /// What a lane works with.
 pub(super) struct Tools {

@@ -265,11 +265,17 @@ impl Supervisor {
         let halt = self.stop.child_token();
         self.current.destination.outbound.open();
         let claiming = Runner::claim(self.tools(halt.clone()).await, Start::Now);
+        // What came just before a stop is routed after the claim: else a lane that no supervisor works for after the next start
+        // would show less than it was given. But a store that does not answer must not hold the stop up for long.
+        let too_long = async {
+            halt.cancelled().await;
+            tokio::time::sleep(runner::KEEP_GRACE).await;
+        };
         let claimed = tokio::select! {
-            // A store that does not answer must not hold up a stop: the next start claims the lane once more.
-            () = halt.cancelled() => return Exit::Stopped,
+            biased;
             () = duty.lost() => return Exit::OffDuty(Left::Lost),
             claimed = claiming => claimed,
+            () = too_long => return Exit::Stopped,
         };
         let runner = match claimed {
             // Before it works: else a retired lane would be taken for finished before it has heard what it is asked.

@@ -73,3 +73,25 @@ async fn what_came_just_before_the_stop_is_routed() {
     let kept = bench.log.look("erp").await.unwrap().unwrap();
     assert_eq!(kept.survey().backlog, 3);
 }
+
+/// Also when the store gives the lane only after the stop has begun.
+#[tokio::test(start_paused = true)]
+async fn what_came_before_the_lane_was_claimed_is_routed_by_the_stop() {
+    let mut bench = Bench::new().await;
+    bench.append(bench.clock.now()).await;
+    bench.dispatch.open(&bench.plan).await.unwrap();
+    bench.append_of(2, bench.clock.now()).await;
+    bench.log.freeze(true);
+    bench.dispatch.add(
+        bench.plan.clone(),
+        Gate::new(0) as Arc<dyn faceway_core::Outbound>,
+    );
+    let (log, stopping) = (Arc::clone(&bench.log), bench.dispatch.stop());
+    let thaw = async {
+        tokio::time::sleep(A_MOMENT).await;
+        log.freeze(false);
+    };
+    tokio::join!(stopping, thaw);
+    let kept = log.look("erp").await.unwrap().unwrap();
+    assert_eq!(kept.survey().backlog, 3, "what came since it was made");
+}

@@ -98,9 +98,9 @@ impl OnDuty {
 
 impl Drop for OnDuty {
     fn drop(&mut self) {
-        // Its work broke off: the engine gives it back when the duty is dropped with this.
+        // Its work ended without a word: the engine gives the duty back, as it is dropped with this.
         if self.held.is_some() {
-            self.told(Left::Lost);
+            self.told(Left::HandedOver);
         }
     }
 }

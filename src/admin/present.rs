@@ -41,6 +41,8 @@ impl<'a> Present<'a> {
             leaves_spool: !tells_spool,
             ..Self::default()
         };
+        // The janitor's duty has no name.
+        present.on_duty.insert("");
         present
             .on_duty
             .extend(snapshot.lanes.iter().map(|lane| lane.name()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use faceway_core::{Capacity, SiteHealth};
+use faceway_core::{Capacity, Duty, SiteHealth};
 use metrics::{counter, gauge};
 
 use super::exposition::Exposition;
@@ -77,6 +77,9 @@ fn site(site: &SiteHealth) {
     let tell = |name: &'static str, value: bool| gauge!(name).set(f64::from(u8::from(value)));
     tell("faceway_cluster_connected", site.is_connected);
     tell("faceway_cluster_synced", site.is_synced);
+    // The engine's own, so no room of the gateway tells it.
+    gauge!("faceway_duty_held", "duty" => Duty::Janitor.kind(), "name" => Duty::Janitor.name().to_owned())
+        .set(f64::from(u8::from(site.is_janitor)));
     gauge!("faceway_cluster_members").set(as_float(site.members as u64));
     let lag = Duration::from_millis(site.seen_lag_ms);
     gauge!("faceway_seen_lag_seconds").set(lag.as_secs_f64());

@@ -1,11 +1,13 @@
 //! Keeps one lane running: while the outbound that it delivers to changes, through our own defects, and until the outbound
 //! is retired and through.
 
+mod stand_by;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use faceway_core::{Duty, LaneSurvey, Start};
+use faceway_core::{LaneSurvey, Start};
 use faceway_lane::Policy;
 use faceway_rules::OutboundPlan;
 use tokio::sync::watch;
@@ -24,8 +26,6 @@ use crate::topology::rules_history::ActiveRules;
 
 /// When a lane's work ends by a defect of ours, it begins anew after this.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
-/// While another gateway works the lane, this one looks so often whether it is still there.
-const STAND_BY: Duration = Duration::from_secs(5);
 
 /// What a lane is to do. All of it together: of several orders the supervisor may see only the last.
 #[derive(Clone)]
@@ -128,53 +128,6 @@ impl Supervisor {
         self.current.destination.outbound.close().await;
     }
 
-    /// Waits for the lane's duty. `None` when this gateway has nothing more to do with the lane.
-    async fn stand_by(&mut self) -> Option<OnDuty> {
-        let duties = Arc::clone(&self.context.duties);
-        let duty = Duty::Lane(self.name.as_str().into());
-        let mut looks = tokio::time::interval(STAND_BY);
-        let mut plan = Arc::clone(&self.current.plan);
-        let mut taking = Box::pin(OnDuty::take(&duties, duty.clone(), &plan.common.gateways));
-        loop {
-            tokio::select! {
-                biased;
-                duty = &mut taking => return Some(duty),
-                () = self.stop.cancelled() => return None,
-                changed = self.orders.changed() => {
-                    changed.ok()?;
-                    let orders = self.orders.borrow_and_update().clone();
-                    self.follow(orders).await;
-                    // Other gateways may be meant now.
-                    drop(taking);
-                    plan = Arc::clone(&self.current.plan);
-                    taking = Box::pin(OnDuty::take(&duties, duty.clone(), &plan.common.gateways));
-                }
-                () = self.commands.refuse() => {}
-                _ = looks.tick() => {
-                    self.status.elsewhere(self.context.clock.now());
-                    if self.was_deleted().await {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether the outbound is retired and another gateway, which was through with the lane, has deleted it. It says so then.
-    async fn was_deleted(&self) -> bool {
-        let is_shared = self.context.duties.health().is_some();
-        let was = is_shared && self.current.through_seq.is_some() && self.is_gone().await;
-        if was {
-            self.finished.store(true, Ordering::SeqCst);
-        }
-        was
-    }
-
-    /// Whether there is no such lane any more.
-    async fn is_gone(&self) -> bool {
-        matches!(self.context.lanes.look(&self.name).await, Ok(None))
-    }
-
     /// Works while the duty is this gateway's.
     async fn work(&mut self, duty: &OnDuty) -> Next {
         loop {
@@ -261,8 +214,8 @@ impl Supervisor {
         Ok(self.orders.borrow_and_update().clone())
     }
 
-    async fn run_once(&mut self, duty: &OnDuty) -> Exit {
-        let halt = self.stop.child_token();
+    /// Claims the lane; of one that cannot be claimed, how its work ends.
+    async fn claim(&self, duty: &OnDuty, halt: &CancellationToken) -> Result<Runner, Exit> {
         self.current.destination.outbound.open();
         let claiming = Runner::claim(self.tools(halt.clone()).await, Start::Now);
         // What came just before a stop is routed after the claim: else a lane that no supervisor works for after the next start
@@ -273,17 +226,25 @@ impl Supervisor {
         };
         let claimed = tokio::select! {
             biased;
-            () = duty.lost() => return Exit::OffDuty(Left::Lost),
+            () = duty.lost() => return Err(Exit::OffDuty(Left::Lost)),
             claimed = claiming => claimed,
-            () = too_long => return Exit::Stopped,
+            () = too_long => return Err(Exit::Stopped),
         };
-        let runner = match claimed {
+        match claimed {
             // Before it works: else a retired lane would be taken for finished before it has heard what it is asked.
-            Ok(runner) => runner.after_waiting_commands().await,
+            Ok(runner) => Ok(runner.after_waiting_commands().await),
             Err(error) => {
                 tracing::error!(outbound = self.name, %error, "the lane cannot be read: it tries again");
-                return Exit::Broken;
+                Err(Exit::Broken)
             }
+        }
+    }
+
+    async fn run_once(&mut self, duty: &OnDuty) -> Exit {
+        let halt = self.stop.child_token();
+        let runner = match self.claim(duty, &halt).await {
+            Ok(runner) => runner,
+            Err(exit) => return exit,
         };
         let mut work = AbortOnDropHandle::new(tokio::spawn(runner.run()));
         let (mut next, mut is_wanted) = (None, false);

@@ -213,6 +213,9 @@ async fn a_killed_gateway_is_replaced_by_the_other_one() {
         (here.1.metric(held).await, there.1.metric(held).await),
         (1.0, 0.0)
     );
+    let janitor = "faceway_duty_held{duty=\"janitor\",name=\"\"}";
+    let janitors = here.1.metric(janitor).await + there.1.metric(janitor).await;
+    assert_eq!(janitors, 1.0);
     let (_, metrics) = there.1.get("/metrics").await;
     assert!(
         !metrics.contains("\nfaceway_lane_backlog{"),

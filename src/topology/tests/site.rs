@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use faceway_core::{Batch, Clock, Duties as _, LaneStore as _, Log as _};
+use faceway_core::{Batch, Clock, Duties as _, LaneChange, LaneStore as _, Log as _, Start};
 use faceway_testkit::clock::TestClock;
 use faceway_testkit::memory::{MemoryDisk, MemorySpool};
 use faceway_testkit::spool::event;
@@ -162,4 +162,20 @@ async fn a_file_that_was_in_force_before_does_not_come_back_by_a_start() {
         again.topology.first(Ok(routes)).unwrap().in_force.text,
         to("a")
     );
+}
+
+/// A lane that no rules name may be one that another gateway has just made.
+#[tokio::test(start_paused = true)]
+async fn a_start_deletes_no_lane_that_another_gateway_has_just_made() {
+    let disk = MemoryDisk::default();
+    disk.share();
+    let mut first = Gateway::at(&disk).await;
+    first.apply(&to("a")).await;
+    let second = Gateway::at(&disk).await;
+    let (claim, _) = first.spool.claim("b", Start::Oldest).await.unwrap();
+    let routes = faceway_rules::parse(&to("b"), "routes.toml", &crate::config::grammar());
+    let desired = Desired::new(routes.unwrap()).unwrap();
+    second.topology.open(desired).await.unwrap();
+    let kept = first.spool.commit(&claim, LaneChange::default()).await;
+    assert!(kept.is_ok(), "{kept:?}");
 }
